@@ -1,0 +1,1 @@
+"""Desktop: a Hugging Face checkpoint becomes a bundle."""

@@ -1,0 +1,131 @@
+"""Turns a RoBERTa checkpoint into a bundle: model.tflite, bundle.json, tokenizer.json.
+
+examples:
+  pocketllm export --model=roberta-micro --task=sst2 --out=micro
+  pocketllm export --model=CHECKPOINT_DIR --task=sst2 --out=large --lengths=32,64,128
+  pocketllm export --model=CHECKPOINT_DIR --task=text --prompt='{text} It was {mask}.' \\
+      --label_words='0:bad,1:good' --out=mine
+"""
+
+import os
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.files import read_json
+from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.tasks import TASKS, Task, text_task
+from pocketllm.tflite_models.presets import PRESETS
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS), flag_values=FLAGS)
+flags.DEFINE_string("task", None, ", ".join(TASKS) + ", or text for your own data", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
+flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "seed of --random_init", flag_values=FLAGS)
+flags.DEFINE_enum("tune", "full", ["full"], "which parameters are trained", flag_values=FLAGS)
+flags.DEFINE_enum("base", "fp32", ["fp32"], "how weights are stored", flag_values=FLAGS)
+flags.DEFINE_enum("optimizers", "mezo", ["mezo"], "algorithms to export for", flag_values=FLAGS)
+flags.DEFINE_enum("noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS)
+flags.DEFINE_integer("batch_size", 8, "rows of a forward signature", flag_values=FLAGS)
+flags.DEFINE_list("lengths", ["32", "64", "128"], "tokens of the forward signatures", flag_values=FLAGS)
+flags.DEFINE_string("prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'", flag_values=FLAGS)
+flags.DEFINE_string("label_words", None, "of --task=text, e.g. '0:terrible,1:great'", flag_values=FLAGS)
+flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Exports; see the module's docstring."""
+    for name in ("model", "task", "out"):
+        if not getattr(values, name):
+            raise InputError(f"--{name} is missing; see `pocketllm export --help`")
+    task = _task(values)
+    out = Path(values.out)
+    if out.exists() and not values.force:
+        raise InputError(f"{out}: exists already; choose another --out or give --force")
+
+    # TensorFlow logs while it loads; everything else here is checked before that.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    from .exporter import Settings, export_bundle
+
+    config, weights, tokenizer = _source(values)
+    settings = Settings(
+        model_name=Path(values.model).name,
+        config=config,
+        task=task,
+        batch_size=values.batch_size,
+        lengths=_lengths(values.lengths),
+        noise_kind=values.noise,
+    )
+    total = sum(4 * parameter.values for parameter in weights.parameters)
+    with Progress("writing", total, "B", scale=True) as bar:
+        took = export_bundle(
+            settings, weights, tokenizer, out, values.force, report=bar.say, progress=bar.advance
+        )
+    count = total // 4
+    print(
+        f"{out}: {count / 1e6:.1f} M parameters"
+        f"{'' if weights.tied else ', decoder not tied'}, model {took.model_bytes / 1e9:.3f} GB; "
+        f"converted in {took.convert_seconds:.1f} s, bound in {took.bind_seconds:.1f} s, "
+        f"written in {took.write_seconds:.1f} s"
+    )
+    return {
+        "bundle": str(out),
+        "parameters": count,
+        "tied_decoder": weights.tied,
+        "model_bytes": took.model_bytes,
+        "convert_seconds": took.convert_seconds,
+        "bind_seconds": took.bind_seconds,
+        "write_seconds": took.write_seconds,
+    }
+
+
+def _task(values) -> Task:
+    if values.task == "text":
+        if not values.prompt or not values.label_words:
+            raise InputError("--task=text needs --prompt and --label_words")
+        return text_task(values.prompt, values.label_words)
+    if values.prompt or values.label_words:
+        raise InputError(f"--prompt and --label_words go with --task=text, not {values.task}")
+    if values.task not in TASKS:
+        raise InputError(
+            f"--task={values.task}: unknown task, expected {', '.join(TASKS)} or text"
+        )
+    return TASKS[values.task]
+
+
+def _lengths(texts):
+    try:
+        return tuple(sorted({int(text) for text in texts}))
+    except ValueError as error:
+        raise InputError(f"--lengths={','.join(texts)}: expected whole numbers") from error
+
+
+def _source(values):
+    """Returns (config, weights, tokenizer) of a preset or a checkpoint folder."""
+    from .checkpoint import open_checkpoint, read_config
+    from .config import roberta_config
+    from .tokenizer import tokenizer_for
+    from .weights import checkpoint_weights, random_weights
+
+    preset = PRESETS.get(values.model)
+    folder = preset.checkpoint_folder if preset else Path(values.model)
+    if values.random_init:
+        if preset is None:
+            raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
+        found = read_json(preset.config_path, "install pocketllm again")
+        config = roberta_config(found, str(preset.config_path))
+        return config, random_weights(config, values.seed), tokenizer_for(preset.tokenizer_folder)
+    if folder is None:
+        raise InputError(
+            f"--model={values.model}: no weights come with this preset; give the folder of its "
+            "checkpoint, or --random_init for measurements"
+        )
+    if not folder.is_dir():
+        raise InputError(
+            f"--model={values.model}: neither a folder nor a preset ({', '.join(PRESETS)})"
+        )
+    config = roberta_config(read_config(folder), str(folder / "config.json"))
+    return config, checkpoint_weights(config, open_checkpoint(folder)), tokenizer_for(folder)

@@ -1,0 +1,208 @@
+"""From weights and a task to a bundle: convert, bind, stream the values, describe, rename."""
+
+import errno
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.files import sha256_of, write_json
+from pocketllm.runtime.tasks import Task, label_word_ids
+
+from .bind import bind, bind_decay, bind_transfers
+from .config import RobertaConfig
+from .flatgraph import Graph, new_graph, serialise
+from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
+from .layout import Variable, slices_of, variables_of
+from .manifest import manifest
+from .noise_tables import noise_table
+from .tokenizer import save_tokenizer
+from .weights import Weights, stream_values
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to export.
+
+    Attributes:
+      model_name: what the bundle calls its model.
+      config: architecture.
+      task: template and label words.
+      batch_size: rows of the forward signatures.
+      lengths: tokens of the forward signatures.
+      noise_kind: one of contract.NOISE_KINDS.
+    """
+
+    model_name: str
+    config: RobertaConfig
+    task: Task
+    batch_size: int
+    lengths: tuple[int, ...]
+    noise_kind: str
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What an export took: bytes of the model file, seconds of its stages."""
+
+    model_bytes: int
+    convert_seconds: float
+    bind_seconds: float
+    write_seconds: float
+
+
+def export_bundle(
+    settings: Settings,
+    weights: Weights,
+    tokenizer: Tokenizer,
+    out: Path,
+    force: bool = False,
+    report: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int], None] = lambda written_bytes: None,
+) -> Exported:
+    """Writes a bundle.
+
+    Args:
+      settings: what to export.
+      weights: the parameters' values.
+      tokenizer: of the checkpoint.
+      out: the bundle's folder; appears whole, by rename.
+      force: replace a folder that exists.
+      report: told each stage.
+      progress: told the bytes written, piece by piece.
+
+    Raises:
+      InputError: bad settings or weights, or `out` exists.
+      RunError: the disk is full or cannot be written.
+    """
+    out = Path(out)
+    if out.exists() and not force:
+        raise InputError(f"{out}: exists already; choose another --out or give --force")
+    _check_lengths(settings)
+    word_ids = label_word_ids(settings.task, tokenizer)
+    variables = variables_of(weights.parameters)
+    started = time.monotonic()
+    graph, constants = _build(settings, variables, word_ids, weights.tied, report)
+    converted = time.monotonic()
+    flatbuffer, places = serialise(graph)
+    bound = time.monotonic()
+
+    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        beside.mkdir(parents=True)
+        report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
+        values = _values(constants, weights, variables)
+        model_path = beside / contract.MODEL_FILE
+        digest = _write_model(model_path, flatbuffer, places, values, progress)
+        save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
+        files = {
+            contract.MODEL_FILE: {"bytes": model_path.stat().st_size, "sha256": digest},
+            contract.TOKENIZER_FILE: _file_entry(beside / contract.TOKENIZER_FILE),
+        }
+        table = constants.get(NOISE_TABLE)
+        noise = _noise_entry(settings.noise_kind, table, places)
+        described = manifest(settings, weights, variables, word_ids, graph, noise, files)
+        write_json(beside / contract.MANIFEST_FILE, described)
+        _put_in_place(beside, out)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        remedy = "free some space" if full else "check the folder"
+        raise RunError(f"{out}: cannot be written: {error.strerror}; {remedy}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    written = time.monotonic()
+    return Exported(
+        files[contract.MODEL_FILE]["bytes"], converted - started, bound - converted, written - bound
+    )
+
+
+def _check_lengths(settings):
+    lengths, limit = settings.lengths, settings.config.max_tokens
+    if settings.batch_size < 1:
+        raise InputError(f"--batch_size={settings.batch_size}: expected at least 1")
+    if not lengths or min(lengths) < 8:
+        raise InputError(f"--lengths={','.join(map(str, lengths))}: expected lengths of 8 or more")
+    if max(lengths) > limit:
+        raise InputError(
+            f"--lengths: {max(lengths)} tokens, {settings.model_name} has positions for {limit}"
+        )
+
+
+def _build(settings, variables, word_ids, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
+    """Converts and binds every function; returns (model, {constant key: values})."""
+    lengths = tuple(sorted(set(settings.lengths)))
+    graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
+    for tokens in lengths:
+        report(f"converting {contract.forward_loss_for(tokens)}")
+        aliases = (contract.FORWARD_LOSS,) if tokens == lengths[-1] else ()
+        batch = settings.batch_size
+        bind(
+            graph,
+            forward_loss(settings.config, variables, word_ids, tied, batch, tokens, aliases),
+        )
+    report(f"converting {contract.PERTURB_AND_UPDATE}")
+    table = noise_table(settings.noise_kind)
+    shape = None if table is None else table.shape
+    perturb, counters = perturb_and_update(variables, settings.noise_kind, shape)
+    bind(graph, perturb)
+    bind_decay(graph, [v for v in variables if v.parameter.decays])
+    bind_transfers(graph, slices_of(variables))
+    constants = counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
+    return graph, constants
+
+
+def _values(constants, weights, variables) -> Iterator[tuple[str, np.ndarray]]:
+    yield from constants.items()
+    yield from stream_values(weights, variables)
+
+
+def _write_model(path, flatbuffer, places, values, progress) -> str:
+    """Writes flatbuffer and values to their places; returns the sha256 of the file.
+
+    One tensor is held at a time. `values` may come in any order, so the digest is of a second read.
+    """
+    missing = set(places)
+    with open(path, "wb") as file:
+        file.write(flatbuffer)
+        for key, array in values:
+            offset, size = places[key]
+            assert array.nbytes == size, f"{key}: {array.nbytes} bytes, {size} were placed"
+            file.seek(offset)
+            array.tofile(file)
+            missing.remove(key)
+            progress(size)
+        file.flush()
+        os.fsync(file.fileno())
+    assert not missing, f"no values for {sorted(missing)}"
+    return sha256_of(path)
+
+
+def _file_entry(path):
+    return {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+
+
+def _noise_entry(kind, table, places):
+    if table is None:
+        return {"kind": kind}
+    rows, columns = table.shape
+    return {"kind": kind, "rows": rows, "columns": columns, "offset": places[NOISE_TABLE][0]}
+
+
+def _put_in_place(beside, out):
+    """Renames the finished bundle to `out`; a bundle it replaces goes only then."""
+    replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
+    if out.exists():
+        os.replace(out, replaced)
+    os.replace(beside, out)
+    if replaced.is_dir():
+        shutil.rmtree(replaced)
+    else:
+        replaced.unlink(missing_ok=True)

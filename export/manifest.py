@@ -1,0 +1,81 @@
+"""What bundle.json says; runtime/bundle.py reads it, tflite_models/FORMAT.md describes it."""
+
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.tasks import to_json
+
+from .config import config_json
+from .layout import chunks_of, slices_of
+
+TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
+
+
+def manifest(settings, weights, variables, word_ids, graph, noise, files) -> dict:
+    """Builds bundle.json.
+
+    Args:
+      settings: exporter.Settings.
+      weights: weights.Weights.
+      variables: layout of the parameters.
+      word_ids: token ids of the label words.
+      graph: the bound model, for the signatures.
+      noise: the noise entry.
+      files: name -> {bytes, sha256}.
+    """
+    return {
+        "format_version": contract.FORMAT_VERSION,
+        "model_name": settings.model_name,
+        "family": "roberta",
+        "tied_decoder": weights.tied,
+        "config": config_json(settings.config),
+        "task": to_json(settings.task),
+        "word_ids": list(word_ids),
+        "tune": "full",
+        "base": "fp32",
+        "optimizers": ["mezo"],
+        "batch_size": settings.batch_size,
+        "lengths": sorted(set(settings.lengths)),
+        "slices": len(slices_of(variables)),
+        "noise": noise,
+        "ignored_tensors": list(weights.ignored),
+        "signatures": _signatures(graph.model),
+        "parameters": [_parameter(p, chunks_of(variables, p.name)) for p in weights.parameters],
+        "files": files,
+    }
+
+
+def _parameter(parameter, chunks):
+    return {
+        "name": parameter.name,
+        "shape": list(parameter.shape),
+        "transposed": parameter.kind == "linear",
+        "decays": parameter.decays,
+        "variables": [_variable(chunk) for chunk in chunks],
+    }
+
+
+def _variable(variable):
+    entry = {"name": variable.name, "shape": list(variable.shape), "stream": variable.stream}
+    return entry if variable.rows is None else entry | {"rows": list(variable.rows)}
+
+
+def _signatures(model):
+    def described(subgraph, maps):
+        found = {}
+        for entry in maps:
+            held = subgraph.tensors[entry.tensorIndex]
+            found[_text(entry.name)] = [TYPE_NAMES[held.type], [int(n) for n in held.shape]]
+        return found
+
+    return {
+        _text(signature.signatureKey): {
+            "inputs": described(model.subgraphs[signature.subgraphIndex], signature.inputs),
+            "outputs": described(model.subgraphs[signature.subgraphIndex], signature.outputs),
+        }
+        for signature in model.signatureDefs
+    }
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,78 @@
+"""The direction z(seed) as TensorFlow ops; runtime/noise.py says what it computes.
+
+Only built-in operations that both interpreters run: uint32 MUL, BITWISE_XOR, RIGHT_SHIFT and CAST
+wrap as they should; uint32 ADD, AND, OR and LEFT_SHIFT do not convert.
+"""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from pocketllm.runtime import noise
+
+
+def _shift(x, bits):
+    return tf.bitwise.right_shift(x, tf.constant(bits, tf.uint32))
+
+
+def _xorshift(x, bits):
+    return tf.bitwise.bitwise_xor(x, _shift(x, bits))
+
+
+def _mix(x):
+    x = _xorshift(x, 16) * tf.constant(noise.MULTIPLIER_1)
+    x = _xorshift(x, 15) * tf.constant(noise.MULTIPLIER_2)
+    return _xorshift(x, 15)
+
+
+def stream_key(seed, stream):
+    """Returns the key [1] uint32 of one stream for `seed` [1] uint32, already hashed."""
+    return _mix(tf.bitwise.bitwise_xor(seed, tf.constant(noise.stream_salts([stream]))))
+
+
+def seed_word(seed):
+    """Hashes the signature's seed [1] int32 once for all streams."""
+    return _mix(tf.bitwise.bitwise_xor(tf.cast(seed, tf.uint32), tf.constant(noise.SEED_SALT)))
+
+
+def counter_count(kind, size, columns):
+    """Returns how many words z of `size` values takes from each of its word streams."""
+    return math.ceil(size / (2 if kind == "gaussian" else columns))
+
+
+def scaled_direction(kind, key, counters, table, scale, size):
+    """Computes scale * z of one variable.
+
+    Args:
+      kind: noise kind.
+      key: [1] uint32.
+      counters: [counter_count] uint32, the hashed counters.
+      table: [rows, columns] float32, already multiplied by `scale` (once for all variables, not
+        once a value); None for gaussian.
+      scale: [1] float32, for gaussian.
+      size: number of values.
+
+    Returns:
+      [size / columns, columns] float32 where whole rows of the table fill it, else [size].
+    """
+    if kind == "gaussian":
+        return _box_muller(key, counters)[:size] * scale
+    shift = 32 - (table.shape[0].bit_length() - 1)
+    rows = tf.cast(_shift(_words(counters, key), shift), tf.int32)
+    values = tf.gather(table, rows)
+    return values if size % table.shape[1] == 0 else tf.reshape(values, [-1])[:size]
+
+
+def _words(counters, key):
+    x = tf.bitwise.bitwise_xor(counters, key) * tf.constant(noise.MULTIPLIER_1)
+    return _xorshift(x, 15) * tf.constant(noise.MULTIPLIER_2)
+
+
+def _box_muller(key, counters):
+    second = _mix(tf.bitwise.bitwise_xor(key, tf.constant(noise.SECOND_WORD_SALT)))
+    uniform = (tf.cast(_shift(_words(counters, key), 9), tf.float32) + 0.5) * 2.0**-23
+    turns = tf.cast(_shift(_words(counters, second), 8), tf.float32)
+    angle = turns * np.float32(2 * np.pi * 2.0**-24)
+    radius = tf.sqrt(tf.math.log(uniform) * -2.0)
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)

@@ -1,0 +1,155 @@
+"""RoBERTa's masked-LM loss, top to bottom, as a function of (inputs, weights).
+
+Shapes: B batch, T tokens, D hidden, C label words, V vocabulary. Names are the checkpoint's.
+"""
+
+import re
+
+import tensorflow as tf
+
+from pocketllm.runtime import contract
+
+from .config import RobertaConfig
+from .layers import (
+    ACTIVATION_FUNCTIONS,
+    IGNORED_SCORE,
+    layer_norm,
+    linear,
+    lookup,
+    self_attention,
+    weighted_cross_entropy,
+)
+from .layout import Parameter
+
+EMBEDDINGS = "roberta.embeddings"
+WORD_EMBEDDINGS = f"{EMBEDDINGS}.word_embeddings.weight"
+DECODER = "lm_head.decoder.weight"
+
+# Ignored on purpose: outputs the masked-LM loss does not use, and what other tensors already hold.
+IGNORED = re.compile(
+    r"roberta\.pooler\..*"  # sentence classification
+    r"|roberta\.embeddings\.(position_ids|token_type_ids)"  # buffers, computed in the graph
+    r"|lm_head\.decoder\.bias"  # the same tensor as lm_head.bias
+)
+
+
+def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
+    """Lists the parameters of the masked-LM loss in the checkpoint's order.
+
+    Args:
+      config: the architecture.
+      tied: whether the LM head's decoder is the word embeddings, as published; otherwise it is a
+        table of its own.
+    """
+    hidden, inner = config.hidden_size, config.intermediate_size
+    found: list[Parameter] = []
+
+    def add(name, shape, kind, decays):
+        found.append(Parameter(name, shape, kind, decays))
+
+    def add_linear(name, fan_in, fan_out):
+        add(f"{name}.weight", (fan_out, fan_in), "linear", True)
+        add(f"{name}.bias", (fan_out,), "vector", False)
+
+    def add_layer_norm(name):
+        add(f"{name}.weight", (hidden,), "vector", False)
+        add(f"{name}.bias", (hidden,), "vector", False)
+
+    add(WORD_EMBEDDINGS, (config.vocab_size, hidden), "table", True)
+    positions, types = config.max_position_embeddings, config.type_vocab_size
+    add(f"{EMBEDDINGS}.position_embeddings.weight", (positions, hidden), "table", True)
+    add(f"{EMBEDDINGS}.token_type_embeddings.weight", (types, hidden), "table", True)
+    add_layer_norm(f"{EMBEDDINGS}.LayerNorm")
+    for index in range(config.num_hidden_layers):
+        layer = f"roberta.encoder.layer.{index}"
+        for projection in ("query", "key", "value"):
+            add_linear(f"{layer}.attention.self.{projection}", hidden, hidden)
+        add_linear(f"{layer}.attention.output.dense", hidden, hidden)
+        add_layer_norm(f"{layer}.attention.output.LayerNorm")
+        add_linear(f"{layer}.intermediate.dense", hidden, inner)
+        add_linear(f"{layer}.output.dense", inner, hidden)
+        add_layer_norm(f"{layer}.output.LayerNorm")
+    add_linear("lm_head.dense", hidden, hidden)
+    add_layer_norm("lm_head.layer_norm")
+    add("lm_head.bias", (config.vocab_size,), "vector", False)
+    if not tied:
+        add(DECODER, (config.vocab_size, hidden), "table", True)
+    return found
+
+
+def forward_loss(config, word_ids, tied, inputs, weights, tables):
+    """Computes the loss and the logits of the label words at the mask.
+
+    Args:
+      config: RobertaConfig.
+      word_ids: C token ids of the label words.
+      tied: whether the decoder is the word embeddings.
+      inputs: the signature's inputs by name, [B, T] and [B] tensors.
+      weights: variable name -> tensor.
+      tables: parameter name -> [(first row, tensor)], the chunks of every table.
+
+    Returns:
+      {loss [1], weight_sum [1], logits [B, C]}.
+    """
+    ids, mask = inputs[contract.INPUT_IDS], inputs[contract.ATTENTION_MASK]
+    batch, tokens = ids.shape
+    # Of an untied decoder only the chunks that hold a label word are looked into.
+    decoder_chunks = [
+        (first, chunk)
+        for first, chunk in ([] if tied else tables[DECODER])
+        if any(first <= word_id < first + chunk.shape[0] for word_id in word_ids)
+    ]
+    word_ids = tf.constant(word_ids, tf.int32)
+
+    # Everything outside the delegate comes first: look-ups and integer operations.
+    # A tied decoder's rows ride along with the tokens' embeddings: one look-up.
+    flat = tf.reshape(ids, [-1])
+    rows = lookup(tf.concat([flat, word_ids], 0) if tied else flat, tables[WORD_EMBEDDINGS])
+    x = rows[: batch * tokens]
+    decoder = rows[batch * tokens :] if tied else lookup(word_ids, decoder_chunks)  # C D
+    decoder_bias = tf.gather(weights["lm_head.bias"], word_ids)
+    # Padding stands at pad_token_id, tokens count on from there.
+    positions = tf.reshape(tf.cumsum(mask, 1) * mask + config.pad_token_id, [-1])
+    x = x + lookup(positions, tables[f"{EMBEDDINGS}.position_embeddings.weight"])
+    token_type = tables[f"{EMBEDDINGS}.token_type_embeddings.weight"][0][1][:1]
+    bias = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * IGNORED_SCORE  # B 1 1 T
+    selector = tf.one_hot(inputs[contract.MASK_POSITION], tokens)[:, None, :]  # B 1 T
+
+    eps = config.layer_norm_eps
+    x = layer_norm((x + token_type)[None], weights, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
+    for index in range(config.num_hidden_layers):
+        last = index == config.num_hidden_layers - 1
+        # Only the mask's row leaves the last layer: a product with 0s and one 1 is exact.
+        picked = _select(selector, x) if last else x
+        x = _encoder_layer(config, picked, x, bias, weights, index, batch)
+
+    x = tf.nn.gelu(linear(x, weights, "lm_head.dense"), approximate=False)
+    x = layer_norm(x, weights, "lm_head.layer_norm", eps)  # 1 B D
+    logits = tf.matmul(x, decoder[None], transpose_b=True)[0] + decoder_bias  # B C
+    loss, weight_sum = weighted_cross_entropy(
+        logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
+    )
+    return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
+
+
+def _select(selector, x):
+    """Picks one row of every example: selector [B, 1, T], x [1, B * T, D] -> [1, B, D]."""
+    batch, _, tokens = selector.shape
+    picked = tf.matmul(selector, tf.reshape(x, [batch, tokens, -1]))  # B 1 D
+    return tf.reshape(picked, [1, batch, -1])
+
+
+def _encoder_layer(config, rows, x, bias, weights, index, batch):
+    """One post-norm layer for `rows` [1, B * Q, D], attending to x [1, B * T, D]."""
+    name = f"roberta.encoder.layer.{index}"
+    eps = config.layer_norm_eps
+    attended = self_attention(
+        rows, x, bias, weights, f"{name}.attention.self", batch, config.num_attention_heads
+    )
+    projected = linear(attended, weights, f"{name}.attention.output.dense")
+    rows = layer_norm(rows + projected, weights, f"{name}.attention.output.LayerNorm", eps)
+    inner = ACTIVATION_FUNCTIONS[config.hidden_act](
+        linear(rows, weights, f"{name}.intermediate.dense")
+    )
+    out = linear(inner, weights, f"{name}.output.dense")
+    return layer_norm(rows + out, weights, f"{name}.output.LayerNorm", eps)

@@ -1,0 +1,65 @@
+"""The tokenizer of a checkpoint folder, as the one file that a bundle carries."""
+
+from pathlib import Path
+
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+from pocketllm.runtime.encode import load_tokenizer
+from pocketllm.runtime.errors import InputError
+
+_SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+
+
+def tokenizer_for(folder) -> Tokenizer:
+    """Loads tokenizer.json, or builds RoBERTa's tokenizer from vocab.json and merges.txt.
+
+    The built one is that of transformers 5. A published RoBERTa tokenizer.json differs from it in
+    one thing: there a text's own "<mask>" swallows the spaces before it.
+    """
+    folder = Path(folder)
+    if (folder / "tokenizer.json").is_file():
+        return load_tokenizer(folder / "tokenizer.json")
+    vocab, merges = folder / "vocab.json", folder / "merges.txt"
+    missing = [path.name for path in (vocab, merges) if not path.is_file()]
+    if missing:
+        raise InputError(
+            f"{folder}: {' and '.join(missing)} not found, expected tokenizer.json, or vocab.json "
+            "and merges.txt; copy them from the checkpoint"
+        )
+    return _build(folder, vocab, merges)
+
+
+def save_tokenizer(tokenizer: Tokenizer, path) -> None:
+    """Writes the tokenizer as a tokenizer.json."""
+    Path(path).write_text(tokenizer.to_str(), encoding="utf-8")
+
+
+def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:
+    try:
+        model = models.BPE.from_file(
+            str(vocab), str(merges), continuing_subword_prefix="", end_of_word_suffix=""
+        )
+    except Exception as error:  # `tokenizers` raises plain Exception for whatever it cannot read
+        reason = str(error).splitlines()[0][:120]
+        raise InputError(
+            f"{folder}: vocab.json and merges.txt make no BPE ({reason}), expected those of "
+            "RoBERTa; copy them from the checkpoint again"
+        ) from error
+    ids = {token: model.token_to_id(token) for token in _SPECIAL_TOKENS}
+    missing = [token for token, number in ids.items() if number is None]
+    if missing:
+        raise InputError(
+            f"{vocab}: {', '.join(missing)} not found, expected RoBERTa's special tokens; "
+            "use the vocabulary of a RoBERTa checkpoint, not GPT-2's"
+        )
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in _SPECIAL_TOKENS])
+    tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", ids["</s>"]),
+        ("<s>", ids["<s>"]),
+        trim_offsets=True,
+        add_prefix_space=False,
+    )
+    return tokenizer

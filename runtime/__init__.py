@@ -1,0 +1,1 @@
+"""Device: a bundle and data become a fine-tuned model (numpy, an interpreter, absl)."""

@@ -1,0 +1,109 @@
+"""The `pocketllm` command: a table of commands, each imported only when called.
+
+A command is a module with a docstring (its help), FLAGS (its own absl.flags.FlagValues) and
+run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`.
+"""
+
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from absl import flags
+
+from . import native_output
+from .errors import InputError, RunError
+from .files import write_json
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+INTERRUPTED = 130
+
+# command -> (module, what it does); the modules outside the runtime exist on the desktop only
+COMMANDS = {
+    "quickstart": ("pocketllm.export.quickstart", "export, fine-tune and evaluate roberta-micro"),
+    "export": ("pocketllm.export.command", "turn a checkpoint into a bundle"),
+    "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
+    "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO"),
+    "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
+    "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0 done, 1 failure, 2 bad input."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if not arguments or arguments[0] in ("--help", "-h", "help"):
+        print(_usage())
+        return DONE if arguments else BAD_INPUT
+    name = arguments[0]
+    try:
+        if name not in COMMANDS:
+            raise InputError(f"unknown command {name!r}, expected one of {', '.join(COMMANDS)}")
+        return _run(name, arguments[1:])
+    except InputError as error:
+        return _complain(name, error, BAD_INPUT)
+    except RunError as error:
+        return _complain(name, error, FAILED)
+    except KeyboardInterrupt:
+        return _complain(name, "interrupted", INTERRUPTED)
+
+
+def _run(name, arguments):
+    module_name, _ = COMMANDS[name]
+    try:
+        command = import_module(module_name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"{error}; this command needs the desktop installation (`make install`)"
+        ) from error
+    values = command.FLAGS
+    flags.DEFINE_string(
+        "json", None, "also write the result to this file, as one JSON object", flag_values=values
+    )
+    if "--help" in arguments or "-h" in arguments:
+        print(f"usage: pocketllm {name} [flags]\n\n{command.__doc__.strip()}\n\nflags:")
+        print(_flag_help(values))
+        return DONE
+    try:
+        rest = values([f"pocketllm {name}", *arguments])[1:]
+    except flags.Error as error:
+        raise InputError(f"{' '.join(str(error).split())}; see `pocketllm {name} --help`") from error
+    if rest:
+        raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
+    native_output.divert()
+    result = command.run(values)
+    if values.json:
+        write_json(Path(values.json), result)
+    return DONE
+
+
+def _usage():
+    lines = [f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: pocketllm COMMAND [flags]",
+            "",
+            "Fine-tune language models through the signatures of a TensorFlow Lite file.",
+            "",
+            *lines,
+            "",
+            "`pocketllm COMMAND --help` lists its flags.",
+        ]
+    )
+
+
+def _flag_help(values):
+    lines = []
+    for name in sorted(values):
+        flag = values[name]
+        shown = flag.default_as_str or "none"
+        lines.append(f"  --{name}  {flag.help} (default: {shown})")
+    return "\n".join(lines)
+
+
+def _complain(name, error, code):
+    print(f"pocketllm {name}: error: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

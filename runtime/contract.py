@@ -1,0 +1,45 @@
+"""Names and numbers that the exporter writes and the runtime reads: the bundle's contract.
+
+A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`. Its format is described in
+tflite_models/FORMAT.md; the signatures in the README.
+"""
+
+FORMAT_VERSION = 1
+
+MODEL_FILE = "model.tflite"
+MANIFEST_FILE = "bundle.json"
+TOKENIZER_FILE = "tokenizer.json"
+
+# Signatures. The numbered ones are called in order, `initialize_*` before anything else.
+FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
+PERTURB_AND_UPDATE = "perturb_and_update"
+DECAY = "decay"
+INITIALIZE = "initialize"
+READ = "read"
+WRITE = "write"
+
+# Inputs and outputs. All have rank 1 or more: a rank-0 input crashed the signature runner on ARM.
+INPUT_IDS = "input_ids"  # [B, T] int32
+ATTENTION_MASK = "attention_mask"  # [B, T] int32, 1 for a token, 0 for padding
+MASK_POSITION = "mask_position"  # [B] int32, where the <mask> token stands
+LABEL = "label"  # [B] int32, index into the task's label words
+WEIGHT = "weight"  # [B] float32, 0 for a filler row
+SEED = "seed"  # [1] int32
+SCALE = "scale"  # [1] float32
+FACTOR = "factor"  # [1] float32
+LOSS = "loss"  # [1] float32, weighted mean
+WEIGHT_SUM = "weight_sum"  # [1] float32
+LOGITS = "logits"  # [B, C] float32
+DONE = "done"  # [1] float32
+
+NOISE_KINDS = ("codebook", "gaussian", "rademacher")
+
+
+def forward_loss_for(tokens: int) -> str:
+    """Names the forward signature of the bucket of `tokens` tokens."""
+    return f"{FORWARD_LOSS}_{tokens}"
+
+
+def numbered(stem: str, index: int) -> str:
+    """Names slice `index` of `initialize`, `read` or `write`."""
+    return f"{stem}_{index}"

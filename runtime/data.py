@@ -1,0 +1,178 @@
+"""Data files to examples: TSV with a header row, or JSONL in the task's own published format."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks import Task
+
+
+@dataclass(frozen=True)
+class Example:
+    """One labelled row."""
+
+    fields: dict[str, str]  # the task's field -> text, byte for byte as in the file
+    label: int  # index into the task's labels
+    line: int  # of the file, from 1
+
+
+@dataclass(frozen=True)
+class _Row:
+    values: dict[str, object]  # column -> value
+    line: int
+
+
+def read_examples(path, task: Task) -> tuple[list[Example], int]:
+    """Reads all rows of a .tsv, .txt, .jsonl or .json file.
+
+    Returns:
+      The examples in file order, and how many rows were left out because nobody could label them
+      (the "-" of SNLI and MNLI).
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: found a directory, expected a data file; name the file in it")
+    reader = _READERS.get(path.suffix.lower())
+    if reader is None:
+        raise InputError(
+            f"{path}: found the extension {path.suffix!r}, expected {', '.join(_READERS)}; "
+            "convert or rename the file"
+        )
+    try:
+        with open(path, "rb") as file:
+            return _examples(path, reader(path, _lines(path, file), task), task)
+    except OSError as error:
+        reason = f"{path}: {error.strerror}, expected a data file; check the path"
+        raise InputError(reason) from error
+
+
+def _lines(path: Path, file) -> Iterator[tuple[int, str]]:
+    """Yields the number and text of each line that is not blank.
+
+    Lines end with \\n or \\r\\n and nothing else: str.splitlines would also split at U+2028.
+    """
+    for number, raw in enumerate(file, 1):
+        if number == 1:
+            raw = raw.removeprefix(b"\xef\xbb\xbf")
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"{path} line {number}: found byte 0x{raw[error.start]:02x} at position "
+                f"{error.start}, expected UTF-8; convert the file"
+            ) from error
+        text = text.removesuffix("\n").removesuffix("\r")
+        if text.strip(" "):
+            yield number, text
+
+
+def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iterator[_Row]:
+    first = next(lines, None)
+    if first is None:
+        raise _no_rows(path)
+    line, header = first[0], first[1].split("\t")
+    for what, accepted in (*task.columns.items(), ("label", task.label_columns)):
+        _column(path, line, header, what, accepted)  # so that the header is to blame, not a row
+    for line, text in lines:
+        cells = text.split("\t")  # no quoting: a quote is a character of the sentence
+        if len(cells) != len(header):
+            raise InputError(
+                f"{path} line {line}: found {len(cells)} columns, expected {len(header)} as in the "
+                "header; remove stray tabs and line breaks"
+            )
+        yield _Row(dict(zip(header, cells)), line)
+
+
+def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iterator[_Row]:
+    for line, text in lines:
+        try:
+            values = json.loads(text)
+        except (ValueError, RecursionError) as error:  # ValueError alone: a number too long
+            known = isinstance(error, json.JSONDecodeError)
+            reason = f"{error.msg} at column {error.colno}" if known else type(error).__name__
+            raise InputError(
+                f"{path} line {line}: found no valid JSON ({reason}), expected one object a line; "
+                "correct the line"
+            ) from error
+        if not isinstance(values, dict):
+            raise InputError(
+                f"{path} line {line}: found {_shown(values)}, expected a JSON object; "
+                "put one object on each line"
+            )
+        yield _Row(values, line)
+
+
+_READERS = {".tsv": _tsv_rows, ".txt": _tsv_rows, ".jsonl": _json_rows, ".json": _json_rows}
+
+
+def _examples(path: Path, rows: Iterator[_Row], task: Task) -> tuple[list[Example], int]:
+    classes = {label: i for i, label in enumerate(task.labels)}
+    classes = {alias: classes[label] for alias, label in task.label_aliases.items()} | classes
+    examples, skipped = [], 0
+    for row in rows:
+        value = row.values[_column(path, row.line, row.values, "label", task.label_columns)]
+        if value in task.skip_labels:
+            skipped += 1
+            continue
+        label = _label(path, row.line, value, classes)
+        fields = {}
+        for name, accepted in task.columns.items():
+            column = _column(path, row.line, row.values, name, accepted)
+            fields[name] = _text(path, row.line, column, row.values[column])
+        examples.append(Example(fields, label, row.line))
+    if not examples:
+        raise _no_rows(path)
+    return examples, skipped
+
+
+def _column(path: Path, line: int, found, what: str, accepted: tuple[str, ...]) -> str:
+    for name in accepted:
+        if name in found:
+            return name
+    names = ", ".join(_shown(name) for name in list(found)[:12]) or "none"
+    raise InputError(
+        f"{path} line {line}: no column for {what!r}: found {names}; "
+        f"expected {' or '.join(accepted)}; name the column so"
+    )
+
+
+def _label(path: Path, line: int, value: object, classes: dict[str, int]) -> int:
+    if isinstance(value, bool):
+        spellings = (str(value).lower(), str(value))  # JSON's and Python's
+    else:
+        spellings = (str(value),) if isinstance(value, (int, str)) else ()
+    for spelling in spellings:
+        if spelling in classes:
+            return classes[spelling]
+    raise InputError(
+        f"{path} line {line}: found the label {_shown(value)}, expected {', '.join(classes)}; "
+        "correct the row or the task"
+    )
+
+
+def _text(path: Path, line: int, column: str, value: object) -> str:
+    if not isinstance(value, str):
+        raise InputError(
+            f"{path} line {line}: found {_shown(value)} in {column!r}, expected a string; "
+            "correct the row"
+        )
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError as error:  # JSON can spell it; no tokenizer takes it
+        raise InputError(
+            f"{path} line {line}: found half a surrogate pair in {column!r}, expected text; "
+            "correct the row"
+        ) from error
+    return value
+
+
+def _shown(value: object) -> str:
+    """Returns the value on one line, short enough for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _no_rows(path: Path) -> InputError:
+    return InputError(f"{path}: found no labelled rows, expected at least one; check the file")

@@ -1,0 +1,107 @@
+"""The two interpreters behind one small interface; the only file that imports them."""
+
+import ctypes
+from importlib import import_module, metadata
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError, RunError
+
+# name -> (module, distribution)
+ENGINES = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
+}
+DELEGATE_NODE = "DELEGATE"
+MADV_DONTNEED = 4
+
+
+class Engine:
+    """A model file open in an interpreter; every signature shares its variables."""
+
+    def __init__(self, name: str, model_path: Path, threads: int):
+        """Opens the file.
+
+        Args:
+          name: "litert" or "tflite".
+          model_path: the .tflite file.
+          threads: of the kernels.
+
+        Raises:
+          InputError: unknown or missing engine, or a file it cannot read.
+        """
+        if name not in ENGINES:
+            raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(ENGINES)}")
+        module, self._distribution = ENGINES[name]
+        try:
+            interpreter = import_module(module)
+        except ImportError as error:
+            raise InputError(
+                f"engine {name!r} cannot be imported ({error}); install {self._distribution}"
+                + (" (its wheels end at Python 3.11)" if name == "tflite" else "")
+            ) from error
+        self._path = Path(model_path).resolve()
+        try:
+            # With clustering every variable is read in a partition of its own, and copied.
+            self._interpreter = interpreter.Interpreter(
+                model_path=str(self._path),
+                num_threads=threads,
+                experimental_disable_delegate_clustering=True,
+            )
+        except (ValueError, RuntimeError) as error:
+            raise InputError(
+                f"{model_path}: {name} cannot open it ({_one_line(error)}); export it again"
+            ) from error
+        self.name, self.threads = name, threads
+        self._runners = {}
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Calls a signature with all its inputs and returns its outputs (copies)."""
+        if signature not in self._runners:
+            try:
+                self._runners[signature] = self._interpreter.get_signature_runner(signature)
+            except ValueError as error:
+                raise InputError(f"{self._path}: no signature {signature!r}; export it again") from error
+        try:
+            return self._runners[signature](**inputs)
+        except (RuntimeError, ValueError) as error:
+            raise RunError(f"{self._path}: {signature} failed: {_one_line(error)}") from error
+
+    def describe(self) -> str:
+        """Says which interpreter runs, and what its delegate took; call after a first run."""
+        wrapper = self._interpreter._interpreter  # no public API lists a signature's nodes
+        nodes = [wrapper.NodeName(index) for index in range(wrapper.NumNodes())]
+        partitions = nodes.count(DELEGATE_NODE)
+        delegate = (
+            f"XNNPACK delegate, {partitions} partitions in the first forward signature"
+            if partitions
+            else "no delegate, built-in kernels"
+        )
+        version = metadata.version(self._distribution)
+        return f"{self.name} ({self._distribution} {version}, {self.threads} threads, {delegate})"
+
+    def release_file_pages(self) -> None:
+        """Lets go of the resident pages of the mapped model file; they can be read again."""
+        libc = ctypes.CDLL(None, use_errno=True)
+        for start, length in _mappings(self._path):
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_DONTNEED)
+
+
+def _mappings(path: Path):
+    """Returns (address, bytes) of this process's mappings of a file."""
+    found = []
+    try:
+        with open("/proc/self/maps") as file:
+            for line in file:
+                fields = line.rstrip("\n").split(maxsplit=5)
+                if len(fields) == 6 and fields[5] == str(path):
+                    first, last = (int(address, 16) for address in fields[0].split("-"))
+                    found.append((first, last - first))
+    except OSError:  # no /proc: nothing to let go of
+        pass
+    return found
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

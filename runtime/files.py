@@ -1,0 +1,65 @@
+"""Files that are whole or not there: written beside, flushed, renamed."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from .errors import InputError, RunError
+
+READ_BYTES = 1 << 20
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file by rename, creating its folder.
+
+    Raises:
+      RunError: the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def write_json(path: Path, value: dict) -> None:
+    """Writes one JSON object, indented, by rename."""
+    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+
+
+def read_json(path: Path, remedy: str) -> dict:
+    """Reads one JSON object.
+
+    Args:
+      path: the file.
+      remedy: what to do when it is missing or broken, the end of the error message.
+
+    Raises:
+      InputError: missing, unreadable, or not one JSON object.
+    """
+    try:
+        value = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}; {remedy}") from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path}: not JSON ({error}); {remedy}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: a JSON {type(value).__name__}, expected an object; {remedy}")
+    return value
+
+
+def sha256_of(path: Path) -> str:
+    """Returns the hex digest of a file, read piece by piece."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while piece := file.read(READ_BYTES):
+            digest.update(piece)
+    return digest.hexdigest()

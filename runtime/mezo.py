@@ -1,0 +1,108 @@
+"""MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step; pure arithmetic."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from .errors import RunError
+
+SCHEDULES = ("constant", "linear")
+
+
+class Perturbable(Protocol):
+    """What a step needs of a model."""
+
+    def perturb(self, seed: int, scale: float) -> None:
+        """θ ← θ + scale · z(seed)."""
+
+    def decay(self, factor: float) -> None:
+        """θ ← factor · θ for the parameters that decay."""
+
+
+@dataclass(frozen=True)
+class Hyperparameters:
+    """Settings of a MeZO run.
+
+    Attributes:
+      lr: learning rate.
+      eps: size of the probe, in units of z.
+      weight_decay: decoupled; θ shrinks by lr · weight_decay a step.
+      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      steps: length of the run.
+    """
+
+    lr: float
+    eps: float
+    weight_decay: float
+    lr_schedule: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step did; with its eps, enough to do it again without data."""
+
+    step: int
+    seed: int
+    loss_plus: float
+    loss_minus: float
+    projected_grad: float
+    lr: float
+
+
+def learning_rate(settings: Hyperparameters, step: int) -> float:
+    """Returns the learning rate of step 1, 2, …"""
+    if settings.lr_schedule == "linear":
+        return settings.lr * max(0.0, 1 - (step - 1) / settings.steps)
+    return settings.lr
+
+
+def mezo_step(
+    model: Perturbable,
+    loss: Callable[[], float],
+    step: int,
+    seed: int,
+    settings: Hyperparameters,
+) -> Step:
+    """Moves the weights one step along z(seed).
+
+    Args:
+      model: holds θ.
+      loss: evaluates the step's minibatch at the present θ.
+      step: 1 for the first; sets the learning rate.
+      seed: of the direction.
+      settings: the run's hyperparameters.
+
+    Raises:
+      RunError: a loss is not finite; θ is back where it was, within rounding.
+    """
+    eps, lr = settings.eps, learning_rate(settings, step)
+    model.perturb(seed, eps)
+    loss_plus = loss()
+    model.perturb(seed, -2 * eps)
+    loss_minus = loss()
+    projected_grad = (loss_plus - loss_minus) / (2 * eps)
+    if not math.isfinite(projected_grad):
+        model.perturb(seed, eps)
+        raise RunError(
+            f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
+            f"{loss_minus:g}); the run keeps step {step - 1}, start a new one with a smaller --lr"
+        )
+    taken = Step(step, seed, loss_plus, loss_minus, projected_grad, lr)
+    _update(model, taken, settings)
+    return taken
+
+
+def replay_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> None:
+    """Does a step again without data: the same passes, so the same bits."""
+    model.perturb(taken.seed, settings.eps)
+    model.perturb(taken.seed, -2 * settings.eps)
+    _update(model, taken, settings)
+
+
+def _update(model, taken, settings):
+    # From θ - eps·z: back to θ and down the slope in one pass.
+    model.perturb(taken.seed, settings.eps - taken.lr * taken.projected_grad)
+    if settings.weight_decay:
+        model.decay(1 - taken.lr * settings.weight_decay)

@@ -1,0 +1,71 @@
+"""Model: a bundle open in an engine; what the training algorithm needs of it, and no more."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from . import contract
+from .batching import Batch
+from .bundle import Bundle
+from .engine import Engine
+
+
+class Model:
+    """The bundle's signatures as methods."""
+
+    def __init__(self, bundle: Bundle, engine: Engine):
+        self.bundle = bundle
+        self.engine = engine
+
+    def initialize(self, progress: Callable[[int], None] = lambda done: None) -> None:
+        """Brings the initial values in, slice by slice, letting go of the file pages read."""
+        for number in range(self.bundle.slices):
+            self.engine.run(contract.numbered(contract.INITIALIZE, number))
+            self.engine.release_file_pages()
+            progress(1)
+
+    def forward(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Runs one batch; returns loss [1], weight_sum [1], logits [B, C]."""
+        return self.engine.run(contract.forward_loss_for(batch.tokens), **batch.inputs)
+
+    def loss(self, batches: Sequence[Batch]) -> float:
+        """Returns the mean loss of micro-batches, joined by their weight sums in float64."""
+        total = weight = 0.0
+        for batch in batches:
+            outputs = self.forward(batch)
+            weight_sum = float(outputs[contract.WEIGHT_SUM][0])
+            total += float(outputs[contract.LOSS][0]) * weight_sum
+            weight += weight_sum
+        return total / weight if weight else math.nan
+
+    def perturb(self, seed: int, scale: float) -> None:
+        """θ ← θ + scale · z(seed), in place; the scale is rounded to float32."""
+        self.engine.run(
+            contract.PERTURB_AND_UPDATE,
+            **{
+                contract.SEED: np.array([seed], np.int32),
+                contract.SCALE: np.array([scale], np.float32),
+            },
+        )
+
+    def decay(self, factor: float) -> None:
+        """θ ← factor · θ for the parameters that decay."""
+        self.engine.run(contract.DECAY, **{contract.FACTOR: np.array([factor], np.float32)})
+
+    def read(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (variable name, values) of the trainable state, slice by slice."""
+        for number in range(self.bundle.slices):
+            yield from sorted(self.engine.run(contract.numbered(contract.READ, number)).items())
+
+    def write(self, values: dict[str, np.ndarray]) -> None:
+        """Replaces the trainable state; `values` holds every variable, as from `read`."""
+        for number in range(self.bundle.slices):
+            signature = contract.numbered(contract.WRITE, number)
+            names = self.bundle.signatures[signature]["inputs"]
+            self.engine.run(signature, **{name: values[name] for name in names})
+
+
+def open_model(bundle: Bundle, engine_name: str, threads: int) -> Model:
+    """Opens a bundle's model file in an engine, not initialised yet."""
+    return Model(bundle, Engine(engine_name, bundle.model_path, threads))

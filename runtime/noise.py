@@ -1,0 +1,106 @@
+"""The direction z(seed) in NumPy: the reference of what the graph computes, bit for bit.
+
+Every variable of a bundle has a stream number. A 32-bit hash of (seed, stream) gives a key, the key
+XORed with a hashed counter and hashed again gives a word per block of values, and
+
+- `codebook`: the top bits of the word choose a row of a table of whitened Gaussian vectors,
+- `rademacher`: its top 16 bits choose a row of the table of all 16-sign patterns,
+- `gaussian`: two such words become two normal values by Box-Muller.
+
+Seed and counter pass through separate rounds: were the seed added to the counter, one seed's
+stream would be a shift of another's. Only integer operations and IEEE multiplications are used for
+the table kinds, so z is the same on x86, ARM and here.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+# Multipliers of the 32-bit mixer (a published low-bias pair), and constants that keep zero moving.
+MULTIPLIER_1 = np.uint32(0x21F0AAAD)
+MULTIPLIER_2 = np.uint32(0xD35A2D97)
+COUNTER_SALT = np.uint32(0x9E3779B9)
+SEED_SALT = np.uint32(0x7F4A7C15)
+STREAM_SALT = np.uint32(0x85EBCA6B)
+SECOND_WORD_SALT = np.uint32(0xC2B2AE35)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """A noise kind with its constants.
+
+    Attributes:
+      kind: "codebook", "rademacher" or "gaussian".
+      table: [rows, columns] float32 for the table kinds, rows a power of two; None for gaussian.
+    """
+
+    kind: str
+    table: np.ndarray | None = None
+
+
+def mix(x: np.ndarray) -> np.ndarray:
+    """Hashes uint32 values, one to one."""
+    x = np.asarray(x, np.uint32)
+    x = (x ^ (x >> np.uint32(16))) * MULTIPLIER_1
+    x = (x ^ (x >> np.uint32(15))) * MULTIPLIER_2
+    return x ^ (x >> np.uint32(15))
+
+
+def counters(size: int) -> np.ndarray:
+    """Returns the hashed counters 0 … size - 1, uint32; a constant of the graph."""
+    return mix(np.arange(size, dtype=np.uint32) ^ COUNTER_SALT)
+
+
+def stream_salts(streams: np.ndarray) -> np.ndarray:
+    """Returns one uint32 a stream number; a constant of the graph."""
+    return mix(np.asarray(streams, np.uint32) ^ STREAM_SALT)
+
+
+def stream_keys(seed: int, streams: np.ndarray) -> np.ndarray:
+    """Returns the uint32 key of every stream for an int32 `seed`."""
+    seed_word = mix(np.array([seed], np.int64).astype(np.uint32) ^ SEED_SALT)
+    return mix(seed_word ^ stream_salts(streams))
+
+
+def words(size: int, key: np.ndarray) -> np.ndarray:
+    """Returns `size` hashed uint32 words of the stream with this key; use their top bits."""
+    x = (counters(size) ^ key) * MULTIPLIER_1
+    return (x ^ (x >> np.uint32(15))) * MULTIPLIER_2
+
+
+def direction(noise: Noise, seed: int, stream: int, size: int) -> np.ndarray:
+    """Returns z of one variable.
+
+    Args:
+      noise: the kind and its table.
+      seed: int32, as given to `perturb_and_update`.
+      stream: the variable's stream number.
+      size: number of values.
+
+    Returns:
+      [size] float32, the variable's values in row-major order.
+    """
+    key = stream_keys(seed, np.array([stream]))
+    if noise.kind == "gaussian":
+        return _box_muller(key, size)
+    rows, columns = noise.table.shape
+    blocks = -(-size // columns)
+    shift = np.uint32(32 - (rows.bit_length() - 1))
+    return noise.table[words(blocks, key) >> shift].reshape(-1)[:size]
+
+
+def perturb(theta: np.ndarray, z: np.ndarray, scale: float) -> np.ndarray:
+    """Returns theta + scale * z with the roundings of the graph (float32 product, float32 sum)."""
+    return theta + (z * np.float32(scale)).reshape(theta.shape)
+
+
+def _box_muller(key: np.ndarray, size: int) -> np.ndarray:
+    half = -(-size // 2)
+    # 23 bits and a half: never 0, never 1, exact in float32.
+    uniform = ((words(half, key) >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(
+        2.0**-23
+    )
+    turns = (words(half, mix(key ^ SECOND_WORD_SALT)) >> np.uint32(8)).astype(np.float32)
+    angle = (turns * np.float32(2 * np.pi * 2.0**-24)).astype(np.float64)
+    radius = np.sqrt(-2 * np.log(uniform.astype(np.float64)))
+    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size].astype(np.float32)

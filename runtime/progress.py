@@ -1,0 +1,48 @@
+"""Progress of long work: a bar on a terminal, plain lines now and then elsewhere."""
+
+import sys
+import time
+
+from tqdm import tqdm
+
+LINE_SECONDS = 10.0
+
+
+class Progress:
+    """A context manager; `advance` moves it on."""
+
+    def __init__(self, what: str, total: int, unit: str = "it", scale: bool = False):
+        """Starts at 0 of `total` units; `scale` writes them with k, M, G."""
+        self._what, self._total, self._done = what, total, 0
+        self._bar = None
+        self._next_line = time.monotonic() + LINE_SECONDS
+        if sys.stderr.isatty():
+            self._bar = tqdm(
+                total=total, desc=what, unit=unit, unit_scale=scale, file=sys.stderr, leave=False
+            )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, units: int = 1, note: str = "") -> None:
+        """Moves on; `note` is shown behind the bar."""
+        self._done += units
+        if self._bar is not None:
+            self._bar.update(units)
+            if note:
+                self._bar.set_postfix_str(note)
+        elif time.monotonic() >= self._next_line:
+            self._next_line = time.monotonic() + LINE_SECONDS
+            percent = 100 * self._done // max(1, self._total)
+            print(f"{self._what}: {percent}% {note}".rstrip(), file=sys.stderr, flush=True)
+
+    def say(self, line: str) -> None:
+        """Prints a line on stdout without breaking the bar."""
+        if self._bar is not None:
+            tqdm.write(line, file=sys.stdout)
+        else:
+            print(line, flush=True)

@@ -1,0 +1,1 @@
+"""Model presets, the bundled small checkpoint, the bundle format."""

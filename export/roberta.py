@@ -29,7 +29,7 @@ DECODER = "lm_head.decoder.weight"
 IGNORED = re.compile(
     r"roberta\.pooler\..*"  # sentence classification
     r"|roberta\.embeddings\.(position_ids|token_type_ids)"  # buffers, computed in the graph
-    r"|lm_head\.decoder\.bias"  # the same tensor as lm_head.bias
+    r"|lm_head\.bias"  # where lm_head.decoder.bias is read in its place
 )
 
 

@@ -41,8 +41,9 @@ def checkpoint_weights(config: RobertaConfig, checkpoint: Checkpoint) -> Weights
     """
     shapes = checkpoint.shapes
     names = {}
-    if "lm_head.bias" not in shapes and "lm_head.decoder.bias" in shapes:
-        names["lm_head.bias"] = "lm_head.decoder.bias"  # one tensor under two names
+    if "lm_head.decoder.bias" in shapes:
+        # The same tensor under another name, or, with an untied decoder, the one that is added.
+        names["lm_head.bias"] = "lm_head.decoder.bias"
     tied = _is_tied(checkpoint)
     parameters = roberta.parameters(config, tied)
     wanted = {names.get(p.name, p.name): p for p in parameters}

@@ -56,9 +56,12 @@ def _run(name, arguments):
             f"{error}; this command needs the desktop installation (`make install`)"
         ) from error
     values = command.FLAGS
-    flags.DEFINE_string(
-        "json", None, "also write the result to this file, as one JSON object", flag_values=values
-    )
+    values.unparse_flags()  # a second call in one process starts from the defaults
+    for flag in values:
+        values[flag].unparse()
+    if "json" not in values:
+        what = "also write the result to this file, as one JSON object"
+        flags.DEFINE_string("json", None, what, flag_values=values)
     if "--help" in arguments or "-h" in arguments:
         print(f"usage: pocketllm {name} [flags]\n\n{command.__doc__.strip()}\n\nflags:")
         print(_flag_help(values))

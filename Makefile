@@ -1,0 +1,36 @@
+# Two commands: `make quickstart` shows it at work, `make test` runs every test.
+PYTHON ?= python3
+DESKTOP := .venv
+DEVICE := .venv-device
+
+.PHONY: quickstart install test test-slow clean
+
+quickstart: install
+	$(DESKTOP)/bin/pocketllm quickstart
+
+install: $(DESKTOP)/installed
+
+# Desktop: the exporter, plots, tests. Device: what a phone holds, and pytest to test it there.
+test: $(DESKTOP)/installed $(DEVICE)/installed
+	$(DESKTOP)/bin/python -m pytest
+	$(DEVICE)/bin/python -m pytest -m "not slow and not desktop"
+
+# Full-size models: about 8 GB of memory and some minutes.
+test-slow: $(DESKTOP)/installed
+	$(DESKTOP)/bin/python -m pytest -m slow
+
+$(DESKTOP)/installed: setup.cfg pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'
+	$(PYTHON) -m venv $(DESKTOP)
+	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,test]'
+	$(DESKTOP)/bin/pip check
+	touch $@
+
+$(DEVICE)/installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv $(DEVICE)
+	$(DEVICE)/bin/pip install --quiet --editable '.[test]'
+	$(DEVICE)/bin/pip check
+	touch $@
+
+clean:
+	rm -rf $(DESKTOP) $(DEVICE) build pocketllm.egg-info quickstart

@@ -1,0 +1,70 @@
+"""Evaluates a bundle, or the parameters that a run reached from it.
+
+With --run the run's steps are done again (noise passes only, no data): up to the best dev step, the
+last one where no dev set was given, or --at_step.
+
+examples:
+  pocketllm eval --bundle=micro --data=heldout.tsv
+  pocketllm eval --bundle=micro --data=heldout.tsv --run=run
+"""
+
+import math
+from pathlib import Path
+
+from absl import flags
+
+from .dataset import batches_of, load_dataset
+from .errors import InputError, RunError
+from .evaluate import evaluate
+from .mezo import replay_step
+from .progress import Progress
+from .run_dir import best_step, read_run
+from .session import define_session_flags, open_bundle, open_session, required
+
+FLAGS = flags.FlagValues()
+define_session_flags(FLAGS)
+flags.DEFINE_string("data", None, "labelled data, .tsv or .jsonl", flag_values=FLAGS)
+flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
+flags.DEFINE_integer("at_step", None, "step of the run to evaluate", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Evaluates; see the module's docstring."""
+    required(values, "bundle", "data")
+    bundle = open_bundle(values)
+    settings, steps = _steps(values, bundle)
+    data = load_dataset(values.data, bundle)
+    print(data.describe(), flush=True)
+    model = open_session(values, bundle)
+    with Progress("replaying", len(steps), "step") as bar:
+        for step in steps:
+            replay_step(model, step, settings)
+            bar.advance()
+    with Progress("evaluating", len(data.examples), "example") as bar:
+        found = evaluate(model, batches_of(data, bundle), bar.advance)
+    where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
+    if not math.isfinite(found.loss):
+        raise RunError(f"{values.data}: the loss is not finite ({where}); choose an earlier --at_step")
+    print(f"{where}: accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, {found.examples} examples")
+    return {
+        "bundle": str(bundle.folder),
+        "step": len(steps),
+        "accuracy": found.accuracy,
+        "loss": found.loss,
+        "examples": found.examples,
+        "truncated": data.truncated,
+        "engine": model.engine.describe(),
+    }
+
+
+def _steps(values, bundle):
+    """Returns (hyperparameters, the steps to do again); none without --run."""
+    if not values.run:
+        if values.at_step is not None:
+            raise InputError("--at_step goes with --run")
+        return None, []
+    settings, steps = read_run(Path(values.run), bundle.fingerprint)
+    last = best_step(Path(values.run), len(steps)) if values.at_step is None else values.at_step
+    if not 0 <= last <= len(steps):
+        raise InputError(f"--at_step={last}: the run holds steps 0 to {len(steps)}")
+    return settings, steps[:last]

@@ -1,0 +1,43 @@
+"""What the train and eval commands share: flags, and opening a bundle in an engine."""
+
+import os
+
+from absl import flags
+
+from .bundle import Bundle, read_bundle
+from .engine import ENGINES
+from .errors import InputError
+from .model import Model, open_model
+from .progress import Progress
+
+
+def define_session_flags(values: flags.FlagValues) -> None:
+    """Defines --bundle, --threads and --engine."""
+    flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=values)
+    flags.DEFINE_integer("threads", 0, "kernel threads; 0 takes all cores", flag_values=values)
+    flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=values)
+
+
+def required(values: flags.FlagValues, *names: str) -> None:
+    """Raises InputError for the first of these flags that is not given."""
+    for name in names:
+        if not getattr(values, name):
+            raise InputError(f"--{name} is missing; see --help")
+
+
+def open_bundle(values: flags.FlagValues) -> Bundle:
+    """Reads and verifies --bundle."""
+    required(values, "bundle")
+    return read_bundle(values.bundle)
+
+
+def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
+    """Opens the bundle in --engine, brings the initial values in and says what runs."""
+    if values.threads < 0:
+        raise InputError(f"--threads={values.threads}: expected 0 or more")
+    threads = values.threads or len(os.sched_getaffinity(0))
+    model = open_model(bundle, values.engine, threads)
+    with Progress("initialising", bundle.slices, "slice") as bar:
+        model.initialize(bar.advance)
+    print(f"engine: {model.engine.describe()}", flush=True)
+    return model

@@ -1,0 +1,113 @@
+"""A MeZO run: steps, dev evaluations, and the records of both."""
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .batching import step_members, step_seed
+from .dataset import Dataset, batches_of
+from .errors import RunError
+from .evaluate import Evaluation, evaluate
+from .memory import Peak, PeakMemory
+from .mezo import Step, mezo_step, replay_step
+from .model import Model
+from .run_dir import (
+    RunConfig,
+    append_evaluation,
+    append_step,
+    best_step,
+    read_evaluations,
+    start_or_continue,
+)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Told what happens; by default nothing listens."""
+
+    replayed: Callable[[int], None] = lambda steps: None
+    stepped: Callable[[Step, float], None] = lambda step, seconds: None
+    evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a run: last and best step, peak memory, median seconds of the steps taken."""
+
+    last_step: int
+    best_step: int
+    step_seconds: float
+    peak: Peak
+
+
+def train(
+    model: Model,
+    data: Dataset,
+    folder: Path,
+    config: RunConfig,
+    dev: Dataset | None = None,
+    eval_every: int = 0,
+    listener: Listener = Listener(),
+) -> Trained:
+    """Runs MeZO up to `config.settings.steps`, going on from the steps a run directory holds.
+
+    Args:
+      model: initialised to the bundle's values.
+      data: training examples.
+      folder: the run directory.
+      config: what the steps depend on.
+      dev: examples to choose the best step by, or None.
+      eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
+      listener: told of steps and evaluations.
+
+    Raises:
+      InputError: the folder holds another run.
+      RunError: a loss is not finite, or the disk is full; the steps before are kept.
+    """
+    memory = PeakMemory()
+    settings = config.settings
+    taken = start_or_continue(folder, config)
+    evaluate_dev = _dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
+    evaluate_dev(0)
+    for step in taken:
+        replay_step(model, step, settings)
+        listener.replayed(1)
+        evaluate_dev(step.step)
+    seconds = []
+    for number in range(len(taken) + 1, settings.steps + 1):
+        started = time.monotonic()
+        members = step_members(len(data.examples), config.batch_size, config.seed, number)
+        batches = batches_of(data, model.bundle, members)
+        seed = step_seed(config.seed, number)
+        step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+        seconds.append(time.monotonic() - started)
+        peak = memory.peak()
+        append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+        listener.stepped(step, seconds[-1])
+        evaluate_dev(number)
+    median = statistics.median(seconds) if seconds else 0.0
+    best = best_step(folder, settings.steps)
+    return Trained(settings.steps, best, median, memory.stop())
+
+
+def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable[[int], None]:
+    """Returns what to call after each step: evaluates and records where that is due."""
+    recorded = {record["step"] for record in read_evaluations(folder)}
+    batches = batches_of(dev, model.bundle) if dev else []
+
+    def evaluate_dev(step):
+        due = step in (0, last) or (eval_every and step % eval_every == 0)
+        if not batches or not due or step in recorded:
+            return
+        found = evaluate(model, batches)
+        if not math.isfinite(found.loss):
+            raise RunError(
+                f"step {step}: the dev loss is not finite; start a new run with a smaller --lr"
+            )
+        append_evaluation(folder, step, found.accuracy, found.loss, found.examples)
+        listener.evaluated(step, found)
+
+    return evaluate_dev

@@ -1,0 +1,94 @@
+"""Fine-tunes a bundle with MeZO; every step is a line in RUN/metrics.jsonl.
+
+The same command on the same --run goes on where it stopped; --steps may be raised.
+
+example:
+  pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
+      --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from .dataset import load_dataset
+from .errors import InputError
+from .mezo import SCHEDULES, Hyperparameters
+from .progress import Progress
+from .run_dir import RunConfig, start_or_continue
+from .session import define_session_flags, open_bundle, open_session, required
+from .train import Listener, train
+
+FLAGS = flags.FlagValues()
+define_session_flags(FLAGS)
+flags.DEFINE_string("train", None, "training data, .tsv or .jsonl", flag_values=FLAGS)
+flags.DEFINE_string("dev", None, "data to choose the best step by", flag_values=FLAGS)
+flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
+flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
+flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
+flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
+flags.DEFINE_float("eps", 1e-3, "size of the probe, in units of z", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "chooses batches and directions", flag_values=FLAGS)
+flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
+flags.DEFINE_enum("lr_schedule", "constant", list(SCHEDULES), "learning rate", flag_values=FLAGS)
+flags.DEFINE_integer("eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS)
+flags.DEFINE_enum("optimizer", "mezo", ["mezo"], "training algorithm", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Trains; see the module's docstring."""
+    required(values, "bundle", "train", "run", "steps")
+    _check(values)
+    bundle = open_bundle(values)
+    data = load_dataset(values.train, bundle)
+    dev = load_dataset(values.dev, bundle) if values.dev else None
+    settings = Hyperparameters(
+        lr=values.lr,
+        eps=values.eps,
+        weight_decay=values.weight_decay,
+        lr_schedule=values.lr_schedule,
+        steps=values.steps,
+    )
+    config = RunConfig(bundle.fingerprint, data.sha256, values.batch_size, values.seed, settings)
+    for dataset in filter(None, (data, dev)):
+        print(dataset.describe(), flush=True)
+    folder = Path(values.run)
+    start_or_continue(folder, config)  # refuses a foreign folder before gigabytes are read
+    model = open_session(values, bundle)
+    with Progress("training", settings.steps, "step") as bar:
+
+        def stepped(step, seconds):
+            loss = (step.loss_plus + step.loss_minus) / 2
+            bar.advance(1, f"loss {loss:.4f} projected_grad {step.projected_grad:+.2f}")
+
+        def evaluated(step, found):
+            bar.say(f"step {step}: dev accuracy {found.accuracy:.4f}, loss {found.loss:.4f}")
+
+        listener = Listener(replayed=bar.advance, stepped=stepped, evaluated=evaluated)
+        done = train(model, data, folder, config, dev, values.eval_every, listener)
+    print(
+        f"{folder}: {done.last_step} steps, best step {done.best_step}, "
+        f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
+        f"anonymous, {done.peak.rss_bytes / 1e9:.3f} GB all pages"
+    )
+    return {
+        "run": str(folder),
+        "last_step": done.last_step,
+        "best_step": done.best_step,
+        "step_seconds": done.step_seconds,
+        "peak_anon_bytes": done.peak.anon_bytes,
+        "peak_rss_bytes": done.peak.rss_bytes,
+        "truncated": data.truncated,
+        "engine": model.engine.describe(),
+    }
+
+
+def _check(values):
+    for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
+        if getattr(values, name) < least:
+            raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
+    if not values.eps > 0:
+        raise InputError(f"--eps={values.eps}: expected a positive number")
+    for name in ("lr", "weight_decay"):
+        if not 0 <= getattr(values, name) < float("inf"):
+            raise InputError(f"--{name}={getattr(values, name)}: expected 0 or more")

@@ -22,13 +22,13 @@ from absl import flags
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.engine import ENGINES
+from pocketllm.runtime.engine import ENGINES, cores
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.progress import Progress
 from pocketllm.tflite_models.presets import PRESETS
 
 from .comparison import check_losses, count_parameters, measure_batch
-from .machine import cores, describe_machine, is_installed
+from .machine import describe_machine, is_installed
 from .measured_export import LENGTHS, export_measured
 from .table import batch_table, losses_table
 from .worker import run_worker

@@ -1,15 +1,11 @@
 """What a measurement ran on: processor, cores, versions."""
 
-import os
 import platform
 from importlib import metadata, util
 
+from pocketllm.runtime.engine import cores
+
 PACKAGES = ("ai-edge-litert", "tflite-runtime", "numpy", "torch", "transformers", "tensorflow")
-
-
-def cores() -> int:
-    """Returns the number of cores that this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def is_installed(module: str) -> bool:

@@ -1,6 +1,7 @@
 """Hugging Face checkpoints, read one tensor at a time: safetensors, sharded, pytorch_model.bin."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,7 +60,7 @@ def _shards(folder):
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
         raise InputError(f"{folder / INDEX}: no weight_map; download the checkpoint again")
     for name in weight_map.values():
-        if Path(name).name != name:
+        if name in ("", "..") or Path(name).name != name:
             raise InputError(f"{folder / INDEX}: shard {name!r} leaves the checkpoint's folder")
     return {name: folder / name for name in sorted(set(weight_map.values()))}
 
@@ -122,7 +123,8 @@ def _pickled(path):
     import torch
 
     try:
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        mapped = zipfile.is_zipfile(path)  # not so before PyTorch 1.6
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         tensors = {name: held for name, held in tensors.items() if torch.is_tensor(held)}
     except Exception as error:  # torch raises whatever the file's bytes lead it to
         first_line = (str(error).splitlines() or [""])[0]

@@ -1,5 +1,6 @@
 """RobertaConfig: what the graph needs of a checkpoint's config.json, and nothing unnoticed."""
 
+import math
 from dataclasses import asdict, dataclass
 
 from pocketllm.runtime.errors import InputError
@@ -64,7 +65,8 @@ def roberta_config(values: dict, source: str) -> RobertaConfig:
         good = isinstance(value, (int, float) if field.type is float else field.type)
         if not good or isinstance(value, bool):
             raise InputError(f"{source}: {name} is {value!r}, expected {field.type.__name__}")
-        if field.type is not str and value < (0 if name == "pad_token_id" else 1e-30):
+        lowest = 0 if name == "pad_token_id" else 1e-30
+        if field.type is not str and not lowest <= value < math.inf:
             raise InputError(f"{source}: {name} is {value!r}, expected a positive number")
     if config.hidden_act not in ACTIVATIONS:
         raise InputError(

@@ -4,9 +4,13 @@ Weights are inputs while converting, so the converter never sees a value: RoBERT
 seconds and stays small, where tf.Variables holding values took 24 GB.
 """
 
+import tempfile
 from dataclasses import dataclass
 
 import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketllm.runtime.errors import RunError
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,9 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
     Returns:
       A flatbuffer whose input tensors are named `i0`, `i1`, … in the order of `inputs` and whose
       outputs are named in its one signature.
+
+    Raises:
+      RunError: the temporary folder is full.
     """
     names = list(inputs)
     specs = [
@@ -40,4 +47,11 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
     # Unfolded, products with weights that are not constant leave BATCH_MATMUL, six times slower.
     converter.unfold_batchmatmul = False
     converter._experimental_unfold_batchmatmul = False
-    return converter.convert()
+    flatbuffer = converter.convert()
+    if not schema.Model.GetRootAs(flatbuffer, 0).SignatureDefsLength():
+        # It saves the function in a temporary folder first, and drops all names where that fails.
+        raise RunError(
+            f"{tempfile.gettempdir()}: the converter cannot write its temporary files there; "
+            "free some space or set TMPDIR to another folder"
+        )
+    return flatbuffer

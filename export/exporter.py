@@ -176,7 +176,7 @@ def _write_model(path, flatbuffer, places, values, progress) -> str:
             offset, size = places[key]
             assert array.nbytes == size, f"{key}: {array.nbytes} bytes, {size} were placed"
             file.seek(offset)
-            array.tofile(file)
+            file.write(np.ascontiguousarray(array))  # tofile's errors do not say what is wrong
             missing.remove(key)
             progress(size)
         file.flush()

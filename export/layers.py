@@ -49,7 +49,8 @@ def lookup(ids, chunks):
       [N, D] float32.
     """
     if len(chunks) == 1:
-        return tf.gather(chunks[0][1], ids)
+        first, table = chunks[0]
+        return tf.gather(table, ids - first if first else ids)
     total = 0.0
     for first, table in chunks:
         local = ids - first

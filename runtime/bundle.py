@@ -121,7 +121,7 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
         )
     try:
         bundle = _parse(folder, values)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         what = f"missing {error}" if isinstance(error, KeyError) else str(error)
         raise InputError(f"{manifest}: not a valid bundle ({what}); {REMEDY}") from error
     for name, entry in bundle.files.items() if verify else ():
@@ -155,7 +155,10 @@ def _parse(folder, values):
         slices=int(values["slices"]),
         signatures=dict(values["signatures"]),
         noise=dict(values["noise"]),
-        files=dict(values["files"]),
+        files={
+            name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
+            for name, entry in values["files"].items()
+        },
     )
     if bundle.noise["kind"] not in contract.NOISE_KINDS:
         raise ValueError(f"unknown noise kind {bundle.noise['kind']!r}")
@@ -164,7 +167,7 @@ def _parse(folder, values):
     if bundle.batch_size < 1 or bundle.slices < 1:
         raise ValueError("batch_size and slices must be positive")
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
-        bundle.files[needed]["sha256"]
+        bundle.files[needed]
     for tokens in bundle.lengths:
         bundle.signatures[contract.forward_loss_for(tokens)]
     return bundle
@@ -190,7 +193,7 @@ def _parameter(entry):
 
 
 def _verify(folder, name, entry):
-    if name != os.path.basename(name) or name in ("", ".", ".."):
+    if name != os.path.basename(name) or name in ("", ".", "..") or "\0" in name:
         raise InputError(f"{folder}: file name {name!r} leaves the bundle's folder; {REMEDY}")
     path = folder / name
     try:
@@ -202,6 +205,6 @@ def _verify(folder, name, entry):
         raise InputError(f"{path}: {error.strerror}; {REMEDY}") from error
     if digest != entry["sha256"]:
         raise InputError(
-            f"{path}: sha256 {digest[:12]}…, expected {str(entry['sha256'])[:12]}…: "
+            f"{path}: sha256 {digest[:12]}…, expected {entry['sha256'][:12]}…: "
             f"the file was altered; {REMEDY}"
         )

@@ -1,6 +1,7 @@
 """The two interpreters behind one small interface; the only file that imports them."""
 
 import ctypes
+import os
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -15,6 +16,11 @@ ENGINES = {
 }
 DELEGATE_NODE = "DELEGATE"
 MADV_DONTNEED = 4
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use: the default for `threads`."""
+    return len(os.sched_getaffinity(0))
 
 
 class Engine:

@@ -10,3 +10,7 @@ class InputError(Exception):
 
 class RunError(Exception):
     """Something failed while running (disk full, loss not finite): exit code 1, same message form."""
+
+
+class LossError(RunError):
+    """A loss is not finite."""

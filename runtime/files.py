@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import InputError, RunError
@@ -26,7 +27,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where the folder is no folder, say
+            beside.unlink()
         raise RunError(f"{path}: cannot be written: {error.strerror}") from error
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import RunError
+from .errors import LossError
 
 SCHEDULES = ("constant", "linear")
 
@@ -75,7 +75,7 @@ def mezo_step(
       settings: the run's hyperparameters.
 
     Raises:
-      RunError: a loss is not finite; θ is back where it was, within rounding.
+      LossError: a loss is not finite; θ is back where it was, within rounding.
     """
     eps, lr = settings.eps, learning_rate(settings, step)
     model.perturb(seed, eps)
@@ -85,9 +85,9 @@ def mezo_step(
     projected_grad = (loss_plus - loss_minus) / (2 * eps)
     if not math.isfinite(projected_grad):
         model.perturb(seed, eps)
-        raise RunError(
+        raise LossError(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
-            f"{loss_minus:g}); the run keeps step {step - 1}, start a new one with a smaller --lr"
+            f"{loss_minus:g})"
         )
     taken = Step(step, seed, loss_plus, loss_minus, projected_grad, lr)
     _update(model, taken, settings)

@@ -45,13 +45,13 @@ class Model:
             contract.PERTURB_AND_UPDATE,
             **{
                 contract.SEED: np.array([seed], np.int32),
-                contract.SCALE: np.array([scale], np.float32),
+                contract.SCALE: _float32(scale),
             },
         )
 
     def decay(self, factor: float) -> None:
         """θ ← factor · θ for the parameters that decay."""
-        self.engine.run(contract.DECAY, **{contract.FACTOR: np.array([factor], np.float32)})
+        self.engine.run(contract.DECAY, **{contract.FACTOR: _float32(factor)})
 
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (variable name, values) of the trainable state, slice by slice."""
@@ -64,6 +64,11 @@ class Model:
             signature = contract.numbered(contract.WRITE, number)
             names = self.bundle.signatures[signature]["inputs"]
             self.engine.run(signature, **{name: values[name] for name in names})
+
+
+def _float32(value):
+    with np.errstate(over="ignore"):  # infinite then, and so is the next loss, which says so
+        return np.array([value], np.float32)
 
 
 def open_model(bundle: Bundle, engine_name: str, threads: int) -> Model:

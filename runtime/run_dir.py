@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import InputError, RunError
-from .files import read_json, write_json
+from .files import read_json, write_bytes, write_json
 from .mezo import Hyperparameters, Step
 
 CONFIG, METRICS, EVALUATIONS = "config.json", "metrics.jsonl", "evaluations.jsonl"
@@ -35,48 +35,53 @@ class RunConfig:
     settings: Hyperparameters
 
 
-def start_or_continue(folder: Path, config: RunConfig) -> list[Step]:
-    """Prepares a run directory.
+def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
+    """Returns the steps that a run directory holds, none for a new one; writes nothing.
 
     Args:
-      folder: made if it does not exist.
+      folder: may not exist yet.
       config: of this run. In a directory that holds a run, everything must be the same but the
         number of steps of a constant schedule.
-
-    Returns:
-      The steps taken before, empty for a new run.
 
     Raises:
       InputError: the folder holds a run with another config, or something else.
     """
     folder = Path(folder)
     path = folder / CONFIG
-    described = _described(config)
-    if path.exists():
-        held = read_json(path, "choose another --run")
-        differing = [
-            name
-            for name in sorted(set(held) | set(described))
-            if held.get(name) != described.get(name)
-            and not (name == "steps" and config.settings.lr_schedule == "constant")
-        ]
-        if differing:
-            changes = ", ".join(f"{n} {held.get(n)!r} -> {described.get(n)!r}" for n in differing)
-            raise InputError(
-                f"{path}: holds a run with another config ({changes}); choose another --run"
-            )
-        steps = read_steps(folder, repair=True)
-        if len(steps) > config.settings.steps:
-            raise InputError(
-                f"{folder}: holds {len(steps)} steps, more than --steps={config.settings.steps}; "
-                "raise --steps, or look at an earlier step with `pocketllm eval --at_step`"
-            )
-        write_json(path, described)
-        return steps
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists and holds no run; choose another --run")
-    write_json(path, described)
-    return []
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: exists and holds no run; choose another --run")
+        return []
+    held, described = read_json(path, "choose another --run"), _described(config)
+    differing = [
+        name
+        for name in sorted(set(held) | set(described))
+        if held.get(name) != described.get(name)
+        and not (name == "steps" and config.settings.lr_schedule == "constant")
+    ]
+    if differing:
+        changes = ", ".join(f"{n} {held.get(n)!r} -> {described.get(n)!r}" for n in differing)
+        raise InputError(
+            f"{path}: holds a run with another config ({changes}); choose another --run"
+        )
+    steps = read_steps(folder)
+    if len(steps) > config.settings.steps:
+        raise InputError(
+            f"{folder}: holds {len(steps)} steps, more than --steps={config.settings.steps}; "
+            "raise --steps, or look at an earlier step with `pocketllm eval --at_step`"
+        )
+    return steps
+
+
+def start_or_continue(folder: Path, config: RunConfig) -> list[Step]:
+    """Prepares a run directory for more steps; returns the steps taken before.
+
+    Arguments and errors are those of `steps_so_far`.
+    """
+    steps = steps_so_far(folder, config)
+    _cut_torn_line(Path(folder) / METRICS)
+    write_json(Path(folder) / CONFIG, _described(config))
+    return steps
 
 
 def read_run(folder: Path, bundle_sha256: str) -> tuple[Hyperparameters, list[Step]]:
@@ -99,19 +104,11 @@ def read_run(folder: Path, bundle_sha256: str) -> tuple[Hyperparameters, list[St
     return settings, read_steps(folder)
 
 
-def read_steps(folder: Path, repair: bool = False) -> list[Step]:
-    """Reads `metrics.jsonl`; a last line that was cut short is left out.
-
-    Args:
-      folder: the run directory.
-      repair: also cut that line off the file, before more are appended.
-    """
+def read_steps(folder: Path) -> list[Step]:
+    """Reads `metrics.jsonl`; a last line that was cut short is left out."""
     path = Path(folder) / METRICS
     data = path.read_bytes() if path.exists() else b""
     whole = data.rfind(b"\n") + 1
-    if repair and whole < len(data):
-        with open(path, "r+b") as file:
-            file.truncate(whole)
     steps = []
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
@@ -125,6 +122,14 @@ def read_steps(folder: Path, repair: bool = False) -> list[Step]:
     return steps
 
 
+def _cut_torn_line(path):
+    """Cuts off what stands behind the last whole line, before more lines are appended."""
+    if path.exists():
+        data = path.read_bytes()
+        with open(path, "r+b") as file:
+            file.truncate(data.rfind(b"\n") + 1)
+
+
 def append_step(folder: Path, step: Step, seconds: float, anon_bytes: int, rss_bytes: int) -> None:
     """Adds a step to `metrics.jsonl`; it counts from here on."""
     record = asdict(step) | {
@@ -133,6 +138,12 @@ def append_step(folder: Path, step: Step, seconds: float, anon_bytes: int, rss_b
         "peak_rss_bytes": rss_bytes,
     }
     _append(Path(folder) / METRICS, record)
+
+
+def drop_last_step(folder: Path) -> None:
+    """Takes the last step off `metrics.jsonl`."""
+    path = Path(folder) / METRICS
+    write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
 
 def append_evaluation(folder: Path, step: int, accuracy: float, loss: float, examples: int) -> None:

@@ -1,11 +1,9 @@
 """What the train and eval commands share: flags, and opening a bundle in an engine."""
 
-import os
-
 from absl import flags
 
 from .bundle import Bundle, read_bundle
-from .engine import ENGINES
+from .engine import ENGINES, cores
 from .errors import InputError
 from .model import Model, open_model
 from .progress import Progress
@@ -35,8 +33,7 @@ def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
     """Opens the bundle in --engine, brings the initial values in and says what runs."""
     if values.threads < 0:
         raise InputError(f"--threads={values.threads}: expected 0 or more")
-    threads = values.threads or len(os.sched_getaffinity(0))
-    model = open_model(bundle, values.engine, threads)
+    model = open_model(bundle, values.engine, values.threads or cores())
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)
     print(f"engine: {model.engine.describe()}", flush=True)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .batching import step_members, step_seed
 from .dataset import Dataset, batches_of
-from .errors import RunError
+from .errors import LossError, RunError
 from .evaluate import Evaluation, evaluate
 from .memory import Peak, PeakMemory
 from .mezo import Step, mezo_step, replay_step
@@ -19,6 +19,7 @@ from .run_dir import (
     append_evaluation,
     append_step,
     best_step,
+    drop_last_step,
     read_evaluations,
     start_or_continue,
 )
@@ -82,7 +83,13 @@ def train(
         members = step_members(len(data.examples), config.batch_size, config.seed, number)
         batches = batches_of(data, model.bundle, members)
         seed = step_seed(config.seed, number)
-        step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+        try:
+            step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+        except LossError as error:
+            kept = _keep_sound(model, batches, folder, number - 1)
+            raise RunError(
+                f"{error}; the run keeps step {kept}, start a new one with a smaller --lr or --eps"
+            ) from error
         seconds.append(time.monotonic() - started)
         peak = memory.peak()
         append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
@@ -111,3 +118,11 @@ def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable
         listener.evaluated(step, found)
 
     return evaluate_dev
+
+
+def _keep_sound(model, batches, folder, last):
+    """Returns the step to keep: `last`, or the one before if `last` led where no loss is finite."""
+    if last == 0 or math.isfinite(model.loss(batches)):
+        return last
+    drop_last_step(folder)  # its own losses were finite: the parameters before it are sound
+    return last - 1

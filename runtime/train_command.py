@@ -15,7 +15,7 @@ from .dataset import load_dataset
 from .errors import InputError
 from .mezo import SCHEDULES, Hyperparameters
 from .progress import Progress
-from .run_dir import RunConfig, start_or_continue
+from .run_dir import RunConfig, steps_so_far
 from .session import define_session_flags, open_bundle, open_session, required
 from .train import Listener, train
 
@@ -53,7 +53,7 @@ def run(values) -> dict:
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     folder = Path(values.run)
-    start_or_continue(folder, config)  # refuses a foreign folder before gigabytes are read
+    steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     model = open_session(values, bundle)
     with Progress("training", settings.steps, "step") as bar:
 
@@ -87,7 +87,7 @@ def _check(values):
     for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    if not values.eps > 0:
+    if not 0 < values.eps < float("inf"):
         raise InputError(f"--eps={values.eps}: expected a positive number")
     for name in ("lr", "weight_decay"):
         if not 0 <= getattr(values, name) < float("inf"):

@@ -1,0 +1,94 @@
+"""Engines, tiny checkpoints and bundles that the tests share; TensorFlow loads only when asked."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+import tiny
+from pocketllm.runtime.bundle import Bundle, read_bundle
+from pocketllm.runtime.model import Model, open_model
+
+GOLDEN_BUNDLE = Path(__file__).parent / "golden" / "tiny_bundle.zip"
+
+# Up to Python 3.11 both engines are required: a missing one fails. Its wheels end there.
+TFLITE_EXPECTED = sys.version_info < (3, 12) or importlib.util.find_spec("tflite_runtime")
+ENGINES = ["litert", "tflite"] if TFLITE_EXPECTED else ["litert"]
+if TFLITE_EXPECTED:
+    # Once TensorFlow is loaded, tflite-runtime 2.14 opens no model ("vector::reserve").
+    importlib.import_module("tflite_runtime.interpreter")
+
+
+def pytest_report_header():
+    """Says which engines the tests run in."""
+    reason = "" if TFLITE_EXPECTED else "; tflite-runtime has no wheels for this Python"
+    return f"engines: {', '.join(ENGINES)}{reason}"
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request) -> str:
+    """Each engine in turn."""
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory):
+    """Saves a tiny checkpoint, once for each set of arguments of tiny.write_checkpoint."""
+    made = {}
+
+    def make(**changes) -> Path:
+        key = tuple(sorted(changes.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+            made[key] = tiny.write_checkpoint(folder, **changes)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_bundle(tmp_path_factory):
+    """Exports a checkpoint, once for each set of arguments of tiny.export."""
+    made = {}
+
+    def make(checkpoint: Path, **settings) -> Bundle:
+        key = (checkpoint, *sorted(settings.items()))
+        if key not in made:
+            out = tmp_path_factory.mktemp("bundle") / "tiny"
+            made[key] = read_bundle(tiny.export(checkpoint, out, **settings))
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def chunked_bundle(make_checkpoint, make_bundle) -> Bundle:
+    """Codebook noise; tables in several chunks, some cut off, and several slices."""
+    checkpoint = make_checkpoint(hidden_act="tanh")
+    return make_bundle(checkpoint, chunk_values=16 * 100, slice_bytes=8192)
+
+
+@pytest.fixture(scope="session")
+def golden_bundle(tmp_path_factory) -> Bundle:
+    """The committed bundle, for machines that cannot export one."""
+    folder = tmp_path_factory.mktemp("golden") / "tiny"
+    shutil.unpack_archive(GOLDEN_BUNDLE, folder)
+    return read_bundle(folder)
+
+
+@pytest.fixture(scope="session")
+def open_ready():
+    """Opens a bundle in an engine and brings its weights in: (bundle, engine) -> Model."""
+
+    def open_(bundle: Bundle, engine_name: str) -> Model:
+        model = open_model(bundle, engine_name, threads=1)
+        model.initialize()
+        return model
+
+    return open_

@@ -1,0 +1,78 @@
+"""MeZO in PyTorch on the Hugging Face model: a second implementation, to compare with.
+
+It shares with the runtime the NumPy reference of z and the bundle's table of parameters, which say
+what z is; the model, the loss, the four passes of a step and the weight decay are its own.
+"""
+
+import math
+
+import numpy as np
+import torch
+from transformers import RobertaForMaskedLM
+
+from pocketllm.runtime.bundle import read_noise
+from pocketllm.runtime.noise import direction
+
+
+class TorchMezo:
+    """A float32 masked language model that takes MeZO steps."""
+
+    def __init__(self, checkpoint, bundle):
+        self.model = RobertaForMaskedLM.from_pretrained(
+            checkpoint, attn_implementation="eager", dtype=torch.float32
+        ).eval()
+        self._bundle, self._noise = bundle, read_noise(bundle)
+        # Tied or not, the decoder's own bias is the one that is added.
+        names = {p.name: p.name for p in bundle.parameters} | {
+            "lm_head.bias": "lm_head.decoder.bias"
+        }
+        self.tensors = {ours: self.model.get_parameter(theirs) for ours, theirs in names.items()}
+        trained = {id(tensor) for tensor in self.tensors.values()}
+        left_out = {n for n, p in self.model.named_parameters() if id(p) not in trained}
+        assert left_out <= {"lm_head.bias"}, left_out
+
+    def z(self, seed):
+        """Returns {parameter: z in the checkpoint's shape}."""
+        found = {}
+        for parameter in self._bundle.parameters:
+            pieces = [
+                direction(self._noise, seed, v.stream, math.prod(v.shape)).reshape(v.shape)
+                for v in parameter.variables
+            ]
+            whole = pieces[0][0].T if parameter.transposed else np.concatenate(pieces)
+            found[parameter.name] = torch.from_numpy(np.ascontiguousarray(whole))
+        return found
+
+    def loss(self, examples):
+        """Returns the mean loss of encoded examples, padded to the longest, in one batch."""
+        longest = max(len(example.input_ids) for example in examples)
+        ids = torch.full((len(examples), longest), self.model.config.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for row, example in enumerate(examples):
+            size = len(example.input_ids)
+            ids[row, :size], mask[row, :size] = torch.from_numpy(example.input_ids), 1
+        rows, positions = torch.arange(len(examples)), [e.mask_position for e in examples]
+        with torch.no_grad():
+            scores = self.model(ids, attention_mask=mask).logits[rows, positions]
+        logits = scores[:, list(self._bundle.word_ids)]
+        labels = torch.tensor([example.label for example in examples])
+        return float(torch.nn.functional.cross_entropy(logits, labels))
+
+    @torch.no_grad()
+    def step(self, examples, seed, lr, eps, weight_decay):
+        """Probes both ways, comes back, then descends and decays; returns both losses."""
+        z = self.z(seed)
+        self._add(z, eps)
+        loss_plus = self.loss(examples)
+        self._add(z, -2 * eps)
+        loss_minus = self.loss(examples)
+        self._add(z, eps)
+        self._add(z, -lr * (loss_plus - loss_minus) / (2 * eps))
+        for name, tensor in self.tensors.items():
+            if not name.endswith("bias") and "norm" not in name.lower():
+                tensor.mul_(1 - lr * weight_decay)
+        return loss_plus, loss_minus
+
+    def _add(self, z, scale):
+        for name, tensor in self.tensors.items():
+            tensor.add_(z[name], alpha=scale)

@@ -1,0 +1,77 @@
+"""Data files, commands and settings of small runs; nothing here needs the desktop."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from hypothesis import settings
+
+from pocketllm.runtime.dataset import Dataset
+from pocketllm.runtime.mezo import Hyperparameters
+from pocketllm.runtime.run_dir import RunConfig
+
+# Property tests whose examples are the same on every machine, however busy it is.
+steady = settings(deadline=None, derandomize=True)
+
+SUBJECTS = ("a film", "a great film", "it", "ok", "a", "so so", "a film was", "a terrible film")
+
+
+def rows(count: int, seed: int) -> list[tuple[str, int]]:
+    """Returns (sentence, label) of lengths for every bucket of the committed bundle."""
+    rng = np.random.default_rng(seed)
+    return [(SUBJECTS[rng.integers(len(SUBJECTS))], int(rng.integers(2))) for _ in range(count)]
+
+
+def write_tsv(path: Path, held: list[tuple[str, int]]) -> Path:
+    """Writes SST-2's published format."""
+    lines = ["sentence\tlabel", *(f"{sentence}\t{label}" for sentence, label in held), ""]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def pocketllm(*arguments, timeout: int = 120, **environment) -> subprocess.CompletedProcess:
+    """Runs one command in a process of its own; stdout and stderr as text."""
+    return subprocess.run(
+        [sys.executable, "-m", "pocketllm.runtime.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | environment,
+    )
+
+
+def python(code: str, **environment) -> subprocess.CompletedProcess:
+    """Runs Python code in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=os.environ | environment,
+    )
+
+
+def complaint(done, code, *said):
+    """Asserts an exit code and one line on stderr that says all of `said`."""
+    assert done.returncode == code, done.stderr
+    assert done.stderr.count("\n") == 1, done.stderr
+    assert done.stderr.startswith("pocketllm ") and ": error: " in done.stderr
+    for text in said:
+        assert text in done.stderr
+
+
+def run_config(bundle, data: Dataset, **changes) -> RunConfig:
+    """Returns a run's config: 6 steps of 5 examples, large enough to move the parameters."""
+    run = {"batch_size": 5, "seed": 0}
+    values = run | {
+        "lr": 1e-2, "eps": 1e-2, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 6,
+    } | changes  # fmt: skip
+    run = {name: values.pop(name) for name in run}
+    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=Hyperparameters(**values))
+
+
+def state_of(model) -> dict[str, bytes]:
+    """Returns the bytes of every variable."""
+    return {name: values.tobytes() for name, values in model.read()}

@@ -1,0 +1,230 @@
+"""What binding promises: matmuls in the delegate, no weight copied, signatures as described."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.engine import DELEGATE_NODE
+
+MATMULS = ("BATCH_MATMUL", "FULLY_CONNECTED")
+
+# Brings a bundle in, takes a MeZO step's calls in both buckets, prints what it held at most.
+PEAK_SCRIPT = """
+import json, sys
+import numpy as np
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.memory import PeakMemory, read_status
+from pocketllm.runtime.model import open_model
+
+bundle = read_bundle(sys.argv[1])
+open_model(bundle, "litert", 1)  # whatever loading the libraries takes is no part of the figure
+before, _ = read_status()
+peak = PeakMemory()
+model = open_model(bundle, "litert", 1)
+model.initialize()
+for scale in (1e-3, -2e-3, 1e-3):
+    model.perturb(1, scale)
+    for tokens in bundle.lengths:
+        signature = contract.forward_loss_for(tokens)
+        entries = bundle.signatures[signature]["inputs"].items()
+        model.engine.run(signature, **{name: np.ones(s, d) for name, (d, s) in entries})
+print(json.dumps(peak.stop().anon_bytes - before))
+"""
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        "golden",
+        pytest.param("tied", marks=pytest.mark.desktop),
+        pytest.param("untied", marks=pytest.mark.desktop),
+    ],
+)
+def bundle(request):
+    """The committed bundle (one layer), and two exported here (two layers)."""
+    if request.param == "golden":
+        return request.getfixturevalue("golden_bundle")
+    if request.param == "tied":
+        return request.getfixturevalue("chunked_bundle")
+    make_checkpoint = request.getfixturevalue("make_checkpoint")
+    return request.getfixturevalue("make_bundle")(make_checkpoint(tied=False))
+
+
+@pytest.fixture(scope="module")
+def flatbuffer(bundle):
+    """The schema object of the bundle's model file."""
+    data = bundle.model_path.read_bytes()
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
+
+
+def nodes_of(interpreter):
+    """Returns [(name, inputs, outputs)] of subgraph 0, original nodes and the delegate's."""
+    wrapper = interpreter._interpreter
+    return [
+        (wrapper.NodeName(i), list(wrapper.NodeInputs(i)), list(wrapper.NodeOutputs(i)))
+        for i in range(wrapper.NumNodes())
+    ]
+
+
+def partitions_of(nodes):
+    """Returns, for every DELEGATE node, the set of original nodes that it replaced.
+
+    They are what lies between its outputs and its inputs.
+    """
+    producer = {
+        tensor: index
+        for index, (name, _, outputs) in enumerate(nodes)
+        if name != DELEGATE_NODE
+        for tensor in outputs
+    }
+    found = []
+    for name, inputs, outputs in nodes:
+        if name != DELEGATE_NODE:
+            continue
+        inside, pending = set(), list(outputs)
+        while pending:
+            tensor = pending.pop()
+            index = producer.get(tensor)
+            if tensor not in inputs and index is not None and index not in inside:
+                inside.add(index)
+                pending += nodes[index][1]
+        found.append(inside)
+    return found
+
+
+def test_every_matmul_and_the_reads_of_its_weights_are_in_one_partition(bundle, open_ready):
+    nodes = nodes_of(open_ready(bundle, "litert").engine._interpreter)
+    partitions = partitions_of(nodes)
+    matmuls = [i for i, (name, _, _) in enumerate(nodes) if name in MATMULS]
+    reads = {nodes[i][2][0]: i for i in range(len(nodes)) if nodes[i][0] == "READ_VARIABLE"}
+
+    layers = bundle.config["num_hidden_layers"]
+    # Six projections and two of attention a layer; the mask's row, the head's dense, the decoder.
+    assert len(matmuls) == 8 * layers + 3
+    weights_read = 0
+    for index in matmuls:
+        name, inputs, _ = nodes[index]
+        homes = [inside for inside in partitions if index in inside]
+        assert name == "BATCH_MATMUL" and len(homes) == 1
+        for tensor in inputs:
+            if tensor in reads:
+                weights_read += 1
+                assert reads[tensor] in homes[0]
+    assert weights_read == 6 * layers + 1
+
+
+def test_without_a_delegate_no_matmul_is_found_inside_one(bundle):
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    interpreter = Interpreter(
+        model_path=str(bundle.model_path),
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    nodes = nodes_of(interpreter)
+
+    assert sum(name in MATMULS for name, _, _ in nodes) > 8
+    assert partitions_of(nodes) == []
+
+
+@pytest.mark.desktop
+def test_a_run_holds_its_weights_once(make_checkpoint, make_bundle):
+    checkpoint = make_checkpoint(
+        hidden_size=768,
+        intermediate_size=3072,
+        num_hidden_layers=4,
+        num_attention_heads=12,
+        max_position_embeddings=66,
+    )
+    bundle = make_bundle(checkpoint, batch_size=2, lengths=(32, 64))
+    weights = sum(4 * int(np.prod(v.shape)) for v in bundle.variables)
+    assert weights > 110e6
+
+    done = subprocess.run(
+        [sys.executable, "-c", PEAK_SCRIPT, str(bundle.folder)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    # Above the weights: the scaled codebook (4 MB), z of the largest variable and its place in the
+    # arena (2 x 9.4 MB), activations: 31 MB measured. A copy of the weights would be 117 MB more.
+    assert weights < int(done.stdout) < weights + 45e6
+
+
+def test_the_signatures_are_those_of_bundle_json(bundle, engine, open_ready):
+    interpreter = open_ready(bundle, engine).engine._interpreter
+
+    def described(details):
+        return {
+            name: [np.dtype(held["dtype"]).name, [int(n) for n in held["shape"]]]
+            for name, held in details.items()
+        }
+
+    found = {}
+    for name in interpreter.get_signature_list():
+        runner = interpreter.get_signature_runner(name)
+        found[name] = {
+            "inputs": described(runner.get_input_details()),
+            "outputs": described(runner.get_output_details()),
+        }
+    assert found == bundle.signatures
+    transfers = [contract.INITIALIZE, contract.READ, contract.WRITE]
+    assert set(found) == {
+        *map(contract.forward_loss_for, bundle.lengths),
+        contract.FORWARD_LOSS,
+        contract.PERTURB_AND_UPDATE,
+        contract.DECAY,
+        *(contract.numbered(stem, i) for stem in transfers for i in range(bundle.slices)),
+    }
+
+
+def test_forward_loss_is_the_longest_bucket(bundle, flatbuffer):
+    places = {s.signatureKey.decode(): s.subgraphIndex for s in flatbuffer.signatureDefs}
+    longest = contract.forward_loss_for(max(bundle.lengths))
+
+    assert len(bundle.lengths) > 1
+    assert places[contract.FORWARD_LOSS] == places[longest]
+    assert bundle.signatures[contract.FORWARD_LOSS] == bundle.signatures[longest]
+    assert places[contract.forward_loss_for(min(bundle.lengths))] == 0
+
+
+def test_every_input_has_a_rank_and_no_output_is_an_input(flatbuffer):
+    assert len(flatbuffer.signatureDefs) >= 8
+    for signature in flatbuffer.signatureDefs:
+        subgraph = flatbuffer.subgraphs[signature.subgraphIndex]
+        made = {index for operator in subgraph.operators for index in operator.outputs}
+        for entry in signature.inputs or []:
+            assert len(subgraph.tensors[entry.tensorIndex].shape) >= 1, entry.name
+            assert entry.tensorIndex not in made
+        for entry in signature.outputs:
+            assert entry.tensorIndex in made, entry.name
+
+
+def test_external_buffers_lie_apart_behind_the_flatbuffer_and_hold_the_values(
+    bundle, flatbuffer, open_ready
+):
+    held = dict(open_ready(bundle, "litert").read())
+    data = bundle.model_path.read_bytes()
+    places = sorted((b.offset, b.size) for b in flatbuffer.buffers if b.offset)
+    for (offset, size), (following, _) in zip(places, places[1:]):
+        assert offset + size <= following
+    assert all(offset % 64 == 0 for offset, _ in places)
+    assert places[0][0] % 4096 == 0 and sum(places[-1]) == len(data)
+    assert len(places) > len(held), "the noise constants are external too"
+
+    compared = 0
+    for subgraph in flatbuffer.subgraphs:
+        if subgraph.name.decode().startswith(contract.INITIALIZE):
+            for tensor in subgraph.tensors:
+                name, buffer = tensor.name.decode(), flatbuffer.buffers[tensor.buffer]
+                if name in held:
+                    stored = data[buffer.offset : buffer.offset + buffer.size]
+                    assert stored == held[name].tobytes()
+                    compared += 1
+    assert compared == len(held)

@@ -1,0 +1,215 @@
+"""A bundle that is not what it says: refused with one error that names the file."""
+
+import copy
+import json
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_runs import steady
+
+from pocketllm.runtime.bundle import read_bundle, read_noise
+from pocketllm.runtime.errors import InputError
+
+
+@pytest.fixture
+def folder(golden_bundle, tmp_path):
+    """A copy of the committed bundle, to damage."""
+    return shutil.copytree(golden_bundle.folder, tmp_path / "bundle")
+
+
+@pytest.fixture(scope="session")
+def manifest(golden_bundle):
+    """What the committed bundle.json says."""
+    return json.loads((golden_bundle.folder / "bundle.json").read_text())
+
+
+def rewrite(folder, change):
+    """Applies `change` to the values of bundle.json."""
+    path = folder / "bundle.json"
+    values = json.loads(path.read_text())
+    change(values)
+    path.write_text(json.dumps(values))
+
+
+def refused(folder, **how) -> str:
+    """Returns the message, which must be one line, of the error that refuses the bundle."""
+    with pytest.raises(InputError) as error:
+        read_bundle(folder, **how)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+def test_an_unharmed_copy_is_read(folder, golden_bundle):
+    bundle = read_bundle(folder)
+
+    assert bundle.fingerprint == golden_bundle.fingerprint
+    assert bundle.variables == golden_bundle.variables
+    assert read_noise(bundle).table.tobytes() == read_noise(golden_bundle).table.tobytes()
+
+
+def test_variables_are_in_stream_order_and_cover_their_parameters(golden_bundle):
+    assert [v.stream for v in golden_bundle.variables] == list(range(len(golden_bundle.variables)))
+    for parameter in golden_bundle.parameters:
+        rows = [v.rows for v in parameter.variables if v.rows]
+        if rows:
+            ends = [0, *(last for _, last in rows)]
+            assert rows == list(zip(ends, ends[1:])) and ends[-1] == parameter.shape[0]
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_format_version_is_refused(version, folder):
+    rewrite(folder, lambda values: values.update(format_version=version))
+
+    message = refused(folder)
+
+    assert f"bundle format {version!r}, this runtime reads format 1" in message
+    assert "export the bundle again" in message
+
+
+@pytest.mark.parametrize("name", ["bundle.json", "model.tflite", "tokenizer.json"])
+def test_a_missing_file_is_named(name, folder):
+    (folder / name).unlink()
+
+    assert f"{folder / name}: No such file or directory" in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["model.tflite", "tokenizer.json"])
+@pytest.mark.parametrize("place", [0, -1, 0.5], ids=["first", "last", "middle"])
+def test_an_altered_byte_is_found(name, place, folder):
+    path = folder / name
+    data = bytearray(path.read_bytes())
+    data[place if isinstance(place, int) else len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+    message = refused(folder)
+
+    assert str(path) in message and "sha256" in message and "altered" in message
+    assert read_bundle(folder, verify=False).folder == folder
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1], lambda data: data + b"\n"])
+def test_a_file_of_another_size_is_refused_with_both_sizes(change, folder):
+    path = folder / "tokenizer.json"
+    size = path.stat().st_size
+    path.write_bytes(change(path.read_bytes()))
+
+    assert f"{path}: {path.stat().st_size} bytes, expected {size}" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "not JSON"),
+        (b"{", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "a JSON list, expected an object"),
+        (b"null", "a JSON NoneType, expected an object"),
+        (b"{}", "bundle format None"),
+    ],
+    ids=["empty", "cut", "binary", "deep", "list", "null", "no-keys"],
+)
+def test_a_manifest_that_is_no_object_is_refused(content, said, folder):
+    (folder / "bundle.json").write_bytes(content)
+
+    message = refused(folder)
+
+    assert str(folder / "bundle.json") in message and said in message
+
+
+def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest):
+    unread = {"tune", "base", "optimizers", "ignored_tensors"}
+    needed = set(manifest) - unread - {"format_version"}
+    assert {"model_name", "task", "lengths", "parameters", "signatures", "files"} <= needed
+    for key in needed:
+        values = {name: value for name, value in manifest.items() if name != key}
+        (folder / "bundle.json").write_text(json.dumps(values))
+
+        assert f"missing '{key}'" in refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"noise": {"kind": "lowrank"}}, "unknown noise kind 'lowrank'"),
+        ({"lengths": []}, "lengths [] are not ascending"),
+        ({"lengths": [12, 8]}, "lengths [12, 8] are not ascending"),
+        ({"lengths": [8, 9]}, "missing 'forward_loss_9'"),
+        ({"batch_size": 0}, "batch_size and slices must be positive"),
+        ({"slices": 0}, "batch_size and slices must be positive"),
+        ({"batch_size": "many"}, "invalid literal"),
+        ({"batch_size": float("inf")}, "infinity"),
+        ({"files": {}}, "missing 'model.tflite'"),
+        ({"signatures": []}, "missing 'forward_loss_8'"),
+    ],
+    ids=lambda value: str(value).replace("/", " ")[:40],
+)
+def test_values_that_cannot_be_are_refused(change, said, folder):
+    rewrite(folder, lambda values: values.update(change))
+
+    assert said in refused(folder)
+
+
+@pytest.mark.parametrize("name", ["../model.tflite", "/etc/hostname", "a/b", "..", ".", "a\0b"])
+def test_a_file_name_that_leaves_the_folder_is_refused(name, folder):
+    (folder.parent / "model.tflite").write_bytes(b"")
+    rewrite(folder, lambda values: values["files"].update({name: {"bytes": 0, "sha256": ""}}))
+
+    message = refused(folder)
+
+    assert repr(name) in message and "leaves the bundle's folder" in message
+
+
+@pytest.mark.parametrize(
+    "entry", [None, 5, [], {}, {"bytes": 3}, {"sha256": "0"}, {"bytes": "3", "sha256": 0}], ids=str
+)
+@pytest.mark.parametrize("name", ["model.tflite", "extra.bin"])
+def test_a_file_entry_that_says_too_little_is_refused(name, entry, folder):
+    (folder / "extra.bin").write_bytes(b"abc")
+    rewrite(folder, lambda values: values["files"].update({name: entry}))
+
+    refused(folder)
+
+
+def places(value, at=()):
+    """Yields the path of every value inside a JSON value."""
+    yield at
+    if isinstance(value, (dict, list)):
+        for key in value if isinstance(value, dict) else range(len(value)):
+            yield from places(value[key], (*at, key))
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@steady
+@given(data=st.data())
+def test_no_mutation_of_the_manifest_gives_anything_but_an_input_error(
+    data, manifest, golden_bundle, tmp_path_factory
+):
+    values = copy.deepcopy(manifest)
+    where = data.draw(st.sampled_from([at for at in places(values) if at]))
+    parent = values
+    for key in where[:-1]:
+        parent = parent[key]
+    if data.draw(st.booleans()):
+        del parent[where[-1]]
+    else:
+        parent[where[-1]] = data.draw(json_values)
+    folder = tmp_path_factory.getbasetemp() / "mutated"
+    shutil.copytree(golden_bundle.folder, folder, dirs_exist_ok=True)
+    (folder / "bundle.json").write_text(json.dumps(values))
+
+    try:
+        bundle = read_bundle(folder)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert bundle.batch_size >= 1 and bundle.lengths

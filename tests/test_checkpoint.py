@@ -1,0 +1,177 @@
+"""Checkpoint files to variables: every format and type gives the same float32 values."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytestmark = pytest.mark.desktop
+
+CHUNK_VALUES = 16 * 100
+POOLER, POSITIONS = "roberta.pooler.dense.weight", "roberta.embeddings.position_ids"
+DECODER, DECODER_BIAS = "lm_head.decoder.weight", "lm_head.decoder.bias"
+EMBEDDINGS = "roberta.embeddings.word_embeddings.weight"
+
+
+@pytest.fixture
+def source(make_checkpoint, tmp_path) -> Path:
+    """A folder with everything of a tiny checkpoint but its weights."""
+    folder = tmp_path / "source"
+    shutil.copytree(make_checkpoint(), folder)
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.fixture
+def tensors(make_checkpoint):
+    """The tiny checkpoint's tensors, torch float32."""
+    from safetensors.torch import load_file
+
+    return load_file(make_checkpoint() / "model.safetensors")
+
+
+def save_single(folder, tensors):
+    from safetensors.torch import save_file
+
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def save_sharded(folder, tensors):
+    from safetensors.torch import save_file
+
+    names = sorted(tensors)
+    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
+    for file, held in shards.items():
+        save_file({name: tensors[name] for name in held}, folder / file)
+    weight_map = {name: file for file, held in shards.items() for name in held}
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def save_pickled(folder, tensors):
+    import torch
+
+    torch.save(tensors, folder / "pytorch_model.bin")
+
+
+def save_pickled_before_torch_1_6(folder, tensors):
+    import torch
+
+    path = folder / "pytorch_model.bin"
+    torch.save(tensors, path, _use_new_zipfile_serialization=False)
+
+
+def weights_of(folder):
+    """Matches a checkpoint folder's tensors with the graph's parameters."""
+    from pocketllm.export.checkpoint import open_checkpoint, read_config
+    from pocketllm.export.config import roberta_config
+    from pocketllm.export.weights import checkpoint_weights
+
+    config = roberta_config(read_config(folder), str(folder))
+    return checkpoint_weights(config, open_checkpoint(folder))
+
+
+def variables_in(weights):
+    """Returns [(variable, values as streamed)], tables cut into chunks of 100 rows."""
+    from pocketllm.export.layout import variables_of
+    from pocketllm.export.weights import stream_values
+
+    variables = variables_of(weights.parameters, CHUNK_VALUES)
+    streamed = list(stream_values(weights, variables))
+    assert [name for name, _ in streamed] == [variable.name for variable in variables]
+    return [(variable, values) for variable, (_, values) in zip(variables, streamed)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize(
+    "save", [save_single, save_sharded, save_pickled, save_pickled_before_torch_1_6]
+)
+def test_every_format_and_type_gives_exactly_its_values(save, dtype, source, tensors):
+    import torch
+
+    stored = {name: values.to(getattr(torch, dtype)) for name, values in tensors.items()}
+    save(source, stored)
+
+    found = variables_in(weights_of(source))
+
+    assert {variable.parameter.name for variable, _ in found} == set(tensors)
+    for variable, values in found:
+        expected = stored[variable.parameter.name].float().numpy()
+        if variable.parameter.kind == "linear":
+            expected = expected.T[None]
+        elif variable.rows:
+            expected = expected[slice(*variable.rows)]
+        assert values.dtype == np.float32 and values.flags.c_contiguous
+        assert values.shape == variable.shape
+        np.testing.assert_array_equal(values, expected, err_msg=variable.name)
+    chunks = [v.rows for v, _ in found if v.parameter.name == EMBEDDINGS]
+    assert len(chunks) == 3 and chunks[0] == (0, 100) and chunks[2][1] == len(tensors[EMBEDDINGS])
+
+
+def test_an_extreme_bfloat16_keeps_its_bits(source, tensors):
+    import torch
+
+    extreme = [3.3895e38, -9.2e-41, 0.0, -0.0, 1.1755e-38]  # near the largest, a subnormal, zeros
+    tensors["lm_head.dense.bias"][: len(extreme)] = torch.tensor(extreme)
+    stored = {name: values.to(torch.bfloat16) for name, values in tensors.items()}
+    save_single(source, stored)
+
+    values = dict((v.name, x) for v, x in variables_in(weights_of(source)))["lm_head.dense.bias"]
+
+    expected = stored["lm_head.dense.bias"].float().numpy()
+    assert values.tobytes() == expected.tobytes() and values[1] != 0
+
+
+@pytest.mark.parametrize("save", [save_single, save_pickled])
+@pytest.mark.parametrize(
+    "change, tied", [(None, True), ("equal", True), ("one value", False)]
+)
+def test_a_decoder_is_tied_when_it_is_absent_or_the_embeddings(save, change, tied, source, tensors):
+    if change is not None:
+        tensors[DECODER] = tensors[EMBEDDINGS].clone()
+    if change == "one value":
+        tensors[DECODER][-1, -1] += 1e-3
+    save(source, tensors)
+
+    weights = weights_of(source)
+
+    assert weights.tied == tied
+    assert (DECODER in {p.name for p in weights.parameters}) == (not tied)
+    assert weights.ignored == ((DECODER,) if change == "equal" else ())
+
+
+def test_what_the_loss_does_not_use_is_left_out_and_said(source, tensors):
+    import torch
+
+    tensors |= {
+        POOLER: torch.full((16, 16), torch.nan),  # not even read
+        "roberta.pooler.dense.bias": torch.zeros(16),
+        POSITIONS: torch.arange(40)[None],  # int64
+        DECODER_BIAS: tensors["lm_head.bias"].clone(),
+    }
+    save_single(source, tensors)
+
+    weights = weights_of(source)
+
+    assert set(weights.ignored) == {POOLER, "roberta.pooler.dense.bias", POSITIONS, "lm_head.bias"}
+    names = {variable.parameter.name for variable, _ in variables_in(weights)}
+    assert "lm_head.bias" in names and not names & {POOLER, POSITIONS, DECODER_BIAS}
+
+
+@pytest.mark.parametrize(
+    "held", [("lm_head.bias",), (DECODER_BIAS,), ("lm_head.bias", DECODER_BIAS)]
+)
+def test_the_heads_bias_is_the_one_transformers_adds(held, source, tensors):
+    import torch
+    from transformers import RobertaForMaskedLM
+
+    tensors.pop("lm_head.bias")
+    tensors |= {name: torch.randn(len(tensors[EMBEDDINGS])) for name in held}
+    save_single(source, tensors)
+    theirs = RobertaForMaskedLM.from_pretrained(source).lm_head.decoder.bias.detach().numpy()
+
+    ours = dict((v.name, values) for v, values in variables_in(weights_of(source)))["lm_head.bias"]
+
+    np.testing.assert_array_equal(ours, theirs)

@@ -1,0 +1,216 @@
+"""Broken, foreign and hostile checkpoints: refused, and the message says what was found."""
+
+import json
+import os
+import pickle
+import struct
+
+import pytest
+from test_checkpoint import (
+    DECODER,
+    EMBEDDINGS,
+    save_pickled,
+    save_single,
+    source,  # noqa: F401 - a fixture
+    tensors,  # noqa: F401 - a fixture
+    variables_in,
+    weights_of,
+)
+
+from pocketllm.runtime.errors import InputError
+
+pytestmark = pytest.mark.desktop
+
+
+def refusal(call, *arguments) -> str:
+    """Returns the one line of the InputError that a call must raise."""
+    with pytest.raises(InputError) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    values = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in values.items() if v != "absent"}))
+
+
+def test_one_error_lists_every_missing_unexpected_and_misshapen_tensor(source, tensors):
+    import torch
+
+    del tensors["lm_head.dense.weight"], tensors["lm_head.dense.bias"]
+    tensors["lm_head.layer_norm.weight"] = torch.ones(17)
+    tensors["roberta.encoder.layer.0.output.dense.weight"] = torch.ones(24, 16)
+    tensors |= {"classifier.weight": torch.ones(2, 16), "extra": torch.ones(())}
+    save_single(source, tensors)
+
+    message = refusal(weights_of, source)
+
+    assert message.startswith(f"{source}: ")
+    for problem in (
+        "missing lm_head.dense.weight [16, 16]",
+        "missing lm_head.dense.bias [16]",
+        "lm_head.layer_norm.weight is [17], expected [16]",
+        "roberta.encoder.layer.0.output.dense.weight is [24, 16], expected [16, 24]",
+        "unexpected classifier.weight [2, 16]",
+        "unexpected extra []",
+    ):
+        assert problem in message
+
+
+def test_a_decoder_of_another_shape_is_misshapen_not_untied(source, tensors):
+    import torch
+
+    tensors[DECODER] = torch.ones(7, 16)
+    save_single(source, tensors)
+    message = refusal(weights_of, source)
+    assert f"{DECODER} is [7, 16], expected [{len(tensors[EMBEDDINGS])}, 16]" in message
+
+
+@pytest.mark.parametrize("save", [save_single, save_pickled])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_weights_that_are_not_finite_are_named_and_counted(save, value, source, tensors):
+    tensors["lm_head.dense.bias"][[2, 5]] = value
+    save(source, tensors)
+    message = refusal(lambda: variables_in(weights_of(source)))
+    assert "lm_head.dense.bias has 2 values that are NaN or infinite" in message
+
+
+@pytest.mark.parametrize("save", [save_single, save_pickled])
+def test_weights_that_are_not_floats_are_named(save, source, tensors):
+    import torch
+
+    tensors["lm_head.dense.bias"] = torch.ones(16, dtype=torch.int32)
+    save(source, tensors)
+    message = refusal(lambda: variables_in(weights_of(source)))
+    assert "lm_head.dense.bias has dtype" in message
+
+
+def _header(**entry):
+    """A safetensors file with one tensor of 16 bytes."""
+    text = json.dumps({"x": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]} | entry})
+    return struct.pack("<Q", len(text)) + text.encode() + bytes(16)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda data: b"", id="empty"),
+        pytest.param(lambda data: data[:5], id="5 bytes"),
+        pytest.param(lambda data: data[:-1], id="truncated"),
+        pytest.param(lambda data: data[:100], id="truncated header"),
+        pytest.param(lambda data: data[:8] + b"\xff" * (len(data) - 8), id="garbage header"),
+        pytest.param(lambda data: b"\xff" * 8 + data[8:], id="endless header"),
+        pytest.param(lambda data: _header(data_offsets=[0, 1 << 40]), id="beyond the end"),
+        pytest.param(lambda data: _header(data_offsets=[-16, 0]), id="before the start"),
+        pytest.param(lambda data: _header(shape=[1 << 40, 1 << 40]), id="shape overflows"),
+        pytest.param(lambda data: _header(shape=[5]), id="shape is not the size"),
+        pytest.param(lambda data: b"version https://git-lfs.github.com/spec/v1\n", id="git lfs"),
+    ],
+)
+def test_a_broken_safetensors_file_is_refused(spoil, source, tensors):
+    save_single(source, tensors)
+    path = source / "model.safetensors"
+    path.write_bytes(spoil(path.read_bytes()))
+    message = refusal(weights_of, source)
+    assert message.startswith(f"{path}: not a readable safetensors file")
+
+
+class Hostile:
+    """A pickle that makes a folder when it is loaded."""
+
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.target),)
+
+
+@pytest.mark.parametrize("new_format", [True, False])
+def test_a_hostile_pickle_is_refused_and_not_run(new_format, source, tensors, tmp_path):
+    import torch
+
+    target, path = tmp_path / "was-run", source / "pytorch_model.bin"
+    held = tensors | {"x": Hostile(target)}
+    torch.save(held, path, _use_new_zipfile_serialization=new_format)
+    message = refusal(weights_of, source)
+    assert message.startswith(f"{path}: not readable as weights alone")
+    assert not target.exists()
+    torch.load(path, weights_only=False)
+    assert target.exists(), "the pickle would have done harm"
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"nonsense", pickle.dumps({"a": 1}, 2)[:-3], pickle.dumps([1, 2], 2)]
+)
+def test_a_pytorch_file_without_a_table_of_tensors_is_refused(data, source):
+    (source / "pytorch_model.bin").write_bytes(data)
+    assert refusal(weights_of, source).startswith(f"{source / 'pytorch_model.bin'}: not readable")
+
+
+@pytest.mark.parametrize(
+    "index, problem",
+    [
+        ("{", "not JSON"),
+        ("[]", "a JSON list, expected an object"),
+        ("{}", "no weight_map"),
+        ('{"weight_map": {"a": 1}}', "no weight_map"),
+        ('{"weight_map": {"a": "../../secret"}}', "'../../secret' leaves the checkpoint's folder"),
+        ('{"weight_map": {"a": "/etc/passwd"}}', "'/etc/passwd' leaves the checkpoint's folder"),
+        ('{"weight_map": {"a": ".."}}', "'..' leaves the checkpoint's folder"),
+        ('{"weight_map": {"a": ""}}', "'' leaves the checkpoint's folder"),
+        ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors: not a readable"),
+    ],
+)
+def test_a_broken_index_is_refused(index, problem, source):
+    (source / "model.safetensors.index.json").write_text(index)
+    assert problem in refusal(weights_of, source)
+
+
+def test_a_tensor_in_two_shards_is_refused(source, tensors):
+    from safetensors.torch import save_file
+
+    weight_map = {name: "a.safetensors" for name in tensors} | {"lm_head.bias": "b.safetensors"}
+    save_file(tensors, source / "a.safetensors")
+    save_file({"lm_head.bias": tensors["lm_head.bias"]}, source / "b.safetensors")
+    index = json.dumps({"weight_map": weight_map})
+    (source / "model.safetensors.index.json").write_text(index)
+    assert "tensor lm_head.bias stands in a.safetensors too" in refusal(weights_of, source)
+
+
+def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_path):
+    message = refusal(weights_of, source)
+    assert "no weights; expected model.safetensors," in message and "pytorch_model.bin" in message
+    assert "No such file or directory" in refusal(weights_of, tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"model_type": "bert"}, "model_type is 'bert', expected 'roberta'"),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'roberta'"),
+        ({"model_type": "absent"}, "model_type is None"),
+        ({"hidden_act": "gelu_fast"}, "hidden_act is 'gelu_fast', implemented are gelu,"),
+        ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
+        ({"is_decoder": True}, "is_decoder is True, only False"),
+        ({"add_cross_attention": True}, "add_cross_attention is True"),
+        ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of num_attention_heads 3"),
+        ({"num_hidden_layers": "absent"}, "missing num_hidden_layers"),
+        ({"num_hidden_layers": 0}, "num_hidden_layers is 0, expected a positive"),
+        ({"num_hidden_layers": 2.0}, "num_hidden_layers is 2.0, expected int"),
+        ({"hidden_size": True}, "hidden_size is True, expected int"),
+        ({"layer_norm_eps": "1e-5"}, "layer_norm_eps is '1e-5', expected float"),
+        ({"layer_norm_eps": float("nan")}, "layer_norm_eps is nan"),
+        ({"layer_norm_eps": float("inf")}, "layer_norm_eps is inf"),
+        ({"pad_token_id": -1}, "pad_token_id is -1"),
+        ({"max_position_embeddings": 2}, "max_position_embeddings 2 leaves no room"),
+        ({"max_position_embeddings": 41}, "is [40, 16], expected [41, 16]"),
+    ],
+)
+def test_a_config_that_is_not_implemented_or_not_the_weights_is_refused(
+    changes, problem, source, tensors
+):
+    save_single(source, tensors)
+    edit_config(source, **changes)
+    assert problem in refusal(weights_of, source)

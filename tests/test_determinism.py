@@ -1,0 +1,167 @@
+"""The same command gives the same bits, stopped and continued or not, in either engine."""
+
+import numpy as np
+import pytest
+from conftest import ENGINES
+from small_runs import run_config, state_of
+
+from pocketllm.runtime.batching import step_members, step_seed
+from pocketllm.runtime.bundle import read_noise
+from pocketllm.runtime.dataset import batches_of
+from pocketllm.runtime.mezo import replay_step
+from pocketllm.runtime.model import open_model
+from pocketllm.runtime.noise import direction, perturb
+from pocketllm.runtime.run_dir import read_evaluations, read_run, read_steps
+from pocketllm.runtime.train import Listener, train
+
+pytest_plugins = ["runtime_fixtures"]
+
+MOVING = {"weight_decay": 0.1}
+
+
+@pytest.fixture
+def trained(golden_bundle, train_data, dev_data, open_ready):
+    """Trains in a fresh engine: trained(engine, folder, **changes) -> (steps, parameters)."""
+
+    def run(engine, folder, listener=Listener(), **changes):
+        model = open_ready(golden_bundle, engine)
+        config = run_config(golden_bundle, train_data, **MOVING | changes)
+        train(model, train_data, folder, config, dev_data, eval_every=2, listener=listener)
+        return read_steps(folder), state_of(model)
+
+    return run
+
+
+class Stop(Exception):
+    """What ends a run in the middle."""
+
+
+def stop_after(last):
+    """A listener that ends the process's work after a step, as a power cut would."""
+
+    def stepped(step, seconds):
+        if step.step == last:
+            raise Stop
+
+    return Listener(stepped=stepped)
+
+
+def test_the_same_seed_gives_the_same_bytes(engine, trained, golden_bundle, open_ready, tmp_path):
+    first, second = (trained(engine, tmp_path / name) for name in ("a", "b"))
+
+    assert first == second
+    untouched = state_of(open_ready(golden_bundle, engine))
+    changed = [name for name in untouched if first[1][name] != untouched[name]]
+    assert len(changed) == len(untouched), "every variable must have moved"
+
+
+def test_another_seed_gives_other_steps(engine, trained, tmp_path):
+    (first, held), (second, other) = (
+        trained(engine, tmp_path / str(seed), seed=seed) for seed in (0, 1)
+    )
+
+    for name in ("seed", "loss_plus", "projected_grad"):
+        assert all(getattr(a, name) != getattr(b, name) for a, b in zip(first, second))
+    assert not any(held[name] == other[name] for name in held)
+
+
+def test_a_step_uses_the_batch_and_the_direction_of_the_runs_seed(
+    engine, golden_bundle, train_data, open_ready, tmp_path
+):
+    model, other = (open_ready(golden_bundle, engine) for _ in range(2))
+    state, noise = dict(model.read()), read_noise(golden_bundle)
+    train(model, train_data, tmp_path, run_config(golden_bundle, train_data, steps=1, seed=5))
+    (taken,) = read_steps(tmp_path)
+
+    members = step_members(len(train_data.examples), 5, seed=5, step=1)
+    other.perturb(step_seed(5, 1), 1e-2)
+    assert other.loss(batches_of(train_data, golden_bundle, members)) == taken.loss_plus
+    for variable in golden_bundle.variables:
+        values = state[variable.name]
+        z = direction(noise, step_seed(5, 1), variable.stream, values.size)
+        for scale in (1e-2, -2e-2, 1e-2 - 1e-2 * taken.projected_grad):
+            values = perturb(values, z, scale)
+        state[variable.name] = values.tobytes()
+    assert state_of(model) == state
+
+
+@pytest.mark.parametrize("other", [name for name in ENGINES if name != "litert"])
+def test_the_engines_agree_at_every_step(other, trained, tmp_path):
+    ours, theirs = (
+        trained(name, tmp_path / name, steps=20, lr=1e-3)[0] for name in ("litert", other)
+    )
+
+    losses = np.array([[s.loss_plus, s.loss_minus] for s in ours])
+    found = np.array([[s.loss_plus, s.loss_minus] for s in theirs])
+    assert np.ptp(losses) > 0.1
+    assert [s.seed for s in ours] == [s.seed for s in theirs]
+    worst = np.max(np.abs(found - losses) / np.abs(losses))
+    print(f"worst relative difference of a loss: {worst:.1e}")
+    assert worst <= 1e-5
+
+
+@pytest.mark.parametrize("stopped_after", [1, 4])
+def test_a_stopped_run_goes_on_as_if_never_stopped(stopped_after, engine, trained, tmp_path):
+    whole = trained(engine, tmp_path / "whole")
+    with pytest.raises(Stop):
+        trained(engine, tmp_path / "halves", stop_after(stopped_after))
+    assert len(read_steps(tmp_path / "halves")) == stopped_after
+
+    continued = trained(engine, tmp_path / "halves")
+
+    assert continued == whole
+    assert read_evaluations(tmp_path / "halves") == read_evaluations(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("cut", [1, 60])
+def test_a_run_whose_last_line_was_cut_takes_that_step_again(cut, engine, trained, tmp_path):
+    whole = trained(engine, tmp_path / "whole")
+    with pytest.raises(Stop):
+        trained(engine, tmp_path / "cut", stop_after(4))
+    metrics = tmp_path / "cut" / "metrics.jsonl"
+    metrics.write_bytes(metrics.read_bytes()[:-cut])
+    assert len(read_steps(tmp_path / "cut")) == 3
+
+    assert trained(engine, tmp_path / "cut") == whole
+    assert len(metrics.read_bytes().splitlines()) == 6
+
+
+def test_raising_the_steps_equals_the_longer_run(engine, trained, tmp_path):
+    whole = trained(engine, tmp_path / "whole", steps=9)
+    trained(engine, tmp_path / "raised", steps=4)
+
+    assert trained(engine, tmp_path / "raised", steps=9) == whole
+
+
+def test_a_finished_run_is_left_as_it_is(engine, trained, tmp_path):
+    whole = trained(engine, tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+
+    assert trained(engine, tmp_path / "run") == whole
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+def test_replaying_gives_the_trained_bits_without_data(
+    engine, trained, golden_bundle, open_ready, tmp_path
+):
+    _, state = trained(engine, tmp_path / "run", lr_schedule="linear")
+    settings, steps = read_run(tmp_path / "run", golden_bundle.fingerprint)
+    model = open_ready(golden_bundle, engine)
+
+    for step in steps:
+        replay_step(model, step, settings)
+
+    assert state_of(model) == state
+
+
+def test_threads_change_no_bit(engine, golden_bundle, train_data, tmp_path):
+    found = []
+    for threads in (1, 2, 4):
+        model = open_model(golden_bundle, engine, threads)
+        model.initialize()
+        folder = tmp_path / str(threads)
+        train(model, train_data, folder, run_config(golden_bundle, train_data))
+        found.append((read_steps(folder), state_of(model)))
+
+    assert found[1] == found[0]
+    assert found[2] == found[0]

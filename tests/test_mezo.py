@@ -1,0 +1,172 @@
+"""A MeZO step on a quadratic in float64, where everything can be worked out by hand."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_runs import steady
+
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.mezo import Hyperparameters, learning_rate, mezo_step, replay_step
+
+
+class Quadratic:
+    """loss = |theta|^2 / 2; the first value decays, the others do not."""
+
+    def __init__(self, theta, dtype=np.float64):
+        self.theta = np.array(theta, dtype)
+        self.calls = []
+
+    def z(self, seed):
+        return np.random.default_rng(seed).standard_normal(self.theta.size).astype(self.theta.dtype)
+
+    def perturb(self, seed, scale):
+        self.calls.append(("perturb", seed, scale))
+        self.theta += self.theta.dtype.type(scale) * self.z(seed)
+
+    def decay(self, factor):
+        self.calls.append(("decay", factor))
+        self.theta[0] *= factor
+
+    def loss(self):
+        return float(self.theta @ self.theta / 2)
+
+
+def hyperparameters(**changes):
+    values = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
+    return Hyperparameters(**values | changes)
+
+
+def test_a_step_descends_along_z_by_the_projected_gradient():
+    model = Quadratic([3.0, -1.0, 2.0])
+    start, z = model.theta.copy(), model.z(seed=7)
+
+    taken = mezo_step(model, model.loss, 1, 7, hyperparameters())
+
+    slope = start @ z  # exact for a quadratic: the eps^2 terms cancel
+    assert taken.projected_grad == pytest.approx(slope, rel=1e-9)
+    np.testing.assert_allclose(model.theta, start - 0.1 * slope * z, rtol=1e-9)
+    assert taken.loss_plus == pytest.approx(np.sum((start + 1e-3 * z) ** 2) / 2, rel=1e-12)
+    assert taken.loss_minus == pytest.approx(np.sum((start - 1e-3 * z) ** 2) / 2, rel=1e-12)
+    assert (taken.step, taken.seed, taken.lr) == (1, 7, 0.1)
+
+
+def test_a_step_is_three_noise_passes_with_the_same_seed():
+    model = Quadratic([3.0, -1.0, 2.0])
+
+    taken = mezo_step(model, model.loss, 1, 7, hyperparameters(lr=0.25, eps=0.5))
+
+    scales = [0.5, -1.0, 0.5 - 0.25 * taken.projected_grad]
+    assert model.calls == [("perturb", 7, scale) for scale in scales]
+
+
+def test_both_losses_are_taken_at_the_ends_of_the_probe():
+    model = Quadratic([0.0, 0.0])
+    seen = []
+
+    def loss():
+        seen.append(model.theta.copy())
+        return 1.0
+
+    mezo_step(model, loss, 1, 3, hyperparameters(eps=0.25))
+
+    np.testing.assert_allclose(seen, [0.25 * model.z(3), -0.25 * model.z(3)], rtol=1e-15)
+
+
+thetas = st.lists(st.floats(-100, 100), min_size=1, max_size=8)
+
+
+@steady
+@given(thetas, st.integers(0, 2**31 - 1), st.floats(1e-3, 1), st.floats(0, 1))
+def test_any_step_follows_the_slope_and_never_climbs(theta, seed, eps, share):
+    model = Quadratic(theta)
+    start, z = model.theta.copy(), model.z(seed)
+    lr = share * 2 / (z @ z)  # beyond 2 / |z|^2 a step overshoots to where the loss is higher
+    before = model.loss()
+
+    taken = mezo_step(model, model.loss, 1, seed, hyperparameters(lr=lr, eps=eps))
+
+    size = 1 + np.abs(start).max()
+    assert taken.projected_grad == pytest.approx(start @ z, rel=1e-9, abs=1e-8 * size**2)
+    np.testing.assert_allclose(
+        model.theta, start - lr * (start @ z) * z, rtol=1e-9, atol=1e-7 * size**2
+    )
+    assert model.loss() <= before + 1e-6 * size**2
+
+
+def test_a_linear_schedule_falls_from_lr_to_zero_after_the_last_step():
+    settings = hyperparameters(lr=0.8, lr_schedule="linear", steps=4)
+
+    rates = [learning_rate(settings, step) for step in (1, 2, 3, 4, 5, 9)]
+
+    assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0, 0.0], abs=1e-15)
+
+
+def test_a_constant_schedule_stays():
+    assert {learning_rate(hyperparameters(), step) for step in (1, 4, 1000)} == {0.1}
+
+
+def test_the_scheduled_rate_is_the_one_a_step_uses_and_records():
+    model = Quadratic([3.0, -1.0])
+    settings = hyperparameters(lr=0.8, lr_schedule="linear", steps=4)
+
+    taken = mezo_step(model, model.loss, 3, 7, settings)
+
+    assert taken.lr == pytest.approx(0.4)
+    assert model.calls[2] == ("perturb", 7, settings.eps - taken.lr * taken.projected_grad)
+
+
+def test_weight_decay_shrinks_what_decays_after_the_update():
+    model, bare = Quadratic([3.0, -1.0, 2.0]), Quadratic([3.0, -1.0, 2.0])
+    mezo_step(bare, bare.loss, 1, 7, hyperparameters())
+
+    mezo_step(model, model.loss, 1, 7, hyperparameters(weight_decay=0.5))
+
+    np.testing.assert_allclose(model.theta, bare.theta * [1 - 0.1 * 0.5, 1, 1], rtol=1e-15)
+    assert model.calls[-1] == ("decay", 1 - 0.1 * 0.5)
+
+
+def test_weight_decay_follows_the_schedule():
+    model = Quadratic([3.0, -1.0])
+    settings = hyperparameters(lr=0.8, lr_schedule="linear", weight_decay=0.5)
+
+    mezo_step(model, model.loss, 3, 7, settings)
+
+    assert model.calls[-1] == ("decay", pytest.approx(1 - 0.4 * 0.5))
+
+
+@pytest.mark.parametrize(
+    "losses", [(math.nan, 1.0), (1.0, math.inf), (math.inf, math.inf), (-math.inf, 1.0)], ids=str
+)
+def test_a_loss_that_is_not_finite_ends_the_step_where_it_began(losses):
+    model = Quadratic([3.0, -1.0, 2.0])
+    start, answers = model.theta.copy(), iter(losses)
+
+    with pytest.raises(RunError, match=r"^step 12: the loss is not finite") as error:
+        mezo_step(model, lambda: next(answers), 12, 7, hyperparameters(weight_decay=0.5))
+
+    assert f"loss_plus {losses[0]:g}, loss_minus {losses[1]:g}" in str(error.value)
+    np.testing.assert_allclose(model.theta, start, rtol=1e-15, atol=1e-15)
+    assert [call[0] for call in model.calls] == ["perturb"] * 3
+
+
+@steady
+@given(
+    thetas,
+    st.integers(0, 2**31 - 1),
+    st.floats(0, 10, width=32),
+    st.sampled_from([0.0, 0.1]),
+    st.sampled_from(["constant", "linear"]),
+)
+def test_replaying_makes_the_same_calls_and_the_same_bits(theta, seed, lr, weight_decay, schedule):
+    settings = hyperparameters(lr=lr, weight_decay=weight_decay, lr_schedule=schedule)
+    trained, replayed = (Quadratic(theta, np.float32) for _ in range(2))
+    taken = [mezo_step(trained, trained.loss, step, seed ^ step, settings) for step in (1, 2)]
+
+    for step in taken:
+        replay_step(replayed, step, settings)
+
+    assert replayed.calls == trained.calls
+    assert replayed.theta.tobytes() == trained.theta.tobytes()

@@ -1,0 +1,107 @@
+"""Tiny RoBERTa checkpoints with random weights, and bundles of them.
+
+Every weight is random, biases and layer norms too: at their initial values (0 and 1) a graph that
+forgot them would pass.
+"""
+
+import json
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
+# Whole words of the vocabulary; everything else is spelled byte by byte.
+WORDS = (" terrible", " great", " It", " was", " a", " film")
+CONFIG = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 24,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+
+
+def write_tokenizer(folder: Path) -> int:
+    """Writes vocab.json and merges.txt of a small byte-level BPE; returns the vocabulary's size."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    merges = []
+    for word in WORDS:
+        spelled = word.replace(" ", "Ġ")
+        for length in range(1, len(spelled)):
+            if (pair := (spelled[:length], spelled[length])) not in merges:
+                merges.append(pair)
+    tokens = [*SPECIAL_TOKENS, *sorted(ByteLevel.alphabet()), *map("".join, merges), "<mask>"]
+    vocab = {token: number for number, token in enumerate(tokens)}
+    assert len(vocab) == len(tokens)
+    (folder / "vocab.json").write_text(json.dumps(vocab, ensure_ascii=False), encoding="utf-8")
+    lines = ["#version: 0.2", *map(" ".join, merges), ""]
+    (folder / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    return len(vocab)
+
+
+def write_checkpoint(folder: Path, seed: int = 0, tied: bool = True, **changes) -> Path:
+    """Saves a masked language model through transformers.
+
+    Args:
+      folder: made here.
+      seed: of the weights.
+      tied: whether the decoder is the word embeddings.
+      changes: of CONFIG.
+    """
+    import torch
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    folder.mkdir(parents=True)
+    vocab_size = write_tokenizer(folder)
+    values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | CONFIG | changes
+    config = RobertaConfig(**values)
+    model = RobertaForMaskedLM(config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, held in model.named_parameters():
+            drawn = torch.randn(held.shape, generator=generator)
+            if held.ndim == 2 and "embeddings" not in name:
+                drawn *= 1.5 * held.shape[1] ** -0.5  # products of the size of their inputs
+            elif held.ndim == 1:
+                drawn = 0.3 * drawn + ("norm" in name.lower() and name.endswith("weight"))
+            held.copy_(drawn)
+    model.save_pretrained(folder)
+    return folder
+
+
+def export(
+    checkpoint: Path,
+    out: Path,
+    batch_size: int = 3,
+    lengths: tuple[int, ...] = (8, 16),
+    noise: str = "codebook",
+    chunk_values: int | None = None,
+    slice_bytes: int | None = None,
+) -> Path:
+    """Exports a checkpoint folder as `pocketllm export` does, for SST-2; returns the bundle.
+
+    `chunk_values` and `slice_bytes` cut tables and slices as if the model were large.
+    """
+    from pocketllm.export import exporter, layout, manifest
+    from pocketllm.export.checkpoint import open_checkpoint, read_config
+    from pocketllm.export.config import roberta_config
+    from pocketllm.export.tokenizer import tokenizer_for
+    from pocketllm.export.weights import checkpoint_weights
+    from pocketllm.runtime.tasks import TASKS
+
+    config = roberta_config(read_config(checkpoint), str(checkpoint))
+    weights = checkpoint_weights(config, open_checkpoint(checkpoint))
+    settings = exporter.Settings("tiny", config, TASKS["sst2"], batch_size, lengths, noise)
+    variables_of = partial(layout.variables_of, chunk_values=chunk_values or layout.CHUNK_VALUES)
+    slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)
+    with (
+        mock.patch.object(exporter, "variables_of", variables_of),
+        mock.patch.object(exporter, "slices_of", slices_of),
+        mock.patch.object(manifest, "slices_of", slices_of),
+    ):
+        exporter.export_bundle(settings, weights, tokenizer_for(checkpoint), out)
+    return out

@@ -6,6 +6,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -89,28 +90,39 @@ def export_bundle(
     _check_lengths(settings)
     word_ids = label_word_ids(settings.task, tokenizer)
     variables = variables_of(weights.parameters)
-    started = time.monotonic()
-    graph, constants = _build(settings, variables, word_ids, weights.tied, report)
-    converted = time.monotonic()
-    flatbuffer, places = serialise(graph)
-    bound = time.monotonic()
-
-    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        beside.mkdir(parents=True)
+    with _staged(out) as beside:
+        started = time.monotonic()
+        graph, constants = _build(settings, variables, word_ids, weights.tied, report)
+        converted = time.monotonic()
+        flatbuffer, places = serialise(graph)
+        bound = time.monotonic()
         report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
         values = _values(constants, weights, variables)
         model_path = beside / contract.MODEL_FILE
         digest = _write_model(model_path, flatbuffer, places, values, progress)
+        model_bytes = model_path.stat().st_size
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
         files = {
-            contract.MODEL_FILE: {"bytes": model_path.stat().st_size, "sha256": digest},
+            contract.MODEL_FILE: {"bytes": model_bytes, "sha256": digest},
             contract.TOKENIZER_FILE: _file_entry(beside / contract.TOKENIZER_FILE),
         }
-        table = constants.get(NOISE_TABLE)
-        noise = _noise_entry(settings.noise_kind, table, places)
-        described = manifest(settings, weights, variables, word_ids, graph, noise, files)
+        noise = _noise_entry(settings.noise_kind, constants.get(NOISE_TABLE), places)
+        described = manifest(settings, weights, variables, word_ids, graph, noise, places, files)
         write_json(beside / contract.MANIFEST_FILE, described)
+    written = time.monotonic()
+    return Exported(model_bytes, converted - started, bound - converted, written - bound)
+
+
+@contextmanager
+def _staged(out: Path) -> Iterator[Path]:
+    """Gives a folder beside `out` that becomes `out` when the block ends well, and else goes.
+
+    Made first: that nothing can be written there is said before minutes of work.
+    """
+    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    try:
+        beside.mkdir(parents=True)
+        yield beside
         _put_in_place(beside, out)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -118,10 +130,6 @@ def export_bundle(
         raise RunError(f"{out}: cannot be written: {error.strerror}; {remedy}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
-    written = time.monotonic()
-    return Exported(
-        files[contract.MODEL_FILE]["bytes"], converted - started, bound - converted, written - bound
-    )
 
 
 def _check_lengths(settings):

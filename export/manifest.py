@@ -11,7 +11,7 @@ from .layout import chunks_of, slices_of
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 
 
-def manifest(settings, weights, variables, word_ids, graph, noise, files) -> dict:
+def manifest(settings, weights, variables, word_ids, graph, noise, places, files) -> dict:
     """Builds bundle.json.
 
     Args:
@@ -21,6 +21,7 @@ def manifest(settings, weights, variables, word_ids, graph, noise, files) -> dic
       word_ids: token ids of the label words.
       graph: the bound model, for the signatures.
       noise: the noise entry.
+      places: external key -> (offset, size in bytes) in the model file.
       files: name -> {bytes, sha256}.
     """
     return {
@@ -40,23 +41,31 @@ def manifest(settings, weights, variables, word_ids, graph, noise, files) -> dic
         "noise": noise,
         "ignored_tensors": list(weights.ignored),
         "signatures": _signatures(graph.model),
-        "parameters": [_parameter(p, chunks_of(variables, p.name)) for p in weights.parameters],
+        "parameters": [
+            _parameter(parameter, chunks_of(variables, parameter.name), places)
+            for parameter in weights.parameters
+        ],
         "files": files,
     }
 
 
-def _parameter(parameter, chunks):
+def _parameter(parameter, chunks, places):
     return {
         "name": parameter.name,
         "shape": list(parameter.shape),
         "transposed": parameter.kind == "linear",
         "decays": parameter.decays,
-        "variables": [_variable(chunk) for chunk in chunks],
+        "variables": [_variable(chunk, places[chunk.name][0]) for chunk in chunks],
     }
 
 
-def _variable(variable):
-    entry = {"name": variable.name, "shape": list(variable.shape), "stream": variable.stream}
+def _variable(variable, offset):
+    entry = {
+        "name": variable.name,
+        "shape": list(variable.shape),
+        "stream": variable.stream,
+        "offset": offset,
+    }
     return entry if variable.rows is None else entry | {"rows": list(variable.rows)}
 
 

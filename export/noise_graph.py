@@ -72,7 +72,13 @@ def _words(counters, key):
 def _box_muller(key, counters):
     second = _mix(tf.bitwise.bitwise_xor(key, tf.constant(noise.SECOND_WORD_SALT)))
     uniform = (tf.cast(_shift(_words(counters, key), 9), tf.float32) + 0.5) * 2.0**-23
+    rest = 1.0 - uniform  # exact
+    # A logarithm may be off by 6e-8 (XNNPACK's is), which near 1 the square root would blow up.
+    # These bounds on -ln(1 - v) are v^3 / 3 apart: near 1 they are the more exact value.
+    exponential = -tf.math.log(uniform)
+    exponential = tf.maximum(exponential, rest + rest * rest * 0.5)
+    exponential = tf.minimum(exponential, rest * tf.math.rsqrt(uniform))
     turns = tf.cast(_shift(_words(counters, second), 8), tf.float32)
     angle = turns * np.float32(2 * np.pi * 2.0**-24)
-    radius = tf.sqrt(tf.math.log(uniform) * -2.0)
+    radius = tf.sqrt(exponential * 2.0)
     return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)

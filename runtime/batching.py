@@ -73,8 +73,8 @@ def _batch(examples, members, batch_size, lengths, pad_id):
 
 
 def step_seed(seed: int, step: int) -> int:
-    """Returns the noise seed of a step, a non-negative int32, from the run's seed."""
-    return int(mix(_key(seed, STEP_SALT) ^ mix(_word(step)))[0] >> np.uint32(1))
+    """Returns the noise seed of a step, an int32, from the run's seed; no two steps share one."""
+    return int(mix(_key(seed, STEP_SALT) ^ mix(_word(step))).view(np.int32)[0])
 
 
 def step_members(count: int, batch_size: int, seed: int, step: int) -> list[int]:

@@ -23,12 +23,14 @@ class Variable:
       name: name in the `read_*` and `write_*` signatures.
       shape: as the graph holds it; linear weights are [1, in, out].
       stream: noise stream number.
+      offset: of its initial values in the model file: float32, row-major.
       rows: (first, last + 1) row of the parameter, None for a whole one.
     """
 
     name: str
     shape: tuple[int, ...]
     stream: int
+    offset: int
     rows: tuple[int, int] | None
 
 
@@ -179,6 +181,7 @@ def _parameter(entry):
             name=str(held["name"]),
             shape=tuple(int(n) for n in held["shape"]),
             stream=int(held["stream"]),
+            offset=int(held["offset"]),
             rows=tuple(int(n) for n in held["rows"]) if held.get("rows") else None,
         )
         for held in entry["variables"]

@@ -15,9 +15,12 @@ def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file by rename, creating its folder.
 
     Raises:
+      InputError: a folder or device stands there.
       RunError: the disk is full or the folder cannot be written.
     """
     path = Path(path)
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: exists and is no file; choose another path")
     beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -25,9 +25,7 @@ def forward_flops(config: dict, tokens: int, classes: int) -> int:
     hidden, inner = config["hidden_size"], config["intermediate_size"]
     full = 2 * tokens * (4 * hidden**2 + 2 * hidden * inner) + 4 * tokens**2 * hidden
     last = (
-        2 * tokens * 2 * hidden**2
-        + 2 * (2 * hidden**2 + 2 * hidden * inner)
-        + 4 * tokens * hidden
+        2 * tokens * 2 * hidden**2 + 2 * (2 * hidden**2 + 2 * hidden * inner) + 4 * tokens * hidden
     )
     head = 2 * hidden**2 + 2 * hidden * classes
     return (config["num_hidden_layers"] - 1) * full + last + head

@@ -11,18 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from pocketllm.runtime import contract
-
 from .flatgraph import (
     Graph,
     add_signature,
     assign_variable,
     external_buffer,
-    new_subgraph,
     opcode,
-    operator,
     read_variable,
-    tensor,
     variable_handle,
 )
 from .layout import Variable
@@ -106,55 +101,6 @@ def bind(graph: Graph, function: Function) -> None:
         add_signature(graph, name, subgraph, inputs, outputs)
 
 
-def bind_transfers(graph: Graph, slices: list[tuple[Variable, ...]]) -> None:
-    """Adds `initialize_k`, `read_k` and `write_k` for every slice of variables.
-
-    Initial values are external buffers keyed by variable name. `read_k` returns, and `write_k`
-    takes, one tensor a variable, named and shaped like it.
-    """
-    for number, variables in enumerate(slices):
-        initialize = new_subgraph(contract.numbered(contract.INITIALIZE, number))
-        for variable in variables:
-            buffer = external_buffer(graph, variable.name, 4 * variable.size)
-            value = tensor(initialize, variable.name, variable.shape, np.float32, buffer)
-            _store(graph, initialize, variable, value)
-        done = _done(graph, initialize)
-        add_signature(graph, initialize.name.decode(), initialize, {}, {contract.DONE: done})
-    for number, variables in enumerate(slices):
-        read = new_subgraph(contract.numbered(contract.READ, number))
-        outputs = {}
-        for variable in variables:
-            handle, made = variable_handle(graph, read, variable.name)
-            outputs[variable.name] = tensor(read, variable.name, variable.shape, np.float32)
-            read.operators += [made, read_variable(graph, handle, outputs[variable.name])]
-        add_signature(graph, read.name.decode(), read, {}, outputs)
-    for number, variables in enumerate(slices):
-        write = new_subgraph(contract.numbered(contract.WRITE, number))
-        inputs = {}
-        for variable in variables:
-            inputs[variable.name] = tensor(write, variable.name, variable.shape, np.float32)
-            _store(graph, write, variable, inputs[variable.name])
-        done = _done(graph, write)
-        add_signature(graph, write.name.decode(), write, inputs, {contract.DONE: done})
-
-
-def bind_decay(graph: Graph, variables: list[Variable]) -> None:
-    """Adds `decay`: every variable given is multiplied by `factor`, in place."""
-    decay = new_subgraph(contract.DECAY)
-    factor = tensor(decay, contract.FACTOR, [1], np.float32)
-    for variable in variables:
-        handle, made = variable_handle(graph, decay, variable.name)
-        value = tensor(decay, variable.name, variable.shape, np.float32)
-        product = tensor(decay, f"{variable.name}/decayed", variable.shape, np.float32)
-        multiply = operator(
-            graph, schema.BuiltinOperator.MUL, [value, factor], [product], schema.MulOptionsT()
-        )
-        read = read_variable(graph, handle, value)
-        decay.operators += [made, read, multiply, assign_variable(graph, handle, product)]
-    done = _negated(graph, decay, factor)
-    add_signature(graph, contract.DECAY, decay, {contract.FACTOR: factor}, {contract.DONE: done})
-
-
 def _schedule(source, function):
     """Orders the operators so that few intermediate results are alive at once.
 
@@ -172,11 +118,14 @@ def _schedule(source, function):
         placed.add(id(made))
 
     if not function.assigned:
-        data = {i for i in subgraph.inputs if _input_name(subgraph, i, function) not in function.variables}
+        weighted = {
+            i for i in subgraph.inputs if _input_name(subgraph, i, function) in function.variables
+        }
         for made in subgraph.operators:
-            if all(i in data or i not in producer and i not in subgraph.inputs for i in made.inputs):
-                data.update(made.outputs)
+            if weighted.isdisjoint(made.inputs):
                 put(made)
+            else:
+                weighted.update(made.outputs)
     for entry in source.signatureDefs[0].outputs:
         pending = [entry.tensorIndex]
         while pending:
@@ -215,26 +164,3 @@ def _input_name(subgraph, index, function):
     """Returns the function's name of input tensor `index`; the converter calls it i0, i1, …"""
     name = subgraph.tensors[index].name.decode().split(":")[0].removeprefix("serving_default_")
     return function.inputs[int(name.removeprefix("i"))]
-
-
-def _store(graph, subgraph, variable, value):
-    handle, made = variable_handle(graph, subgraph, variable.name)
-    subgraph.operators += [made, assign_variable(graph, handle, value)]
-
-
-def _done(graph, subgraph):
-    """Adds an output that is computed: an input or constant handed through is not portable."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.float32([-1.0]).tobytes(), np.uint8)
-    graph.model.buffers.append(buffer)
-    one = tensor(subgraph, "minus_one", [1], np.float32, len(graph.model.buffers) - 1)
-    return _negated(graph, subgraph, one)
-
-
-def _negated(graph, subgraph, value):
-    done = tensor(subgraph, contract.DONE, [1], np.float32)
-    negate = operator(
-        graph, schema.BuiltinOperator.NEG, [value], [done], schema.NegOptionsT()
-    )
-    subgraph.operators.append(negate)
-    return done

@@ -20,19 +20,31 @@ from pocketllm.runtime.tasks import TASKS, Task, text_task
 from pocketllm.tflite_models.presets import PRESETS
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS), flag_values=FLAGS)
-flags.DEFINE_string("task", None, ", ".join(TASKS) + ", or text for your own data", flag_values=FLAGS)
+flags.DEFINE_string(
+    "model", None, "checkpoint folder or preset: " + ", ".join(PRESETS), flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "task", None, ", ".join(TASKS) + ", or text for your own data", flag_values=FLAGS
+)
 flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
 flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "seed of --random_init", flag_values=FLAGS)
 flags.DEFINE_enum("tune", "full", ["full"], "which parameters are trained", flag_values=FLAGS)
 flags.DEFINE_enum("base", "fp32", ["fp32"], "how weights are stored", flag_values=FLAGS)
 flags.DEFINE_enum("optimizers", "mezo", ["mezo"], "algorithms to export for", flag_values=FLAGS)
-flags.DEFINE_enum("noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS
+)
 flags.DEFINE_integer("batch_size", 8, "rows of a forward signature", flag_values=FLAGS)
-flags.DEFINE_list("lengths", ["32", "64", "128"], "tokens of the forward signatures", flag_values=FLAGS)
-flags.DEFINE_string("prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'", flag_values=FLAGS)
-flags.DEFINE_string("label_words", None, "of --task=text, e.g. '0:terrible,1:great'", flag_values=FLAGS)
+flags.DEFINE_list(
+    "lengths", ["32", "64", "128"], "tokens of the forward signatures", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "label_words", None, "of --task=text, e.g. '0:terrible,1:great'", flag_values=FLAGS
+)
 flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 
 
@@ -90,9 +102,7 @@ def _task(values) -> Task:
     if values.prompt or values.label_words:
         raise InputError(f"--prompt and --label_words go with --task=text, not {values.task}")
     if values.task not in TASKS:
-        raise InputError(
-            f"--task={values.task}: unknown task, expected {', '.join(TASKS)} or text"
-        )
+        raise InputError(f"--task={values.task}: unknown task, expected {', '.join(TASKS)} or text")
     return TASKS[values.task]
 
 

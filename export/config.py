@@ -61,17 +61,10 @@ def roberta_config(values: dict, source: str) -> RobertaConfig:
         raise InputError(f"{source}: missing {', '.join(missing)}; is this a RoBERTa config.json?")
     config = RobertaConfig(**{name: values[name] for name in fields})
     for name, field in fields.items():
-        value = getattr(config, name)
-        good = isinstance(value, (int, float) if field.type is float else field.type)
-        if not good or isinstance(value, bool):
-            raise InputError(f"{source}: {name} is {value!r}, expected {field.type.__name__}")
-        lowest = 0 if name == "pad_token_id" else 1e-30
-        if field.type is not str and not lowest <= value < math.inf:
-            raise InputError(f"{source}: {name} is {value!r}, expected a positive number")
+        _check_value(source, name, field.type, getattr(config, name))
     if config.hidden_act not in ACTIVATIONS:
-        raise InputError(
-            f"{source}: hidden_act is {config.hidden_act!r}, implemented are {', '.join(ACTIVATIONS)}"
-        )
+        known = ", ".join(ACTIVATIONS)
+        raise InputError(f"{source}: hidden_act is {config.hidden_act!r}, implemented are {known}")
     if config.hidden_size % config.num_attention_heads:
         raise InputError(
             f"{source}: hidden_size {config.hidden_size} is not a multiple of "
@@ -83,6 +76,15 @@ def roberta_config(values: dict, source: str) -> RobertaConfig:
             f"after pad_token_id {config.pad_token_id}"
         )
     return config
+
+
+def _check_value(source, name, kind, value):
+    good = isinstance(value, (int, float) if kind is float else kind)
+    if not good or isinstance(value, bool):
+        raise InputError(f"{source}: {name} is {value!r}, expected {kind.__name__}")
+    lowest = 0 if name == "pad_token_id" else 1e-30
+    if kind is not str and not lowest <= value < math.inf:
+        raise InputError(f"{source}: {name} is {value!r}, expected a positive number")
 
 
 def config_json(config: RobertaConfig) -> dict:

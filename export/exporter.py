@@ -1,12 +1,9 @@
 """From weights and a task to a bundle: convert, bind, stream the values, describe, rename."""
 
-import errno
 import hashlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,18 +11,20 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import sha256_of, write_json
 from pocketllm.runtime.tasks import Task, label_word_ids
 
-from .bind import bind, bind_decay, bind_transfers
+from .bind import bind
 from .config import RobertaConfig
 from .flatgraph import Graph, new_graph, serialise
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
-from .layout import Variable, slices_of, variables_of
+from .layout import slices_of, variables_of
 from .manifest import manifest
 from .noise_tables import noise_table
+from .staging import staged
 from .tokenizer import save_tokenizer
+from .transfers import bind_decay, bind_transfers
 from .weights import Weights, stream_values
 
 
@@ -90,7 +89,7 @@ def export_bundle(
     _check_lengths(settings)
     word_ids = label_word_ids(settings.task, tokenizer)
     variables = variables_of(weights.parameters)
-    with _staged(out) as beside:
+    with staged(out) as beside:
         started = time.monotonic()
         graph, constants = _build(settings, variables, word_ids, weights.tied, report)
         converted = time.monotonic()
@@ -111,25 +110,6 @@ def export_bundle(
         write_json(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     return Exported(model_bytes, converted - started, bound - converted, written - bound)
-
-
-@contextmanager
-def _staged(out: Path) -> Iterator[Path]:
-    """Gives a folder beside `out` that becomes `out` when the block ends well, and else goes.
-
-    Made first: that nothing can be written there is said before minutes of work.
-    """
-    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
-    try:
-        beside.mkdir(parents=True)
-        yield beside
-        _put_in_place(beside, out)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "check the folder"
-        raise RunError(f"{out}: cannot be written: {error.strerror}; {remedy}") from error
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def _check_lengths(settings):
@@ -202,15 +182,3 @@ def _noise_entry(kind, table, places):
         return {"kind": kind}
     rows, columns = table.shape
     return {"kind": kind, "rows": rows, "columns": columns, "offset": places[NOISE_TABLE][0]}
-
-
-def _put_in_place(beside, out):
-    """Renames the finished bundle to `out`; a bundle it replaces goes only then."""
-    replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    if out.exists():
-        os.replace(out, replaced)
-    os.replace(beside, out)
-    if replaced.is_dir():
-        shutil.rmtree(replaced)
-    else:
-        replaced.unlink(missing_ok=True)

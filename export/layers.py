@@ -30,9 +30,10 @@ def layer_norm(x, weights, name, eps):
     """Normalises the last axis of x and applies the named weight and bias."""
     centred = x - tf.reduce_mean(x, -1, keepdims=True)
     variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
-    return centred * tf.math.rsqrt(variance + eps) * weights[f"{name}.weight"] + weights[
-        f"{name}.bias"
-    ]
+    return (
+        centred * tf.math.rsqrt(variance + eps) * weights[f"{name}.weight"]
+        + weights[f"{name}.bias"]
+    )
 
 
 def lookup(ids, chunks):

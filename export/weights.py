@@ -47,15 +47,21 @@ def checkpoint_weights(config: RobertaConfig, checkpoint: Checkpoint) -> Weights
     tied = _is_tied(checkpoint)
     parameters = roberta.parameters(config, tied)
     wanted = {names.get(p.name, p.name): p for p in parameters}
-    problems = [f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes]
+    problems = [
+        f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes
+    ]
     problems += [
         f"{name} is {list(shapes[name])}, expected {list(p.shape)}"
         for name, p in wanted.items()
         if name in shapes and shapes[name] != p.shape
     ]
     unused = [name for name in shapes if name not in wanted]
-    ignored = tuple(n for n in unused if roberta.IGNORED.fullmatch(n) or tied and n == roberta.DECODER)
-    problems += [f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored]
+    ignored = tuple(
+        n for n in unused if roberta.IGNORED.fullmatch(n) or tied and n == roberta.DECODER
+    )
+    problems += [
+        f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored
+    ]
     if problems:
         raise InputError(
             f"{checkpoint.source}: tensors do not match config.json: {'; '.join(problems)}"

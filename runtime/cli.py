@@ -69,7 +69,9 @@ def _run(name, arguments):
     try:
         rest = values([f"pocketllm {name}", *arguments])[1:]
     except flags.Error as error:
-        raise InputError(f"{' '.join(str(error).split())}; see `pocketllm {name} --help`") from error
+        raise InputError(
+            f"{' '.join(str(error).split())}; see `pocketllm {name} --help`"
+        ) from error
     if rest:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
     native_output.divert()

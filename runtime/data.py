@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import Task
+from .errors import InputError
+from .tasks import Task
 
 
 @dataclass(frozen=True)

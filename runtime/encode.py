@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from pocketllm.runtime.data import Example
-from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import Piece, Task
+from .data import Example
+from .errors import InputError
+from .tasks import Piece, Task
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,9 @@ class Engine:
             try:
                 self._runners[signature] = self._interpreter.get_signature_runner(signature)
             except ValueError as error:
-                raise InputError(f"{self._path}: no signature {signature!r}; export it again") from error
+                raise InputError(
+                    f"{self._path}: no signature {signature!r}; export it again"
+                ) from error
         try:
             return self._runners[signature](**inputs)
         except (RuntimeError, ValueError) as error:

@@ -9,7 +9,7 @@ class InputError(Exception):
 
 
 class RunError(Exception):
-    """Something failed while running (disk full, loss not finite): exit code 1, same message form."""
+    """Something failed while running (disk full, loss not finite): exit code 1, same form."""
 
 
 class LossError(RunError):

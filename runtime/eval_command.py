@@ -44,8 +44,12 @@ def run(values) -> dict:
         found = evaluate(model, batches_of(data, bundle), bar.advance)
     where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
     if not math.isfinite(found.loss):
-        raise RunError(f"{values.data}: the loss is not finite ({where}); choose an earlier --at_step")
-    print(f"{where}: accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, {found.examples} examples")
+        raise RunError(
+            f"{values.data}: the loss is not finite ({where}); choose an earlier --at_step"
+        )
+    print(
+        f"{where}: accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, {found.examples} examples"
+    )
     return {
         "bundle": str(bundle.folder),
         "step": len(steps),

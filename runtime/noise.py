@@ -97,10 +97,10 @@ def perturb(theta: np.ndarray, z: np.ndarray, scale: float) -> np.ndarray:
 def _box_muller(key: np.ndarray, size: int) -> np.ndarray:
     half = -(-size // 2)
     # 23 bits and a half: never 0, never 1, exact in float32.
-    uniform = ((words(half, key) >> np.uint32(9)).astype(np.float32) + np.float32(0.5)) * np.float32(
-        2.0**-23
-    )
+    steps = (words(half, key) >> np.uint32(9)).astype(np.float32)
+    uniform = (steps + np.float32(0.5)) * np.float32(2.0**-23)
     turns = (words(half, mix(key ^ SECOND_WORD_SALT)) >> np.uint32(8)).astype(np.float32)
     angle = (turns * np.float32(2 * np.pi * 2.0**-24)).astype(np.float64)
     radius = np.sqrt(-2 * np.log(uniform.astype(np.float64)))
-    return np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])[:size].astype(np.float32)
+    z = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
+    return z[:size].astype(np.float32)

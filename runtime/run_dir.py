@@ -115,7 +115,9 @@ def read_steps(folder: Path) -> list[Step]:
             record = json.loads(line)
             step = Step(**{name: record[name] for name in STEP_FIELDS})
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path}: line {number} is damaged ({error}); it cannot be used") from error
+            raise InputError(
+                f"{path}: line {number} is damaged ({error}); it cannot be used"
+            ) from error
         if step.step != number:
             raise InputError(f"{path}: line {number} holds step {step.step}, expected {number}")
         steps.append(step)

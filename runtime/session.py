@@ -11,7 +11,9 @@ from .progress import Progress
 
 def define_session_flags(values: flags.FlagValues) -> None:
     """Defines --bundle, --threads and --engine."""
-    flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=values)
+    flags.DEFINE_string(
+        "bundle", None, "bundle folder, from `pocketllm export`", flag_values=values
+    )
     flags.DEFINE_integer("threads", 0, "kernel threads; 0 takes all cores", flag_values=values)
     flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=values)
 

@@ -12,7 +12,7 @@ import types
 import typing
 from dataclasses import dataclass
 
-from pocketllm.runtime.errors import InputError
+from .errors import InputError
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
 TEXT_MAX_LENGTH = 512

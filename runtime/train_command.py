@@ -31,7 +31,9 @@ flags.DEFINE_float("eps", 1e-3, "size of the probe, in units of z", flag_values=
 flags.DEFINE_integer("seed", 0, "chooses batches and directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
 flags.DEFINE_enum("lr_schedule", "constant", list(SCHEDULES), "learning rate", flag_values=FLAGS)
-flags.DEFINE_integer("eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
+)
 flags.DEFINE_enum("optimizer", "mezo", ["mezo"], "training algorithm", flag_values=FLAGS)
 
 

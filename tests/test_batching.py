@@ -120,9 +120,7 @@ def test_the_joined_loss_of_a_bundle_is_the_mean_of_its_examples(
 
 
 @steady
-@given(
-    st.integers(1, 30), st.integers(1, 70), st.integers(-(2**40), 2**40), st.integers(1, 5)
-)
+@given(st.integers(1, 30), st.integers(1, 70), st.integers(-(2**40), 2**40), st.integers(1, 5))
 def test_every_example_is_seen_once_an_epoch(count, batch_size, seed, epochs):
     steps = -(-count * epochs // batch_size)
     seen = [

@@ -1,6 +1,5 @@
 """What binding promises: matmuls in the delegate, no weight copied, signatures as described."""
 
-import json
 import subprocess
 import sys
 

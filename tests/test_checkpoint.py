@@ -125,9 +125,7 @@ def test_an_extreme_bfloat16_keeps_its_bits(source, tensors):
 
 
 @pytest.mark.parametrize("save", [save_single, save_pickled])
-@pytest.mark.parametrize(
-    "change, tied", [(None, True), ("equal", True), ("one value", False)]
-)
+@pytest.mark.parametrize("change, tied", [(None, True), ("equal", True), ("one value", False)])
 def test_a_decoder_is_tied_when_it_is_absent_or_the_embeddings(save, change, tied, source, tensors):
     if change is not None:
         tensors[DECODER] = tensors[EMBEDDINGS].clone()

@@ -26,11 +26,11 @@ def write(tmp_path):
 
 
 def test_tsv_sentences_are_kept_byte_for_byte_with_their_line_numbers(write):
-    path = write('sentence\tlabel\nit \'s "good . \t1\n\n  a\u2028b\x85c\x0b\t0')
+    path = write("sentence\tlabel\nit 's \"good . \t1\n\n  a\u2028b\x85c\x0b\t0")
 
     assert read_examples(path, SST2) == (
         [
-            Example({"sentence": 'it \'s "good . '}, 1, 2),
+            Example({"sentence": "it 's \"good . "}, 1, 2),
             Example({"sentence": "  a\u2028b\x85c\x0b"}, 0, 4),
         ],
         0,

@@ -143,9 +143,11 @@ def test_a_folder_nobody_can_write_to_fails(make_checkpoint):
 def test_bad_flags_are_named(arguments, problems, make_checkpoint, tmp_path):
     places = {"M": make_checkpoint(), "O": tmp_path / "out"}
     done = export(
-        *(f"{flag}={places[value]}" if value in places else argument
-          for argument in arguments
-          for flag, _, value in [argument.partition("=")])
+        *(
+            f"{flag}={places[value]}" if value in places else argument
+            for argument in arguments
+            for flag, _, value in [argument.partition("=")]
+        )
     )
     assert_fails(done, 2, *problems)
     assert list(tmp_path.iterdir()) == []

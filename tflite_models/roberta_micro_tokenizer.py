@@ -36,9 +36,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokeniz
     return roberta_tokenizer(vocab, [tuple(pair) for pair in model["merges"]])
 
 
-def roberta_tokenizer(
-    vocab: dict[str, int], merges: list[tuple[str, str]]
-) -> tokenizers.Tokenizer:
+def roberta_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]]) -> tokenizers.Tokenizer:
     """Puts RoBERTa's pre-tokenizer, post-processor and special tokens around a BPE vocabulary."""
     tokenizer = tokenizers.Tokenizer(models.BPE(vocab, merges))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, trim_offsets=True)

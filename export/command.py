@@ -16,8 +16,10 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import read_json
 from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.tasks import TASKS, Task, text_task
+from pocketllm.runtime.tasks import TASKS, Task
 from pocketllm.tflite_models.presets import PRESETS
+
+from .prompt import text_task
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(

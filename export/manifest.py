@@ -3,7 +3,7 @@
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.tasks import to_json
+from pocketllm.runtime.task_json import to_json
 
 from .config import config_json
 from .layout import chunks_of, slices_of

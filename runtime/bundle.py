@@ -10,7 +10,8 @@ from . import contract
 from .errors import InputError
 from .files import read_json, sha256_of
 from .noise import Noise
-from .tasks import Task, from_json
+from .task_json import from_json
+from .tasks import Task
 
 REMEDY = "export the bundle again with `pocketllm export`"
 

@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import tiny
+
 from pocketllm.runtime.bundle import Bundle, read_bundle
 from pocketllm.runtime.model import Model, open_model
 

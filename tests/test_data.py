@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketllm.export.prompt import text_task
 from pocketllm.runtime.data import Example, read_examples
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import TASKS, text_task
+from pocketllm.runtime.tasks import TASKS
 
 SST2, MNLI = TASKS["sst2"], TASKS["mnli"]
 PAIR = {"premise": "p", "hypothesis": "h"}

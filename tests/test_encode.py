@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketllm.export.prompt import text_task
 from pocketllm.export.tokenizer import save_tokenizer, tokenizer_for
 from pocketllm.runtime.data import Example, read_examples
 from pocketllm.runtime.encode import SpecialIds, encode, encode_all, load_tokenizer, special_ids
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import TASKS, text_task
+from pocketllm.runtime.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parents[1]
 TOKENIZER = ROOT / "tflite_models" / "roberta_tokenizer"

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketllm.export.prompt import text_task
 from pocketllm.export.tokenizer import tokenizer_for
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import MASK, TASKS, field, from_json, label_word_ids, literal
-from pocketllm.runtime.tasks import text_task, to_json
+from pocketllm.runtime.task_json import from_json, to_json
+from pocketllm.runtime.tasks import MASK, TASKS, field, label_word_ids, literal
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
 WORDS = "0: terrible,1: great"

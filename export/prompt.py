@@ -1,0 +1,90 @@
+"""The task of the user's own data, from `--prompt` and `--label_words`."""
+
+import re
+
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks import MASK, Piece, Task, field, literal
+
+# The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
+TEXT_MAX_LENGTH = 512
+_EXAMPLE_PROMPT = '--prompt="{text} It was{mask}."'
+_EXAMPLE_WORDS = '--label_words="0: terrible,1: great"'
+
+
+def text_task(prompt: str, label_words: str) -> Task:
+    """Builds the task of the user's own data from the two flags.
+
+    Spaces go where byte-level BPE wants them: one space before a field becomes the field's leading
+    space, and one space before `{mask}` is dropped, because every label word gets a leading space,
+    also where the mask starts the prompt (as in TREC). `{{` and `}}` are literal braces.
+
+    Args:
+      prompt: for example "{text} It was{mask}."; a field is the name of a column or JSON key.
+      label_words: for example "0: terrible,1: great"; label as the data spells it, then its word.
+    """
+    pieces = _parse_prompt(prompt)
+    pairs = _parse_label_words(label_words)
+    return Task(
+        name="text",
+        pieces=pieces,
+        labels=tuple(label for label, _ in pairs),
+        words=tuple(" " + word for _, word in pairs),
+        columns={piece.text: (piece.text,) for piece in pieces if piece.kind == "field"},
+        label_columns=("label",),
+        label_aliases={},
+        skip_labels=(),
+        max_length=TEXT_MAX_LENGTH,
+        first_field_reserve=None,
+    )
+
+
+def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
+    def error(problem: str) -> InputError:
+        return InputError(f"--prompt={prompt!r}: {problem}; write for example {_EXAMPLE_PROMPT}")
+
+    pieces, text = [], ""
+    for token in [*re.findall(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]", prompt), None]:
+        if token is not None and (token in ("{{", "}}") or token[0] not in "{}"):
+            text += {"{{": "{", "}}": "}"}.get(token, token)
+            continue
+        if token in ("{", "}"):
+            raise error(f"found a lone {token!r}, expected a pair (a literal brace is doubled)")
+        # The space before a field or the mask is not the literal's: see `text_task`.
+        space = token is not None and text.endswith(" ")
+        text = text[:-1] if space else text
+        if text:
+            pieces.append(literal(text))
+        if token == "{mask}":
+            pieces.append(MASK)
+        elif token is not None:
+            name = token[1:-1]
+            if not name or name != name.strip():
+                raise error(f"found {token!r}, expected the name of a field in the braces")
+            pieces.append(field(name, leading_space=space))
+        text = ""
+    masks = pieces.count(MASK)
+    if masks != 1:
+        raise error(f"found {masks} times {{mask}}, expected exactly one")
+    if not any(piece.kind == "field" for piece in pieces):
+        raise error("found no field, expected at least one such as {text}")
+    return tuple(pieces)
+
+
+def _parse_label_words(label_words: str) -> list[tuple[str, str]]:
+    def error(problem: str) -> InputError:
+        flag = f"--label_words={label_words!r}"
+        return InputError(f"{flag}: {problem}; write for example {_EXAMPLE_WORDS}")
+
+    pairs = []
+    for part in label_words.split(","):
+        label, _, word = (side.strip() for side in part.partition(":"))
+        if not label or not word:
+            raise error(f"found {part!r}, expected label:word")
+        pairs.append((label, word))
+    if len(pairs) < 2:
+        raise error(f"found {len(pairs)} label, expected at least 2")
+    for what, names in (("label", [p[0] for p in pairs]), ("word", [p[1] for p in pairs])):
+        twice = [name for name in names if names.count(name) > 1]
+        if twice:
+            raise error(f"found the {what} {twice[0]!r} twice, expected each once")
+    return pairs

@@ -1,0 +1,75 @@
+"""A task as it stands in bundle.json; the device rebuilds it from there, and checks every entry."""
+
+import dataclasses
+import json
+import types
+import typing
+
+from .errors import InputError
+from .tasks import Task
+
+
+def to_json(task: Task) -> dict:
+    """Returns the task as plain JSON values, for bundle.json."""
+    return json.loads(json.dumps(dataclasses.asdict(task)))
+
+
+def from_json(entry: object) -> Task:
+    """Rebuilds the task from bundle.json; a file from elsewhere, so every entry is checked."""
+    task = _typed(entry, Task, "task")
+    problem = _problem(task)
+    if problem:
+        raise InputError(f"bundle.json: task: {problem}; export the bundle again")
+    return task
+
+
+def _typed(value: object, hint, where: str):
+    """Returns the JSON `value` as the type `hint`, the annotation of a dataclass field."""
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:  # int | None
+        return None if value is None else _typed(value, args[0], where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_typed(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _typed(item, args[1], f"{where}[{key!r}]") for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        hints = {f.name: f.type for f in dataclasses.fields(hint)}
+        if value.keys() == hints.keys():
+            return hint(**{key: _typed(value[key], hints[key], f"{where}.{key}") for key in hints})
+    elif type(value) is hint:  # not isinstance: True is an int
+        return value
+    names = {str: "a string", int: "a whole number", bool: "true or false", tuple: "a list"}
+    expected = names.get(origin or hint, "an object")
+    if dataclasses.is_dataclass(hint):
+        expected = f"an object of exactly {', '.join(f.name for f in dataclasses.fields(hint))}"
+    found = f"an object of {list(value)!r}" if isinstance(value, dict) else repr(value)
+    raise InputError(
+        f"bundle.json: {where}: found {found[:300]}, expected {expected}; export the bundle again"
+    )
+
+
+def _problem(task: Task) -> str | None:
+    """Returns what makes a well-typed task unusable, None for a usable one."""
+    kinds = [piece.kind for piece in task.pieces]
+    fields = {piece.text for piece in task.pieces if piece.kind == "field"}
+    classes = len(task.labels)
+    reserve = 0 if task.first_field_reserve is None else task.first_field_reserve
+    spelled = set(task.label_aliases.values())
+    checks = (
+        (set(kinds) <= {"literal", "mask", "field"}, f"piece kinds {kinds!r} hold an unknown one"),
+        (kinds.count("mask") == 1, f"found {kinds.count('mask')} masks, expected exactly one"),
+        (bool(fields), "found no field, expected at least one"),
+        (
+            fields == {name for name, columns in task.columns.items() if columns},
+            f"columns for {sorted(task.columns)!r}, expected some for each of {sorted(fields)!r}",
+        ),
+        (bool(task.label_columns), "found no label column, expected at least one"),
+        (classes >= 2, f"found {classes} labels, expected at least 2"),
+        (len(task.words) == classes, f"found {len(task.words)} words for {classes} labels"),
+        (len(set(task.labels)) == classes, f"labels {task.labels!r} are not distinct"),
+        (len(set(task.words)) == classes, f"words {task.words!r} are not distinct"),
+        (spelled <= set(task.labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
+        (task.max_length >= 1, f"found max_length {task.max_length}, expected at least 1"),
+        (0 <= reserve < task.max_length, f"first_field_reserve {reserve} is not below max_length"),
+    )
+    return next((problem for good, problem in checks if not good), None)

@@ -1,4 +1,5 @@
-# Two commands: `make quickstart` shows it at work, `make test` runs every test.
+# Two commands: `make quickstart` shows it at work, `make test` runs the tests in both
+# environments (the full-size ones are `make test-slow`).
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device

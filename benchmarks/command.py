@@ -43,7 +43,7 @@ flags.DEFINE_list("batch_sizes", ["8", "64"], "examples a step", flag_values=FLA
 flags.DEFINE_integer("seq_len", 64, "tokens of every example", MIN_TOKENS, flag_values=FLAGS)
 flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
 flags.DEFINE_enum("against", None, ["pytorch"], "also measure this", flag_values=FLAGS)
-flags.DEFINE_string("engine", "litert", ", ".join(ENGINES), flag_values=FLAGS)
+flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=FLAGS)
 flags.DEFINE_integer("threads", None, "of every side; none: all cores", 1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of weights, inputs and directions", 0, flag_values=FLAGS)
 flags.DEFINE_enum("noise", None, list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS)
@@ -132,8 +132,6 @@ def _check(values):
         raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
     if values.bundle and values.noise:
         raise InputError("--noise goes with an export of --model, a --bundle has its noise already")
-    if values.engine not in ENGINES:
-        raise InputError(f"--engine={values.engine}: unknown, expected {', '.join(ENGINES)}")
     module, distribution = ENGINES[values.engine]
     if not is_installed(module):
         raise InputError(f"--engine={values.engine}: not installed; install {distribution}")

@@ -127,9 +127,8 @@ def _pickled(path):
         tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
         tensors = {name: held for name, held in tensors.items() if torch.is_tensor(held)}
     except Exception as error:  # torch raises whatever the file's bytes lead it to
-        first_line = (str(error).splitlines() or [""])[0]
         raise InputError(
-            f"{path}: not readable as weights alone ({type(error).__name__}: {first_line}); "
+            f"{path}: not readable as weights alone ({type(error).__name__}); "
             "save the checkpoint as safetensors"
         ) from error
 

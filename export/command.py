@@ -16,10 +16,12 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import read_json
 from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.session import required
 from pocketllm.runtime.tasks import TASKS, Task
 from pocketllm.tflite_models.presets import PRESETS
 
 from .prompt import text_task
+from .staging import check_replaceable
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -52,13 +54,12 @@ flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 
 def run(values) -> dict:
     """Exports; see the module's docstring."""
-    for name in ("model", "task", "out"):
-        if not getattr(values, name):
-            raise InputError(f"--{name} is missing; see `pocketllm export --help`")
+    required(values, "model", "task", "out")
     task = _task(values)
     out = Path(values.out)
-    if out.exists() and not values.force:
-        raise InputError(f"{out}: exists already; choose another --out or give --force")
+    check_replaceable(out.absolute(), values.force)
+    if values.seed < 0:
+        raise InputError(f"--seed={values.seed}: expected 0 or more")
 
     # TensorFlow logs while it loads; everything else here is checked before that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -22,7 +22,7 @@ from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_up
 from .layout import slices_of, variables_of
 from .manifest import manifest
 from .noise_tables import noise_table
-from .staging import staged
+from .staging import check_replaceable, staged
 from .tokenizer import save_tokenizer
 from .transfers import bind_decay, bind_transfers
 from .weights import Weights, stream_values
@@ -37,7 +37,7 @@ class Settings:
       config: architecture.
       task: template and label words.
       batch_size: rows of the forward signatures.
-      lengths: tokens of the forward signatures.
+      lengths: tokens of the forward signatures, ascending.
       noise_kind: one of contract.NOISE_KINDS.
     """
 
@@ -83,10 +83,10 @@ def export_bundle(
       InputError: bad settings or weights, or `out` exists.
       RunError: the disk is full or cannot be written.
     """
-    out = Path(out)
-    if out.exists() and not force:
-        raise InputError(f"{out}: exists already; choose another --out or give --force")
+    out = Path(out).absolute()
+    check_replaceable(out, force)
     _check_lengths(settings)
+    _check_tokenizer(settings, tokenizer)
     word_ids = label_word_ids(settings.task, tokenizer)
     variables = variables_of(weights.parameters)
     with staged(out) as beside:
@@ -124,13 +124,21 @@ def _check_lengths(settings):
         )
 
 
+def _check_tokenizer(settings, tokenizer):
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if highest >= settings.config.vocab_size:
+        raise InputError(
+            f"{settings.model_name}: the tokenizer's ids go up to {highest}, the model has "
+            f"{settings.config.vocab_size} tokens; give the tokenizer files of this checkpoint"
+        )
+
+
 def _build(settings, variables, word_ids, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
-    lengths = tuple(sorted(set(settings.lengths)))
     graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
-    for tokens in lengths:
+    for tokens in settings.lengths:
         report(f"converting {contract.forward_loss_for(tokens)}")
-        aliases = (contract.FORWARD_LOSS,) if tokens == lengths[-1] else ()
+        aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
         batch = settings.batch_size
         bind(
             graph,

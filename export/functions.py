@@ -37,7 +37,7 @@ def forward_loss(
             if variable.rows is not None:
                 chunks = tables.setdefault(variable.parameter.name, [])
                 chunks.append((variable.rows[0], tensors[variable.name]))
-        return roberta.forward_loss(config, word_ids, tied, tensors, tensors, tables)
+        return roberta.forward_loss(config, word_ids, tied, tensors, tables)
 
     return Function(
         signature=contract.forward_loss_for(tokens),

@@ -36,7 +36,7 @@ def manifest(settings, weights, variables, word_ids, graph, noise, places, files
         "base": "fp32",
         "optimizers": ["mezo"],
         "batch_size": settings.batch_size,
-        "lengths": sorted(set(settings.lengths)),
+        "lengths": list(settings.lengths),
         "slices": len(slices_of(variables)),
         "noise": noise,
         "ignored_tensors": list(weights.ignored),

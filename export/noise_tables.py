@@ -16,8 +16,8 @@ def noise_table(kind: str) -> np.ndarray | None:
 def _codebook() -> np.ndarray:
     """Gaussian rows, whitened so that their mean is 0 and their covariance the identity.
 
-    Then E[z] = 0 and E[z z^T] = I hold exactly over the choice of rows, and the SPSA estimate
-    E[z z^T grad] is unbiased however small the table is.
+    Then E[z] = 0 and E[z z^T] = I hold over the choice of rows, to float32 rounding, and the SPSA
+    estimate E[z z^T grad] is unbiased however small the table is.
     """
     rows = np.random.default_rng(CODEBOOK_SEED).standard_normal((CODEBOOK_ROWS, CODEBOOK_COLUMNS))
     rows -= rows.mean(axis=0)

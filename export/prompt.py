@@ -58,6 +58,8 @@ def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
             pieces.append(MASK)
         elif token is not None:
             name = token[1:-1]
+            if name == "label":
+                raise error("found {label}, which would give the answer away")
             if not name or name != name.strip():
                 raise error(f"found {token!r}, expected the name of a field in the braces")
             pieces.append(field(name, leading_space=space))

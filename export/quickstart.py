@@ -28,13 +28,15 @@ flags.DEFINE_string("workdir", "quickstart", "folder for everything it writes", 
 flags.DEFINE_list("seeds", ["0"], "one run for each of these seeds", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 600, "MeZO steps of a run", flag_values=FLAGS)
 
-# lr and steps from a small search; tflite_models/roberta_micro/README.md has its figures.
+# From a small search; tflite_models/roberta_micro/README.md has the figures.
 BATCH_SIZE, LR, EPS, EVAL_EVERY = 64, 1e-4, 1e-3, 50
 
 
 def run(values) -> dict:
     """Runs the commands; see the module's docstring."""
     seeds = _seeds(values.seeds)
+    if values.steps < 1:
+        raise InputError(f"--steps={values.steps}: expected 1 or more")
     started = time.monotonic()
     workdir = Path(values.workdir)
     bundle, held_out = workdir / "bundle", MICRO / "sst2_heldout.tsv"
@@ -64,7 +66,7 @@ def run(values) -> dict:
 
 def _seeds(texts):
     try:
-        return [int(text) for text in texts]
+        return sorted({int(text) for text in texts})
     except ValueError as error:
         raise InputError(f"--seeds={','.join(texts)}: expected whole numbers") from error
 
@@ -83,7 +85,10 @@ def _pocketllm(*arguments):
     print(f"\n$ pocketllm {shlex.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "pocketllm.runtime.cli", *arguments])
     if done.returncode == 2:
-        raise InputError(f"`pocketllm {arguments[0]}` refused its input, see the line above")
+        raise InputError(
+            f"`pocketllm {arguments[0]}` refused its input, see the line above; "
+            "a --workdir from another time can be removed"
+        )
     if done.returncode:
         raise RunError(f"`pocketllm {arguments[0]}` ended with exit code {done.returncode}")
 

@@ -77,21 +77,20 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
     return found
 
 
-def forward_loss(config, word_ids, tied, inputs, weights, tables):
+def forward_loss(config, word_ids, tied, tensors, tables):
     """Computes the loss and the logits of the label words at the mask.
 
     Args:
       config: RobertaConfig.
       word_ids: C token ids of the label words.
       tied: whether the decoder is the word embeddings.
-      inputs: the signature's inputs by name, [B, T] and [B] tensors.
-      weights: variable name -> tensor.
+      tensors: the signature's inputs, [B, T] and [B], and the variables, all by name.
       tables: parameter name -> [(first row, tensor)], the chunks of every table.
 
     Returns:
       {loss [1], weight_sum [1], logits [B, C]}.
     """
-    ids, mask = inputs[contract.INPUT_IDS], inputs[contract.ATTENTION_MASK]
+    ids, mask = tensors[contract.INPUT_IDS], tensors[contract.ATTENTION_MASK]
     batch, tokens = ids.shape
     # Of an untied decoder only the chunks that hold a label word are looked into.
     decoder_chunks = [
@@ -107,27 +106,27 @@ def forward_loss(config, word_ids, tied, inputs, weights, tables):
     rows = lookup(tf.concat([flat, word_ids], 0) if tied else flat, tables[WORD_EMBEDDINGS])
     x = rows[: batch * tokens]
     decoder = rows[batch * tokens :] if tied else lookup(word_ids, decoder_chunks)  # C D
-    decoder_bias = tf.gather(weights["lm_head.bias"], word_ids)
+    decoder_bias = tf.gather(tensors["lm_head.bias"], word_ids)
     # Padding stands at pad_token_id, tokens count on from there.
     positions = tf.reshape(tf.cumsum(mask, 1) * mask + config.pad_token_id, [-1])
     x = x + lookup(positions, tables[f"{EMBEDDINGS}.position_embeddings.weight"])
     token_type = tables[f"{EMBEDDINGS}.token_type_embeddings.weight"][0][1][:1]
     bias = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * IGNORED_SCORE  # B 1 1 T
-    selector = tf.one_hot(inputs[contract.MASK_POSITION], tokens)[:, None, :]  # B 1 T
+    selector = tf.one_hot(tensors[contract.MASK_POSITION], tokens)[:, None, :]  # B 1 T
 
     eps = config.layer_norm_eps
-    x = layer_norm((x + token_type)[None], weights, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
+    x = layer_norm((x + token_type)[None], tensors, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
     for index in range(config.num_hidden_layers):
         last = index == config.num_hidden_layers - 1
         # Only the mask's row leaves the last layer: a product with 0s and one 1 is exact.
         picked = _select(selector, x) if last else x
-        x = _encoder_layer(config, picked, x, bias, weights, index, batch)
+        x = _encoder_layer(config, picked, x, bias, tensors, index, batch)
 
-    x = tf.nn.gelu(linear(x, weights, "lm_head.dense"), approximate=False)
-    x = layer_norm(x, weights, "lm_head.layer_norm", eps)  # 1 B D
+    x = tf.nn.gelu(linear(x, tensors, "lm_head.dense"), approximate=False)
+    x = layer_norm(x, tensors, "lm_head.layer_norm", eps)  # 1 B D
     logits = tf.matmul(x, decoder[None], transpose_b=True)[0] + decoder_bias  # B C
     loss, weight_sum = weighted_cross_entropy(
-        logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
+        logits, tensors[contract.LABEL], tensors[contract.WEIGHT]
     )
     return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
 

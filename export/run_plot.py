@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from pocketllm.runtime.run_dir import read_evaluations, read_steps
+from pocketllm.runtime.records import read_evaluations, read_steps
 
 SMOOTHED_STEPS = 20
 
@@ -30,8 +30,8 @@ def plot_runs(folders: Sequence[Path], untuned_accuracy: float, path: Path) -> N
         top.plot(numbers, losses, alpha=0.15, color=line.get_color())
         evaluations = read_evaluations(folder)
         bottom.plot(
-            [record["step"] for record in evaluations],
-            [record["accuracy"] for record in evaluations],
+            [record.step for record in evaluations],
+            [record.accuracy for record in evaluations],
             marker="o",
             markersize=4,
             color=line.get_color(),

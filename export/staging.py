@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError, RunError
+
+BUNDLE_FILES = {contract.MODEL_FILE, contract.MANIFEST_FILE, contract.TOKENIZER_FILE}
 
 
 @contextmanager
@@ -15,6 +18,9 @@ def staged(out: Path) -> Iterator[Path]:
     """Gives a folder beside `out` that becomes `out` when the block ends well, and else goes.
 
     Made first: that nothing can be written there is said before minutes of work.
+
+    Args:
+      out: an absolute path; what stands there is replaced, see `check_replaceable`.
 
     Raises:
       RunError: the disk is full, or `out` cannot be written.
@@ -32,13 +38,34 @@ def staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
+def check_replaceable(out: Path, force: bool) -> None:
+    """Raises InputError unless `out` is free, or with `force` an empty folder or a bundle.
+
+    A folder that holds anything a bundle does not is never replaced: --force must not cost data.
+    """
+    if not out.exists():
+        return
+    if not force:
+        raise InputError(f"{out}: exists already; choose another --out or give --force")
+    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    foreign = sorted(held - BUNDLE_FILES)
+    if foreign:
+        raise InputError(
+            f"{out}: holds {foreign[0]!r}, which is no part of a bundle, so --force does not "
+            "replace it; choose another --out"
+        )
+
+
 def _put_in_place(beside, out):
     """Renames the finished bundle to `out`; a bundle it replaces goes only then."""
     replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
-    if out.exists():
-        os.replace(out, replaced)
-    os.replace(beside, out)
-    if replaced.is_dir():
-        shutil.rmtree(replaced)
-    else:
-        replaced.unlink(missing_ok=True)
+    if not out.exists():
+        os.replace(beside, out)
+        return
+    os.replace(out, replaced)
+    try:
+        os.replace(beside, out)
+    except OSError:
+        os.replace(replaced, out)
+        raise
+    shutil.rmtree(replaced)

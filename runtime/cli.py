@@ -4,6 +4,8 @@ A command is a module with a docstring (its help), FLAGS (its own absl.flags.Fla
 run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`.
 """
 
+import os
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +14,7 @@ from absl import flags
 
 from . import native_output
 from .errors import InputError, RunError
-from .files import write_json
+from .files import check_writable, write_json
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
@@ -43,18 +45,23 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(name, error, BAD_INPUT)
     except RunError as error:
         return _complain(name, error, FAILED)
+    except ModuleNotFoundError as error:
+        remedy = "this command needs the desktop installation (`make install`)"
+        return _complain(name, f"{error}; {remedy}", BAD_INPUT)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        return _complain(name, f"{where}{error.strerror or error}; check the path", FAILED)
+    except MemoryError:
+        return _complain(name, "out of memory; free some, or take a smaller model", FAILED)
     except KeyboardInterrupt:
         return _complain(name, "interrupted", INTERRUPTED)
 
 
 def _run(name, arguments):
-    module_name, _ = COMMANDS[name]
-    try:
-        command = import_module(module_name)
-    except ModuleNotFoundError as error:
-        raise InputError(
-            f"{error}; this command needs the desktop installation (`make install`)"
-        ) from error
+    command = import_module(COMMANDS[name][0])
     values = command.FLAGS
     values.unparse_flags()  # a second call in one process starts from the defaults
     for flag in values:
@@ -74,8 +81,13 @@ def _run(name, arguments):
         ) from error
     if rest:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
+    if values.json:  # said now, not after the work
+        check_writable(Path(values.json))
     native_output.divert()
+    # A terminated command cleans up like an interrupted one.
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     result = command.run(values)
+    sys.stdout.flush()
     if values.json:
         write_json(Path(values.json), result)
     return DONE

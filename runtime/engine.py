@@ -77,7 +77,7 @@ class Engine:
             raise RunError(f"{self._path}: {signature} failed: {_one_line(error)}") from error
 
     def describe(self) -> str:
-        """Says which interpreter runs, and what its delegate took; call after a first run."""
+        """Says which interpreter runs, and what its delegate took; call after `initialize_0`."""
         wrapper = self._interpreter._interpreter  # no public API lists a signature's nodes
         nodes = [wrapper.NodeName(index) for index in range(wrapper.NumNodes())]
         partitions = nodes.count(DELEGATE_NODE)

@@ -18,12 +18,15 @@ from .errors import InputError, RunError
 from .evaluate import evaluate
 from .mezo import replay_step
 from .progress import Progress
-from .run_dir import best_step, read_run
+from .records import best_step
+from .run_dir import read_run
 from .session import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)
-flags.DEFINE_string("data", None, "labelled data, .tsv or .jsonl", flag_values=FLAGS)
+flags.DEFINE_string(
+    "data", None, "labelled data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
+)
 flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
 flags.DEFINE_integer("at_step", None, "step of the run to evaluate", flag_values=FLAGS)
 
@@ -52,6 +55,8 @@ def run(values) -> dict:
     )
     return {
         "bundle": str(bundle.folder),
+        "data": str(data.path),
+        "run": values.run,
         "step": len(steps),
         "accuracy": found.accuracy,
         "loss": found.loss,
@@ -63,10 +68,11 @@ def run(values) -> dict:
 
 def _steps(values, bundle):
     """Returns (hyperparameters, the steps to do again); none without --run."""
-    if not values.run:
+    if values.run is None:
         if values.at_step is not None:
             raise InputError("--at_step goes with --run")
         return None, []
+    required(values, "run")
     settings, steps = read_run(Path(values.run), bundle.fingerprint)
     last = best_step(Path(values.run), len(steps)) if values.at_step is None else values.at_step
     if not 0 <= last <= len(steps):

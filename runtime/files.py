@@ -11,19 +11,36 @@ from .errors import InputError, RunError
 READ_BYTES = 1 << 20
 
 
+def check_writable(path: Path) -> None:
+    """Makes the folder of a file to be written.
+
+    Raises:
+      InputError: a folder or device stands where the file should.
+      RunError: the folder cannot be made or written to.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path}: exists and is no file; choose another path")
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror}; choose another path"
+        ) from error
+    if not os.access(path.parent, os.W_OK):
+        raise RunError(f"{path}: its folder cannot be written to; choose another path")
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Writes a file by rename, creating its folder.
 
     Raises:
-      InputError: a folder or device stands there.
-      RunError: the disk is full or the folder cannot be written.
+      InputError, RunError: as `check_writable`, or the disk is full.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():
-        raise InputError(f"{path}: exists and is no file; choose another path")
+    check_writable(path)
     beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()

@@ -1,20 +1,24 @@
 """Prints what a bundle holds: model, task, signatures with shapes, parameters, noise, files.
 
-example:
+examples:
   pocketllm inspect --bundle=micro
+  pocketllm inspect --bundle=micro --slices
 """
 
 import math
-import re
 
+import numpy as np
 from absl import flags
 
-from .bundle import Bundle, read_bundle
+from . import contract
+from .bundle import REMEDY, Bundle, read_bundle
+from .errors import InputError
 from .session import required
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=FLAGS)
 flags.DEFINE_bool("parameters", False, "list every parameter", flag_values=FLAGS)
+flags.DEFINE_bool("slices", False, "list the tensors of every slice", flag_values=FLAGS)
 
 
 def run(values) -> dict:
@@ -22,34 +26,11 @@ def run(values) -> dict:
     required(values, "bundle")
     bundle = read_bundle(values.bundle)
     count = sum(math.prod(p.shape) for p in bundle.parameters)
-    task = bundle.task
-    words = ", ".join(
-        f"{label}:{word!r} (id {number})"
-        for label, word, number in zip(task.labels, task.words, bundle.word_ids)
-    )
-    rows = [
-        ("bundle", f"{bundle.folder}, format 1, files intact"),
-        ("model", f"{bundle.model_name} ({bundle.family}), {_architecture(bundle)}"),
-        ("parameters", f"{count:,} in {len(bundle.parameters)} tensors, all trained, float32"),
-        ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
-        ("task", f"{task.name}; template {_template(task)}"),
-        ("label words", words),
-        ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
-        ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
-    ]
-    for name, text in rows:
+    for name, text in _summary(bundle, count):
         print(f"{name:<12}{text}")
-    print("signatures")
-    for name, signature in bundle.signatures.items():
-        if not re.fullmatch(r"(initialize|read|write)_\d+", name):
-            print(f"  {name}({_tensors(signature['inputs'])}) -> {_tensors(signature['outputs'])}")
-    last = bundle.slices - 1
-    for stem, what in (
-        ("initialize", "() -> done: the initial values"),
-        ("read", "() -> variables: the trainable state"),
-        ("write", "(variables) -> done: replaces it"),
-    ):
-        print(f"  {stem}_0 … {stem}_{last}{what}, slice by slice")
+    print("signatures", *_signatures(bundle), sep="\n  ")
+    if values.slices:
+        print("slices", *_slices(bundle), sep="\n  ")
     if values.parameters:
         for p in bundle.parameters:
             chunks = f", {len(p.variables)} chunks" if len(p.variables) > 1 else ""
@@ -60,9 +41,9 @@ def run(values) -> dict:
         "family": bundle.family,
         "tied_decoder": bundle.tied_decoder,
         "config": bundle.config,
-        "task": task.name,
-        "labels": list(task.labels),
-        "words": list(task.words),
+        "task": bundle.task.name,
+        "labels": list(bundle.task.labels),
+        "words": list(bundle.task.words),
         "word_ids": list(bundle.word_ids),
         "parameters": count,
         "batch_size": bundle.batch_size,
@@ -71,6 +52,24 @@ def run(values) -> dict:
         "signatures": bundle.signatures,
         "files": bundle.files,
     }
+
+
+def _summary(bundle: Bundle, count: int) -> list[tuple[str, str]]:
+    task = bundle.task
+    words = ", ".join(
+        f"{label}:{word!r} (id {number})"
+        for label, word, number in zip(task.labels, task.words, bundle.word_ids)
+    )
+    return [
+        ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
+        ("model", f"{bundle.model_name} ({bundle.family}), {_architecture(bundle)}"),
+        ("parameters", f"{count:,} in {len(bundle.parameters)} tensors, all trained, float32"),
+        ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
+        ("task", f"{task.name}; template {_template(task)}"),
+        ("label words", words),
+        ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
+        ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
+    ]
 
 
 def _architecture(bundle: Bundle) -> str:
@@ -86,5 +85,56 @@ def _template(task) -> str:
     return repr("".join(shown.get(p.kind, lambda p: p.text)(p) for p in task.pieces))
 
 
-def _tensors(described) -> str:
-    return ", ".join(f"{name} {dtype}{shape}" for name, (dtype, shape) in described.items())
+def _signatures(bundle: Bundle) -> list[str]:
+    """Returns a line for each signature, and one for all slices of the numbered ones."""
+    numbered = {
+        contract.numbered(stem, index)
+        for stem in (contract.INITIALIZE, contract.READ, contract.WRITE)
+        for index in range(bundle.slices)
+    }
+    lines = [
+        f"{name}({', '.join(_tensors(held['inputs']))}) -> {', '.join(_tensors(held['outputs']))}"
+        for name, held in bundle.signatures.items()
+        if name not in numbered
+    ]
+    state = _size(_of_slices(bundle, contract.READ, "outputs"))
+    replaced = _size(_of_slices(bundle, contract.WRITE, "inputs"))
+    return [
+        *lines,
+        f"{_range(bundle, contract.INITIALIZE)}() -> {contract.DONE}: the initial values",
+        f"{_range(bundle, contract.READ)}() -> the trainable state: {state}",
+        f"{_range(bundle, contract.WRITE)}(what read gives: {replaced}) -> {contract.DONE}",
+    ]
+
+
+def _slices(bundle: Bundle) -> list[str]:
+    """Returns a heading for each slice, and its tensors."""
+    lines = []
+    for index, tensors in enumerate(_of_slices(bundle, contract.READ, "outputs")):
+        lines += [f"{index}: {_size([tensors])}", *(f"  {line}" for line in _tensors(tensors))]
+    return lines
+
+
+def _of_slices(bundle: Bundle, stem: str, side: str) -> list[dict]:
+    """Returns {name: (dtype, shape)} of each slice's signature."""
+    names = [contract.numbered(stem, index) for index in range(bundle.slices)]
+    try:
+        return [bundle.signatures[name][side] for name in names]
+    except KeyError as error:
+        manifest = bundle.folder / contract.MANIFEST_FILE
+        raise InputError(f"{manifest}: no signature {error}; {REMEDY}") from error
+
+
+def _range(bundle: Bundle, stem: str) -> str:
+    first, last = contract.numbered(stem, 0), contract.numbered(stem, bundle.slices - 1)
+    return first if first == last else f"{first} … {last}"
+
+
+def _size(slices: list[dict]) -> str:
+    described = [entry for tensors in slices for entry in tensors.values()]
+    size = sum(np.dtype(dtype).itemsize * math.prod(shape) for dtype, shape in described)
+    return f"{len(described):,} variable{'s' * (len(described) != 1)}, {size:,} B"
+
+
+def _tensors(described: dict) -> list[str]:
+    return [f"{name} {dtype}{shape}" for name, (dtype, shape) in described.items()]

@@ -19,13 +19,19 @@ class Peak:
 
 
 class PeakMemory:
-    """Samples from construction until `stop`; a daemon thread, a few microseconds a sample."""
+    """Samples from construction until `stop` or the end of a `with`, in a daemon thread."""
 
     def __init__(self):
         self._anon_bytes = 0
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
 
     def peak(self) -> Peak:
         """Returns the highest values so far."""

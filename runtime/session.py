@@ -8,6 +8,8 @@ from .errors import InputError
 from .model import Model, open_model
 from .progress import Progress
 
+MAX_THREADS = 256
+
 
 def define_session_flags(values: flags.FlagValues) -> None:
     """Defines --bundle, --threads and --engine."""
@@ -33,8 +35,8 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
 
 def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
     """Opens the bundle in --engine, brings the initial values in and says what runs."""
-    if values.threads < 0:
-        raise InputError(f"--threads={values.threads}: expected 0 or more")
+    if not 0 <= values.threads <= MAX_THREADS:
+        raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
     model = open_model(bundle, values.engine, values.threads or cores())
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)

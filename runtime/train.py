@@ -7,22 +7,23 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from .batching import step_members, step_seed
+from .batching import Batch, step_members, step_seed
 from .dataset import Dataset, batches_of
 from .errors import LossError, RunError
 from .evaluate import Evaluation, evaluate
 from .memory import Peak, PeakMemory
 from .mezo import Step, mezo_step, replay_step
 from .model import Model
-from .run_dir import (
-    RunConfig,
+from .records import (
+    Evaluated,
     append_evaluation,
     append_step,
     best_step,
     drop_last_step,
     read_evaluations,
-    start_or_continue,
+    read_steps,
 )
+from .run_dir import RunConfig, run_lock, start_or_continue
 
 
 @dataclass(frozen=True)
@@ -68,41 +69,42 @@ def train(
       InputError: the folder holds another run.
       RunError: a loss is not finite, or the disk is full; the steps before are kept.
     """
-    memory = PeakMemory()
     settings = config.settings
-    taken = start_or_continue(folder, config)
-    evaluate_dev = _dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
-    evaluate_dev(0)
-    for step in taken:
-        replay_step(model, step, settings)
-        listener.replayed(1)
-        evaluate_dev(step.step)
-    seconds = []
-    for number in range(len(taken) + 1, settings.steps + 1):
-        started = time.monotonic()
-        members = step_members(len(data.examples), config.batch_size, config.seed, number)
-        batches = batches_of(data, model.bundle, members)
-        seed = step_seed(config.seed, number)
+    seconds: list[float] = []
+    batches: list[Batch] = []
+    with PeakMemory() as memory, run_lock(folder):
+        taken = start_or_continue(folder, config)
+        evaluate_dev = _dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
         try:
-            step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+            evaluate_dev(0)
+            for step in taken:
+                replay_step(model, step, settings)
+                listener.replayed(1)
+                evaluate_dev(step.step)
+            for number in range(len(taken) + 1, settings.steps + 1):
+                started = time.monotonic()
+                members = step_members(len(data.examples), config.batch_size, config.seed, number)
+                batches = batches_of(data, model.bundle, members)
+                seed = step_seed(config.seed, number)
+                step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+                seconds.append(time.monotonic() - started)
+                peak = memory.peak()
+                append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+                listener.stepped(step, seconds[-1])
+                evaluate_dev(number)
+            _check_last_step(model, batches, settings.steps)
         except LossError as error:
-            kept = _keep_sound(model, batches, folder, number - 1)
+            kept = _keep_sound(model, batches, folder)
             raise RunError(
                 f"{error}; the run keeps step {kept}, start a new one with a smaller --lr or --eps"
             ) from error
-        seconds.append(time.monotonic() - started)
-        peak = memory.peak()
-        append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
-        listener.stepped(step, seconds[-1])
-        evaluate_dev(number)
-    median = statistics.median(seconds) if seconds else 0.0
-    best = best_step(folder, settings.steps)
-    return Trained(settings.steps, best, median, memory.stop())
+        median = statistics.median(seconds) if seconds else 0.0
+        return Trained(settings.steps, best_step(folder, settings.steps), median, memory.peak())
 
 
 def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable[[int], None]:
     """Returns what to call after each step: evaluates and records where that is due."""
-    recorded = {record["step"] for record in read_evaluations(folder)}
+    recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
     batches = batches_of(dev, model.bundle) if dev else []
 
     def evaluate_dev(step):
@@ -111,18 +113,24 @@ def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable
             return
         found = evaluate(model, batches)
         if not math.isfinite(found.loss):
-            raise RunError(
-                f"step {step}: the dev loss is not finite; start a new run with a smaller --lr"
-            )
-        append_evaluation(folder, step, found.accuracy, found.loss, found.examples)
+            raise LossError(f"step {step}: the dev loss is not finite")
+        record = Evaluated(step, found.accuracy, found.loss, found.examples, dev.sha256)
+        append_evaluation(folder, record)
         listener.evaluated(step, found)
 
     return evaluate_dev
 
 
-def _keep_sound(model, batches, folder, last):
-    """Returns the step to keep: `last`, or the one before if `last` led where no loss is finite."""
-    if last == 0 or math.isfinite(model.loss(batches)):
+def _check_last_step(model, batches, last):
+    """Raises LossError if the last update ruined the parameters; no later step would show it."""
+    if batches and not math.isfinite(model.loss(batches)):
+        raise LossError(f"step {last}: the loss after it is not finite")
+
+
+def _keep_sound(model, batches, folder):
+    """Returns the step to keep: the last, or the one before if that led where no loss is finite."""
+    last = len(read_steps(folder))
+    if last == 0 or not batches or math.isfinite(model.loss(batches)):
         return last
     drop_last_step(folder)  # its own losses were finite: the parameters before it are sound
     return last - 1

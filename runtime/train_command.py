@@ -21,7 +21,9 @@ from .train import Listener, train
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)
-flags.DEFINE_string("train", None, "training data, .tsv or .jsonl", flag_values=FLAGS)
+flags.DEFINE_string(
+    "train", None, "training data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
+)
 flags.DEFINE_string("dev", None, "data to choose the best step by", flag_values=FLAGS)
 flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
@@ -30,7 +32,9 @@ flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
 flags.DEFINE_float("eps", 1e-3, "size of the probe, in units of z", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "chooses batches and directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
-flags.DEFINE_enum("lr_schedule", "constant", list(SCHEDULES), "learning rate", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "lr_schedule", "constant", list(SCHEDULES), "of the learning rate", flag_values=FLAGS
+)
 flags.DEFINE_integer(
     "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
 )
@@ -51,9 +55,12 @@ def run(values) -> dict:
         lr_schedule=values.lr_schedule,
         steps=values.steps,
     )
-    config = RunConfig(bundle.fingerprint, data.sha256, values.batch_size, values.seed, settings)
+    batch_size = min(values.batch_size, len(data.examples))
+    config = RunConfig(bundle.fingerprint, data.sha256, batch_size, values.seed, settings)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
+    if batch_size < values.batch_size:
+        print(f"--batch_size={values.batch_size}: every step sees all {batch_size} examples")
     folder = Path(values.run)
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     model = open_session(values, bundle)
@@ -81,6 +88,7 @@ def run(values) -> dict:
         "peak_anon_bytes": done.peak.anon_bytes,
         "peak_rss_bytes": done.peak.rss_bytes,
         "truncated": data.truncated,
+        "dev_truncated": dev.truncated if dev else 0,
         "engine": model.engine.describe(),
     }
 
@@ -89,8 +97,10 @@ def _check(values):
     for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    if not 0 < values.eps < float("inf"):
-        raise InputError(f"--eps={values.eps}: expected a positive number")
+    if not 1e-30 <= values.eps <= 1e30:  # with room for float32 on both sides
+        raise InputError(f"--eps={values.eps}: expected a number from 1e-30 to 1e30")
+    if not 0 <= values.seed < 2**32:
+        raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
     for name in ("lr", "weight_decay"):
         if not 0 <= getattr(values, name) < float("inf"):
             raise InputError(f"--{name}={getattr(values, name)}: expected 0 or more")

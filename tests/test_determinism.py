@@ -11,7 +11,8 @@ from pocketllm.runtime.dataset import batches_of
 from pocketllm.runtime.mezo import replay_step
 from pocketllm.runtime.model import open_model
 from pocketllm.runtime.noise import direction, perturb
-from pocketllm.runtime.run_dir import read_evaluations, read_run, read_steps
+from pocketllm.runtime.records import read_evaluations, read_steps
+from pocketllm.runtime.run_dir import read_run
 from pocketllm.runtime.train import Listener, train
 
 pytest_plugins = ["runtime_fixtures"]

@@ -2,8 +2,10 @@
 
 import json
 import resource
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,7 @@ from pocketllm.runtime.bundle import read_bundle
 
 pytestmark = pytest.mark.desktop
 
+ROBERTA_TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models/roberta_tokenizer"
 ALL_FILES = {"model.tflite", "bundle.json", "tokenizer.json"}
 TEXT = ("--task=text", "--prompt={text} It was{mask}.")
 SMALL = ("--task=sst2", "--lengths=8", "--batch_size=2")
@@ -50,7 +53,7 @@ def old_bundle(tmp_path):
     """A folder that is there already."""
     folder = tmp_path / "out"
     folder.mkdir()
-    (folder / "precious").write_text("kept")
+    (folder / "bundle.json").write_text("kept")
     return folder
 
 
@@ -75,7 +78,7 @@ def test_an_export_writes_a_bundle_and_says_what_it_did(make_checkpoint, tmp_pat
 def test_an_out_that_exists_is_refused_at_once_and_kept(make_checkpoint, old_bundle):
     done = export(f"--model={make_checkpoint()}", f"--out={old_bundle}", *SMALL)
     assert_fails(done, 2, str(old_bundle), "exists already", "--force")
-    assert [path.name for path in old_bundle.iterdir()] == ["precious"]
+    assert [path.name for path in old_bundle.iterdir()] == ["bundle.json"]
 
 
 def test_force_replaces_what_is_there(make_checkpoint, old_bundle):
@@ -83,6 +86,34 @@ def test_force_replaces_what_is_there(make_checkpoint, old_bundle):
     assert done.returncode == 0, done.stderr
     assert {path.name for path in old_bundle.iterdir()} == ALL_FILES
     assert [path.name for path in old_bundle.parent.iterdir()] == ["out"]
+
+
+def test_force_never_replaces_a_folder_that_holds_more_than_a_bundle(make_checkpoint, old_bundle):
+    (old_bundle / "notes.txt").write_text("mine")
+    done = export(f"--model={make_checkpoint()}", f"--out={old_bundle}", *SMALL, "--force")
+    assert_fails(done, 2, "holds 'notes.txt', which is no part of a bundle")
+    assert (old_bundle / "notes.txt").read_text() == "mine"
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_tokens_is_refused(make_checkpoint, tmp_path):
+    checkpoint = shutil.copytree(make_checkpoint(), tmp_path / "checkpoint")
+    (checkpoint / "tokenizer.json").unlink(missing_ok=True)
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(ROBERTA_TOKENIZER / name, checkpoint / name)
+    done = export(f"--model={checkpoint}", f"--out={tmp_path / 'out'}", *SMALL)
+    assert_fails(done, 2, "the tokenizer's ids go up to 50264, the model has")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_terminated_export_leaves_nothing_behind(make_checkpoint, tmp_path):
+    command = [sys.executable, "-m", "pocketllm.runtime.cli", "export", *SMALL]
+    command += [f"--model={make_checkpoint()}", f"--out={tmp_path / 'out'}"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert b"converting" in process.stdout.readline()
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 130
+    assert [path.name for path in tmp_path.iterdir() if "out" in path.name] == []
 
 
 # A limit on file sizes fails a write as a full disk does: the converter's temporary files, the
@@ -107,7 +138,7 @@ def test_a_full_disk_leaves_nothing_behind_and_the_old_bundle_whole(
     )
     assert_fails(done, 1, problem)
     assert [path.name for path in old_bundle.parent.iterdir()] == ["out"]
-    assert (old_bundle / "precious").read_text() == "kept"
+    assert (old_bundle / "bundle.json").read_text() == "kept"
 
 
 def test_a_parent_that_cannot_be_written_fails(make_checkpoint, tmp_path):

@@ -9,16 +9,15 @@ from small_runs import pocketllm, steady
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.mezo import Hyperparameters, Step
-from pocketllm.runtime.run_dir import (
-    RunConfig,
+from pocketllm.runtime.records import (
+    Evaluated,
     append_evaluation,
     append_step,
     best_step,
     read_evaluations,
-    read_run,
     read_steps,
-    start_or_continue,
 )
+from pocketllm.runtime.run_dir import RunConfig, read_run, run_lock, start_or_continue
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -142,7 +141,7 @@ def test_a_last_line_cut_anywhere_is_dropped_and_cut_off_before_more_is_written(
         (b"", "damaged"),
         (b"[]", "damaged"),
         (b"\xff", "damaged"),
-        (b'{"step": 2}', "'seed'"),
+        (b'{"step": 2}', "seed"),
         (b'{"step": 7, "seed": 1, "loss_plus": 1, "loss_minus": 1, "projected_grad": 1, "lr": 1}',
          "step 7, expected 2"),
     ],
@@ -185,17 +184,17 @@ def test_floats_come_back_as_the_same_bits(values, seed, tmp_path_factory):
 )
 def test_the_best_step(evaluations, best, run):
     for number, accuracy, loss in evaluations:
-        append_evaluation(run, number, accuracy, loss, 8)
+        append_evaluation(run, Evaluated(number, accuracy, loss, 8, "dev"))
 
     assert best_step(run, 3) == best
 
 
 def test_a_torn_last_evaluation_is_left_out(run):
-    append_evaluation(run, 0, 0.5, 1.0, 8)
+    append_evaluation(run, Evaluated(0, 0.5, 1.0, 8, "dev"))
     with open(run / "evaluations.jsonl", "a") as file:
         file.write('{"step": 2, "accur')
 
-    assert [record["step"] for record in read_evaluations(run)] == [0]
+    assert [record.step for record in read_evaluations(run)] == [0]
 
 
 def test_another_bundles_run_is_refused_by_eval(run, golden_bundle, dev_file):
@@ -216,3 +215,22 @@ def test_a_full_disk_is_a_failure_that_keeps_the_steps_before(run):
 
     with pytest.raises(RunError, match="No space left on device; the steps before are kept"):
         append_step(run, step(4), 0.5, 1, 2)
+
+
+def test_accuracies_on_different_dev_sets_are_not_compared(run):
+    append_evaluation(run, Evaluated(1, 1.0, 0.1, 2, "small"))
+    append_evaluation(run, Evaluated(2, 0.6, 0.7, 256, "large"))
+    append_evaluation(run, Evaluated(3, 0.7, 0.6, 256, "large"))
+
+    assert best_step(run, 3) == 3
+    assert [record.step for record in read_evaluations(run, "small")] == [1]
+
+
+def test_a_run_directory_is_one_process_at_a_time(tmp_path):
+    folder = tmp_path / "run"
+    with run_lock(folder):
+        with pytest.raises(InputError, match="another process trains in it"), run_lock(folder):
+            pass
+        assert start_or_continue(folder, config()) == []  # the lock is no foreign file
+    with run_lock(folder):
+        pass

@@ -7,7 +7,7 @@ from small_runs import rows, run_config, write_tsv
 
 from pocketllm.runtime.batching import step_members, step_seed
 from pocketllm.runtime.dataset import load_dataset
-from pocketllm.runtime.run_dir import read_steps
+from pocketllm.runtime.records import read_steps
 from pocketllm.runtime.train import train
 from pocketllm.tflite_models.presets import MICRO
 

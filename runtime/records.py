@@ -1,0 +1,126 @@
+"""The lines of a run: steps in `metrics.jsonl`, dev sets in `evaluations.jsonl`.
+
+JSON writes floats so that they read back as the same bits.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from .errors import InputError, RunError
+from .files import write_bytes
+from .mezo import Step
+
+METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+INT32 = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A dev evaluation after `step` (0: before the first), on the data of this sha256."""
+
+    step: int
+    accuracy: float
+    loss: float
+    examples: int
+    data_sha256: str
+
+
+def read_steps(folder: Path) -> list[Step]:
+    """Reads `metrics.jsonl`; a last line that was cut short is left out."""
+    path = Path(folder) / METRICS
+    data = path.read_bytes() if path.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    steps = []
+    for number, line in enumerate(data[:whole].splitlines(), 1):
+        try:
+            step = typed(Step, json.loads(line))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: line {number} is damaged ({error}); it cannot be used"
+            ) from error
+        if step.step != number:
+            raise InputError(f"{path}: line {number} holds step {step.step}, expected {number}")
+        steps.append(step)
+    return steps
+
+
+def cut_torn_lines(folder: Path) -> None:
+    """Cuts off what stands behind the last whole lines, before more are appended."""
+    for path in (Path(folder) / METRICS, Path(folder) / EVALUATIONS):
+        if path.exists():
+            data = path.read_bytes()
+            with open(path, "r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+
+
+def append_step(folder: Path, step: Step, seconds: float, anon_bytes: int, rss_bytes: int) -> None:
+    """Adds a step to `metrics.jsonl`; it counts from here on."""
+    record = asdict(step) | {
+        "seconds": round(seconds, 6),
+        "peak_anon_bytes": anon_bytes,
+        "peak_rss_bytes": rss_bytes,
+    }
+    _append(Path(folder) / METRICS, record)
+
+
+def drop_last_step(folder: Path) -> None:
+    """Takes the last step off `metrics.jsonl`."""
+    path = Path(folder) / METRICS
+    write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def append_evaluation(folder: Path, record: Evaluated) -> None:
+    """Adds a dev evaluation to `evaluations.jsonl`."""
+    _append(Path(folder) / EVALUATIONS, asdict(record))
+
+
+def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evaluated]:
+    """Reads the evaluations on one dev set, in order of steps; empty where there are none.
+
+    Args:
+      folder: the run directory.
+      data_sha256: of the dev set; by default the one that was evaluated last.
+    """
+    path = Path(folder) / EVALUATIONS
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    try:
+        records = [typed(Evaluated, json.loads(line)) for line in lines]
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); it cannot be used") from error
+    wanted = data_sha256 or (records[-1].data_sha256 if records else None)
+    by_step = {record.step: record for record in records if record.data_sha256 == wanted}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def best_step(folder: Path, last: int) -> int:
+    """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
+    evaluations = [record for record in read_evaluations(folder) if record.step <= last]
+    if not evaluations:
+        return last
+    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step)).step
+
+
+def typed(kind, record):
+    """Builds a dataclass of ints, floats and strings from a JSON object; else a ValueError."""
+    values = {}
+    for name, field in kind.__dataclass_fields__.items():
+        value = record.get(name) if isinstance(record, dict) else None
+        good = type(value) in ((int, float) if field.type is float else (field.type,))
+        if not good or (name == "seed" and not INT32.min <= value <= INT32.max):
+            raise ValueError(f"{name} is {value!r}, expected {field.type.__name__}")
+        values[name] = value
+    return kind(**values)
+
+
+def _append(path, record):
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror}; the steps before are kept, free some "
+            "space and run the same command again to go on"
+        ) from error

@@ -230,7 +230,10 @@ def test_a_pytorch_step_moves_every_parameter_by_minus_lr_times_g_times_z(bundle
     [
         ([], "--model is missing (or --bundle)"),
         (["--model=gpt"], "--model=gpt: expected a preset (roberta-micro, "),
-        (["--model=roberta-micro", "--engine=onnx"], "--engine=onnx: value should be one of <litert|tflite>"),
+        (
+            ["--model=roberta-micro", "--engine=onnx"],
+            "--engine=onnx: value should be one of <litert|tflite>",
+        ),
         (["--model=roberta-micro", "--batch_sizes=8,none"], "--batch_sizes=8,none: expected whole"),
         (["--model=roberta-micro", "--batch_sizes=0"], "--batch_sizes=0: expected whole numbers"),
         (["--model=roberta-micro", "--steps=0"], "--steps"),

@@ -1,13 +1,16 @@
 """What binding promises: matmuls in the delegate, no weight copied, signatures as described."""
 
+import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tiny
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.engine import DELEGATE_NODE
 
 MATMULS = ("BATCH_MATMUL", "FULLY_CONNECTED")
@@ -97,8 +100,25 @@ def partitions_of(nodes):
     return found
 
 
-def test_every_matmul_and_the_reads_of_its_weights_are_in_one_partition(bundle, open_ready):
-    nodes = nodes_of(open_ready(bundle, "litert").engine._interpreter)
+def with_first_subgraph(bundle, index, folder):
+    """Copies a bundle with its subgraphs 0 and `index` swapped.
+
+    Python's interpreter lists the nodes of subgraph 0 only.
+    """
+    shutil.copytree(bundle.folder, folder)
+    data = bytearray(bundle.model_path.read_bytes())
+    table = schema.Model.GetRootAs(data, 0)._tab
+    vector = table.Vector(table.Offset(8))  # of `subgraphs`: offsets, each from its own place
+    places = (vector, vector + 4 * index)
+    targets = [place + int.from_bytes(data[place : place + 4], "little") for place in places]
+    for place, target in zip(places, reversed(targets)):
+        data[place : place + 4] = (target - place).to_bytes(4, "little")
+    (folder / contract.MODEL_FILE).write_bytes(data)
+    return read_bundle(folder, verify=False)
+
+
+def assert_matmuls_are_in_partitions(bundle, nodes):
+    """Checks that every matmul, and every read of a weight that it takes, is in one partition."""
     partitions = partitions_of(nodes)
     matmuls = [i for i, (name, _, _) in enumerate(nodes) if name in MATMULS]
     reads = {nodes[i][2][0]: i for i in range(len(nodes)) if nodes[i][0] == "READ_VARIABLE"}
@@ -116,6 +136,33 @@ def test_every_matmul_and_the_reads_of_its_weights_are_in_one_partition(bundle, 
                 weights_read += 1
                 assert reads[tensor] in homes[0]
     assert weights_read == 6 * layers + 1
+
+
+@pytest.mark.parametrize(
+    "name", ["golden", *(pytest.param(name, marks=pytest.mark.desktop) for name in tiny.CASES)]
+)
+def test_in_every_bucket_each_matmul_and_the_reads_of_its_weights_are_in_one_partition(
+    name, request, open_ready, tmp_path
+):
+    """For every activation that a checkpoint may have; the committed bundle's is gelu."""
+    if name == "golden":
+        bundle = request.getfixturevalue("golden_bundle")
+    else:
+        changes, settings = tiny.CASES[name]
+        checkpoint = request.getfixturevalue("make_checkpoint")(hidden_act=name, **changes)
+        bundle = request.getfixturevalue("make_bundle")(checkpoint, **settings)
+    model = schema.Model.GetRootAs(bundle.model_path.read_bytes(), 0)
+    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
+    places = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}
+
+    assert len(bundle.lengths) > 1
+    for tokens in bundle.lengths:
+        index = places[contract.forward_loss_for(tokens)]
+        swapped = with_first_subgraph(bundle, index, tmp_path / str(tokens))
+        interpreter = open_ready(swapped, "litert").engine._interpreter
+        shapes = {tuple(entry["shape"]) for entry in interpreter.get_input_details()}
+        assert (bundle.batch_size, tokens) in shapes, "this bucket's subgraph is the first"
+        assert_matmuls_are_in_partitions(bundle, nodes_of(interpreter))
 
 
 def test_without_a_delegate_no_matmul_is_found_inside_one(bundle):

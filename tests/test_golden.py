@@ -10,6 +10,7 @@ from forward import forward_inputs, relative_error, torch_forward
 
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.contract import LOGITS, LOSS, WEIGHT_SUM, forward_loss_for
+from pocketllm.runtime.tasks import TASKS
 from pocketllm.tflite_models.presets import PRESETS
 
 GOLDEN = Path(__file__).parent / "golden" / "tiny_forward.npz"
@@ -23,25 +24,8 @@ TOLERANCE = 1e-5
 # roberta-large: losses within 3.3e-5 (2.7 from logits of 20), logits within 8.4e-6.
 LARGE_TOLERANCE = 1e-4
 
-# checkpoint: changes of tiny.CONFIG; export: settings of tiny.export.
-CASES = {
-    "gelu": ({"layer_norm_eps": 1e-12}, {}),
-    "gelu_new": (
-        {"num_hidden_layers": 1, "num_attention_heads": 1, "type_vocab_size": 2},
-        {},
-    ),
-    "gelu_pytorch_tanh": (
-        {"num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 18},
-        {},
-    ),
-    "relu": ({"intermediate_size": 7, "num_attention_heads": 16, "layer_norm_eps": 1e-2}, {}),
-    "silu": ({"tied": False, "intermediate_size": 64, "num_hidden_layers": 3}, {}),
-    "swish": (
-        {"tied": False, "num_hidden_layers": 1, "type_vocab_size": 2},
-        {"chunk_values": 16 * 90},
-    ),
-    "tanh": ({}, {"chunk_values": 16 * 100, "slice_bytes": 8192}),
-}
+# Labels of the two rows with weight, pass by pass: between them every class of the task.
+LABELS = {"mnli": [(2, 0), (1, 2)], "trec": [(5, 0), (1, 4), (3, 2)]}
 
 
 @pytest.fixture(scope="session")
@@ -51,7 +35,7 @@ def parity_case(make_checkpoint, make_bundle):
 
     def make(activation):
         if activation not in made:
-            changes, settings = CASES[activation]
+            changes, settings = tiny.CASES[activation]
             checkpoint = make_checkpoint(hidden_act=activation, **changes)
             bundle = make_bundle(checkpoint, **settings)
             expected = {}
@@ -68,11 +52,11 @@ def parity_case(make_checkpoint, make_bundle):
 def test_every_activation_has_a_case():
     from pocketllm.export.config import ACTIVATIONS
 
-    assert set(CASES) == set(ACTIVATIONS)
+    assert set(tiny.CASES) == set(ACTIVATIONS)
 
 
 @pytest.mark.desktop
-@pytest.mark.parametrize("activation", CASES)
+@pytest.mark.parametrize("activation", tiny.CASES)
 def test_loss_and_logits_are_those_of_transformers(activation, engine, parity_case, open_ready):
     bundle, expected = parity_case(activation)
     model = open_ready(bundle, engine)
@@ -84,6 +68,29 @@ def test_loss_and_logits_are_those_of_transformers(activation, engine, parity_ca
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
         assert actual[WEIGHT_SUM] == [3]
         assert np.isfinite(actual[LOGITS]).all()
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("task", LABELS)
+def test_three_and_six_label_words_give_the_losses_and_logits_of_transformers(
+    task, engine, make_checkpoint, make_bundle, open_ready
+):
+    classes = len(TASKS[task].words)
+    assert {label for pair in LABELS[task] for label in pair} == set(range(classes))
+    checkpoint = make_checkpoint(label_words=TASKS[task].words)
+    bundle = make_bundle(checkpoint, task=task)
+    model = open_ready(bundle, engine)
+
+    for tokens in bundle.lengths:
+        inputs = forward_inputs(tokens, bundle.config["vocab_size"], seed=classes)
+        for labels in LABELS[task]:
+            inputs["label"][:2] = labels
+            loss, logits = torch_forward(checkpoint, inputs, bundle.word_ids)
+            assert (np.ptp(logits, axis=1) > 0.5).all() and logits.shape == (2, classes)
+            actual = model.engine.run(forward_loss_for(tokens), **inputs)
+            assert actual[LOGITS].shape == (3, classes)
+            assert relative_error(actual[LOSS], loss) <= TOLERANCE
+            assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
 
 
 @pytest.mark.desktop

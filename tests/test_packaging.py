@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from small_runs import python
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,3 +71,16 @@ def test_the_runtime_never_imports_the_desktop():
     assert pattern.search("from pocketllm.export import x")
     for path in (ROOT / "runtime").rglob("*.py"):
         assert not pattern.search(path.read_text(encoding="utf-8")), path
+
+
+@pytest.mark.desktop
+def test_every_module_that_ships_can_be_imported_by_its_packages_name(folders):
+    names = [
+        f"{package}.{path.stem}"
+        for package, folder in folders.items()
+        for path in sorted((ROOT / folder).glob("*.py"))
+    ]
+    done = python("\n".join(f"import {name}" for name in names))
+
+    assert done.returncode == 0, done.stderr
+    assert "pocketllm.tflite_models.train_roberta_micro" in names

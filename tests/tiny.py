@@ -22,14 +22,33 @@ CONFIG = {
     "type_vocab_size": 1,
     "layer_norm_eps": 1e-5,
 }
+# One of each activation, and of much else: (changes of CONFIG, settings of `export`).
+CASES = {
+    "gelu": ({"layer_norm_eps": 1e-12}, {}),
+    "gelu_new": (
+        {"num_hidden_layers": 1, "num_attention_heads": 1, "type_vocab_size": 2},
+        {},
+    ),
+    "gelu_pytorch_tanh": (
+        {"num_hidden_layers": 3, "num_attention_heads": 4, "max_position_embeddings": 18},
+        {},
+    ),
+    "relu": ({"intermediate_size": 7, "num_attention_heads": 16, "layer_norm_eps": 1e-2}, {}),
+    "silu": ({"tied": False, "intermediate_size": 64, "num_hidden_layers": 3}, {}),
+    "swish": (
+        {"tied": False, "num_hidden_layers": 1, "type_vocab_size": 2},
+        {"chunk_values": 16 * 90},
+    ),
+    "tanh": ({}, {"chunk_values": 16 * 100, "slice_bytes": 8192}),
+}
 
 
-def write_tokenizer(folder: Path) -> int:
+def write_tokenizer(folder: Path, words: tuple[str, ...] = WORDS) -> int:
     """Writes vocab.json and merges.txt of a small byte-level BPE; returns the vocabulary's size."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     merges = []
-    for word in WORDS:
+    for word in words:
         spelled = word.replace(" ", "Ġ")
         for length in range(1, len(spelled)):
             if (pair := (spelled[:length], spelled[length])) not in merges:
@@ -43,20 +62,27 @@ def write_tokenizer(folder: Path) -> int:
     return len(vocab)
 
 
-def write_checkpoint(folder: Path, seed: int = 0, tied: bool = True, **changes) -> Path:
+def write_checkpoint(
+    folder: Path,
+    seed: int = 0,
+    tied: bool = True,
+    label_words: tuple[str, ...] = (),
+    **changes,
+) -> Path:
     """Saves a masked language model through transformers.
 
     Args:
       folder: made here.
       seed: of the weights.
       tied: whether the decoder is the word embeddings.
+      label_words: one token each, beside those of WORDS.
       changes: of CONFIG.
     """
     import torch
     from transformers import RobertaConfig, RobertaForMaskedLM
 
     folder.mkdir(parents=True)
-    vocab_size = write_tokenizer(folder)
+    vocab_size = write_tokenizer(folder, WORDS + label_words)
     values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | CONFIG | changes
     config = RobertaConfig(**values)
     model = RobertaForMaskedLM(config)
@@ -81,10 +107,12 @@ def export(
     noise: str = "codebook",
     chunk_values: int | None = None,
     slice_bytes: int | None = None,
+    task="sst2",
 ) -> Path:
-    """Exports a checkpoint folder as `pocketllm export` does, for SST-2; returns the bundle.
+    """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
-    `chunk_values` and `slice_bytes` cut tables and slices as if the model were large.
+    `chunk_values` and `slice_bytes` cut tables and slices as if the model were large; `task` is a
+    name in TASKS or a Task.
     """
     from pocketllm.export import exporter, layout, manifest
     from pocketllm.export.checkpoint import open_checkpoint, read_config
@@ -95,7 +123,8 @@ def export(
 
     config = roberta_config(read_config(checkpoint), str(checkpoint))
     weights = checkpoint_weights(config, open_checkpoint(checkpoint))
-    settings = exporter.Settings("tiny", config, TASKS["sst2"], batch_size, lengths, noise)
+    task = TASKS[task] if isinstance(task, str) else task
+    settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise)
     variables_of = partial(layout.variables_of, chunk_values=chunk_values or layout.CHUNK_VALUES)
     slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)
     with (

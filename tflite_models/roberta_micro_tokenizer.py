@@ -1,7 +1,6 @@
 """A byte-level BPE tokenizer in RoBERTa's layout, trained on a small corpus."""
 
 import json
-import pathlib
 from collections.abc import Iterable
 
 import tokenizers
@@ -88,10 +87,3 @@ def tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[st
         "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
         "special_tokens_map.json": json.dumps(names | {"mask_token": mask}, indent=2) + "\n",
     }
-
-
-def write_beside(path: pathlib.Path, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it, so that no reader sees half of it."""
-    beside = path.with_name(path.name + ".tmp")
-    beside.write_bytes(content)
-    beside.replace(path)

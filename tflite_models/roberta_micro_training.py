@@ -10,7 +10,7 @@ import torch
 import tqdm
 from torch.nn import functional
 
-import roberta_micro_tokenizer as bpe
+from . import roberta_micro_tokenizer as bpe
 
 TOKENS_PER_BATCH = 2048
 MASKED_SHARE = 0.2

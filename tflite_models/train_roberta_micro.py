@@ -1,6 +1,6 @@
 """Trains roberta-micro, a small RoBERTa that MeZO can tune, from SST-2 alone.
 
-    python train_roberta_micro.py --sst2=DIR --out=DIR
+    python -m pocketllm.tflite_models.train_roberta_micro --sst2=DIR --out=DIR
 
 Stage 1 is masked-LM training on the sentences of train.tsv, without labels. Stage 2 asks half of
 its rows "<sentence> It was <mask>." and the like with the label words of LABEL_WORDS. Neither
@@ -17,9 +17,11 @@ import torch
 import transformers
 from absl import app, flags, logging
 
-import roberta_micro_data as sst2
-import roberta_micro_tokenizer as bpe
-import roberta_micro_training as training
+from pocketllm.runtime.files import write_bytes
+
+from . import roberta_micro_data as sst2
+from . import roberta_micro_tokenizer as bpe
+from . import roberta_micro_training as training
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("sst2", None, "folder with train.tsv and test.tsv", required=True)
@@ -143,9 +145,8 @@ def save(model, tokenizer: tokenizers.Tokenizer, rows: sst2.Split, out: pathlib.
     }
     texts = bpe.tokenizer_files(tokenizer, MAX_TOKENS)
     files |= {name: text.encode() for name, text in texts.items()}
-    out.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        bpe.write_beside(out / name, content)
+        write_bytes(out / name, content)
 
 
 def main(argv: list[str]) -> None:

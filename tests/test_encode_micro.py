@@ -1,0 +1,80 @@
+"""roberta-micro's own tokenizer: the ids of transformers on every held-out sentence."""
+
+import json
+
+import pytest
+
+from pocketllm.export.tokenizer import tokenizer_for
+from pocketllm.runtime.data import read_examples
+from pocketllm.runtime.encode import SpecialIds, encode_all, load_tokenizer, special_ids
+from pocketllm.runtime.tasks import TASKS
+from pocketllm.tflite_models.presets import MICRO
+
+pytestmark = pytest.mark.desktop
+
+MASK = 5999
+
+
+@pytest.fixture(scope="module")
+def theirs():
+    from transformers import RobertaTokenizerFast
+
+    return RobertaTokenizerFast.from_pretrained(MICRO)
+
+
+@pytest.fixture(scope="module")
+def examples():
+    return read_examples(MICRO / "sst2_heldout.tsv", TASKS["sst2"])[0]
+
+
+@pytest.mark.parametrize("reader", ["the exporter's", "the runtime's"])
+def test_every_held_out_prompt_has_the_ids_of_transformers(reader, theirs, examples):
+    def ids(text):
+        return theirs.encode(text, add_special_tokens=False)
+
+    runtimes = load_tokenizer(MICRO / "tokenizer.json")
+    tokenizer = tokenizer_for(MICRO) if reader == "the exporter's" else runtimes
+    encoded, truncated = encode_all(examples, TASKS["sst2"], tokenizer, 128)
+
+    assert (len(encoded), truncated) == (872, 0)
+    for ours, example in zip(encoded, examples):
+        expected = [0, *ids(example.fields["sentence"]), *ids(" It was"), MASK, *ids("."), 2]
+        assert ours.input_ids.tolist() == expected
+        assert ours.mask_position == expected.index(MASK)
+
+
+def test_every_sentence_on_its_own_is_tokenised_as_by_transformers(theirs, examples):
+    ours = tokenizer_for(MICRO)
+    odd = [
+        "a </s> b",
+        "a <mask> b",
+        "<s>",
+        "x<pad><unk>",
+        "naïve café 🙂 \u2028",
+        "",
+        "  two  spaces ",
+    ]
+
+    for text in [*(one.fields["sentence"] for one in examples), *odd]:
+        expected = theirs.encode(text, add_special_tokens=False)
+        assert ours.encode(text, add_special_tokens=False).ids == expected
+
+
+def test_its_special_tokens_are_those_of_transformers(theirs):
+    ours = special_ids(tokenizer_for(MICRO))
+
+    assert ours == SpecialIds(bos=0, eos=2, pad=1, mask=MASK)
+    assert ours == SpecialIds(
+        bos=theirs.bos_token_id,
+        eos=theirs.eos_token_id,
+        pad=theirs.pad_token_id,
+        mask=theirs.mask_token_id,
+    )
+
+
+def test_tokenizer_json_spells_the_same_vocabulary_as_vocab_json_and_merges_txt():
+    model = json.loads((MICRO / "tokenizer.json").read_text(encoding="utf-8"))["model"]
+    merges = (MICRO / "merges.txt").read_text(encoding="utf-8").splitlines()[1:]
+
+    assert model["vocab"] == json.loads((MICRO / "vocab.json").read_text(encoding="utf-8"))
+    assert [" ".join(pair) for pair in model["merges"]] == merges

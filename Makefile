@@ -18,7 +18,7 @@ test: $(DESKTOP)/installed $(DEVICE)/installed
 
 # Full-size models: about 8 GB of memory and some minutes.
 test-slow: $(DESKTOP)/installed
-	$(DESKTOP)/bin/python -m pytest -m slow
+	$(DESKTOP)/bin/python -m pytest -m slow -rP
 
 $(DESKTOP)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'

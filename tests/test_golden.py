@@ -177,5 +177,8 @@ def test_roberta_large_is_that_of_transformers(tmp_path, engine, open_ready):
     actual = open_ready(bundle, engine).engine.run(forward_loss_for(64), **inputs)
 
     assert np.ptp(logits) > 0.5, "logits that hardly vary prove nothing"
-    assert relative_error(actual[LOSS], loss) <= LARGE_TOLERANCE
-    assert relative_error(actual[LOGITS][:2], logits) <= LARGE_TOLERANCE
+    errors = relative_error(actual[LOSS], loss), relative_error(actual[LOGITS][:2], logits)
+    print(
+        f"roberta-large, {engine}: relative error of loss {errors[0]:.1e}, logits {errors[1]:.1e}"
+    )
+    assert max(errors) <= LARGE_TOLERANCE

@@ -17,6 +17,7 @@ from pocketllm.runtime.noise import Noise, direction, perturb, stream_keys, word
 
 INT32 = np.iinfo(np.int32)
 SEEDS = (0, 1, -1, 2, 123456789, -987654321, INT32.max, INT32.min)
+# Found over 300 seeds of 200,000 values: 3.1e-7 in litert, 1.2e-7 in tflite.
 GAUSSIAN_TOLERANCE = 1e-6
 
 in_graph = pytest.mark.parametrize(

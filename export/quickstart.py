@@ -60,7 +60,8 @@ def run(values) -> dict:
         )
         runs[folder] = _evaluate(workdir, bundle, held_out, folder)
     plot = workdir / "run.png"
-    plot_runs(list(runs), before["accuracy"], plot)
+    held_out = {folder: (after["step"], after["accuracy"]) for folder, after in runs.items()}
+    plot_runs(held_out, before["accuracy"], plot)
     return _report(workdir, bundle, plot, before, runs, time.monotonic() - started)
 
 

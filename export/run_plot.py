@@ -1,6 +1,5 @@
 """A run as a picture: training loss and dev accuracy over the steps."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from pocketllm.runtime.records import read_evaluations, read_steps
@@ -8,12 +7,12 @@ from pocketllm.runtime.records import read_evaluations, read_steps
 SMOOTHED_STEPS = 20
 
 
-def plot_runs(folders: Sequence[Path], untuned_accuracy: float, path: Path) -> None:
+def plot_runs(held_out: dict[Path, tuple[int, float]], untuned_accuracy: float, path: Path) -> None:
     """Writes a PNG of one or more runs.
 
     Args:
-      folders: run directories, one line each.
-      untuned_accuracy: held-out accuracy before training, drawn as a dashed line.
+      held_out: run directory, one line each -> (step, accuracy) evaluated on held-out data.
+      untuned_accuracy: held-out accuracy before training.
       path: file to write.
     """
     import matplotlib
@@ -22,7 +21,7 @@ def plot_runs(folders: Sequence[Path], untuned_accuracy: float, path: Path) -> N
     from matplotlib import pyplot
 
     figure, (top, bottom) = pyplot.subplots(2, 1, figsize=(8, 7), sharex=True)
-    for folder in folders:
+    for folder, evaluated in held_out.items():
         steps = read_steps(folder)
         losses = [(step.loss_plus + step.loss_minus) / 2 for step in steps]
         numbers = [step.step for step in steps]
@@ -37,7 +36,14 @@ def plot_runs(folders: Sequence[Path], untuned_accuracy: float, path: Path) -> N
             color=line.get_color(),
             label=f"{Path(folder).name}, dev",
         )
-    bottom.axhline(untuned_accuracy, color="gray", linestyle="--", label="untuned, held-out")
+        bottom.plot(
+            *zip((0, untuned_accuracy), evaluated),
+            linestyle="none",
+            marker="*",
+            markersize=12,
+            color=line.get_color(),
+            label=f"{Path(folder).name}, held-out (untuned, best)",
+        )
     top.set_ylabel(f"training loss (mean of {SMOOTHED_STEPS} steps)")
     bottom.set_ylabel("accuracy")
     bottom.set_xlabel("MeZO step")

@@ -75,12 +75,10 @@ def test_the_runtime_never_imports_the_desktop():
 
 @pytest.mark.desktop
 def test_every_module_that_ships_can_be_imported_by_its_packages_name(folders):
-    names = [
-        f"{package}.{path.stem}"
-        for package, folder in folders.items()
-        for path in sorted((ROOT / folder).glob("*.py"))
-    ]
-    done = python("\n".join(f"import {name}" for name in names))
-
-    assert done.returncode == 0, done.stderr
-    assert "pocketllm.tflite_models.train_roberta_micro" in names
+    # A process a package: TensorFlow and transformers' models together crash some interpreters,
+    # and no command loads both.
+    for package, folder in folders.items():
+        names = [f"{package}.{path.stem}" for path in sorted((ROOT / folder).glob("*.py"))]
+        done = python("\n".join(f"import {name}" for name in names))
+        assert names
+        assert done.returncode == 0, done.stderr

@@ -1,6 +1,5 @@
 """From weights and a task to a bundle: convert, bind, stream the values, describe, rename."""
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -97,18 +96,17 @@ def export_bundle(
         bound = time.monotonic()
         report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
         values = _values(constants, weights, variables)
-        model_path = beside / contract.MODEL_FILE
-        digest = _write_model(model_path, flatbuffer, places, values, progress)
-        model_bytes = model_path.stat().st_size
+        _write_model(beside / contract.MODEL_FILE, flatbuffer, places, values, progress)
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
         files = {
-            contract.MODEL_FILE: {"bytes": model_bytes, "sha256": digest},
-            contract.TOKENIZER_FILE: _file_entry(beside / contract.TOKENIZER_FILE),
+            name: {"bytes": (beside / name).stat().st_size, "sha256": sha256_of(beside / name)}
+            for name in (contract.MODEL_FILE, contract.TOKENIZER_FILE)
         }
         noise = _noise_entry(settings.noise_kind, constants.get(NOISE_TABLE), places)
         described = manifest(settings, weights, variables, word_ids, graph, noise, places, files)
         write_json(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
+    model_bytes = files[contract.MODEL_FILE]["bytes"]
     return Exported(model_bytes, converted - started, bound - converted, written - bound)
 
 
@@ -160,11 +158,8 @@ def _values(constants, weights, variables) -> Iterator[tuple[str, np.ndarray]]:
     yield from stream_values(weights, variables)
 
 
-def _write_model(path, flatbuffer, places, values, progress) -> str:
-    """Writes flatbuffer and values to their places; returns the sha256 of the file.
-
-    One tensor is held at a time. `values` may come in any order, so the digest is of a second read.
-    """
+def _write_model(path, flatbuffer, places, values, progress):
+    """Writes flatbuffer and values to their places, one tensor held at a time, in any order."""
     missing = set(places)
     with open(path, "wb") as file:
         file.write(flatbuffer)
@@ -178,11 +173,6 @@ def _write_model(path, flatbuffer, places, values, progress) -> str:
         file.flush()
         os.fsync(file.fileno())
     assert not missing, f"no values for {sorted(missing)}"
-    return sha256_of(path)
-
-
-def _file_entry(path):
-    return {"bytes": path.stat().st_size, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
 def _noise_entry(kind, table, places):

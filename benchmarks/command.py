@@ -6,12 +6,15 @@ Every measurement runs in a process of its own, one after the other: first the m
 matrix multiply (sgemm), then for each batch size ours and PyTorch, from the same weights on the
 same inputs. A batch is full rows of --seq_len random tokens. One step warms up, --steps are timed,
 and one more runs in the neighbouring length bucket, so that the peaks are those of a run with two
-buckets. Shown are medians; the ratio says how many times better ours is. GFLOP/s count the products
-that the loss needs (benchmarks/flops.py), for both sides alike. Peak anonymous is the highest
-RssAnon + RssShmem, peak all pages the highest VmHWM.
+buckets. Shown are medians; the ratio says how many times better ours is. PyTorch's OPT is measured
+twice: with the LM head on every token, as transformers runs it, and on the row of the label word
+only ("PyTorch, row"); RoBERTa's head runs on the mask's row. GFLOP/s count the products that the
+loss needs (benchmarks/flops.py), for all sides alike. Peak anonymous is the highest RssAnon +
+RssShmem, peak all pages the highest VmHWM.
 
 examples:
   pocketllm bench --model=roberta-large --batch_sizes=8,64 --against=pytorch --json=large.json
+  pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
   pocketllm bench --bundle=BUNDLE --batch_sizes=8 --engine=tflite
 """
 
@@ -32,7 +35,7 @@ from .machine import describe_machine, is_installed
 from .measured_export import LENGTHS, export_measured
 from .table import batch_table, losses_table
 from .worker import run_worker
-from .workload import Workload, second_length
+from .workload import Workload, check_scoring, second_length
 
 MIN_TOKENS = 8
 
@@ -145,6 +148,7 @@ def _check_bundle(values, bundle):
         raise InputError(
             f"--bundle={values.bundle}: a bundle of {bundle.model_name}, --model is {values.model}"
         )
+    check_scoring(bundle)
     if values.seq_len > max(bundle.lengths):
         raise InputError(
             f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "

@@ -15,7 +15,7 @@ from pocketllm.runtime.model import open_model
 
 from .stopwatch import step_record, timed
 from .worker import serve
-from .workload import EPS, FIRST, LR, Workload, random_examples
+from .workload import EPS, FIRST, LR, Workload, random_rows
 
 
 def measure(request: dict, report) -> dict:
@@ -30,10 +30,8 @@ def measure(request: dict, report) -> dict:
     initialize_seconds = time.perf_counter() - started
 
     def batches(step, tokens):
-        examples = random_examples(work, bundle.config, len(bundle.word_ids), step, tokens)
-        return micro_batches(
-            examples, bundle.batch_size, bundle.lengths, bundle.config["pad_token_id"]
-        )
+        rows = random_rows(work, bundle, step, tokens)
+        return micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.config["pad_token_id"])
 
     report("first loss")
     first = batches(FIRST, work.seq_len)

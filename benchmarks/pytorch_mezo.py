@@ -1,28 +1,23 @@
 """Worker: MeZO in PyTorch as its authors wrote it, on a bundle's weights.
 
 Four draws of z a step (perturb by +eps, by -2 eps, back by +eps, update), each from the same seed
-with torch.normal, one parameter tensor at a time; the whole batch in one forward pass; the LM head
-on the mask's row only.
+with torch.normal, one parameter tensor at a time; the whole batch in one forward pass.
 """
 
 import sys
 import time
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from transformers import RobertaConfig, RobertaForMaskedLM
 
 from pocketllm.runtime.batching import step_seed
-from pocketllm.runtime.bundle import Bundle, read_bundle
-from pocketllm.runtime.encode import Encoded
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 
-from .initial_values import initial_values
+from .pytorch_model import load_model, word_loss
 from .stopwatch import step_record, timed
 from .worker import serve
-from .workload import EPS, FIRST, LR, Workload, random_examples
+from .workload import EPS, FIRST, LR, Workload, random_rows
 
 
 def perturb(parameters: Sequence[torch.nn.Parameter], seed: int, scale: float) -> None:
@@ -65,37 +60,6 @@ def mezo_step(
     return step_record(step, seconds, noise_seconds, forward_seconds, (loss_plus, loss_minus))
 
 
-def mask_loss(
-    model: RobertaForMaskedLM, examples: Sequence[Encoded], word_ids: Sequence[int]
-) -> float:
-    """Returns the mean loss of the label words at the mask, of examples of equal length."""
-    ids = torch.from_numpy(np.stack([example.input_ids for example in examples])).long()
-    positions = torch.tensor([example.mask_position for example in examples])
-    labels = torch.tensor([example.label for example in examples])
-    with torch.inference_mode():
-        hidden = model.roberta(ids, attention_mask=torch.ones_like(ids)).last_hidden_state
-        rows = hidden[torch.arange(len(examples)), positions]  # B D
-        logits = model.lm_head(rows)[:, list(word_ids)]  # B C
-        return torch.nn.functional.cross_entropy(logits, labels).item()
-
-
-def load_model(bundle: Bundle) -> RobertaForMaskedLM:
-    """Builds the bundle's model in PyTorch, with the bundle's initial values."""
-    values = {name: value for name, value in bundle.config.items() if name != "model_type"}
-    config = RobertaConfig(**values, tie_word_embeddings=bundle.tied_decoder)
-    model = RobertaForMaskedLM(config).eval()
-    parameters = dict(model.named_parameters())
-    differing = sorted(set(parameters) ^ {parameter.name for parameter in bundle.parameters})
-    if differing:
-        raise InputError(
-            f"{bundle.folder}: its parameters and RobertaForMaskedLM's differ in "
-            f"{', '.join(differing)}; compare a bundle that trains all parameters"
-        )
-    for name, array in initial_values(bundle):
-        parameters[name].data.copy_(torch.from_numpy(array))
-    return model
-
-
 def measure(request: dict, report) -> dict:
     """Measures a Workload; see worker.serve."""
     work = Workload(**request)
@@ -107,8 +71,8 @@ def measure(request: dict, report) -> dict:
     parameters = list(model.parameters())
 
     def loss(step, tokens):
-        examples = random_examples(work, bundle.config, len(bundle.word_ids), step, tokens)
-        return lambda: mask_loss(model, examples, bundle.word_ids)
+        rows = random_rows(work, bundle, step, tokens)
+        return lambda: word_loss(model, rows, bundle.word_ids, work.full_head)
 
     report("first loss")
     first_loss = loss(FIRST, work.seq_len)()

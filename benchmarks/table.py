@@ -1,5 +1,7 @@
 """The bench's tables for people."""
 
+from .sides import NAMES, measured
+
 # figure -> (what it is called, factor, decimals)
 ROWS = {
     "step_seconds": ("step, s", 1, 3),
@@ -15,29 +17,32 @@ ROWS = {
 
 def batch_table(batch: dict) -> str:
     """Returns the table of one batch size; `batch` is an entry of the result's `batches`."""
-    ours, theirs, ratio = batch["ours"], batch["pytorch"], batch["ratio"]
-    heads = ["ours", "PyTorch", "ratio"] if theirs else ["ours"]
-    lines = [_line(f"batch {batch['batch_size']}", heads)]
+    ours, suffixes = batch["ours"], measured(batch)
+    keys = ("pytorch", "ratio", "first_loss_difference")
+    compared = [[batch[f"{key}{suffix}"] for key in keys] for suffix in suffixes]
+    heads = [head for suffix in suffixes for head in (NAMES[suffix][1], "ratio")]
+    lines = [_line(f"batch {batch['batch_size']}", ["ours", *heads])]
     for figure, (label, factor, decimals) in ROWS.items():
-        cells = [
-            f"{side['summary'][figure] * factor:.{decimals}f}" for side in (ours, theirs) if side
-        ]
-        if theirs:
+        cells = [f"{ours['summary'][figure] * factor:.{decimals}f}"]
+        for theirs, ratio, _ in compared:
+            cells.append(f"{theirs['summary'][figure] * factor:.{decimals}f}")
             cells.append(f"{ratio[figure]:.2f}" if ratio[figure] else "-")
         lines.append(_line(f"  {label}", cells))
-    cells = [f"{side['first_loss']:.6f}" for side in (ours, theirs) if side]
-    if theirs:
-        cells.append(f"{batch['first_loss_difference']:.0e} apart")
-    return "\n".join([*lines, _line("  loss before the first step", cells)])
+    cells = [f"{ours['first_loss']:.6f}"]
+    for theirs, _, difference in compared:
+        cells += [f"{theirs['first_loss']:.6f}", f"{difference:.0e} apart"]
+    lines.append(_line("  loss before the first step", cells))
+    lines += [f"  {head}: {name}" for name, head in map(NAMES.get, suffixes) if name != head]
+    return "\n".join(lines)
 
 
 def losses_table(batch: dict) -> str:
     """Returns each timed step's losses at +eps and -eps."""
     lines = []
-    for name, side in (("ours", batch["ours"]), ("PyTorch", batch["pytorch"])):
-        if side:
-            pairs = [f"{s['loss_plus']:.5f} / {s['loss_minus']:.5f}" for s in side["steps"]]
-            lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")
+    sides = {NAMES[suffix][1]: batch[f"pytorch{suffix}"] for suffix in measured(batch)}
+    for name, side in ({"ours": batch["ours"]} | sides).items():
+        pairs = [f"{s['loss_plus']:.5f} / {s['loss_minus']:.5f}" for s in side["steps"]]
+        lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")
     return "\n".join(lines)
 
 

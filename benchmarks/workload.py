@@ -5,7 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pocketllm.runtime import contract
+from pocketllm.runtime.batching import Row
+from pocketllm.runtime.bundle import Bundle
 from pocketllm.runtime.encode import Encoded
+from pocketllm.runtime.errors import InputError
 
 LR = 1e-6
 EPS = 1e-3
@@ -26,6 +30,7 @@ class Workload:
       steps: timed steps.
       seed: of inputs and directions.
       second_len: tokens of one more untimed step, in another bucket; None for no such step.
+      full_head: whether PyTorch's LM head runs on every token; ours never does.
     """
 
     bundle: str
@@ -36,6 +41,7 @@ class Workload:
     steps: int
     seed: int
     second_len: int | None
+    full_head: bool = False
 
     @property
     def schedule(self) -> list[tuple[int, int, bool]]:
@@ -54,24 +60,36 @@ def second_length(lengths: Sequence[int], seq_len: int) -> int | None:
     return others[0] if others else None
 
 
-def random_examples(
-    work: Workload, config: dict, classes: int, step: int, tokens: int
-) -> list[Encoded]:
-    """Draws the examples of a step: full rows, from the seed alone.
+def check_scoring(bundle: Bundle) -> None:
+    """Raises InputError for a bundle whose task is not scored by label words."""
+    if bundle.scoring != contract.WORDS:
+        raise InputError(
+            f"{bundle.folder}: task {bundle.task.name} scores whole options, the bench measures "
+            "label words; use a bundle exported with --task=sst2"
+        )
+
+
+def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[Row]:
+    """Draws the rows of a step, without padding: from the seed alone.
 
     Args:
       work: gives the number of examples and the seed.
-      config: the architecture, Hugging Face names.
-      classes: number of label words.
+      bundle: gives the vocabulary, the label words and what is scored: a mask anywhere but at the
+        ends (RoBERTa), or the last token (OPT).
       step: the step's number.
       tokens: length of every example.
     """
+    check_scoring(bundle)
     rng = np.random.default_rng([work.seed, work.batch_size, step, tokens])
-    ids = rng.integers(0, config["vocab_size"] - 1, (work.batch_size, tokens), np.int32)
-    ids += ids >= config["pad_token_id"]  # every id but padding
-    positions = rng.integers(1, tokens - 1, work.batch_size)
-    labels = rng.integers(0, classes, work.batch_size)
+    shape = work.batch_size, tokens
+    ids = rng.integers(0, bundle.config["vocab_size"] - 1, shape, np.int32)
+    ids += ids >= bundle.config["pad_token_id"]  # every id but padding
+    if bundle.family == "roberta":
+        name, positions = contract.MASK_POSITION, rng.integers(1, tokens - 1, work.batch_size)
+    else:
+        name, positions = contract.LAST_POSITION, [tokens - 1] * work.batch_size
+    labels = rng.integers(0, len(bundle.word_ids), work.batch_size)
     return [
-        Encoded(row, int(position), int(label), truncated=False)
+        Row((Encoded(row, {name: int(position)}, truncated=False),), int(label))
         for row, position, label in zip(ids, positions, labels)
     ]

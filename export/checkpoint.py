@@ -1,4 +1,4 @@
-"""Hugging Face checkpoints, read one tensor at a time: safetensors, sharded, pytorch_model.bin."""
+"""Hugging Face checkpoints, read one tensor at a time: safetensors or .bin, sharded or not."""
 
 import json
 import zipfile
@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.file_pages import release_file_pages
 from pocketllm.runtime.files import read_json
 
-SINGLE, INDEX, PICKLED = "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin"
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 SAFETENSORS_FLOATS = ("F32", "F16", "BF16")
 
 
@@ -30,11 +32,6 @@ class Checkpoint:
     read: Callable[[str], np.ndarray]
 
 
-def read_config(folder: Path) -> dict:
-    """Reads a checkpoint folder's config.json."""
-    return read_json(Path(folder) / "config.json", "give a Hugging Face checkpoint folder")
-
-
 def open_checkpoint(folder: Path) -> Checkpoint:
     """Opens the weights of a checkpoint folder.
 
@@ -43,36 +40,51 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     """
     folder = Path(folder)
     if (folder / SINGLE).exists():
-        return _safetensors(folder, {None: folder / SINGLE})
+        return _safetensors(folder, [folder / SINGLE])
     if (folder / INDEX).exists():
-        return _safetensors(folder, _shards(folder))
+        return _safetensors(folder, _shards(folder / INDEX))
     if (folder / PICKLED).exists():
-        return _pickled(folder / PICKLED)
+        return _pickled(folder / PICKLED, [folder / PICKLED])
+    if (folder / PICKLED_INDEX).exists():
+        return _pickled(folder, _shards(folder / PICKLED_INDEX))
     raise InputError(
-        f"{folder}: no weights; expected {SINGLE}, {INDEX} or {PICKLED}, "
+        f"{folder}: no weights; expected {SINGLE}, {INDEX}, {PICKLED} or {PICKLED_INDEX}, "
         "or give a preset with --random_init"
     )
 
 
-def _shards(folder):
-    index = read_json(folder / INDEX, "download the checkpoint again")
-    weight_map = index.get("weight_map")
+def _shards(path):
+    """Returns the files that an index names; all of them must be there."""
+    weight_map = read_json(path, "download the checkpoint again").get("weight_map")
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
-        raise InputError(f"{folder / INDEX}: no weight_map; download the checkpoint again")
-    for name in weight_map.values():
+        raise InputError(f"{path}: no weight_map; download the checkpoint again")
+    names = sorted(set(weight_map.values()))
+    for name in names:
         if name in ("", "..") or Path(name).name != name:
-            raise InputError(f"{folder / INDEX}: shard {name!r} leaves the checkpoint's folder")
-    return {name: folder / name for name in sorted(set(weight_map.values()))}
+            raise InputError(f"{path}: shard {name!r} leaves the checkpoint's folder")
+        if not (path.parent / name).is_file():
+            held = sum(shard == name for shard in weight_map.values())
+            raise InputError(
+                f"{path.parent / name}: no such file, {path.name} says it holds {held} tensors; "
+                "download this shard"
+            )
+    return [path.parent / name for name in names]
 
 
-def _safetensors(folder, files):
-    headers = {path: _header(path) for path in files.values()}
+def _places(held):
+    """Returns {tensor: file} of {file: its tensors}; each may stand in one file."""
     places = {}
-    for path, header in headers.items():
-        for name in header:
+    for path, names in held.items():
+        for name in names:
             if name in places:
                 raise InputError(f"{path}: tensor {name} stands in {places[name].name} too")
             places[name] = path
+    return places
+
+
+def _safetensors(source, paths):
+    headers = {path: _header(path) for path in paths}
+    places = _places(headers)
 
     def read(name):
         path, entry = places[name], headers[places[name]][name]
@@ -89,7 +101,7 @@ def _safetensors(folder, files):
             return file.get_tensor(name).astype(np.float32, copy=False)
 
     shapes = {name: tuple(headers[path][name]["shape"]) for name, path in places.items()}
-    return Checkpoint(str(folder), shapes, read)
+    return Checkpoint(str(source), shapes, read)
 
 
 def _header(path):
@@ -119,23 +131,35 @@ def _bfloat16(path, entry):
     return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
 
 
-def _pickled(path):
+def _pickled(source, paths):
+    import torch
+
+    loaded = {path: _tensors(path) for path in paths}
+    places = _places(loaded)
+
+    def read(name):
+        path = places[name]
+        held = loaded[path][name]
+        if not held.is_floating_point():
+            raise InputError(f"{path}: tensor {name} has dtype {held.dtype}, expected a float")
+        values = held.to(torch.float32, copy=True).numpy()
+        release_file_pages(path.resolve())  # a mapping stays, and with it all that was read
+        return values
+
+    shapes = {name: tuple(loaded[path][name].shape) for name, path in places.items()}
+    return Checkpoint(str(source), shapes, read)
+
+
+def _tensors(path):
+    """Returns {name: tensor} of a .bin file, mapped rather than read where its format allows it."""
     import torch
 
     try:
         mapped = zipfile.is_zipfile(path)  # not so before PyTorch 1.6
-        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        tensors = {name: held for name, held in tensors.items() if torch.is_tensor(held)}
+        held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        return {name: tensor for name, tensor in held.items() if torch.is_tensor(tensor)}
     except Exception as error:  # torch raises whatever the file's bytes lead it to
         raise InputError(
             f"{path}: not readable as weights alone ({type(error).__name__}); "
             "save the checkpoint as safetensors"
         ) from error
-
-    def read(name):
-        held = tensors[name]
-        if not held.is_floating_point():
-            raise InputError(f"{path}: tensor {name} has dtype {held.dtype}, expected a float")
-        return held.float().numpy()
-
-    return Checkpoint(str(path), {name: tuple(t.shape) for name, t in tensors.items()}, read)

@@ -1,8 +1,9 @@
-"""Turns a RoBERTa checkpoint into a bundle: model.tflite, bundle.json, tokenizer.json.
+"""Turns a RoBERTa or OPT checkpoint into a bundle: model.tflite, bundle.json, tokenizer.json.
 
 examples:
   pocketllm export --model=roberta-micro --task=sst2 --out=micro
   pocketllm export --model=CHECKPOINT_DIR --task=sst2 --out=large --lengths=32,64,128
+  pocketllm export --model=opt-1.3b --random_init --task=boolq --out=opt
   pocketllm export --model=CHECKPOINT_DIR --task=text --prompt='{text} It was {mask}.' \\
       --label_words='0:bad,1:good' --out=mine
 """
@@ -12,23 +13,31 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.runtime import contract
+from pocketllm.runtime import contract, option_tasks, tasks
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import read_json
 from pocketllm.runtime.progress import Progress
 from pocketllm.runtime.session import required
-from pocketllm.runtime.tasks import TASKS, Task
 from pocketllm.tflite_models.presets import PRESETS
 
-from .prompt import text_task
+from .config import FAMILY_NAMES, check_model_type
+from .prompt import option_text_task, text_task
 from .staging import check_replaceable
+from .task_lengths import default_lengths, share_longer
+
+TASKS = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
+TEXT_TASKS = {"roberta": text_task, "opt": option_text_task}
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
     "model", None, "checkpoint folder or preset: " + ", ".join(PRESETS), flag_values=FLAGS
 )
 flags.DEFINE_string(
-    "task", None, ", ".join(TASKS) + ", or text for your own data", flag_values=FLAGS
+    "task",
+    None,
+    "; ".join(f"{family}: {', '.join(TASKS[family])}" for family in FAMILY_NAMES)
+    + "; both: text, for your own data",
+    flag_values=FLAGS,
 )
 flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
 flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
@@ -41,7 +50,7 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer("batch_size", 8, "rows of a forward signature", flag_values=FLAGS)
 flags.DEFINE_list(
-    "lengths", ["32", "64", "128"], "tokens of the forward signatures", flag_values=FLAGS
+    "lengths", None, "tokens of the forward signatures; none: as the task needs", flag_values=FLAGS
 )
 flags.DEFINE_string(
     "prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'", flag_values=FLAGS
@@ -55,23 +64,29 @@ flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 def run(values) -> dict:
     """Exports; see the module's docstring."""
     required(values, "model", "task", "out")
-    task = _task(values)
     out = Path(values.out)
     check_replaceable(out.absolute(), values.force)
     if values.seed < 0:
         raise InputError(f"--seed={values.seed}: expected 0 or more")
+    config_path = _config_path(values)
+    described = read_json(config_path, "give a Hugging Face checkpoint folder")
+    family = check_model_type(described, str(config_path))
+    task = _task(values, family)
 
-    # TensorFlow logs while it loads; everything else here is checked before that.
+    # TensorFlow logs while it loads; what can be is checked before that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from .exporter import Settings, export_bundle
+    from .families import model_config
 
-    config, weights, tokenizer = _source(values)
+    config = model_config(described, str(config_path))
+    weights, tokenizer = _source(values, config)
+    lengths = _lengths(values.lengths, family, task.name, config.max_tokens)
     settings = Settings(
         model_name=Path(values.model).name,
         config=config,
         task=task,
         batch_size=values.batch_size,
-        lengths=_lengths(values.lengths),
+        lengths=lengths,
         noise_kind=values.noise,
     )
     total = sum(4 * parameter.values for parameter in weights.parameters)
@@ -86,10 +101,18 @@ def run(values) -> dict:
         f"converted in {took.convert_seconds:.1f} s, bound in {took.bind_seconds:.1f} s, "
         f"written in {took.write_seconds:.1f} s"
     )
+    share = share_longer(family, task.name, lengths[-1])
+    if share:
+        print(
+            f"{task.name}: {share:.1%} of the published training rows are longer than "
+            f"{lengths[-1]} tokens and will be truncated"
+        )
     return {
         "bundle": str(out),
         "parameters": count,
         "tied_decoder": weights.tied,
+        "lengths": list(lengths),
+        "published_share_truncated": share,
         "model_bytes": took.model_bytes,
         "convert_seconds": took.convert_seconds,
         "bind_seconds": took.bind_seconds,
@@ -97,40 +120,39 @@ def run(values) -> dict:
     }
 
 
-def _task(values) -> Task:
+def _task(values, family):
     if values.task == "text":
         if not values.prompt or not values.label_words:
             raise InputError("--task=text needs --prompt and --label_words")
-        return text_task(values.prompt, values.label_words)
+        return TEXT_TASKS[family](values.prompt, values.label_words)
     if values.prompt or values.label_words:
         raise InputError(f"--prompt and --label_words go with --task=text, not {values.task}")
-    if values.task not in TASKS:
-        raise InputError(f"--task={values.task}: unknown task, expected {', '.join(TASKS)} or text")
-    return TASKS[values.task]
+    if values.task not in TASKS[family]:
+        raise InputError(
+            f"--task={values.task}: unknown for {family} models, expected "
+            f"{', '.join(TASKS[family])} or text"
+        )
+    return TASKS[family][values.task]
 
 
-def _lengths(texts):
+def _lengths(texts, family, task_name, limit):
+    """Returns --lengths, or the task's own as far as the model goes."""
+    if texts is None:
+        return tuple(sorted({min(length, limit) for length in default_lengths(family, task_name)}))
     try:
         return tuple(sorted({int(text) for text in texts}))
     except ValueError as error:
         raise InputError(f"--lengths={','.join(texts)}: expected whole numbers") from error
 
 
-def _source(values):
-    """Returns (config, weights, tokenizer) of a preset or a checkpoint folder."""
-    from .checkpoint import open_checkpoint, read_config
-    from .config import roberta_config
-    from .tokenizer import tokenizer_for
-    from .weights import checkpoint_weights, random_weights
-
+def _config_path(values) -> Path:
+    """Returns the config.json of a preset or a checkpoint folder."""
     preset = PRESETS.get(values.model)
     folder = preset.checkpoint_folder if preset else Path(values.model)
     if values.random_init:
         if preset is None:
             raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
-        found = read_json(preset.config_path, "install pocketllm again")
-        config = roberta_config(found, str(preset.config_path))
-        return config, random_weights(config, values.seed), tokenizer_for(preset.tokenizer_folder)
+        return preset.config_path
     if folder is None:
         raise InputError(
             f"--model={values.model}: no weights come with this preset; give the folder of its "
@@ -140,5 +162,17 @@ def _source(values):
         raise InputError(
             f"--model={values.model}: neither a folder nor a preset ({', '.join(PRESETS)})"
         )
-    config = roberta_config(read_config(folder), str(folder / "config.json"))
-    return config, checkpoint_weights(config, open_checkpoint(folder)), tokenizer_for(folder)
+    return folder / "config.json"
+
+
+def _source(values, config):
+    """Returns (weights, tokenizer) of what _config_path accepted."""
+    from .checkpoint import open_checkpoint
+    from .tokenizer import tokenizer_for
+    from .weights import checkpoint_weights, random_weights
+
+    preset = PRESETS.get(values.model)
+    if values.random_init:
+        return random_weights(config, values.seed), tokenizer_for(preset.tokenizer_folder)
+    folder = preset.checkpoint_folder if preset else Path(values.model)
+    return checkpoint_weights(config, open_checkpoint(folder)), tokenizer_for(folder)

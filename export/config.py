@@ -1,10 +1,11 @@
-"""RobertaConfig: what the graph needs of a checkpoint's config.json, and nothing unnoticed."""
+"""What every family's config has in common: reading config.json with nothing unnoticed."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import fields
 
 from pocketllm.runtime.errors import InputError
 
+FAMILY_NAMES = ("roberta", "opt")  # Hugging Face's model_type
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 
 # Values that would change the graph in a way it does not implement; absent means the value here.
@@ -12,81 +13,67 @@ REQUIRED_VALUES = {
     "position_embedding_type": "absolute",
     "is_decoder": False,
     "add_cross_attention": False,
+    "quantization_config": None,
 }
 
 
-@dataclass(frozen=True)
-class RobertaConfig:
-    """Architecture of a RoBERTa masked language model; names are Hugging Face's."""
-
-    vocab_size: int
-    hidden_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    hidden_act: str
-    max_position_embeddings: int
-    type_vocab_size: int
-    layer_norm_eps: float
-    pad_token_id: int
-
-    @property
-    def max_tokens(self) -> int:
-        """Longest sequence: positions start after the padding index."""
-        return self.max_position_embeddings - self.pad_token_id - 1
+def check_model_type(values: dict, source: str) -> str:
+    """Returns the model_type of a parsed config.json; InputError for another architecture."""
+    model_type = values.get("model_type")
+    if model_type not in FAMILY_NAMES:
+        raise InputError(
+            f"{source}: model_type is {model_type!r}, expected "
+            f"{' or '.join(map(repr, FAMILY_NAMES))}; give the folder of a RoBERTa masked-LM or "
+            "OPT causal-LM checkpoint"
+        )
+    return model_type
 
 
-def roberta_config(values: dict, source: str) -> RobertaConfig:
-    """Reads the values of a config.json.
+def read_fields(kind, values: dict, defaults: dict, source: str):
+    """Builds a config dataclass of numbers, strings and switches from a parsed config.json.
 
     Args:
+      kind: the dataclass; fields are named as in the file.
       values: the parsed file.
-      source: its path, for error messages.
+      defaults: what Hugging Face takes where the file says nothing (or null).
+      source: the file's path, for error messages.
 
     Raises:
-      InputError: another architecture, a missing value, or one that is not implemented.
+      InputError: a missing value, or one that is not implemented.
     """
-    model_type = values.get("model_type")
-    if model_type != "roberta":
-        raise InputError(
-            f"{source}: model_type is {model_type!r}, expected 'roberta'; "
-            "give the folder of a RoBERTa masked-LM checkpoint"
-        )
     for name, only in REQUIRED_VALUES.items():
         if values.get(name, only) != only:
             raise InputError(f"{source}: {name} is {values[name]!r}, only {only!r} is implemented")
-    fields = RobertaConfig.__dataclass_fields__
-    missing = sorted(set(fields) - set(values))
+    found = defaults | {name: value for name, value in values.items() if value is not None}
+    missing = sorted({field.name for field in fields(kind)} - set(found))
     if missing:
-        raise InputError(f"{source}: missing {', '.join(missing)}; is this a RoBERTa config.json?")
-    config = RobertaConfig(**{name: values[name] for name in fields})
-    for name, field in fields.items():
-        _check_value(source, name, field.type, getattr(config, name))
-    if config.hidden_act not in ACTIVATIONS:
+        raise InputError(
+            f"{source}: missing {', '.join(missing)}; give the config.json of the checkpoint"
+        )
+    for field in fields(kind):
+        _check_value(source, field.name, field.type, found[field.name])
+    return kind(**{field.name: found[field.name] for field in fields(kind)})
+
+
+def check_activation(source: str, name: str, value: str) -> None:
+    """Raises InputError for an activation that layers.py does not know."""
+    if value not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
-        raise InputError(f"{source}: hidden_act is {config.hidden_act!r}, implemented are {known}")
-    if config.hidden_size % config.num_attention_heads:
+        raise InputError(f"{source}: {name} is {value!r}, implemented are {known}")
+
+
+def check_heads(source: str, hidden_size: int, heads: int) -> None:
+    """Raises InputError where the heads do not divide the hidden size."""
+    if hidden_size % heads:
         raise InputError(
-            f"{source}: hidden_size {config.hidden_size} is not a multiple of "
-            f"num_attention_heads {config.num_attention_heads}"
+            f"{source}: hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}"
         )
-    if config.max_tokens < 1:
-        raise InputError(
-            f"{source}: max_position_embeddings {config.max_position_embeddings} leaves no room "
-            f"after pad_token_id {config.pad_token_id}"
-        )
-    return config
 
 
 def _check_value(source, name, kind, value):
     good = isinstance(value, (int, float) if kind is float else kind)
-    if not good or isinstance(value, bool):
+    if not good or isinstance(value, bool) != (kind is bool):
         raise InputError(f"{source}: {name} is {value!r}, expected {kind.__name__}")
     lowest = 0 if name == "pad_token_id" else 1e-30
-    if kind is not str and not lowest <= value < math.inf:
+    if kind in (int, float) and not lowest <= value < math.inf:
         raise InputError(f"{source}: {name} is {value!r}, expected a positive number")
-
-
-def config_json(config: RobertaConfig) -> dict:
-    """Returns the architecture as it stands in bundle.json."""
-    return {"model_type": "roberta", **asdict(config)}

@@ -10,21 +10,29 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.encode import special_ids
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import sha256_of, write_json
+from pocketllm.runtime.option_encode import option_special_ids
+from pocketllm.runtime.option_tasks import OptionTask, scoring_of
 from pocketllm.runtime.tasks import Task, label_word_ids
 
 from .bind import bind
-from .config import RobertaConfig
 from .flatgraph import Graph, new_graph, serialise
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
 from .layout import slices_of, variables_of
 from .manifest import manifest
 from .noise_tables import noise_table
+from .opt_config import OptConfig
+from .roberta_config import RobertaConfig
 from .staging import check_replaceable, staged
+from .target import Target
 from .tokenizer import save_tokenizer
 from .transfers import bind_decay, bind_transfers
 from .weights import Weights, stream_values
+
+# Most tokens of an option that a `gold` signature scores (COPA's are sentences, ReCoRD's queries).
+GOLD_OPTION_TOKENS = 128
 
 
 @dataclass(frozen=True)
@@ -34,15 +42,15 @@ class Settings:
     Attributes:
       model_name: what the bundle calls its model.
       config: architecture.
-      task: template and label words.
+      task: template and label words, of the config's family.
       batch_size: rows of the forward signatures.
       lengths: tokens of the forward signatures, ascending.
       noise_kind: one of contract.NOISE_KINDS.
     """
 
     model_name: str
-    config: RobertaConfig
-    task: Task
+    config: RobertaConfig | OptConfig
+    task: Task | OptionTask
     batch_size: int
     lengths: tuple[int, ...]
     noise_kind: str
@@ -86,11 +94,11 @@ def export_bundle(
     check_replaceable(out, force)
     _check_lengths(settings)
     _check_tokenizer(settings, tokenizer)
-    word_ids = label_word_ids(settings.task, tokenizer)
+    target = target_of(settings.task, tokenizer)
     variables = variables_of(weights.parameters)
     with staged(out) as beside:
         started = time.monotonic()
-        graph, constants = _build(settings, variables, word_ids, weights.tied, report)
+        graph, constants = _build(settings, variables, target, weights.tied, report)
         converted = time.monotonic()
         flatbuffer, places = serialise(graph)
         bound = time.monotonic()
@@ -103,11 +111,23 @@ def export_bundle(
             for name in (contract.MODEL_FILE, contract.TOKENIZER_FILE)
         }
         noise = _noise_entry(settings.noise_kind, constants.get(NOISE_TABLE), places)
-        described = manifest(settings, weights, variables, word_ids, graph, noise, places, files)
+        described = manifest(settings, weights, variables, target, graph, noise, places, files)
         write_json(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]
     return Exported(model_bytes, converted - started, bound - converted, written - bound)
+
+
+def target_of(task: Task | OptionTask, tokenizer: Tokenizer) -> Target:
+    """Decides how a task is scored with a tokenizer."""
+    if isinstance(task, Task):
+        return Target(contract.WORDS, label_word_ids(task, tokenizer), len(task.words), 0)
+    scoring, word_ids = scoring_of(task, tokenizer)
+    if scoring == contract.GOLD:
+        return Target(scoring, word_ids, 1, GOLD_OPTION_TOKENS)
+    encoded = [tokenizer.encode(word, add_special_tokens=False).ids for word in task.words]
+    longest = max(map(len, encoded)) if scoring == contract.OPTIONS else 0
+    return Target(scoring, word_ids, len(task.words), longest)
 
 
 def _check_lengths(settings):
@@ -123,6 +143,10 @@ def _check_lengths(settings):
 
 
 def _check_tokenizer(settings, tokenizer):
+    if isinstance(settings.task, Task):
+        special_ids(tokenizer)
+    else:
+        option_special_ids(tokenizer)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= settings.config.vocab_size:
         raise InputError(
@@ -131,7 +155,7 @@ def _check_tokenizer(settings, tokenizer):
         )
 
 
-def _build(settings, variables, word_ids, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
+def _build(settings, variables, target, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
     graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
     for tokens in settings.lengths:
@@ -140,7 +164,7 @@ def _build(settings, variables, word_ids, tied, report) -> tuple[Graph, dict[str
         batch = settings.batch_size
         bind(
             graph,
-            forward_loss(settings.config, variables, word_ids, tied, batch, tokens, aliases),
+            forward_loss(settings.config, variables, target, tied, batch, tokens, aliases),
         )
     report(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)

@@ -4,32 +4,46 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
 
-from . import noise_graph, roberta
+from . import noise_graph
 from .bind import Function
-from .config import RobertaConfig
 from .convert import Input, convert
-from .layout import Variable
+from .families import FAMILIES, family_name
+from .layout import Variable, chunks_of
+from .target import Target
 
 NOISE_TABLE = "noise/table"
+HEAD = "head"
 
 
 def forward_loss(
-    config: RobertaConfig,
+    config,
     variables: tuple[Variable, ...],
-    word_ids: tuple[int, ...],
+    target: Target,
     tied: bool,
     batch: int,
     tokens: int,
     aliases: tuple[str, ...] = (),
 ) -> Function:
-    """Converts the forward pass of one length bucket, [batch, tokens]."""
+    """Converts the forward pass of one length bucket, [batch * sequences_per_row, tokens]."""
+    family = FAMILIES[family_name(config)]
+    sequences = batch * target.sequences_per_row
     inputs = {
-        contract.INPUT_IDS: Input((batch, tokens), tf.int32),
-        contract.ATTENTION_MASK: Input((batch, tokens), tf.int32),
-        contract.MASK_POSITION: Input((batch,), tf.int32),
-        contract.LABEL: Input((batch,), tf.int32),
+        contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
+        contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
+        **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
+        **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
         contract.WEIGHT: Input((batch,), tf.float32),
     } | _weight_inputs(variables)
+    bound = {variable.name: variable for variable in variables}
+    # The head's chunks are read a second time at the end: read once, they would all be kept. Both
+    # times in one shape: the delegate does not take a second reading in another.
+    head = {}
+    if target.scoring != contract.WORDS:
+        table = family.WORD_EMBEDDINGS if tied else family.LM_HEAD
+        for variable in chunks_of(variables, table):
+            head[f"{HEAD}/{variable.name}"] = variable
+            for name in (variable.name, f"{HEAD}/{variable.name}"):
+                inputs[name] = Input((1, *variable.shape), tf.float32)
 
     def graph(tensors):
         tables: dict[str, list] = {}
@@ -37,13 +51,14 @@ def forward_loss(
             if variable.rows is not None:
                 chunks = tables.setdefault(variable.parameter.name, [])
                 chunks.append((variable.rows[0], tensors[variable.name]))
-        return roberta.forward_loss(config, word_ids, tied, tensors, tables)
+        chunks_of_head = [tensors[name] for name in head]
+        return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
 
     return Function(
         signature=contract.forward_loss_for(tokens),
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
-        variables={variable.name: variable for variable in variables},
+        variables=bound | head,
         aliases=aliases,
     )
 

@@ -22,18 +22,19 @@ IGNORED_SCORE = -1e9
 
 
 def linear(x, weights, name):
-    """Returns x @ weight + bias; x [1, N, in], weight [1, in, out]."""
-    return tf.matmul(x, weights[f"{name}.weight"]) + weights[f"{name}.bias"]
+    """Returns x @ weight, + bias where there is one; x [1, N, in], weight [1, in, out]."""
+    product = tf.matmul(x, weights[f"{name}.weight"])
+    return product + weights[f"{name}.bias"] if f"{name}.bias" in weights else product
 
 
 def layer_norm(x, weights, name, eps):
-    """Normalises the last axis of x and applies the named weight and bias."""
+    """Normalises the last axis of x and applies the named weight and bias, if there are any."""
     centred = x - tf.reduce_mean(x, -1, keepdims=True)
     variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
-    return (
-        centred * tf.math.rsqrt(variance + eps) * weights[f"{name}.weight"]
-        + weights[f"{name}.bias"]
-    )
+    normal = centred * tf.math.rsqrt(variance + eps)
+    if f"{name}.weight" not in weights:
+        return normal
+    return normal * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
 def lookup(ids, chunks):
@@ -44,31 +45,47 @@ def lookup(ids, chunks):
 
     Args:
       ids: [N] int32.
-      chunks: [(first row, [rows, D] tensor)], in row order.
+      chunks: [(first row, [rows, D] or [1, rows, D] tensor)], in row order.
 
     Returns:
       [N, D] float32.
     """
+    width = chunks[0][1].shape[-1]
     if len(chunks) == 1:
         first, table = chunks[0]
-        return tf.gather(table, ids - first if first else ids)
+        return tf.reshape(tf.gather(table, ids - first if first else ids, axis=-2), [-1, width])
     total = 0.0
     for first, table in chunks:
         local = ids - first
-        clipped = tf.minimum(tf.maximum(local, 0), table.shape[0] - 1)
+        clipped = tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
         inside = tf.cast(tf.equal(local, clipped), tf.float32)[:, None]  # N 1
-        total = total + tf.gather(table, clipped) * inside  # N D
-    return total
+        total = total + tf.gather(table, clipped, axis=-2) * inside
+    return tf.reshape(total, [-1, width])
 
 
-def self_attention(queries, x, bias, weights, name, batch, heads):
+def select(selector, x):
+    """Picks rows of every sequence: selector [S, Q, T] of one-hot rows, x [1, S * T, D].
+
+    A product with 0s and one 1 is exact.
+
+    Returns:
+      [1, S * Q, D].
+    """
+    sequences, _, tokens = selector.shape
+    picked = tf.matmul(selector, tf.reshape(x, [sequences, tokens, x.shape[-1]]))  # S Q D
+    return tf.reshape(picked, [1, -1, x.shape[-1]])
+
+
+def self_attention(queries, x, biases, weights, projections, batch, heads):
     """Multi-head self-attention, without dropout and before the output projection.
 
     Args:
       queries: [1, B * Q, D], the rows that attend.
       x: [1, B * T, D], the rows attended to.
-      bias: [B, 1, 1, T] float32, 0 to attend, IGNORED_SCORE for padding.
-      weights: must hold `{name}.{query,key,value}.{weight,bias}`.
+      biases: blocks of queries, together Q: each [B, 1, q or 1, t] float32, 0 to attend,
+        IGNORED_SCORE not to. A block attends to the first t rows alone.
+      weights: must hold the projections' weights.
+      projections: names of the query's, key's and value's.
       batch: B.
       heads: H; divides D.
 
@@ -80,12 +97,27 @@ def self_attention(queries, x, bias, weights, name, batch, heads):
         y = tf.reshape(y, [batch, -1, heads, x.shape[-1] // heads])  # B N H K
         return tf.transpose(y, [0, 2, 1, 3])  # B H N K
 
-    query = split(linear(queries, weights, f"{name}.query"))
-    key = split(linear(x, weights, f"{name}.key"))
-    value = split(linear(x, weights, f"{name}.value"))
-    scores = tf.matmul(query, key, transpose_b=True) * query.shape[-1] ** -0.5  # B H Q T
-    mixed = tf.matmul(tf.nn.softmax(scores + bias), value)  # B H Q K
-    return tf.reshape(tf.transpose(mixed, [0, 2, 1, 3]), queries.shape)  # 1 B*Q D
+    query, key, value = (
+        split(linear(y, weights, name)) for y, name in zip((queries, x, x), projections)
+    )
+    mixed, first = [], 0
+    for bias in biases:
+        rows = query.shape[2] if len(biases) == 1 else bias.shape[2]
+        scores = tf.matmul(
+            _rows(query, first, rows), _rows(key, 0, bias.shape[3]), transpose_b=True
+        )  # B H q t
+        scores = scores * query.shape[-1] ** -0.5 + bias
+        mixed.append(tf.matmul(tf.nn.softmax(scores), _rows(value, 0, bias.shape[3])))
+        first += rows
+    joined = mixed[0] if len(mixed) == 1 else tf.concat(mixed, 2)  # B H Q K
+    return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), queries.shape)  # 1 B*Q D
+
+
+def _rows(x, first, count):
+    """Returns rows first … first + count of [B, H, N, K]."""
+    if (first, count) == (0, x.shape[2]):
+        return x
+    return tf.slice(x, [0, 0, first, 0], [x.shape[0], x.shape[1], count, x.shape[3]])
 
 
 def weighted_cross_entropy(logits, label, weight):
@@ -102,6 +134,11 @@ def weighted_cross_entropy(logits, label, weight):
     shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
     log_normaliser = tf.math.log(tf.reduce_sum(tf.exp(shifted), -1))  # B
     chosen = tf.reduce_sum(tf.one_hot(label, logits.shape[-1]) * shifted, -1)  # B
+    return weighted_mean(log_normaliser - chosen, weight)
+
+
+def weighted_mean(values, weight):
+    """Returns (mean [1], weight_sum [1]) of values and weight [B]; the mean of fillers is 0."""
     weight_sum = tf.reduce_sum(weight, keepdims=True)  # 1
-    total = tf.reduce_sum(weight * (log_normaliser - chosen), keepdims=True)
+    total = tf.reduce_sum(weight * values, keepdims=True)
     return total / tf.maximum(weight_sum, 1e-30), weight_sum

@@ -5,20 +5,20 @@ from ai_edge_litert import schema_py_generated as schema
 from pocketllm.runtime import contract
 from pocketllm.runtime.task_json import to_json
 
-from .config import config_json
+from .families import config_json, family_name
 from .layout import chunks_of, slices_of
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 
 
-def manifest(settings, weights, variables, word_ids, graph, noise, places, files) -> dict:
+def manifest(settings, weights, variables, target, graph, noise, places, files) -> dict:
     """Builds bundle.json.
 
     Args:
       settings: exporter.Settings.
       weights: weights.Weights.
       variables: layout of the parameters.
-      word_ids: token ids of the label words.
+      target: target.Target.
       graph: the bound model, for the signatures.
       noise: the noise entry.
       places: external key -> (offset, size in bytes) in the model file.
@@ -27,11 +27,13 @@ def manifest(settings, weights, variables, word_ids, graph, noise, places, files
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
-        "family": "roberta",
+        "family": family_name(settings.config),
         "tied_decoder": weights.tied,
         "config": config_json(settings.config),
         "task": to_json(settings.task),
-        "word_ids": list(word_ids),
+        "scoring": target.scoring,
+        "word_ids": list(target.word_ids),
+        "option_tokens": target.option_tokens,
         "tune": "full",
         "base": "fp32",
         "optimizers": ["mezo"],

@@ -1,13 +1,13 @@
 """The task of the user's own data, from `--prompt` and `--label_words`."""
 
-import re
-
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.option_tasks import MAX_LENGTH, OptionTask, template_fields, template_tokens
 from pocketllm.runtime.tasks import MASK, Piece, Task, field, literal
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
 TEXT_MAX_LENGTH = 512
 _EXAMPLE_PROMPT = '--prompt="{text} It was{mask}."'
+_EXAMPLE_OPTION_PROMPT = '--prompt="{text} It was"'
 _EXAMPLE_WORDS = '--label_words="0: terrible,1: great"'
 
 
@@ -39,16 +39,13 @@ def text_task(prompt: str, label_words: str) -> Task:
 
 
 def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
-    def error(problem: str) -> InputError:
-        return InputError(f"--prompt={prompt!r}: {problem}; write for example {_EXAMPLE_PROMPT}")
-
+    error = _prompt_error(prompt, _EXAMPLE_PROMPT)
     pieces, text = [], ""
-    for token in [*re.findall(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]", prompt), None]:
+    for token in [*template_tokens(prompt), None]:
         if token is not None and (token in ("{{", "}}") or token[0] not in "{}"):
             text += {"{{": "{", "}}": "}"}.get(token, token)
             continue
-        if token in ("{", "}"):
-            raise error(f"found a lone {token!r}, expected a pair (a literal brace is doubled)")
+        _check_pair(token, error)
         # The space before a field or the mask is not the literal's: see `text_task`.
         space = token is not None and text.endswith(" ")
         text = text[:-1] if space else text
@@ -57,12 +54,7 @@ def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
         if token == "{mask}":
             pieces.append(MASK)
         elif token is not None:
-            name = token[1:-1]
-            if name == "label":
-                raise error("found {label}, which would give the answer away")
-            if not name or name != name.strip():
-                raise error(f"found {token!r}, expected the name of a field in the braces")
-            pieces.append(field(name, leading_space=space))
+            pieces.append(field(_field_name(token, error), leading_space=space))
         text = ""
     masks = pieces.count(MASK)
     if masks != 1:
@@ -70,6 +62,83 @@ def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
     if not any(piece.kind == "field" for piece in pieces):
         raise error("found no field, expected at least one such as {text}")
     return tuple(pieces)
+
+
+def option_text_task(prompt: str, label_words: str) -> OptionTask:
+    """Builds the task of the user's own data for a causal language model.
+
+    The label word follows the prompt, with a space unless the prompt ends a line. A backslash and
+    an n in the flag are a line break. `{{` and `}}` are literal braces.
+
+    Args:
+      prompt: for example "{text} It was", also with the `{mask}` and "." of a RoBERTa prompt behind
+        it; a field is the name of a column or JSON key, white space around its text is dropped.
+      label_words: for example "0: terrible,1: great"; label as the data spells it, then its words.
+    """
+    template = _parse_option_prompt(prompt.replace("\\n", "\n"), prompt)
+    pairs = _parse_label_words(label_words)
+    names = list(dict.fromkeys(template_fields(template)))
+    space = "" if template.endswith("\n") else " "
+    return OptionTask(
+        name="text",
+        template=template,
+        columns={name: (name,) for name in names},
+        transforms={name: "strip" for name in names},
+        values={},
+        layout="flat",
+        labels=tuple(label for label, _ in pairs),
+        label_columns=("label",),
+        label_aliases={},
+        words=tuple(space + word for _, word in pairs),
+        option_fields=(),
+        max_length=MAX_LENGTH,
+        metrics=(),
+        split=(),
+    )
+
+
+def _parse_option_prompt(prompt: str, flag: str) -> str:
+    """Returns the template: what stands before the mask, without the spaces at its end."""
+    error = _prompt_error(flag, _EXAMPLE_OPTION_PROMPT)
+    tokens = [*template_tokens(prompt), "{mask}"]
+    mask = tokens.index("{mask}")
+    behind = "".join(tokens[mask + 1 : -1]).strip()
+    if behind not in ("", "."):
+        raise error(
+            f"found {behind!r} behind {{mask}}, which a causal model does not see; put it before "
+            "the mask"
+        )
+    fields = 0
+    for token in tokens[:mask]:
+        if token in ("{{", "}}") or token[0] not in "{}":
+            continue
+        _check_pair(token, error)
+        _field_name(token, error)
+        fields += 1
+    if not fields:
+        raise error("found no field, expected at least one such as {text}")
+    return "".join(tokens[:mask]).rstrip(" ")
+
+
+def _prompt_error(prompt: str, example: str):
+    """Returns what makes the InputError of a problem with --prompt."""
+    return lambda problem: InputError(
+        f"--prompt={prompt!r}: {problem}; write for example {example}"
+    )
+
+
+def _check_pair(token: str, error) -> None:
+    if token in ("{", "}"):
+        raise error(f"found a lone {token!r}, expected a pair (a literal brace is doubled)")
+
+
+def _field_name(token: str, error) -> str:
+    name = token[1:-1]
+    if name == "label":
+        raise error("found {label}, which would give the answer away")
+    if not name or name != name.strip():
+        raise error(f"found {token!r}, expected the name of a field in the braces")
+    return name
 
 
 def _parse_label_words(label_words: str) -> list[tuple[str, str]]:

@@ -9,28 +9,39 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from .config import RobertaConfig
 from .layers import (
     ACTIVATION_FUNCTIONS,
     IGNORED_SCORE,
     layer_norm,
     linear,
     lookup,
+    select,
     self_attention,
     weighted_cross_entropy,
 )
 from .layout import Parameter
+from .roberta_config import RobertaConfig
+from .target import Target
 
 EMBEDDINGS = "roberta.embeddings"
 WORD_EMBEDDINGS = f"{EMBEDDINGS}.word_embeddings.weight"
-DECODER = "lm_head.decoder.weight"
+LM_HEAD = "lm_head.decoder.weight"
 
+# Scoring -> the signature's inputs that say where the scored tokens stand.
+TARGET_INPUTS = {contract.WORDS: (contract.MASK_POSITION,)}
 # Ignored on purpose: outputs the masked-LM loss does not use, and what other tensors already hold.
 IGNORED = re.compile(
     r"roberta\.pooler\..*"  # sentence classification
     r"|roberta\.embeddings\.(position_ids|token_type_ids)"  # buffers, computed in the graph
     r"|lm_head\.bias"  # where lm_head.decoder.bias is read in its place
 )
+
+
+def checkpoint_names(names: set[str], config: RobertaConfig) -> dict[str, str]:
+    """Returns {parameter: tensor} where a checkpoint calls one by another name."""
+    # The same tensor under another name, or, with an untied decoder, the one that is added.
+    other = "lm_head.decoder.bias"
+    return {"lm_head.bias": other} if other in names else {}
 
 
 def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
@@ -73,32 +84,34 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
     add_layer_norm("lm_head.layer_norm")
     add("lm_head.bias", (config.vocab_size,), "vector", False)
     if not tied:
-        add(DECODER, (config.vocab_size, hidden), "table", True)
+        add(LM_HEAD, (config.vocab_size, hidden), "table", True)
     return found
 
 
-def forward_loss(config, word_ids, tied, tensors, tables):
+def forward_loss(config: RobertaConfig, target: Target, tied, tensors, tables, head):
     """Computes the loss and the logits of the label words at the mask.
 
     Args:
-      config: RobertaConfig.
-      word_ids: C token ids of the label words.
+      config: the architecture.
+      target: C label words.
       tied: whether the decoder is the word embeddings.
       tensors: the signature's inputs, [B, T] and [B], and the variables, all by name.
       tables: parameter name -> [(first row, tensor)], the chunks of every table.
+      head: empty, for no option is scored here.
 
     Returns:
       {loss [1], weight_sum [1], logits [B, C]}.
     """
+    assert target.scoring == contract.WORDS and not head
     ids, mask = tensors[contract.INPUT_IDS], tensors[contract.ATTENTION_MASK]
     batch, tokens = ids.shape
     # Of an untied decoder only the chunks that hold a label word are looked into.
     decoder_chunks = [
         (first, chunk)
-        for first, chunk in ([] if tied else tables[DECODER])
-        if any(first <= word_id < first + chunk.shape[0] for word_id in word_ids)
+        for first, chunk in ([] if tied else tables[LM_HEAD])
+        if any(first <= word_id < first + chunk.shape[0] for word_id in target.word_ids)
     ]
-    word_ids = tf.constant(word_ids, tf.int32)
+    word_ids = tf.constant(target.word_ids, tf.int32)
 
     # Everything outside the delegate comes first: look-ups and integer operations.
     # A tied decoder's rows ride along with the tokens' embeddings: one look-up.
@@ -118,8 +131,8 @@ def forward_loss(config, word_ids, tied, tensors, tables):
     x = layer_norm((x + token_type)[None], tensors, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
     for index in range(config.num_hidden_layers):
         last = index == config.num_hidden_layers - 1
-        # Only the mask's row leaves the last layer: a product with 0s and one 1 is exact.
-        picked = _select(selector, x) if last else x
+        # Only the mask's row leaves the last layer.
+        picked = select(selector, x) if last else x
         x = _encoder_layer(config, picked, x, bias, tensors, index, batch)
 
     x = tf.nn.gelu(linear(x, tensors, "lm_head.dense"), approximate=False)
@@ -131,19 +144,13 @@ def forward_loss(config, word_ids, tied, tensors, tables):
     return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
 
 
-def _select(selector, x):
-    """Picks one row of every example: selector [B, 1, T], x [1, B * T, D] -> [1, B, D]."""
-    batch, _, tokens = selector.shape
-    picked = tf.matmul(selector, tf.reshape(x, [batch, tokens, -1]))  # B 1 D
-    return tf.reshape(picked, [1, batch, -1])
-
-
 def _encoder_layer(config, rows, x, bias, weights, index, batch):
     """One post-norm layer for `rows` [1, B * Q, D], attending to x [1, B * T, D]."""
     name = f"roberta.encoder.layer.{index}"
     eps = config.layer_norm_eps
+    projections = [f"{name}.attention.self.{which}" for which in ("query", "key", "value")]
     attended = self_attention(
-        rows, x, bias, weights, f"{name}.attention.self", batch, config.num_attention_heads
+        rows, x, [bias], weights, projections, batch, config.num_attention_heads
     )
     projected = linear(attended, weights, f"{name}.attention.output.dense")
     rows = layer_norm(rows + projected, weights, f"{name}.attention.output.LayerNorm", eps)

@@ -7,11 +7,13 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from pocketllm.runtime.encode import load_tokenizer
 from pocketllm.runtime.errors import InputError
 
+# <mask> is RoBERTa's alone; encode.special_ids asks for it where it is needed.
 _SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
+_NEEDED_TOKENS = _SPECIAL_TOKENS[:-1]
 
 
 def tokenizer_for(folder) -> Tokenizer:
-    """Loads tokenizer.json, or builds RoBERTa's tokenizer from vocab.json and merges.txt.
+    """Loads tokenizer.json, or builds RoBERTa's and OPT's tokenizer from vocab.json and merges.txt.
 
     The built one is that of transformers 5. A published RoBERTa tokenizer.json differs from it in
     one thing: there a text's own "<mask>" swallows the spaces before it.
@@ -43,19 +45,20 @@ def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:
         reason = str(error).splitlines()[0][:120]
         raise InputError(
             f"{folder}: vocab.json and merges.txt make no BPE ({reason}), expected those of "
-            "RoBERTa; copy them from the checkpoint again"
+            "the checkpoint; copy them from the checkpoint again"
         ) from error
     ids = {token: model.token_to_id(token) for token in _SPECIAL_TOKENS}
-    missing = [token for token, number in ids.items() if number is None]
+    missing = [token for token in _NEEDED_TOKENS if ids[token] is None]
     if missing:
         raise InputError(
             f"{vocab}: {', '.join(missing)} not found, expected RoBERTa's special tokens; "
-            "use the vocabulary of a RoBERTa checkpoint, not GPT-2's"
+            "use the vocabulary of a RoBERTa or OPT checkpoint, not GPT-2's"
         )
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in _SPECIAL_TOKENS])
+    known = [token for token, number in ids.items() if number is not None]
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in known])
     tokenizer.post_processor = processors.RobertaProcessing(
         ("</s>", ids["</s>"]),
         ("<s>", ids["<s>"]),

@@ -8,12 +8,13 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from . import roberta
 from .checkpoint import Checkpoint
-from .config import RobertaConfig
+from .families import FAMILIES, family_name
 from .layout import Parameter, Variable
 
 INITIALIZER_RANGE = 0.02
+# Of a mismatch with the config; a missing shard alone is hundreds.
+MAX_PROBLEMS = 12
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Weights:
     """Values of every parameter.
 
     Attributes:
-      tied: whether the LM head's decoder is the word embeddings.
+      tied: whether the LM head is the word embeddings.
       parameters: what the graph needs, in order.
       read: parameter -> float32 values in the checkpoint's shape.
       ignored: names of source tensors left out on purpose.
@@ -33,19 +34,16 @@ class Weights:
     ignored: tuple[str, ...]
 
 
-def checkpoint_weights(config: RobertaConfig, checkpoint: Checkpoint) -> Weights:
+def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:
     """Matches a checkpoint's tensors with the graph's parameters.
 
     Raises:
-      InputError: one error that lists every missing, unexpected or misshapen tensor.
+      InputError: one error that lists missing, unexpected and misshapen tensors.
     """
-    shapes = checkpoint.shapes
-    names = {}
-    if "lm_head.decoder.bias" in shapes:
-        # The same tensor under another name, or, with an untied decoder, the one that is added.
-        names["lm_head.bias"] = "lm_head.decoder.bias"
-    tied = _is_tied(checkpoint)
-    parameters = roberta.parameters(config, tied)
+    family, shapes = FAMILIES[family_name(config)], checkpoint.shapes
+    names = family.checkpoint_names(set(shapes), config)
+    tied = _is_tied(family, config, checkpoint, names)
+    parameters = family.parameters(config, tied)
     wanted = {names.get(p.name, p.name): p for p in parameters}
     problems = [
         f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes
@@ -57,14 +55,18 @@ def checkpoint_weights(config: RobertaConfig, checkpoint: Checkpoint) -> Weights
     ]
     unused = [name for name in shapes if name not in wanted]
     ignored = tuple(
-        n for n in unused if roberta.IGNORED.fullmatch(n) or tied and n == roberta.DECODER
+        n for n in unused if family.IGNORED.fullmatch(n) or tied and n == family.LM_HEAD
     )
     problems += [
         f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored
     ]
     if problems:
+        shown = problems[:MAX_PROBLEMS]
+        more = len(problems) - len(shown)
         raise InputError(
-            f"{checkpoint.source}: tensors do not match config.json: {'; '.join(problems)}"
+            f"{checkpoint.source}: tensors do not match config.json: {'; '.join(shown)}"
+            + (f"; and {more} more" if more else "")
+            + "; give all files of one checkpoint"
         )
 
     def read(parameter):
@@ -80,7 +82,7 @@ def checkpoint_weights(config: RobertaConfig, checkpoint: Checkpoint) -> Weights
     return Weights(tied, parameters, read, ignored)
 
 
-def random_weights(config: RobertaConfig, seed: int) -> Weights:
+def random_weights(config, seed: int) -> Weights:
     """Draws weights as transformers initialises them: normal(0, 0.02), biases 0, norms 1."""
 
     def read(parameter):
@@ -90,7 +92,8 @@ def random_weights(config: RobertaConfig, seed: int) -> Weights:
         rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
         return rng.standard_normal(parameter.shape, np.float32) * np.float32(INITIALIZER_RANGE)
 
-    return Weights(True, roberta.parameters(config, tied=True), read, ())
+    tied = getattr(config, "tie_word_embeddings", True)
+    return Weights(tied, FAMILIES[family_name(config)].parameters(config, tied), read, ())
 
 
 def stream_values(
@@ -110,11 +113,15 @@ def stream_values(
             yield variable.name, values
 
 
-def _is_tied(checkpoint):
-    shapes = checkpoint.shapes
-    if roberta.DECODER not in shapes:
-        return True
-    if shapes[roberta.DECODER] != shapes.get(roberta.WORD_EMBEDDINGS):
+def _is_tied(family, config, checkpoint, names):
+    """As transformers decides: by the config, and by the values where a checkpoint has both."""
+    shapes, embeddings = checkpoint.shapes, names.get(family.WORD_EMBEDDINGS)
+    embeddings = embeddings or family.WORD_EMBEDDINGS
+    if not getattr(config, "tie_word_embeddings", True):
         return False
-    decoder = checkpoint.read(roberta.DECODER)
-    return bool(np.array_equal(decoder, checkpoint.read(roberta.WORD_EMBEDDINGS)))
+    if family.LM_HEAD not in shapes or embeddings == family.LM_HEAD:
+        return True
+    if shapes[family.LM_HEAD] != shapes.get(embeddings):
+        return False
+    head = checkpoint.read(family.LM_HEAD)
+    return bool(np.array_equal(head, checkpoint.read(embeddings)))

@@ -1,19 +1,37 @@
 """Batches of fixed shape: which examples a step sees, and how they fill the length buckets.
 
-Shapes: B rows of a bundle's forward signatures, T tokens of a bucket.
+Shapes: B rows of a bundle's forward signatures, C sequences a row, S = B * C, T tokens of a bucket.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from . import contract
-from .encode import Encoded
+from .encode import Encoded, EncodedExample
 from .noise import mix
 
 EPOCH_SALT = np.uint32(0x27D4EB2F)
 STEP_SALT = np.uint32(0x165667B1)
+
+
+# What a filler's target is, so that its one token of attention is an ordinary row; 0 otherwise.
+FILLER_TARGET = {contract.OPTION_START: 1, contract.OPTION_TOKENS: 1}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a forward signature: C sequences, what is right (None for "gold"), its weight."""
+
+    sequences: tuple[Encoded, ...]
+    label: int | None
+    weight: float = 1.0
+
+    @property
+    def tokens(self) -> int:
+        """The longest sequence's."""
+        return max(len(sequence.input_ids) for sequence in self.sequences)
 
 
 @dataclass(frozen=True)
@@ -22,9 +40,9 @@ class Batch:
 
     Attributes:
       tokens: T, the bucket.
-      inputs: the signature's inputs, [B, T] and [B] arrays.
-      rows: number of rows that are examples; the rest are fillers of weight 0.
-      members: positions of these examples in the sequence given to `micro_batches`.
+      inputs: the signature's inputs, [S, T], [S] and [B] arrays.
+      rows: number of rows that hold something; the rest are fillers of weight 0.
+      members: positions of these rows in the sequence given to `micro_batches`.
     """
 
     tokens: int
@@ -33,42 +51,68 @@ class Batch:
     members: tuple[int, ...]
 
 
+def training_row(example: EncodedExample, scoring: str) -> Row:
+    """Returns the row that an example is trained on; for "gold", the first gold option's."""
+    gold = example.golds[0]
+    if scoring == contract.GOLD:
+        return Row((example.sequences[gold],), None)
+    return Row(example.sequences, gold)
+
+
+def evaluation_rows(example: EncodedExample, scoring: str) -> list[Row]:
+    """Returns the rows that give an example's scores and loss; for "gold", one an option.
+
+    There the options that are not trained on weigh nothing, and the loss is that of training.
+    """
+    if scoring != contract.GOLD:
+        return [training_row(example, scoring)]
+    return [
+        Row((sequence,), None, weight=float(index == example.golds[0]))
+        for index, sequence in enumerate(example.sequences)
+    ]
+
+
 def micro_batches(
-    examples: Sequence[Encoded], batch_size: int, lengths: Sequence[int], pad_id: int
+    rows: Sequence[Row], batch_size: int, lengths: Sequence[int], pad_id: int
 ) -> list[Batch]:
-    """Packs examples into as few fixed-shape batches as possible, longest first.
+    """Packs rows into as few fixed-shape batches as possible, longest first.
 
     Sorted by length, neighbours share a bucket, and only the last batch has filler rows: their
     losses are then joined by `weight_sum`, exact also for a ragged last one.
     """
-    order = sorted(range(len(examples)), key=lambda i: (-len(examples[i].input_ids), i))
-    return [
-        _batch(examples, order[first : first + batch_size], batch_size, lengths, pad_id)
-        for first in range(0, len(order), batch_size)
-    ]
+    return list(each_micro_batch(rows, batch_size, lengths, pad_id))
 
 
-def _batch(examples, members, batch_size, lengths, pad_id):
-    longest = len(examples[members[0]].input_ids)
-    tokens = next(length for length in lengths if length >= longest)
-    ids = np.full((batch_size, tokens), pad_id, np.int32)
-    mask = np.zeros((batch_size, tokens), np.int32)
+def each_micro_batch(
+    rows: Sequence[Row], batch_size: int, lengths: Sequence[int], pad_id: int
+) -> Iterator[Batch]:
+    """Yields the batches of `micro_batches`; of a large data set they need not all be held."""
+    order = sorted(range(len(rows)), key=lambda i: (-rows[i].tokens, i))
+    for first in range(0, len(order), batch_size):
+        yield _batch(rows, order[first : first + batch_size], batch_size, lengths, pad_id)
+
+
+def _batch(rows, members, batch_size, lengths, pad_id):
+    chosen = [rows[member] for member in members]
+    sequences = [sequence for row in chosen for sequence in row.sequences]
+    slots = batch_size * len(chosen[0].sequences)
+    tokens = next(length for length in lengths if length >= chosen[0].tokens)
+    ids = np.full((slots, tokens), pad_id, np.int32)
+    mask = np.zeros((slots, tokens), np.int32)
     mask[:, 0] = 1  # a filler row attends to itself, so that its softmax is an ordinary one
-    mask_position, label = np.zeros(batch_size, np.int32), np.zeros(batch_size, np.int32)
-    weight = np.zeros(batch_size, np.float32)
-    for row, member in enumerate(members):
-        example = examples[member]
-        length = len(example.input_ids)
-        ids[row, :length], mask[row, :length] = example.input_ids, 1
-        mask_position[row], label[row] = example.mask_position, example.label
-        weight[row] = 1
-    inputs = {
-        contract.INPUT_IDS: ids,
-        contract.ATTENTION_MASK: mask,
-        contract.MASK_POSITION: mask_position,
-        contract.LABEL: label,
-        contract.WEIGHT: weight,
-    }
+    inputs = {contract.INPUT_IDS: ids, contract.ATTENTION_MASK: mask}
+    for name in sequences[0].target:
+        inputs[name] = np.full(slots, FILLER_TARGET.get(name, 0), np.int32)
+    for slot, sequence in enumerate(sequences):
+        length = len(sequence.input_ids)
+        ids[slot, :length], mask[slot, :length] = sequence.input_ids, 1
+        for name, value in sequence.target.items():
+            inputs[name][slot] = value
+    if chosen[0].label is not None:
+        inputs[contract.LABEL] = np.zeros(batch_size, np.int32)
+        inputs[contract.LABEL][: len(chosen)] = [row.label for row in chosen]
+    inputs[contract.WEIGHT] = np.zeros(batch_size, np.float32)
+    inputs[contract.WEIGHT][: len(chosen)] = [row.weight for row in chosen]
     return Batch(tokens, inputs, len(members), tuple(members))
 
 

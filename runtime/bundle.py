@@ -10,6 +10,7 @@ from . import contract
 from .errors import InputError
 from .files import read_json, sha256_of
 from .noise import Noise
+from .option_tasks import OptionTask
 from .task_json import from_json
 from .tasks import Task
 
@@ -53,11 +54,13 @@ class Bundle:
     Attributes:
       folder: where it lies.
       model_name: preset or checkpoint folder it was exported from.
-      family: "roberta".
+      family: "roberta" or "opt".
       tied_decoder: whether the LM head's decoder is the word embeddings.
       config: the architecture, Hugging Face names.
-      task: template, label words.
-      word_ids: token ids of the label words.
+      task: template, label words or options.
+      scoring: one of contract.SCORINGS, how the logits come about.
+      word_ids: token ids of the label words, none for the other scorings.
+      option_tokens: the longest option that the forward signatures take, 0 for "words".
       batch_size: rows of every forward signature.
       lengths: tokens of the forward signatures, ascending.
       parameters: the parameter table.
@@ -72,8 +75,10 @@ class Bundle:
     family: str
     tied_decoder: bool
     config: dict
-    task: Task
+    task: Task | OptionTask
+    scoring: str
     word_ids: tuple[int, ...]
+    option_tokens: int
     batch_size: int
     lengths: tuple[int, ...]
     parameters: tuple[Parameter, ...]
@@ -150,8 +155,10 @@ def _parse(folder, values):
         family=str(values["family"]),
         tied_decoder=bool(values["tied_decoder"]),
         config=dict(values["config"]),
-        task=from_json(values["task"]),
+        task=from_json(values["task"], str(values["family"])),
+        scoring=values.get("scoring", contract.WORDS),
         word_ids=tuple(int(i) for i in values["word_ids"]),
+        option_tokens=int(values.get("option_tokens", 0)),
         batch_size=int(values["batch_size"]),
         lengths=tuple(int(tokens) for tokens in values["lengths"]),
         parameters=tuple(_parameter(entry) for entry in values["parameters"]),
@@ -169,11 +176,26 @@ def _parse(folder, values):
         raise ValueError(f"lengths {list(bundle.lengths)} are not ascending")
     if bundle.batch_size < 1 or bundle.slices < 1:
         raise ValueError("batch_size and slices must be positive")
+    _check_scoring(bundle)
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
         bundle.files[needed]
     for tokens in bundle.lengths:
         bundle.signatures[contract.forward_loss_for(tokens)]
     return bundle
+
+
+def _check_scoring(bundle):
+    scoring = bundle.scoring
+    if scoring not in contract.SCORINGS:
+        raise ValueError(f"unknown scoring {scoring!r}")
+    if isinstance(bundle.task, Task) and scoring != contract.WORDS:
+        raise ValueError(f"scoring {scoring!r} of a task with one row for all words")
+    if (scoring == contract.GOLD) == bool(bundle.task.words):
+        raise ValueError(f"scoring {scoring!r} of a task with words {list(bundle.task.words)}")
+    if len(bundle.word_ids) != (len(bundle.task.words) if scoring == contract.WORDS else 0):
+        raise ValueError(f"{len(bundle.word_ids)} word_ids for {len(bundle.task.words)} words")
+    if scoring != contract.WORDS and bundle.option_tokens < 1:
+        raise ValueError(f"option_tokens {bundle.option_tokens} is not positive")
 
 
 def _parameter(entry):

@@ -21,7 +21,10 @@ WRITE = "write"
 # Inputs and outputs. All have rank 1 or more: a rank-0 input crashed the signature runner on ARM.
 INPUT_IDS = "input_ids"  # [B, T] int32
 ATTENTION_MASK = "attention_mask"  # [B, T] int32, 1 for a token, 0 for padding
-MASK_POSITION = "mask_position"  # [B] int32, where the <mask> token stands
+MASK_POSITION = "mask_position"  # [B] int32, where the <mask> token stands (RoBERTa)
+LAST_POSITION = "last_position"  # [B] int32, where the prompt's last token stands (OPT, words)
+OPTION_START = "option_start"  # [B * C] int32, where an option's first token stands (OPT)
+OPTION_TOKENS = "option_tokens"  # [B * C] int32, how many tokens the option has (OPT)
 LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
@@ -31,6 +34,12 @@ LOSS = "loss"  # [1] float32, weighted mean
 WEIGHT_SUM = "weight_sum"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
 DONE = "done"  # [1] float32
+
+# How logits [B, C] come about. "words": the label words' logits at one position of one sequence.
+# "options": the mean log-probability of each of C options, each a sequence of its own. "gold": of
+# the one option in the row (C = 1), and the loss is the mean over option tokens.
+WORDS, OPTIONS, GOLD = "words", "options", "gold"
+SCORINGS = (WORDS, OPTIONS, GOLD)
 
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 

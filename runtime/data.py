@@ -6,16 +6,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .layouts import LAYOUTS, Part, shown, text_of
+from .option_tasks import OptionTask
 from .tasks import Task
 
 
 @dataclass(frozen=True)
 class Example:
-    """One labelled row."""
+    """One labelled row, or one question of a nested row."""
 
     fields: dict[str, str]  # the task's field -> text, byte for byte as in the file
-    label: int  # index into the task's labels
+    label: int  # index into the task's labels; for rows with options, of the option to train on
     line: int  # of the file, from 1
+    group: str | None = None  # shared by the answers to one question
+    options: tuple[str, ...] = ()  # what may follow the prompt, where the row brings it
+    answers: tuple[str, ...] = ()  # what each of these options answers
+    golds: tuple[int, ...] = ()  # the right options, where there may be several
 
 
 @dataclass(frozen=True)
@@ -24,7 +30,7 @@ class _Row:
     line: int
 
 
-def read_examples(path, task: Task) -> tuple[list[Example], int]:
+def read_examples(path, task: Task | OptionTask) -> tuple[list[Example], int]:
     """Reads all rows of a .tsv, .txt, .jsonl or .json file.
 
     Returns:
@@ -68,13 +74,16 @@ def _lines(path: Path, file) -> Iterator[tuple[int, str]]:
             yield number, text
 
 
-def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iterator[_Row]:
+def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_Row]:
     first = next(lines, None)
     if first is None:
         raise _no_rows(path)
     line, header = first[0], first[1].split("\t")
-    for what, accepted in (*task.columns.items(), ("label", task.label_columns)):
-        _column(path, line, header, what, accepted)  # so that the header is to blame, not a row
+    labels = (("label", task.label_columns),) if task.label_columns else ()
+    for what, accepted in (*task.columns.items(), *labels):
+        _column(
+            f"{path} line {line}", header, what, accepted
+        )  # so that the header is to blame, not a row
     for line, text in lines:
         cells = text.split("\t")  # no quoting: a quote is a character of the sentence
         if len(cells) != len(header):
@@ -85,7 +94,7 @@ def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Itera
         yield _Row(dict(zip(header, cells)), line)
 
 
-def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iterator[_Row]:
+def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_Row]:
     for line, text in lines:
         try:
             values = json.loads(text)
@@ -98,7 +107,7 @@ def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iter
             ) from error
         if not isinstance(values, dict):
             raise InputError(
-                f"{path} line {line}: found {_shown(values)}, expected a JSON object; "
+                f"{path} line {line}: found {shown(values)}, expected a JSON object; "
                 "put one object on each line"
             )
         yield _Row(values, line)
@@ -107,38 +116,60 @@ def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task: Task) -> Iter
 _READERS = {".tsv": _tsv_rows, ".txt": _tsv_rows, ".jsonl": _json_rows, ".json": _json_rows}
 
 
-def _examples(path: Path, rows: Iterator[_Row], task: Task) -> tuple[list[Example], int]:
+def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], int]:
     classes = {label: i for i, label in enumerate(task.labels)}
     classes = {alias: classes[label] for alias, label in task.label_aliases.items()} | classes
+    of_options = isinstance(task, OptionTask)
+    layout = LAYOUTS[task.layout if of_options else "flat"]
+    skip_labels = () if of_options else task.skip_labels
     examples, skipped = [], 0
     for row in rows:
-        value = row.values[_column(path, row.line, row.values, "label", task.label_columns)]
-        if value in task.skip_labels:
-            skipped += 1
-            continue
-        label = _label(path, row.line, value, classes)
-        fields = {}
-        for name, accepted in task.columns.items():
-            column = _column(path, row.line, row.values, name, accepted)
-            fields[name] = _text(path, row.line, column, row.values[column])
-        examples.append(Example(fields, label, row.line))
+        for part in layout(f"{path} line {row.line}", row.values):
+            example = _example(part, row.line, task, classes, skip_labels)
+            if example is None:
+                skipped += 1
+            else:
+                examples.append(example)
     if not examples:
         raise _no_rows(path)
     return examples, skipped
 
 
-def _column(path: Path, line: int, found, what: str, accepted: tuple[str, ...]) -> str:
+def _example(part: Part, line: int, task, classes: dict, skip_labels: tuple) -> Example | None:
+    """Returns the labelled example, None for one that nobody could label."""
+    where = part.where
+    if part.golds:
+        label = part.golds[0]
+    else:
+        value = part.values[_column(where, part.values, "label", task.label_columns)]
+        if value in skip_labels:
+            return None
+        label = _label(where, value, classes)
+    fields = {}
+    for name, accepted in task.columns.items():
+        column = _column(where, part.values, name, accepted)
+        fields[name] = text_of(where, column, part.values[column])
+        known = task.values.get(name) if isinstance(task, OptionTask) else None
+        if known and fields[name] not in known:
+            raise InputError(
+                f"{where}: found {shown(fields[name])} in {column!r}, expected "
+                f"{' or '.join(known)}; correct the row"
+            )
+    return Example(fields, label, line, part.group, part.options, part.answers, part.golds)
+
+
+def _column(where: str, found, what: str, accepted: tuple[str, ...]) -> str:
     for name in accepted:
         if name in found:
             return name
-    names = ", ".join(_shown(name) for name in list(found)[:12]) or "none"
+    names = ", ".join(shown(name) for name in list(found)[:12]) or "none"
     raise InputError(
-        f"{path} line {line}: no column for {what!r}: found {names}; "
+        f"{where}: no column for {what!r}: found {names}; "
         f"expected {' or '.join(accepted)}; name the column so"
     )
 
 
-def _label(path: Path, line: int, value: object, classes: dict[str, int]) -> int:
+def _label(where: str, value: object, classes: dict[str, int]) -> int:
     if isinstance(value, bool):
         spellings = (str(value).lower(), str(value))  # JSON's and Python's
     else:
@@ -147,31 +178,9 @@ def _label(path: Path, line: int, value: object, classes: dict[str, int]) -> int
         if spelling in classes:
             return classes[spelling]
     raise InputError(
-        f"{path} line {line}: found the label {_shown(value)}, expected {', '.join(classes)}; "
+        f"{where}: found the label {shown(value)}, expected {', '.join(classes)}; "
         "correct the row or the task"
     )
-
-
-def _text(path: Path, line: int, column: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InputError(
-            f"{path} line {line}: found {_shown(value)} in {column!r}, expected a string; "
-            "correct the row"
-        )
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError as error:  # JSON can spell it; no tokenizer takes it
-        raise InputError(
-            f"{path} line {line}: found half a surrogate pair in {column!r}, expected text; "
-            "correct the row"
-        ) from error
-    return value
-
-
-def _shown(value: object) -> str:
-    """Returns the value on one line, short enough for a message."""
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _no_rows(path: Path) -> InputError:

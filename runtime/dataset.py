@@ -1,13 +1,18 @@
 """From a data file to encoded examples and batches of a bundle."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .batching import Batch, micro_batches
+from .batching import Batch, micro_batches, training_row
 from .bundle import Bundle
-from .data import read_examples
-from .encode import Encoded, encode_all, load_tokenizer, special_ids
+from .data import Example, read_examples
+from .encode import EncodedExample, encode_all, load_tokenizer, special_ids
+from .errors import InputError
 from .files import sha256_of
+from .option_encode import Limits, encode_all_options, option_special_ids
+from .option_tasks import OptionTask
+from .split import drawn, split_places
 
 
 @dataclass(frozen=True)
@@ -21,36 +26,92 @@ class Dataset:
       skipped: rows the task's format leaves out (no gold label).
       sha256: of the file.
       pad_id: filler token.
+      part: which examples of the file these are, for `describe`; empty for all.
     """
 
     path: Path
-    examples: list[Encoded]
+    examples: list[EncodedExample]
     truncated: int
     skipped: int
     sha256: str
     pad_id: int
+    part: str = ""
 
     def describe(self) -> str:
         """Says what was read, in one line."""
-        line = f"{self.path}: {len(self.examples)} examples"
+        line = f"{self.path}: {len(self.examples)} examples{self.part}"
         if self.truncated:
             line += f", {self.truncated} truncated to fit"
+            line += f" ({100 * self.truncated / len(self.examples):.1f}%)"
         if self.skipped:
             line += f", {self.skipped} without a label skipped"
         return line
 
 
-def load_dataset(path: str | Path, bundle: Bundle) -> Dataset:
-    """Reads and encodes a data file with the bundle's own template and tokenizer."""
-    tokenizer = load_tokenizer(bundle.tokenizer_path)
+def load_dataset(
+    path: str | Path, bundle: Bundle, training: bool = False, sample: int = 0
+) -> Dataset:
+    """Reads and encodes a data file with the bundle's own template and tokenizer.
+
+    Args:
+      path: the file.
+      bundle: gives task, tokenizer and limits.
+      training: encode no option that is not trained on; such a data set cannot be evaluated.
+      sample: draw so many examples, as the reference does; 0 takes all.
+    """
     examples, skipped = read_examples(path, bundle.task)
-    max_length = min(bundle.task.max_length, bundle.lengths[-1])
-    encoded, truncated = encode_all(examples, bundle.task, tokenizer, max_length)
-    pad_id = special_ids(tokenizer).pad
-    return Dataset(Path(path), encoded, truncated, skipped, sha256_of(path), pad_id)
+    if not 0 < sample < len(examples):
+        return _encoded(path, bundle, examples, skipped, training)
+    part = f" drawn from {len(examples)}"
+    chosen = _ungrouped(examples, drawn(len(examples), sample))
+    return _encoded(path, bundle, chosen, skipped, training, part)
 
 
-def batches_of(dataset: Dataset, bundle: Bundle, members: list[int] | None = None) -> list[Batch]:
-    """Packs a dataset, or some of its members, into micro-batches of the bundle's shapes."""
+def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[Dataset, Dataset]:
+    """Reads a data file and draws the reference's (training, dev) data sets from it.
+
+    Raises:
+      InputError: as `load_dataset`, or nothing would be left to train on.
+    """
+    examples, skipped = read_examples(path, bundle.task)
+    places = split_places(len(examples), train, dev)
+    if not places[0]:
+        raise InputError(
+            f"{path}: found {len(examples)} examples, expected more than the {dev} that "
+            f"--split={train}/{dev} keeps for the dev set; choose smaller numbers"
+        )
+    of = f" of {len(examples)}"
+    parts = [(places[0], "to train on", True), (places[1], "to choose the best step by", False)]
+    train_set, dev_set = (
+        _encoded(path, bundle, _ungrouped(examples, chosen), skipped, training, f"{of}, {use}")
+        for chosen, use, training in parts
+    )
+    return train_set, dev_set
+
+
+def batches_of(
+    dataset: Dataset, bundle: Bundle, members: Sequence[int] | None = None
+) -> list[Batch]:
+    """Packs what a data set, or some of its members, is trained on into batches of the bundle."""
     chosen = dataset.examples if members is None else [dataset.examples[i] for i in members]
-    return micro_batches(chosen, bundle.batch_size, bundle.lengths, dataset.pad_id)
+    rows = [training_row(example, bundle.scoring) for example in chosen]
+    return micro_batches(rows, bundle.batch_size, bundle.lengths, dataset.pad_id)
+
+
+def _ungrouped(examples: list[Example], places: list[int]) -> list[Example]:
+    """Returns some examples; a question that may miss answers cannot be judged as a whole."""
+    return [replace(examples[place], group=None) for place in places]
+
+
+def _encoded(path, bundle, examples, skipped, training, part="") -> Dataset:
+    tokenizer = load_tokenizer(bundle.tokenizer_path)
+    if isinstance(bundle.task, OptionTask):
+        limits = Limits(bundle.scoring, bundle.word_ids, bundle.lengths[-1], bundle.option_tokens)
+        encoded = encode_all_options(examples, bundle.task, tokenizer, limits, path, training)
+        pad_id = option_special_ids(tokenizer).pad
+    else:
+        max_length = min(bundle.task.max_length, bundle.lengths[-1])
+        encoded = encode_all(examples, bundle.task, tokenizer, max_length)
+        pad_id = special_ids(tokenizer).pad
+    truncated = sum(example.truncated for example in encoded)
+    return Dataset(Path(path), encoded, truncated, skipped, sha256_of(path), pad_id, part)

@@ -12,29 +12,53 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from . import contract
 from .data import Example
 from .errors import InputError
 from .tasks import Piece, Task
 
+SPECIAL_TOKENS = ("<s>", "</s>", "<pad>", "<mask>")
+
 
 @dataclass(frozen=True)
 class SpecialIds:
-    """The ids of the tokens that text does not spell."""
+    """The ids of the tokens that text does not spell; None for one that nobody needs."""
 
     bos: int  # <s>
-    eos: int  # </s>
+    eos: int | None  # </s>
     pad: int  # <pad>
-    mask: int  # <mask>
+    mask: int | None  # <mask>
 
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
-    """One example as the model reads it, without padding."""
+    """One sequence as the model reads it, without padding."""
 
     input_ids: np.ndarray  # [tokens] int32
-    mask_position: int  # index into input_ids
-    label: int
+    target: dict[str, int]  # where the forward signature looks: its further inputs, by their names
     truncated: bool  # tokens were left out
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedExample:
+    """One example: a sequence for each option, or the one that all label words share.
+
+    Attributes:
+      sequences: in label order.
+      golds: the right classes or options; the first is trained on.
+      group: shared by the answers to one question, or None.
+      answers: what each option answers, where the data says it.
+    """
+
+    sequences: tuple[Encoded, ...]
+    golds: tuple[int, ...]
+    group: str | None = None
+    answers: tuple[str, ...] = ()
+
+    @property
+    def truncated(self) -> bool:
+        """Whether any sequence left tokens out."""
+        return any(sequence.truncated for sequence in self.sequences)
 
 
 def load_tokenizer(path) -> Tokenizer:
@@ -54,17 +78,18 @@ def load_tokenizer(path) -> Tokenizer:
     return tokenizer
 
 
-def special_ids(tokenizer: Tokenizer) -> SpecialIds:
-    """Returns the ids of <s>, </s>, <pad> and <mask>."""
-    names = ("<s>", "</s>", "<pad>", "<mask>")
-    ids = [tokenizer.token_to_id(name) for name in names]
-    missing = [name for name, number in zip(names, ids) if number is None]
+def special_ids(
+    tokenizer: Tokenizer, needed: tuple[str, ...] = SPECIAL_TOKENS, model: str = "a RoBERTa"
+) -> SpecialIds:
+    """Returns the ids of <s>, </s>, <pad> and <mask>; those `needed` must be there."""
+    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
+    missing = [name for name in needed if ids[name] is None]
     if missing:
         raise InputError(
             f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} "
-            f"tokens, expected {', '.join(names)}; use the tokenizer of a RoBERTa checkpoint"
+            f"tokens, expected {', '.join(needed)}; use the tokenizer of {model} checkpoint"
         )
-    return SpecialIds(*ids)
+    return SpecialIds(*ids.values())
 
 
 def encode(example: Example, task: Task, tokenizer: Tokenizer, max_length: int) -> Encoded:
@@ -92,18 +117,19 @@ def encode(example: Example, task: Task, tokenizer: Tokenizer, max_length: int) 
     ids = [special.bos, *chain.from_iterable(parts), special.eos][:max_length]
     return Encoded(
         input_ids=np.array(ids, np.int32),
-        mask_position=_mask_position(parts, task),
-        label=example.label,
+        target={contract.MASK_POSITION: _mask_position(parts, task)},
         truncated=len(ids) < whole,
     )
 
 
 def encode_all(
     examples: list[Example], task: Task, tokenizer: Tokenizer, max_length: int
-) -> tuple[list[Encoded], int]:
-    """Encodes the examples in their order; returns them and how many were truncated."""
-    encoded = [encode(example, task, tokenizer, max_length) for example in examples]
-    return encoded, sum(one.truncated for one in encoded)
+) -> list[EncodedExample]:
+    """Encodes the examples in their order."""
+    return [
+        EncodedExample((encode(example, task, tokenizer, max_length),), (example.label,))
+        for example in examples
+    ]
 
 
 def _piece_ids(piece: Piece, example: Example, tokenizer: Tokenizer, mask: int) -> list[int]:

@@ -1,6 +1,5 @@
 """The two interpreters behind one small interface; the only file that imports them."""
 
-import ctypes
 import os
 from importlib import import_module, metadata
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError, RunError
+from .file_pages import release_file_pages
 
 # name -> (module, distribution)
 ENGINES = {
@@ -15,7 +15,6 @@ ENGINES = {
     "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
 }
 DELEGATE_NODE = "DELEGATE"
-MADV_DONTNEED = 4
 
 
 def cores() -> int:
@@ -91,24 +90,7 @@ class Engine:
 
     def release_file_pages(self) -> None:
         """Lets go of the resident pages of the mapped model file; they can be read again."""
-        libc = ctypes.CDLL(None, use_errno=True)
-        for start, length in _mappings(self._path):
-            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_DONTNEED)
-
-
-def _mappings(path: Path):
-    """Returns (address, bytes) of this process's mappings of a file."""
-    found = []
-    try:
-        with open("/proc/self/maps") as file:
-            for line in file:
-                fields = line.rstrip("\n").split(maxsplit=5)
-                if len(fields) == 6 and fields[5] == str(path):
-                    first, last = (int(address, 16) for address in fields[0].split("-"))
-                    found.append((first, last - first))
-    except OSError:  # no /proc: nothing to let go of
-        pass
-    return found
+        release_file_pages(self._path)
 
 
 def _one_line(error: Exception) -> str:

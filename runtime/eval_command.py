@@ -6,6 +6,7 @@ last one where no dev set was given, or --at_step.
 examples:
   pocketllm eval --bundle=micro --data=heldout.tsv
   pocketllm eval --bundle=micro --data=heldout.tsv --run=run
+  pocketllm eval --bundle=opt-rte --data=val.jsonl --run=rte --sample=1000
 """
 
 import math
@@ -13,9 +14,9 @@ from pathlib import Path
 
 from absl import flags
 
-from .dataset import batches_of, load_dataset
+from .dataset import load_dataset
 from .errors import InputError, RunError
-from .evaluate import evaluate
+from .evaluate import evaluate, rows_of
 from .mezo import replay_step
 from .progress import Progress
 from .records import best_step
@@ -28,31 +29,37 @@ flags.DEFINE_string(
     "data", None, "labelled data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
 )
 flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
+flags.DEFINE_integer(
+    "sample",
+    0,
+    "evaluate so many examples, drawn as the reference draws; 0: all",
+    flag_values=FLAGS,
+)
 flags.DEFINE_integer("at_step", None, "step of the run to evaluate", flag_values=FLAGS)
 
 
 def run(values) -> dict:
     """Evaluates; see the module's docstring."""
     required(values, "bundle", "data")
+    if values.sample < 0:
+        raise InputError(f"--sample={values.sample}: expected 0 or more")
     bundle = open_bundle(values)
     settings, steps = _steps(values, bundle)
-    data = load_dataset(values.data, bundle)
+    data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
     model = open_session(values, bundle)
     with Progress("replaying", len(steps), "step") as bar:
         for step in steps:
             replay_step(model, step, settings)
             bar.advance()
-    with Progress("evaluating", len(data.examples), "example") as bar:
-        found = evaluate(model, batches_of(data, bundle), bar.advance)
+    with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
+        found = evaluate(model, data, bar.advance)
     where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
     if not math.isfinite(found.loss):
         raise RunError(
             f"{values.data}: the loss is not finite ({where}); choose an earlier --at_step"
         )
-    print(
-        f"{where}: accuracy {found.accuracy:.4f}, loss {found.loss:.4f}, {found.examples} examples"
-    )
+    print(f"{where}: {found.describe()}, {found.examples} examples")
     return {
         "bundle": str(bundle.folder),
         "data": str(data.path),
@@ -60,6 +67,7 @@ def run(values) -> dict:
         "step": len(steps),
         "accuracy": found.accuracy,
         "loss": found.loss,
+        "metrics": found.metrics,
         "examples": found.examples,
         "truncated": data.truncated,
         "engine": model.engine.describe(),

@@ -13,6 +13,7 @@ from absl import flags
 from . import contract
 from .bundle import REMEDY, Bundle, read_bundle
 from .errors import InputError
+from .option_tasks import OptionTask
 from .session import required
 
 FLAGS = flags.FlagValues()
@@ -44,7 +45,9 @@ def run(values) -> dict:
         "task": bundle.task.name,
         "labels": list(bundle.task.labels),
         "words": list(bundle.task.words),
+        "scoring": bundle.scoring,
         "word_ids": list(bundle.word_ids),
+        "option_tokens": bundle.option_tokens,
         "parameters": count,
         "batch_size": bundle.batch_size,
         "lengths": list(bundle.lengths),
@@ -56,17 +59,13 @@ def run(values) -> dict:
 
 def _summary(bundle: Bundle, count: int) -> list[tuple[str, str]]:
     task = bundle.task
-    words = ", ".join(
-        f"{label}:{word!r} (id {number})"
-        for label, word, number in zip(task.labels, task.words, bundle.word_ids)
-    )
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
         ("model", f"{bundle.model_name} ({bundle.family}), {_architecture(bundle)}"),
         ("parameters", f"{count:,} in {len(bundle.parameters)} tensors, all trained, float32"),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
         ("task", f"{task.name}; template {_template(task)}"),
-        ("label words", words),
+        _options(bundle),
         ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
         ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
     ]
@@ -80,7 +79,19 @@ def _architecture(bundle: Bundle) -> str:
     )
 
 
+def _options(bundle: Bundle) -> tuple[str, str]:
+    task = bundle.task
+    if bundle.scoring == contract.WORDS:
+        held = zip(task.labels, task.words, bundle.word_ids)
+        return "label words", ", ".join(f"{la}:{word!r} (id {n})" for la, word, n in held)
+    held = task.words or task.option_fields or ("those of each row",)
+    shown = [repr(word) if task.words else word for word in held]
+    return "options", f"{', '.join(shown)}; up to {bundle.option_tokens} tokens each"
+
+
 def _template(task) -> str:
+    if isinstance(task, OptionTask):
+        return repr(task.template)
     shown = {"mask": lambda p: "<mask>", "field": lambda p: f"{{{p.text}}}"}
     return repr("".join(shown.get(p.kind, lambda p: p.text)(p) for p in task.pieces))
 

@@ -27,6 +27,7 @@ class RunConfig:
       batch_size: examples a step.
       seed: chooses the batches and directions.
       settings: MeZO's hyperparameters.
+      split: "TRAIN/DEV" examples drawn from the training data, None for all of it.
     """
 
     bundle_sha256: str
@@ -34,6 +35,7 @@ class RunConfig:
     batch_size: int
     seed: int
     settings: Hyperparameters
+    split: str | None = None
 
 
 def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
@@ -132,4 +134,6 @@ def run_lock(folder: Path) -> Iterator[None]:
 
 def _described(config):
     values = asdict(config)
+    if config.split is None:
+        del values["split"]
     return values.pop("settings") | values

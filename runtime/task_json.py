@@ -4,20 +4,31 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Iterator
 
 from .errors import InputError
+from .layouts import LAYOUTS
+from .metrics import METRICS
+from .option_tasks import TRANSFORMS, OptionTask, template_fields, template_tokens
 from .tasks import Task
 
+FAMILIES = {"roberta": Task, "opt": OptionTask}
 
-def to_json(task: Task) -> dict:
+
+def to_json(task: Task | OptionTask) -> dict:
     """Returns the task as plain JSON values, for bundle.json."""
     return json.loads(json.dumps(dataclasses.asdict(task)))
 
 
-def from_json(entry: object) -> Task:
+def from_json(entry: object, family: str = "roberta") -> Task | OptionTask:
     """Rebuilds the task from bundle.json; a file from elsewhere, so every entry is checked."""
-    task = _typed(entry, Task, "task")
-    problem = _problem(task)
+    if family not in FAMILIES:
+        raise InputError(
+            f"bundle.json: found the family {family!r}, expected {' or '.join(FAMILIES)}; "
+            "export the bundle again"
+        )
+    task = _typed(entry, FAMILIES[family], "task")
+    problem = next(_PROBLEMS[family](task), None)
     if problem:
         raise InputError(f"bundle.json: task: {problem}; export the bundle again")
     return task
@@ -48,8 +59,8 @@ def _typed(value: object, hint, where: str):
     )
 
 
-def _problem(task: Task) -> str | None:
-    """Returns what makes a well-typed task unusable, None for a usable one."""
+def _problems(task: Task) -> Iterator[str]:
+    """Yields what makes a well-typed task unusable."""
     kinds = [piece.kind for piece in task.pieces]
     fields = {piece.text for piece in task.pieces if piece.kind == "field"}
     classes = len(task.labels)
@@ -72,4 +83,52 @@ def _problem(task: Task) -> str | None:
         (task.max_length >= 1, f"found max_length {task.max_length}, expected at least 1"),
         (0 <= reserve < task.max_length, f"first_field_reserve {reserve} is not below max_length"),
     )
-    return next((problem for good, problem in checks if not good), None)
+    yield from (problem for good, problem in checks if not good)
+
+
+def _option_problems(task: OptionTask) -> Iterator[str]:
+    """Yields what makes a well-typed task of options unusable."""
+    fields = {name for name, columns in task.columns.items() if columns}
+    used = {*template_fields(task.template), *task.option_fields}
+    lone = {"{", "}"} & set(template_tokens(task.template))
+    record = task.layout == "record"
+    options = task.words or task.option_fields
+    spelled = set(task.label_aliases.values())
+    sources = sum(map(bool, (task.words, task.option_fields, record)))
+    checks = (
+        (not lone, f"template {task.template!r} has a brace without its other"),
+        (bool(used), "found no field, expected at least one"),
+        (
+            used == fields == set(task.columns),
+            f"columns for {sorted(task.columns)!r}, expected some for each of {sorted(used)!r}",
+        ),
+        (task.layout in LAYOUTS, f"layout {task.layout!r} is unknown"),
+        (set(task.transforms) <= fields, f"transforms of {sorted(task.transforms)!r}"),
+        (
+            set(task.transforms.values()) <= set(TRANSFORMS),
+            f"transforms {sorted(task.transforms.values())!r} hold an unknown one",
+        ),
+        (set(task.values) <= fields, f"values of {sorted(task.values)!r}, not all fields"),
+        (
+            sources == 1,
+            f"found {len(task.words)} words, {len(task.option_fields)} option fields and layout "
+            f"{task.layout!r}, expected options from one of them",
+        ),
+        (record or bool(task.label_columns), "found no label column, expected at least one"),
+        (record or len(options) >= 2, f"found {len(options)} options, expected at least 2"),
+        (len(task.labels) == len(options), f"{len(options)} options for {len(task.labels)} labels"),
+        (len(set(task.labels)) == len(task.labels), f"labels {task.labels!r} are not distinct"),
+        (len(set(options)) == len(options), f"options {options!r} are not distinct"),
+        (all(options), f"options {options!r} hold an empty one"),
+        (spelled <= set(task.labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
+        (task.max_length >= 2, f"found max_length {task.max_length}, expected at least 2"),
+        (set(task.metrics) <= set(METRICS), f"metrics {task.metrics!r} hold an unknown one"),
+        (
+            len(task.split) in (0, 2) and all(count >= 1 for count in task.split),
+            f"split {task.split!r} is not two positive numbers",
+        ),
+    )
+    yield from (problem for good, problem in checks if not good)
+
+
+_PROBLEMS = {"roberta": _problems, "opt": _option_problems}

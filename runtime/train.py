@@ -105,13 +105,12 @@ def train(
 def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable[[int], None]:
     """Returns what to call after each step: evaluates and records where that is due."""
     recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
-    batches = batches_of(dev, model.bundle) if dev else []
 
     def evaluate_dev(step):
         due = step in (0, last) or (eval_every and step % eval_every == 0)
-        if not batches or not due or step in recorded:
+        if not dev or not due or step in recorded:
             return
-        found = evaluate(model, batches)
+        found = evaluate(model, dev)
         if not math.isfinite(found.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
         record = Evaluated(step, found.accuracy, found.loss, found.examples, dev.sha256)

@@ -2,21 +2,23 @@
 
 The same command on the same --run goes on where it stopped; --steps may be raised.
 
-example:
+examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
       --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
+  pocketllm train --bundle=opt-rte --train=train.jsonl --split=reference --run=rte --steps=5000
 """
 
 from pathlib import Path
 
 from absl import flags
 
-from .dataset import load_dataset
+from .dataset import load_dataset, load_split
 from .errors import InputError
 from .mezo import SCHEDULES, Hyperparameters
 from .progress import Progress
 from .run_dir import RunConfig, steps_so_far
 from .session import define_session_flags, open_bundle, open_session, required
+from .split import split_numbers
 from .train import Listener, train
 
 FLAGS = flags.FlagValues()
@@ -25,6 +27,12 @@ flags.DEFINE_string(
     "train", None, "training data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
 )
 flags.DEFINE_string("dev", None, "data to choose the best step by", flag_values=FLAGS)
+flags.DEFINE_string(
+    "split",
+    None,
+    "draw training and dev examples from --train: TRAIN/DEV, e.g. 800/200, or reference",
+    flag_values=FLAGS,
+)
 flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
@@ -46,8 +54,7 @@ def run(values) -> dict:
     required(values, "bundle", "train", "run", "steps")
     _check(values)
     bundle = open_bundle(values)
-    data = load_dataset(values.train, bundle)
-    dev = load_dataset(values.dev, bundle) if values.dev else None
+    data, dev, split = _data(values, bundle)
     settings = Hyperparameters(
         lr=values.lr,
         eps=values.eps,
@@ -56,7 +63,7 @@ def run(values) -> dict:
         steps=values.steps,
     )
     batch_size = min(values.batch_size, len(data.examples))
-    config = RunConfig(bundle.fingerprint, data.sha256, batch_size, values.seed, settings)
+    config = RunConfig(bundle.fingerprint, data.sha256, batch_size, values.seed, settings, split)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     if batch_size < values.batch_size:
@@ -71,7 +78,7 @@ def run(values) -> dict:
             bar.advance(1, f"loss {loss:.4f} projected_grad {step.projected_grad:+.2f}")
 
         def evaluated(step, found):
-            bar.say(f"step {step}: dev accuracy {found.accuracy:.4f}, loss {found.loss:.4f}")
+            bar.say(f"step {step}: dev {found.describe()}")
 
         listener = Listener(replayed=bar.advance, stepped=stepped, evaluated=evaluated)
         done = train(model, data, folder, config, dev, values.eval_every, listener)
@@ -87,10 +94,24 @@ def run(values) -> dict:
         "step_seconds": done.step_seconds,
         "peak_anon_bytes": done.peak.anon_bytes,
         "peak_rss_bytes": done.peak.rss_bytes,
+        "examples": len(data.examples),
+        "dev_examples": len(dev.examples) if dev else 0,
         "truncated": data.truncated,
         "dev_truncated": dev.truncated if dev else 0,
         "engine": model.engine.describe(),
     }
+
+
+def _data(values, bundle):
+    """Returns (training data, dev data or None, the split as config.json holds it or None)."""
+    if values.split is None:
+        data = load_dataset(values.train, bundle, training=True)
+        return data, load_dataset(values.dev, bundle) if values.dev else None, None
+    if values.dev:
+        raise InputError("--split and --dev both name the dev set; give one of them")
+    train_count, dev_count = split_numbers(values.split, bundle.task)
+    data, dev = load_split(values.train, bundle, train_count, dev_count)
+    return data, dev, f"{train_count}/{dev_count}"
 
 
 def _check(values):

@@ -17,6 +17,7 @@ from pocketllm.runtime.bundle import Bundle, read_bundle
 from pocketllm.runtime.model import Model, open_model
 
 GOLDEN_BUNDLE = Path(__file__).parent / "golden" / "tiny_bundle.zip"
+OPT_TOKENIZER = Path(__file__).parents[1] / "tflite_models" / "roberta_tokenizer"
 
 # Up to Python 3.11 both engines are required: a missing one fails. Its wheels end there.
 TFLITE_EXPECTED = sys.version_info < (3, 12) or importlib.util.find_spec("tflite_runtime")
@@ -54,12 +55,37 @@ def make_checkpoint(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
+def make_opt_checkpoint(tmp_path_factory):
+    """Saves a tiny OPT checkpoint, once for each set of arguments of tiny.write_opt_checkpoint."""
+    made = {}
+
+    def make(**changes) -> Path:
+        key = tuple(sorted(changes.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
+            made[key] = tiny.write_opt_checkpoint(folder, **changes)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def opt_checkpoint(tmp_path_factory) -> Path:
+    """A tiny OPT with OPT's own vocabulary, so that real text has its real tokens."""
+    folder = tmp_path_factory.mktemp("opt") / "tiny"
+    tiny.write_opt_checkpoint(folder, vocab_size=50272, max_position_embeddings=700)
+    for path in OPT_TOKENIZER.iterdir():
+        shutil.copy(path, folder / path.name)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def make_bundle(tmp_path_factory):
     """Exports a checkpoint, once for each set of arguments of tiny.export."""
     made = {}
 
     def make(checkpoint: Path, **settings) -> Bundle:
-        key = (checkpoint, *sorted(settings.items()))
+        key = (checkpoint, repr(sorted(settings.items())))
         if key not in made:
             out = tmp_path_factory.mktemp("bundle") / "tiny"
             made[key] = read_bundle(tiny.export(checkpoint, out, **settings))

@@ -8,28 +8,32 @@ import math
 
 import numpy as np
 import torch
-from transformers import RobertaForMaskedLM
+from transformers import OPTForCausalLM, RobertaForMaskedLM
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle import read_noise
 from pocketllm.runtime.noise import direction
 
+MODELS = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}
+# Tied or not, the decoder's own bias is the one that is added.
+NAMES = {"roberta": {"lm_head.bias": "lm_head.decoder.bias"}, "opt": {}}
+
 
 class TorchMezo:
-    """A float32 masked language model that takes MeZO steps."""
+    """A float32 language model that takes MeZO steps."""
 
     def __init__(self, checkpoint, bundle):
-        self.model = RobertaForMaskedLM.from_pretrained(
-            checkpoint, attn_implementation="eager", dtype=torch.float32
-        ).eval()
+        self.model = (
+            MODELS[bundle.family]
+            .from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
+            .eval()
+        )
         self._bundle, self._noise = bundle, read_noise(bundle)
-        # Tied or not, the decoder's own bias is the one that is added.
-        names = {p.name: p.name for p in bundle.parameters} | {
-            "lm_head.bias": "lm_head.decoder.bias"
-        }
+        names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
         self.tensors = {ours: self.model.get_parameter(theirs) for ours, theirs in names.items()}
         trained = {id(tensor) for tensor in self.tensors.values()}
         left_out = {n for n, p in self.model.named_parameters() if id(p) not in trained}
-        assert left_out <= {"lm_head.bias"}, left_out
+        assert left_out <= set(NAMES[bundle.family]), left_out
 
     def z(self, seed):
         """Returns {parameter: z in the checkpoint's shape}."""
@@ -45,18 +49,38 @@ class TorchMezo:
 
     def loss(self, examples):
         """Returns the mean loss of encoded examples, padded to the longest, in one batch."""
-        longest = max(len(example.input_ids) for example in examples)
+        gold = self._bundle.scoring == contract.GOLD
+        sequences = [example.sequences[example.golds[0] if gold else 0] for example in examples]
+        longest = max(len(sequence.input_ids) for sequence in sequences)
         ids = torch.full((len(examples), longest), self.model.config.pad_token_id)
         mask = torch.zeros_like(ids)
-        for row, example in enumerate(examples):
-            size = len(example.input_ids)
-            ids[row, :size], mask[row, :size] = torch.from_numpy(example.input_ids), 1
-        rows, positions = torch.arange(len(examples)), [e.mask_position for e in examples]
+        for row, sequence in enumerate(sequences):
+            size = len(sequence.input_ids)
+            ids[row, :size], mask[row, :size] = torch.from_numpy(sequence.input_ids), 1
         with torch.no_grad():
-            scores = self.model(ids, attention_mask=mask).logits[rows, positions]
-        logits = scores[:, list(self._bundle.word_ids)]
-        labels = torch.tensor([example.label for example in examples])
+            scores = self.model(ids, attention_mask=mask).logits
+        if gold:
+            return self._option_loss(scores, sequences)
+        rows = torch.arange(len(examples))
+        (name,) = sequences[0].target
+        positions = [sequence.target[name] for sequence in sequences]
+        logits = scores[rows, positions][:, list(self._bundle.word_ids)]
+        labels = torch.tensor([example.golds[0] for example in examples])
         return float(torch.nn.functional.cross_entropy(logits, labels))
+
+    def _option_loss(self, scores, sequences):
+        """Mean cross-entropy over the options' tokens of all sequences."""
+        losses = []
+        for logits, sequence in zip(scores, sequences):
+            first = sequence.target[contract.OPTION_START]
+            last = first + sequence.target[contract.OPTION_TOKENS]
+            expected = torch.from_numpy(sequence.input_ids[first:last]).long()
+            losses.append(
+                torch.nn.functional.cross_entropy(
+                    logits[first - 1 : last - 1], expected, reduction="none"
+                )
+            )
+        return float(torch.cat(losses).mean())
 
     @torch.no_grad()
     def step(self, examples, seed, lr, eps, weight_decay):

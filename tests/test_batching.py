@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.batching import micro_batches, step_members, step_seed
+from pocketllm.runtime.batching import Row, micro_batches, step_members, step_seed
 from pocketllm.runtime.dataset import batches_of
 from pocketllm.runtime.encode import Encoded
 from pocketllm.runtime.model import Model
@@ -20,11 +20,15 @@ batch_sizes = st.integers(1, 9)
 
 
 def encoded(lengths):
-    """Examples whose ids tell them apart: example 3 of 5 tokens is 300, 301, … 304."""
+    """Rows whose ids tell them apart: row 3 of 5 tokens is 300, 301, … 304."""
     return [
-        Encoded(np.arange(100 * i, 100 * i + length, dtype=np.int32), length // 2, i % 3, False)
+        Row((sequence(100 * i, length, {contract.MASK_POSITION: length // 2}),), i % 3)
         for i, length in enumerate(lengths)
     ]
+
+
+def sequence(first, length, target):
+    return Encoded(np.arange(first, first + length, dtype=np.int32), target, False)
 
 
 @steady
@@ -40,12 +44,13 @@ def test_every_example_stands_whole_in_exactly_one_row(lengths, batch_size):
         assert batch.rows == len(batch.members)
         for row, member in enumerate(batch.members):
             example, inputs = examples[member], {n: v[row] for n, v in batch.inputs.items()}
-            size = len(example.input_ids)
-            assert inputs[contract.INPUT_IDS][:size].tolist() == example.input_ids.tolist()
+            (held_ids,) = example.sequences
+            size = len(held_ids.input_ids)
+            assert inputs[contract.INPUT_IDS][:size].tolist() == held_ids.input_ids.tolist()
             assert (inputs[contract.INPUT_IDS][size:] == PAD).all()
             held = np.arange(batch.tokens) < size
             assert inputs[contract.ATTENTION_MASK].tolist() == held.astype(int).tolist()
-            assert inputs[contract.MASK_POSITION] == example.mask_position
+            assert inputs[contract.MASK_POSITION] == held_ids.target[contract.MASK_POSITION]
             assert inputs[contract.LABEL] == example.label
             assert inputs[contract.WEIGHT] == 1
 
@@ -101,7 +106,7 @@ def test_the_joined_loss_is_the_mean_over_examples_whatever_the_batch_size(lengt
 
     joined = model.loss(micro_batches(examples, batch_size, LENGTHS, PAD))
 
-    mean = np.mean([example.input_ids.sum() / 7 + example.label for example in examples])
+    mean = np.mean([row.sequences[0].input_ids.sum() / 7 + row.label for row in examples])
     assert joined == pytest.approx(mean, rel=1e-12)
 
 

@@ -117,15 +117,19 @@ def with_first_subgraph(bundle, index, folder):
     return read_bundle(folder, verify=False)
 
 
-def assert_matmuls_are_in_partitions(bundle, nodes):
-    """Checks that every matmul, and every read of a weight that it takes, is in one partition."""
+def assert_matmuls_are_in_partitions(nodes, matmul_count, weight_count):
+    """Checks that every matmul, and every read of a weight that it takes, is in one partition.
+
+    Args:
+      nodes: from nodes_of.
+      matmul_count: how many products the graph has.
+      weight_count: how many of these take a variable.
+    """
     partitions = partitions_of(nodes)
     matmuls = [i for i, (name, _, _) in enumerate(nodes) if name in MATMULS]
     reads = {nodes[i][2][0]: i for i in range(len(nodes)) if nodes[i][0] == "READ_VARIABLE"}
 
-    layers = bundle.config["num_hidden_layers"]
-    # Six projections and two of attention a layer; the mask's row, the head's dense, the decoder.
-    assert len(matmuls) == 8 * layers + 3
+    assert len(matmuls) == matmul_count
     weights_read = 0
     for index in matmuls:
         name, inputs, _ = nodes[index]
@@ -135,7 +139,22 @@ def assert_matmuls_are_in_partitions(bundle, nodes):
             if tensor in reads:
                 weights_read += 1
                 assert reads[tensor] in homes[0]
-    assert weights_read == 6 * layers + 1
+    assert weights_read == weight_count
+
+
+def each_forward_nodes(bundle, open_ready, folder):
+    """Yields (tokens, nodes) of every bucket's forward signature on LiteRT."""
+    model = schema.Model.GetRootAs(bundle.model_path.read_bytes(), 0)
+    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
+    places = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}
+    assert len(bundle.lengths) > 1
+    for tokens in bundle.lengths:
+        index = places[contract.forward_loss_for(tokens)]
+        swapped = with_first_subgraph(bundle, index, folder / str(tokens))
+        interpreter = open_ready(swapped, "litert").engine._interpreter
+        shapes = {tuple(entry["shape"]) for entry in interpreter.get_input_details()}
+        assert any(shape[1:] == (tokens,) for shape in shapes), "this bucket's subgraph is first"
+        yield tokens, nodes_of(interpreter)
 
 
 @pytest.mark.parametrize(
@@ -151,18 +170,36 @@ def test_in_every_bucket_each_matmul_and_the_reads_of_its_weights_are_in_one_par
         changes, settings = tiny.CASES[name]
         checkpoint = request.getfixturevalue("make_checkpoint")(hidden_act=name, **changes)
         bundle = request.getfixturevalue("make_bundle")(checkpoint, **settings)
-    model = schema.Model.GetRootAs(bundle.model_path.read_bytes(), 0)
-    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
-    places = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}
+    layers = bundle.config["num_hidden_layers"]
+    for _, nodes in each_forward_nodes(bundle, open_ready, tmp_path):
+        # Six projections and two of attention a layer; the mask's row, the dense, the decoder.
+        assert_matmuls_are_in_partitions(nodes, 8 * layers + 3, 6 * layers + 1)
 
-    assert len(bundle.lengths) > 1
-    for tokens in bundle.lengths:
-        index = places[contract.forward_loss_for(tokens)]
-        swapped = with_first_subgraph(bundle, index, tmp_path / str(tokens))
-        interpreter = open_ready(swapped, "litert").engine._interpreter
-        shapes = {tuple(entry["shape"]) for entry in interpreter.get_input_details()}
-        assert (bundle.batch_size, tokens) in shapes, "this bucket's subgraph is the first"
-        assert_matmuls_are_in_partitions(bundle, nodes_of(interpreter))
+
+OPT_350M = {"do_layer_norm_before": False, "word_embed_proj_dim": 8}
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("changes", [{}, OPT_350M], ids=["opt", "opt_350m"])
+@pytest.mark.parametrize("task", ["sst2", "copa"])
+def test_in_every_bucket_of_opt_too(
+    task, changes, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+):
+    checkpoint = make_opt_checkpoint(max_position_embeddings=200, **changes)
+    bundle = make_bundle(checkpoint, task=task, lengths=(16, 140), chunk_values=16 * 100)
+    layers = bundle.config["num_hidden_layers"]
+    projections = 2 if changes else 0
+    head = next(p for p in bundle.parameters if "embed_tokens" in p.name).variables
+    assert len(head) > 1
+    for tokens, nodes in each_forward_nodes(bundle, open_ready, tmp_path):
+        blocks = 2 if tokens > 128 else 1  # of attention; the scored rows of the last layer are one
+        attention = 2 * (blocks * (layers - 1) + 1)
+        # Choosing the scored rows, and the label words' logits; or the option's own embeddings,
+        # and the logits of every chunk of the vocabulary.
+        last, chunks = (2, 0) if task == "sst2" else (2 + len(head), len(head))
+        assert_matmuls_are_in_partitions(
+            nodes, 6 * layers + projections + attention + last, 6 * layers + projections + chunks
+        )
 
 
 def test_without_a_delegate_no_matmul_is_found_inside_one(bundle):

@@ -11,6 +11,8 @@ from small_runs import steady
 
 from pocketllm.runtime.bundle import read_bundle, read_noise
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.task_json import to_json
 
 
 @pytest.fixture
@@ -142,6 +144,12 @@ def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest
         ({"batch_size": "many"}, "invalid literal"),
         ({"batch_size": float("inf")}, "infinity"),
         ({"files": {}}, "missing 'model.tflite'"),
+        ({"family": "gpt"}, "found the family 'gpt', expected roberta or opt"),
+        ({"family": "opt"}, "task: found an object of"),
+        ({"scoring": "all"}, "unknown scoring 'all'"),
+        ({"scoring": ["words"]}, "unknown scoring ['words']"),
+        ({"scoring": "options"}, "scoring 'options' of a task with one row for all words"),
+        ({"word_ids": [1]}, "1 word_ids for 2 words"),
         ({"signatures": []}, "missing 'forward_loss_8'"),
     ],
     ids=lambda value: str(value).replace("/", " ")[:40],
@@ -150,6 +158,59 @@ def test_values_that_cannot_be_are_refused(change, said, folder):
     rewrite(folder, lambda values: values.update(change))
 
     assert said in refused(folder)
+
+
+def options(scoring, name, word_ids=(), option_tokens=3):
+    """Returns what bundle.json says of a causal model that scores options."""
+    return {
+        "family": "opt", "task": to_json(TASKS[name]), "scoring": scoring,
+        "word_ids": list(word_ids), "option_tokens": option_tokens,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        options("words", "sst2", (5, 6), 0),
+        options("options", "sst2"),
+        options("gold", "copa"),
+        options("gold", "record"),
+    ],
+    ids=lambda values: values["scoring"],
+)
+def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
+    rewrite(folder, lambda held: held.update(values))
+
+    bundle = read_bundle(folder)
+
+    assert (bundle.family, bundle.scoring) == ("opt", values["scoring"])
+    assert bundle.option_tokens == values["option_tokens"]
+    assert bundle.task in TASKS.values()
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (options("gold", "sst2"), "scoring 'gold' of a task with words"),
+        (options("options", "copa"), "scoring 'options' of a task with words []"),
+        (options("options", "sst2", (5, 6)), "2 word_ids for 2 words"),
+        (options("options", "sst2", (), 0), "option_tokens 0 is not positive"),
+        (options("gold", "copa", (), -1), "option_tokens -1 is not positive"),
+    ],
+    ids=str,
+)
+def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, said, folder):
+    rewrite(folder, lambda held: held.update(values))
+
+    assert said in refused(folder)
+
+
+def test_a_bundle_from_before_there_were_options_scores_words(folder):
+    rewrite(folder, lambda held: [held.pop(key, None) for key in ("scoring", "option_tokens")])
+
+    bundle = read_bundle(folder)
+
+    assert (bundle.family, bundle.scoring, bundle.option_tokens) == ("roberta", "words", 0)
 
 
 @pytest.mark.parametrize("name", ["../model.tflite", "/etc/hostname", "a/b", "..", ".", "a\0b"])

@@ -50,6 +50,18 @@ def save_sharded(folder, tensors):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def save_sharded_pickled(folder, tensors):
+    import torch
+
+    names = sorted(tensors)
+    shards = {"a.bin": names[::2], "b.bin": names[1::2]}
+    for file, held in shards.items():
+        torch.save({name: tensors[name] for name in held}, folder / file)
+    weight_map = {name: file for file, held in shards.items() for name in held}
+    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
+    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+
+
 def save_pickled(folder, tensors):
     import torch
 
@@ -65,11 +77,12 @@ def save_pickled_before_torch_1_6(folder, tensors):
 
 def weights_of(folder):
     """Matches a checkpoint folder's tensors with the graph's parameters."""
-    from pocketllm.export.checkpoint import open_checkpoint, read_config
-    from pocketllm.export.config import roberta_config
+    from pocketllm.export.checkpoint import open_checkpoint
+    from pocketllm.export.families import model_config
     from pocketllm.export.weights import checkpoint_weights
+    from pocketllm.runtime.files import read_json
 
-    config = roberta_config(read_config(folder), str(folder))
+    config = model_config(read_json(folder / "config.json", ""), str(folder))
     return checkpoint_weights(config, open_checkpoint(folder))
 
 
@@ -86,7 +99,14 @@ def variables_in(weights):
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(
-    "save", [save_single, save_sharded, save_pickled, save_pickled_before_torch_1_6]
+    "save",
+    [
+        save_single,
+        save_sharded,
+        save_pickled,
+        save_sharded_pickled,
+        save_pickled_before_torch_1_6,
+    ],
 )
 def test_every_format_and_type_gives_exactly_its_values(save, dtype, source, tensors):
     import torch

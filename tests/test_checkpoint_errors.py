@@ -10,6 +10,8 @@ from test_checkpoint import (
     DECODER,
     EMBEDDINGS,
     save_pickled,
+    save_sharded,
+    save_sharded_pickled,
     save_single,
     source,  # noqa: F401 - a fixture
     tensors,  # noqa: F401 - a fixture
@@ -160,7 +162,7 @@ def test_a_pytorch_file_without_a_table_of_tensors_is_refused(data, source):
         ('{"weight_map": {"a": "/etc/passwd"}}', "'/etc/passwd' leaves the checkpoint's folder"),
         ('{"weight_map": {"a": ".."}}', "'..' leaves the checkpoint's folder"),
         ('{"weight_map": {"a": ""}}', "'' leaves the checkpoint's folder"),
-        ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors: not a readable"),
+        ('{"weight_map": {"a": "gone.safetensors"}}', "gone.safetensors: no such file"),
     ],
 )
 def test_a_broken_index_is_refused(index, problem, source):
@@ -179,6 +181,46 @@ def test_a_tensor_in_two_shards_is_refused(source, tensors):
     assert "tensor lm_head.bias stands in a.safetensors too" in refusal(weights_of, source)
 
 
+@pytest.mark.parametrize("save", [save_sharded, save_sharded_pickled])
+def test_a_shard_that_is_not_there_is_named(save, source, tensors):
+    save(source, tensors)
+    (index,) = source.glob("*.index.json")
+    held = json.loads(index.read_text())["weight_map"]
+    shard = sorted(set(held.values()))[1]
+    (source / shard).unlink()
+    count = list(held.values()).count(shard)
+
+    message = refusal(weights_of, source)
+
+    assert message.startswith(f"{source / shard}: no such file")
+    assert f"{index.name} says it holds {count} tensors; download" in message
+
+
+@pytest.mark.parametrize("save", [save_sharded, save_sharded_pickled])
+def test_a_shard_that_the_index_leaves_out_is_a_list_of_missing_tensors(save, source, tensors):
+    save(source, tensors)
+    (path,) = source.glob("*.index.json")
+    index = json.loads(path.read_text())
+    shard = sorted(set(index["weight_map"].values()))[1]
+    left_out = [name for name, file in index["weight_map"].items() if file == shard]
+    index["weight_map"] = {n: file for n, file in index["weight_map"].items() if file != shard}
+    path.write_text(json.dumps(index))
+
+    message = refusal(weights_of, source)
+
+    assert message.startswith(f"{source}: ")
+    assert message.count("missing ") == 12 == sum(f"missing {n} [" in message for n in left_out)
+    assert f"and {len(left_out) - 12} more" in message
+
+
+@pytest.mark.parametrize("save", [save_sharded, save_sharded_pickled])
+def test_a_shard_that_was_cut_off_is_named(save, source, tensors):
+    save(source, tensors)
+    path = sorted(source.glob("b.*"))[0]
+    path.write_bytes(path.read_bytes()[:-100])
+    assert refusal(weights_of, source).startswith(f"{path}: not ")
+
+
 def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_path):
     message = refusal(weights_of, source)
     assert "no weights; expected model.safetensors," in message and "pytorch_model.bin" in message
@@ -188,13 +230,14 @@ def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_p
 @pytest.mark.parametrize(
     "changes, problem",
     [
-        ({"model_type": "bert"}, "model_type is 'bert', expected 'roberta'"),
+        ({"model_type": "bert"}, "model_type is 'bert', expected 'roberta' or 'opt'"),
         ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'roberta'"),
         ({"model_type": "absent"}, "model_type is None"),
         ({"hidden_act": "gelu_fast"}, "hidden_act is 'gelu_fast', implemented are gelu,"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         ({"is_decoder": True}, "is_decoder is True, only False"),
         ({"add_cross_attention": True}, "add_cross_attention is True"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, only None"),
         ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of num_attention_heads 3"),
         ({"num_hidden_layers": "absent"}, "missing num_hidden_layers"),
         ({"num_hidden_layers": 0}, "num_hidden_layers is 0, expected a positive"),

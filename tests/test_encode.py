@@ -80,8 +80,8 @@ def test_each_task_has_the_token_order_of_the_reference(name, tokenizer):
 
     assert actual.input_ids.tolist() == expected
     assert actual.input_ids.dtype == np.int32
-    assert actual.mask_position == expected.index(MASK)
-    assert (actual.label, actual.truncated) == (1, False)
+    assert actual.target == {"mask_position": expected.index(MASK)}
+    assert not actual.truncated
 
 
 @pytest.mark.desktop
@@ -100,13 +100,15 @@ def test_every_held_out_sentence_has_the_golden_ids_of_transformers(tokenizer):
     rows = np.split(golden["ids"].astype(np.int32), np.cumsum(golden["lengths"].astype(int))[:-1])
     examples, _ = read_examples(HELD_OUT, TASKS["sst2"])
 
-    encoded, truncated = encode_all(examples, TASKS["sst2"], tokenizer, 128)
+    encoded = encode_all(examples, TASKS["sst2"], tokenizer, 128)
 
     assert len(encoded) == len(rows) == 872
-    assert truncated == 0
-    for ours, row in zip(encoded, rows):
-        assert ours.input_ids.tolist() == row.tolist()
-        assert ours.mask_position == row.tolist().index(MASK)
+    assert not any(one.truncated for one in encoded)
+    for ours, row, example in zip(encoded, rows, examples):
+        (sequence,) = ours.sequences
+        assert sequence.input_ids.tolist() == row.tolist()
+        assert sequence.target == {"mask_position": row.tolist().index(MASK)}
+        assert ours.golds == (example.label,)
 
 
 @pytest.mark.desktop
@@ -135,7 +137,7 @@ def test_text_that_spells_a_special_token_never_poses_as_the_templates_mask(text
     actual = encode(Example({"sentence": text}, 0, 2), TASKS["sst2"], tokenizer, 128)
 
     assert actual.input_ids.tolist() == [0, *ids, 85, 21, MASK, 4, 2]
-    assert actual.mask_position == len(ids) + 3
+    assert actual.target["mask_position"] == len(ids) + 3
 
 
 @pytest.mark.parametrize(
@@ -162,18 +164,18 @@ def test_truncation_is_the_references_and_never_costs_the_mask(
     actual = encode(Example(fields, 0, 2), TASKS[name], tokenizer, max_length)
 
     assert actual.input_ids.tolist() == expected
-    assert actual.mask_position == expected.index(MASK)
+    assert actual.target["mask_position"] == expected.index(MASK)
     assert actual.truncated
 
 
-def test_encode_all_counts_the_truncated_and_keeps_the_order(tokenizer):
+def test_encode_all_marks_the_truncated_and_keeps_the_order(tokenizer):
     examples = [Example({"sentence": " a" * n}, n % 2, n) for n in (3, 4, 5)]
 
-    encoded, truncated = encode_all(examples, TASKS["sst2"], tokenizer, 10)
+    encoded = encode_all(examples, TASKS["sst2"], tokenizer, 10)
 
-    assert [len(one.input_ids) for one in encoded] == [9, 10, 10]
-    assert [one.label for one in encoded] == [1, 0, 1]
-    assert truncated == 1
+    assert [len(one.sequences[0].input_ids) for one in encoded] == [9, 10, 10]
+    assert [one.golds for one in encoded] == [(1,), (0,), (1,)]
+    assert [one.truncated for one in encoded] == [False, False, True]
 
 
 def test_a_prompt_longer_than_the_bucket_is_an_input_error(tokenizer):
@@ -200,9 +202,9 @@ def test_the_mask_is_always_at_its_position_and_the_length_kept(
     whole = encode(Example(fields, 0, 2), task, tokenizer, 10_000)
 
     assert len(actual.input_ids) <= max_length
-    assert actual.input_ids[0] == 0 and actual.input_ids[actual.mask_position] == MASK
+    assert actual.input_ids[0] == 0 and actual.input_ids[actual.target["mask_position"]] == MASK
     # The template's own mask, not one that a field spells: the same token follows as without a cut.
-    after = [one.input_ids[one.mask_position + 1 :].tolist() for one in (actual, whole)]
+    after = [one.input_ids[one.target["mask_position"] + 1 :].tolist() for one in (actual, whole)]
     assert after[0][:1] in ([], after[1][:1])
     assert actual.truncated == (len(actual.input_ids) < len(whole.input_ids))
 
@@ -229,7 +231,7 @@ def test_unusable_tokenizer_files_are_named_in_one_line(tmp_path):
         with pytest.raises(InputError, match="make no BPE"):
             tokenizer_for(tmp_path)
     (tmp_path / "merges.txt").write_text("#version: 0.2\n")
-    with pytest.raises(InputError, match="<s>, <pad>, </s>, <unk>, <mask> not found"):
+    with pytest.raises(InputError, match="<s>, <pad>, </s>, <unk> not found"):
         tokenizer_for(tmp_path)
     (tmp_path / "tokenizer.json").write_bytes(b"\xff\x00{")
     with pytest.raises(InputError, match="tokenizer.json: found no readable tokenizer") as error:

@@ -9,7 +9,8 @@ from small_runs import pocketllm
 
 KEYS = {
     "bundle", "model_name", "family", "tied_decoder", "config", "task", "labels", "words",
-    "word_ids", "parameters", "batch_size", "lengths", "noise", "signatures", "files",
+    "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
+    "signatures", "files",
 }  # fmt: skip
 
 

@@ -1,8 +1,9 @@
-"""50 MeZO steps through the signatures against 50 steps of PyTorch, fed the same z and batches."""
+"""MeZO steps through the signatures against as many in PyTorch, fed the same z and batches."""
 
 import numpy as np
 import pytest
 from forward import relative_error
+from opt_reference import EXCERPTS
 from small_runs import rows, run_config, write_tsv
 
 from pocketllm.runtime.batching import step_members, step_seed
@@ -29,6 +30,19 @@ CASES = {
     "rademacher": ({"num_hidden_layers": 1}, {"noise": "rademacher"}, {"lr": 1e-3}, 4),
 }
 
+# OPT: (task, checkpoint, export, hyperparameters, batch size)
+OPT_CASES = {
+    "words": ("sst2", {}, {"chunk_values": 16 * 100}, {"lr": 1e-3}, 7),
+    "words_decay": (
+        "cb",
+        {"do_layer_norm_before": False, "word_embed_proj_dim": 8, "tied": False},
+        {"slice_bytes": 8192},
+        {"lr": 1e-3, "weight_decay": 0.5, "lr_schedule": "linear"},
+        2,
+    ),
+    "gold": ("copa", {"enable_bias": False}, {"chunk_values": 16 * 100}, {"lr": 1e-3}, 4),
+}
+
 
 def checkpoint_layout(bundle, model):
     """Returns {parameter: values in the checkpoint's shape} of what the engine holds."""
@@ -43,10 +57,11 @@ def checkpoint_layout(bundle, model):
 def torch_run(reference, data, config):
     """Takes the same steps in PyTorch; returns the losses [steps, 2]."""
     losses = []
-    for number in range(1, STEPS + 1):
+    steps = config.settings.steps
+    for number in range(1, steps + 1):
         members = step_members(len(data.examples), config.batch_size, config.seed, number)
         hyper = config.settings
-        share = (STEPS - number + 1) / STEPS if hyper.lr_schedule == "linear" else 1
+        share = (steps - number + 1) / steps if hyper.lr_schedule == "linear" else 1
         losses.append(
             reference.step(
                 [data.examples[i] for i in members],
@@ -101,6 +116,24 @@ def test_fifty_steps_follow_pytorch(
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
     hyper = hyper | {"eps": 1e-2, "batch_size": batch_size, "seed": 3}
     config = run_config(bundle, data, steps=STEPS, **hyper)
+    model = open_ready(bundle, engine)
+
+    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("case", OPT_CASES)
+def test_twenty_steps_of_opt_follow_pytorch(
+    case, engine, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+):
+    task, changes, settings, hyper, batch_size = OPT_CASES[case]
+    checkpoint = make_opt_checkpoint(max_position_embeddings=600, **changes)
+    # The tiny vocabulary spells the excerpts letter by letter.
+    bundle = make_bundle(checkpoint, task=task, lengths=(128, 256), **settings)
+    excerpt = "sst2.tsv" if task == "sst2" else f"{task}.jsonl"
+    data = load_dataset(EXCERPTS / excerpt, bundle, training=True)
+    hyper = hyper | {"eps": 1e-2, "batch_size": batch_size, "seed": 3}
+    config = run_config(bundle, data, steps=20, **hyper)
     model = open_ready(bundle, engine)
 
     check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))

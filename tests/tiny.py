@@ -1,4 +1,4 @@
-"""Tiny RoBERTa checkpoints with random weights, and bundles of them.
+"""Tiny RoBERTa and OPT checkpoints with random weights, and bundles of them.
 
 Every weight is random, biases and layer norms too: at their initial values (0 and 1) a graph that
 forgot them would pass.
@@ -12,6 +12,7 @@ from unittest import mock
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 # Whole words of the vocabulary; everything else is spelled byte by byte.
 WORDS = (" terrible", " great", " It", " was", " a", " film")
+OPT_WORDS = ("Yes", "No", "Maybe")  # behind the line break that ends a SuperGLUE prompt
 CONFIG = {
     "hidden_size": 16,
     "num_hidden_layers": 2,
@@ -21,6 +22,19 @@ CONFIG = {
     "max_position_embeddings": 40,
     "type_vocab_size": 1,
     "layer_norm_eps": 1e-5,
+}
+OPT_CONFIG = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "ffn_dim": 24,
+    "activation_function": "relu",
+    "max_position_embeddings": 40,
+    "word_embed_proj_dim": 16,
+    "do_layer_norm_before": True,
+    "_remove_final_layer_norm": False,
+    "enable_bias": True,
+    "layer_norm_elementwise_affine": True,
 }
 # One of each activation, and of much else: (changes of CONFIG, settings of `export`).
 CASES = {
@@ -78,25 +92,45 @@ def write_checkpoint(
       label_words: one token each, beside those of WORDS.
       changes: of CONFIG.
     """
-    import torch
     from transformers import RobertaConfig, RobertaForMaskedLM
 
     folder.mkdir(parents=True)
     vocab_size = write_tokenizer(folder, WORDS + label_words)
     values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | CONFIG | changes
-    config = RobertaConfig(**values)
-    model = RobertaForMaskedLM(config)
+    _save_random(RobertaForMaskedLM(RobertaConfig(**values)), folder, seed)
+    return folder
+
+
+def write_opt_checkpoint(
+    folder: Path,
+    seed: int = 0,
+    tied: bool = True,
+    label_words: tuple[str, ...] = (),
+    **changes,
+) -> Path:
+    """Saves a causal language model through transformers; arguments as `write_checkpoint`."""
+    from transformers import OPTConfig, OPTForCausalLM
+
+    folder.mkdir(parents=True)
+    vocab_size = write_tokenizer(folder, WORDS + OPT_WORDS + label_words)
+    values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | OPT_CONFIG | changes
+    _save_random(OPTForCausalLM(OPTConfig(**values)), folder, seed)
+    return folder
+
+
+def _save_random(model, folder, seed):
+    import torch
+
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, held in model.named_parameters():
             drawn = torch.randn(held.shape, generator=generator)
-            if held.ndim == 2 and "embeddings" not in name:
+            if held.ndim == 2 and "embed" not in name:
                 drawn *= 1.5 * held.shape[1] ** -0.5  # products of the size of their inputs
             elif held.ndim == 1:
                 drawn = 0.3 * drawn + ("norm" in name.lower() and name.endswith("weight"))
             held.copy_(drawn)
     model.save_pretrained(folder)
-    return folder
 
 
 def export(
@@ -112,18 +146,21 @@ def export(
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
     `chunk_values` and `slice_bytes` cut tables and slices as if the model were large; `task` is a
-    name in TASKS or a Task.
+    name or a task of the checkpoint's family.
     """
     from pocketllm.export import exporter, layout, manifest
-    from pocketllm.export.checkpoint import open_checkpoint, read_config
-    from pocketllm.export.config import roberta_config
+    from pocketllm.export.checkpoint import open_checkpoint
+    from pocketllm.export.families import family_name, model_config
     from pocketllm.export.tokenizer import tokenizer_for
     from pocketllm.export.weights import checkpoint_weights
-    from pocketllm.runtime.tasks import TASKS
+    from pocketllm.runtime import option_tasks, tasks
+    from pocketllm.runtime.files import read_json
 
-    config = roberta_config(read_config(checkpoint), str(checkpoint))
+    config = model_config(read_json(checkpoint / "config.json", ""), str(checkpoint))
     weights = checkpoint_weights(config, open_checkpoint(checkpoint))
-    task = TASKS[task] if isinstance(task, str) else task
+    if isinstance(task, str):
+        tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
+        task = tables[family_name(config)][task]
     settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise)
     variables_of = partial(layout.variables_of, chunk_values=chunk_values or layout.CHUNK_VALUES)
     slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)

@@ -25,6 +25,8 @@ MICRO = HERE / "roberta_micro"
 
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
-    "roberta-base": Preset(HERE / "presets/roberta-base.json", HERE / "roberta_tokenizer", None),
-    "roberta-large": Preset(HERE / "presets/roberta-large.json", HERE / "roberta_tokenizer", None),
+    **{
+        name: Preset(HERE / f"presets/{name}.json", HERE / "roberta_tokenizer", None)
+        for name in ("roberta-base", "roberta-large", "opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b")
+    },
 }

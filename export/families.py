@@ -1,0 +1,35 @@
+"""The model families: each is a module of pure functions, under its Hugging Face model_type.
+
+A family gives `parameters`, `forward_loss`, `checkpoint_names`, and the names WORD_EMBEDDINGS,
+LM_HEAD (the table that a tied checkpoint leaves out), TARGET_INPUTS and IGNORED.
+"""
+
+from dataclasses import asdict
+
+from . import opt, roberta
+from .config import check_model_type
+from .opt_config import OptConfig, opt_config
+from .roberta_config import RobertaConfig, roberta_config
+
+FAMILIES = {"roberta": roberta, "opt": opt}
+_READERS = {"roberta": roberta_config, "opt": opt_config}
+_NAMES = {RobertaConfig: "roberta", OptConfig: "opt"}
+
+
+def model_config(values: dict, source: str) -> RobertaConfig | OptConfig:
+    """Reads a parsed config.json of any family; `source` is its path.
+
+    Raises:
+      InputError: another architecture, a missing value, or one that is not implemented.
+    """
+    return _READERS[check_model_type(values, source)](values, source)
+
+
+def family_name(config: RobertaConfig | OptConfig) -> str:
+    """Returns the config's Hugging Face model_type."""
+    return _NAMES[type(config)]
+
+
+def config_json(config: RobertaConfig | OptConfig) -> dict:
+    """Returns the architecture as it stands in bundle.json."""
+    return {"model_type": family_name(config), **asdict(config)}

@@ -1,0 +1,48 @@
+"""The reference's draws: which rows train, which choose the best step, which are evaluated."""
+
+import re
+
+import numpy as np
+
+from .errors import InputError
+from .option_tasks import OptionTask
+from .tasks import Task
+
+REFERENCE = "reference"
+
+
+def split_numbers(flag: str, task: Task | OptionTask) -> tuple[int, int]:
+    """Returns (training, dev) examples of `--split`: the task's own, or the two numbers given."""
+    own = task.split if isinstance(task, OptionTask) else ()
+    if flag == REFERENCE and own:
+        return own
+    if flag == REFERENCE:
+        raise InputError(
+            f"--split={flag}: the reference draws no such split of task {task.name}; give the "
+            "numbers, for example --split=800/200"
+        )
+    found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", flag)
+    if not found:
+        raise InputError(
+            f"--split={flag}: expected {REFERENCE}, or training and dev examples as in "
+            "--split=800/200"
+        )
+    return int(found[1]), int(found[2])
+
+
+def drawn(count: int, most: int) -> list[int]:
+    """Draws up to `most` of `count` places, in the reference's order.
+
+    NumPy keeps the stream of RandomState as it is, for all versions to come.
+    """
+    return np.random.RandomState(0).permutation(count)[:most].tolist()
+
+
+def split_places(count: int, train: int, dev: int) -> tuple[list[int], list[int]]:
+    """Returns the places of (training, dev) examples among `count`.
+
+    As in the reference the dev part is the end of what was drawn: with fewer rows than asked for,
+    it is the training part that is smaller.
+    """
+    places = drawn(count, train + dev)
+    return places[:-dev], places[-dev:]

@@ -1,0 +1,129 @@
+"""OPT checkpoints: what published ones call their tensors, when the head is tied, bad configs."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_checkpoint import save_pickled, save_sharded_pickled, save_single, weights_of
+from test_checkpoint_errors import edit_config, refusal
+
+pytestmark = pytest.mark.desktop
+
+EMBEDDINGS, LM_HEAD = "model.decoder.embed_tokens.weight", "lm_head.weight"
+
+
+@pytest.fixture
+def source(make_opt_checkpoint, tmp_path) -> Path:
+    """A folder with everything of a tiny OPT checkpoint but its weights."""
+    folder = tmp_path / "source"
+    shutil.copytree(make_opt_checkpoint(), folder)
+    (folder / "model.safetensors").unlink()
+    return folder
+
+
+@pytest.fixture
+def tensors(make_opt_checkpoint):
+    """The tiny checkpoint's tensors, torch float32."""
+    from safetensors.torch import load_file
+
+    return load_file(make_opt_checkpoint() / "model.safetensors")
+
+
+def assert_holds(weights, tensors):
+    """Checks that the weights are these tensors, and all of them."""
+    assert {parameter.name for parameter in weights.parameters} == set(tensors)
+    for parameter in weights.parameters:
+        expected = tensors[parameter.name].float().numpy()
+        np.testing.assert_array_equal(weights.read(parameter), expected)
+
+
+@pytest.mark.parametrize("save", [save_single, save_pickled, save_sharded_pickled])
+def test_a_published_half_precision_checkpoint_gives_its_values(save, source, tensors):
+    halves = {name: values.half() for name, values in tensors.items()}
+    save(source, halves | {LM_HEAD: halves[EMBEDDINGS].clone()})
+
+    weights = weights_of(source)
+
+    assert weights.tied and weights.ignored == (LM_HEAD,)
+    assert_holds(weights, halves)
+
+
+def test_a_checkpoint_saved_without_its_lm_head_is_read_under_its_shorter_names(source, tensors):
+    import torch
+
+    shorter = {name.removeprefix("model."): values for name, values in tensors.items()}
+    save_pickled(source, shorter | {"decoder.version": torch.tensor([3.0])})
+
+    weights = weights_of(source)
+
+    assert weights.tied
+    assert_holds(weights, tensors)
+
+
+def test_a_tied_checkpoint_may_hold_its_embeddings_as_the_lm_head_alone(source, tensors):
+    renamed = {LM_HEAD if n == EMBEDDINGS else n: values for n, values in tensors.items()}
+    save_single(source, renamed)
+
+    weights = weights_of(source)
+
+    assert weights.tied
+    assert_holds(weights, tensors)
+
+
+@pytest.mark.parametrize(
+    "config, change, tied",
+    [(True, 0.0, True), (True, 1e-3, False), (False, 0.0, False), (False, 1e-3, False)],
+)
+def test_the_head_is_tied_where_the_config_says_so_and_the_values_agree(
+    config, change, tied, source, tensors
+):
+    edit_config(source, tie_word_embeddings=config)
+    tensors[LM_HEAD] = tensors[EMBEDDINGS] + change
+    save_single(source, tensors)
+
+    weights = weights_of(source)
+
+    assert weights.tied == tied
+    assert_holds(weights, {n: v for n, v in tensors.items() if not (tied and n == LM_HEAD)})
+
+
+def test_an_untied_checkpoint_without_its_head_is_refused(source, tensors):
+    edit_config(source, tie_word_embeddings=False)
+    save_single(source, tensors)
+    assert "missing lm_head.weight" in refusal(weights_of, source)
+
+
+def test_a_config_that_leaves_out_what_is_usual_is_read(source, tensors):
+    save_single(source, tensors)
+    usual = ("do_layer_norm_before", "_remove_final_layer_norm", "enable_bias",
+             "layer_norm_elementwise_affine", "word_embed_proj_dim", "tie_word_embeddings",
+             "activation_function", "pad_token_id")  # fmt: skip
+    edit_config(source, **dict.fromkeys(usual, "absent"))
+    assert json.loads((source / "config.json").read_text()).keys().isdisjoint(usual)
+    assert_holds(weights_of(source), tensors)
+
+
+@pytest.mark.parametrize(
+    "changes, problem",
+    [
+        ({"activation_function": "mish"}, "activation_function is 'mish', implemented are gelu,"),
+        ({"enable_bias": 1}, "enable_bias is 1, expected bool"),
+        ({"enable_bias": False}, "unexpected model.decoder.layers.0."),
+        ({"do_layer_norm_before": "yes"}, "do_layer_norm_before is 'yes', expected bool"),
+        ({"_remove_final_layer_norm": True}, "unexpected model.decoder.final_layer_norm"),
+        ({"layer_norm_elementwise_affine": False}, "unexpected model.decoder.final_layer_norm"),
+        ({"word_embed_proj_dim": 8}, "embed_tokens.weight is"),
+        ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of num_attention_heads 3"),
+        ({"ffn_dim": "absent"}, "missing ffn_dim"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, only None"),
+        ({"max_position_embeddings": 41}, "is [42, 16], expected [43, 16]"),
+    ],
+)
+def test_a_config_that_is_not_implemented_or_not_the_weights_is_refused(
+    changes, problem, source, tensors
+):
+    save_single(source, tensors)
+    edit_config(source, **changes)
+    assert problem in refusal(weights_of, source)

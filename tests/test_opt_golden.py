@@ -1,0 +1,218 @@
+"""OPT forward passes against transformers: every switch, scoring and bucket, padded rows."""
+
+import numpy as np
+import pytest
+from forward import relative_error
+from tiny import OPT_WORDS
+
+from pocketllm.runtime.contract import (
+    GOLD,
+    LOGITS,
+    LOSS,
+    OPTIONS,
+    WEIGHT_SUM,
+    WORDS,
+    forward_loss_for,
+)
+
+TOLERANCE = 1e-5
+POST_NORM = {"do_layer_norm_before": False, "word_embed_proj_dim": 8}  # as opt-350m
+BARE = {"enable_bias": False, "layer_norm_elementwise_affine": False}
+# name: (changes of the checkpoint, settings of the export); three scorings of each.
+CASES = {
+    "published": ({}, {}),
+    "chunks_and_slices": ({}, {"chunk_values": 16 * 70, "slice_bytes": 8192}),
+    "opt_350m": (POST_NORM, {"chunk_values": 8 * 100}),
+    "wider_embeddings": ({"word_embed_proj_dim": 20, "num_attention_heads": 1}, {}),
+    "bare": (BARE, {}),
+    "bare_post_norm": (BARE | {"do_layer_norm_before": False}, {}),
+    "no_final_norm": ({"_remove_final_layer_norm": True, "num_hidden_layers": 1}, {}),
+    "untied": ({"tied": False, "num_attention_heads": 4}, {"chunk_values": 16 * 90}),
+    "untied_projected": ({"tied": False, **POST_NORM}, {}),
+    "gelu": ({"activation_function": "gelu", "num_hidden_layers": 3}, {}),
+    "gelu_new": ({"activation_function": "gelu_new"}, {}),
+    "silu": ({"activation_function": "silu", "ffn_dim": 7}, {}),
+    "tanh": ({"activation_function": "tanh"}, {}),
+}
+SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa"}
+
+
+def task_of(scoring):
+    """Returns a task with this scoring under the tiny vocabulary."""
+    if scoring != OPTIONS:
+        return SCORINGS[scoring]
+    from pocketllm.export.prompt import option_text_task
+
+    return option_text_task("{text} It was", "0:terrible film,1:great,2:was it a")
+
+
+def forward_inputs(bundle, tokens, seed):
+    """Returns random inputs: full, padded and filler rows, options of every length."""
+    rng = np.random.default_rng([seed, tokens])
+    specs = bundle.signatures[forward_loss_for(tokens)]["inputs"]
+    sequences = specs["input_ids"][1][0]
+    lengths = rng.integers(min(bundle.option_tokens, 4) + 2, tokens + 1, sequences)
+    lengths[:2] = tokens, tokens - 1
+    rows = specs["weight"][1][0]
+    weight = np.array([1, 2, 0], np.float32)
+    lengths[sequences // rows * 2 :] = 2  # of the filler
+    mask = (np.arange(tokens) < lengths[:, None]).astype(np.int32)
+    ids = rng.integers(4, bundle.config["vocab_size"], (sequences, tokens)).astype(np.int32)
+    inputs = {
+        "input_ids": np.where(mask, ids, 1).astype(np.int32),
+        "attention_mask": mask,
+        "weight": weight,
+    }
+    if "label" in specs:
+        classes = len(bundle.task.words)
+        inputs["label"] = np.array([classes - 1, 0, 1], np.int32)
+    if bundle.scoring == WORDS:
+        inputs["last_position"] = (lengths - 1).astype(np.int32)
+    else:
+        scored = rng.integers(1, min(bundle.option_tokens, tokens - 1) + 1, sequences)
+        scored[0] = min(bundle.option_tokens, tokens - 1)
+        scored = np.minimum(scored, lengths - 1)
+        inputs["option_tokens"] = scored.astype(np.int32)
+        inputs["option_start"] = (lengths - scored).astype(np.int32)
+    assert inputs.keys() == specs.keys()
+    return inputs
+
+
+def torch_outputs(model, bundle, inputs):
+    """Computes (loss, logits [2, C], weight_sum) of the two rows that weigh something."""
+    import torch
+
+    ids, mask = (torch.tensor(inputs[name]) for name in ("input_ids", "attention_mask"))
+    with torch.no_grad():
+        scores = model(ids.long(), attention_mask=mask).logits
+    weight = torch.tensor(inputs["weight"][:2]).double()
+    rows = torch.arange(len(ids))
+    if bundle.scoring == WORDS:
+        logits = scores[rows, inputs["last_position"]][:2, list(bundle.word_ids)]
+    else:
+        log_probs = torch.log_softmax(scores, -1)
+        options = [
+            log_probs[row, range(first - 1, first + count - 1), ids[row, first : first + count]]
+            for row, first, count in zip(rows, inputs["option_start"], inputs["option_tokens"])
+        ]
+        means = torch.stack([option.mean() for option in options])
+        logits = means.reshape(len(inputs["weight"]), -1)[:2]
+    if bundle.scoring == GOLD:
+        weight = weight * torch.tensor(inputs["option_tokens"][:2])
+        losses = -logits[:, 0]
+    else:
+        labels = torch.tensor(inputs["label"][:2]).long()
+        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    return float((losses * weight).sum() / weight.sum()), logits.numpy(), float(weight.sum())
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("case", CASES)
+def test_losses_and_scores_are_those_of_transformers(
+    case, scoring, make_opt_checkpoint, make_bundle, open_ready
+):
+    from conftest import ENGINES
+    from opt_torch_reference import load
+
+    changes, settings = CASES[case]
+    checkpoint = make_opt_checkpoint(**changes)
+    bundle = make_bundle(checkpoint, task=task_of(scoring), lengths=(9, 16), **settings)
+    assert bundle.scoring == scoring and bundle.tied_decoder == changes.get("tied", True)
+    model = load(checkpoint)
+    models = [open_ready(bundle, engine) for engine in ENGINES]
+    seen = []
+    for tokens in bundle.lengths:
+        inputs = forward_inputs(bundle, tokens, seed=3)
+        loss, logits, weight_sum = torch_outputs(model, bundle, inputs)
+        seen += logits.ravel().tolist()
+        for ours in models:
+            actual = ours.engine.run(forward_loss_for(tokens), **inputs)
+            assert relative_error(actual[LOSS], [loss]) <= TOLERANCE
+            assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
+            assert actual[WEIGHT_SUM] == [weight_sum]
+            assert np.isfinite(actual[LOGITS]).all()
+    assert np.ptp(seen) > 0.3, "scores that hardly vary prove nothing"
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_long_rows_attend_block_by_block_to_the_same_result(
+    scoring, engine, make_opt_checkpoint, make_bundle, open_ready
+):
+    from opt_torch_reference import load
+
+    from pocketllm.export.opt import ATTENTION_BLOCK
+
+    checkpoint = make_opt_checkpoint(max_position_embeddings=400)
+    tokens = 2 * ATTENTION_BLOCK + 40
+    bundle = make_bundle(checkpoint, task=task_of(scoring), lengths=(tokens,))
+    inputs = forward_inputs(bundle, tokens, seed=4)
+    loss, logits, _ = torch_outputs(load(checkpoint), bundle, inputs)
+
+    actual = open_ready(bundle, engine).engine.run(forward_loss_for(tokens), **inputs)
+
+    assert relative_error(actual[LOSS], [loss]) <= TOLERANCE
+    assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_padding_on_the_left_gives_the_same_scores(
+    scoring, engine, make_opt_checkpoint, make_bundle, open_ready
+):
+    bundle = make_bundle(make_opt_checkpoint(), task=task_of(scoring), lengths=(9, 16))
+    model = open_ready(bundle, engine)
+    inputs = forward_inputs(bundle, 16, seed=5)
+    shifts = 16 - inputs["attention_mask"].sum(1)
+    moved = dict(inputs)
+    for name in ("input_ids", "attention_mask"):
+        moved[name] = np.stack([np.roll(row, by) for row, by in zip(inputs[name], shifts)])
+    for name in {"last_position", "option_start"} & inputs.keys():
+        moved[name] = (inputs[name] + shifts).astype(np.int32)
+
+    right, left = (model.engine.run(forward_loss_for(16), **held) for held in (inputs, moved))
+
+    assert shifts.max() > 0
+    for name in (LOSS, LOGITS):
+        assert relative_error(left[name], right[name]) <= 1e-6
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("scoring", SCORINGS)
+def test_filler_rows_of_options_change_nothing(
+    scoring, engine, make_opt_checkpoint, make_bundle, open_ready
+):
+    bundle = make_bundle(make_opt_checkpoint(), task=task_of(scoring), lengths=(9, 16))
+    model = open_ready(bundle, engine)
+    inputs = forward_inputs(bundle, 9, seed=6)
+    expected = model.engine.run(forward_loss_for(9), **inputs)
+    other = {name: values.copy() for name, values in inputs.items()}
+    each = len(inputs["input_ids"]) // 3
+    other["input_ids"][2 * each :] = 7
+
+    actual = model.engine.run(forward_loss_for(9), **other)
+
+    np.testing.assert_array_equal(actual[LOSS], expected[LOSS])
+    np.testing.assert_array_equal(actual[LOGITS][:2], expected[LOGITS][:2])
+    assert (actual[LOGITS][2] != expected[LOGITS][2]).any(), "the row itself was computed"
+    weightless = model.engine.run(
+        forward_loss_for(9), **inputs | {"weight": np.zeros(3, np.float32)}
+    )
+    assert (weightless[LOSS], weightless[WEIGHT_SUM]) == ([0], [0])
+
+
+@pytest.mark.desktop
+def test_the_cases_cover_one_token_words_and_options_of_several_tokens(
+    make_opt_checkpoint, make_bundle
+):
+    bundles = {
+        scoring: make_bundle(make_opt_checkpoint(), task=task_of(scoring), lengths=(9, 16))
+        for scoring in SCORINGS
+    }
+    assert len(bundles[WORDS].word_ids) == len(OPT_WORDS)
+    assert bundles[OPTIONS].option_tokens > 2 and bundles[GOLD].option_tokens > 16
+    for scoring, bundle in bundles.items():
+        sequences = 9 if scoring == OPTIONS else 3
+        shape = bundle.signatures[forward_loss_for(9)]["inputs"]["input_ids"][1]
+        assert shape == [sequences, 9]

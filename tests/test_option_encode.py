@@ -1,0 +1,170 @@
+"""Scored options as token ids: what is cut, what stays, and which rows are refused."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opt_reference import TOKENIZER
+
+from pocketllm.export.prompt import option_text_task
+from pocketllm.export.tokenizer import tokenizer_for
+from pocketllm.runtime.data import Example
+from pocketllm.runtime.encode import SpecialIds
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.option_encode import Limits, encode_options, option_special_ids
+from pocketllm.runtime.option_tasks import TASKS, scoring_of
+
+BOS, A, IT, WAS = 0, 10, 85, 21
+PLAIN = option_text_task("{text} It was", "0:terrible,1:great")
+LINE = option_text_task(r"{text}\n", "0:no,1:yes")
+SEVERAL = option_text_task("{text}:", "0:very bad,1:good")
+COPA = TASKS["copa"]
+PREMISE = {"premise": "It rained.", "question": "effect", "choice1": "I ran.", "choice2": "We sat"}
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tokenizer_for(TOKENIZER)
+
+
+@pytest.fixture(scope="module")
+def limits(tokenizer):
+    """Returns the limits of a task at a longest bucket."""
+
+    def of(task, tokens, option_tokens=50):
+        return Limits(*scoring_of(task, tokenizer), tokens=tokens, option_tokens=option_tokens)
+
+    return of
+
+
+def text(value):
+    return Example({"text": value}, 1, 7)
+
+
+def test_a_causal_model_needs_no_mask_token():
+    from tokenizers import Tokenizer, models
+
+    tokens = {"<s>": 0, "<pad>": 1, "a": 2}
+
+    assert option_special_ids(Tokenizer(models.WordLevel(tokens))) == SpecialIds(0, None, 1, None)
+    del tokens["<pad>"]
+    with pytest.raises(InputError, match="<pad> not found .* expected <s>, <pad>; .* an OPT"):
+        option_special_ids(Tokenizer(models.WordLevel(tokens)))
+
+
+@pytest.mark.parametrize(
+    ("letters", "tokens", "expected"),
+    [
+        (4, 7, [BOS, 102, A, A, A, IT, WAS]),
+        (4, 6, [BOS, A, A, A, IT, WAS]),  # the left gives way, <s> stays
+        (4, 2, [BOS, WAS]),
+        (4, 1, [BOS]),
+    ],
+)
+def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
+    letters, tokens, expected, tokenizer, limits
+):
+    ours = encode_options(
+        text("a" + " a" * (letters - 1)), PLAIN, tokenizer, limits(PLAIN, tokens), "f line 7"
+    )
+
+    (row,) = ours.sequences
+    assert row.input_ids.tolist() == expected
+    assert row.target == {"last_position": len(expected) - 1}
+    assert ours.truncated == row.truncated == (tokens < 7)
+    assert (ours.golds, ours.group) == ((1,), None)
+
+
+def test_the_models_2048_tokens_count_the_word_too(tokenizer, limits):
+    ours = encode_options(text("a" + " a" * 3000), PLAIN, tokenizer, limits(PLAIN, 4096), "f")
+
+    assert len(ours.sequences[0].input_ids) == 2047
+
+
+def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, limits):
+    rows = [
+        encode_options(text(value), LINE, tokenizer, limits(LINE, 32), "f").sequences[0]
+        for value in ("a film", " a film \n ", "a film\t")
+    ]
+
+    assert len({tuple(row.input_ids.tolist()) for row in rows}) == 1
+
+
+def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokenizer, limits):
+    wic = Example({"word": "w", "sentence1": "a", "sentence2": "b\n"}, 0, 3)
+    with pytest.raises(InputError) as error:
+        encode_options(wic, TASKS["wic"], tokenizer, limits(TASKS["wic"], 64), "f line 3")
+    said = "f line 3: the label word 'No' takes 2 tokens after this prompt, the last one 3084"
+    assert str(error.value).startswith(said)
+
+    bare = option_text_task("{text}", "0:terrible,1:great")
+    with pytest.raises(InputError, match="f line 7: the label word ' terrible' takes .* fill in"):
+        encode_options(text(" "), bare, tokenizer, limits(bare, 64), "f line 7")
+
+
+@pytest.mark.parametrize(
+    ("changes", "tokens", "most", "said"),
+    [
+        ({"choice2": ""}, 32, 50, "f line 9: the option '' takes 0 tokens, expected 1 to 31; "),
+        ({}, 32, 2, "f line 9: the option 'I ran.' takes 3 tokens, expected 1 to 2; "),
+        ({}, 3, 50, "f line 9: the option 'I ran.' takes 3 tokens, expected 1 to 2; "),
+        (
+            {"choice1": "x " * 40},
+            32,
+            50,
+            "f line 9: the option 'x x x x x x x x x x x x x x x x x x x...' takes 40 tokens, ",
+        ),
+    ],
+)
+def test_an_option_that_does_not_fit_is_named_with_its_row(
+    changes, tokens, most, said, tokenizer, limits
+):
+    example = Example(PREMISE | changes, 0, 9)
+
+    with pytest.raises(InputError) as error:
+        encode_options(example, COPA, tokenizer, limits(COPA, tokens, most), "f line 9")
+
+    assert str(error.value).startswith(said)
+    assert str(error.value).endswith("shorten it, or export with longer --lengths")
+
+
+def test_training_encodes_the_gold_option_alone(tokenizer, limits):
+    example = Example(PREMISE, 1, 9)
+    whole = encode_options(example, COPA, tokenizer, limits(COPA, 32), "f")
+    gold = encode_options(example, COPA, tokenizer, limits(COPA, 32), "f", only_gold=True)
+
+    assert (len(whole.sequences), whole.golds) == (2, (1,))
+    assert (len(gold.sequences), gold.golds) == (1, (0,))
+    assert gold.sequences[0].input_ids.tolist() == whole.sequences[1].input_ids.tolist()
+    assert gold.sequences[0].target == whole.sequences[1].target
+    # All options of a class are trained on together, gold or not.
+    classes = encode_options(text("a"), SEVERAL, tokenizer, limits(SEVERAL, 9), "f", only_gold=True)
+    assert (len(classes.sequences), classes.golds) == (2, (1,))
+
+
+@settings(deadline=None)
+@given(
+    value=st.text(st.characters(codec="utf-8"), min_size=1, max_size=60),
+    tokens=st.integers(4, 40),
+    task=st.sampled_from([PLAIN, LINE, SEVERAL]),
+)
+def test_what_is_cut_is_the_left_and_never_the_beginning_of_sequence(
+    value, tokens, task, tokenizer, limits
+):
+    try:
+        whole = encode_options(text(value), task, tokenizer, limits(task, 10_000), "f")
+        cut = encode_options(text(value), task, tokenizer, limits(task, tokens), "f")
+    except InputError as error:  # nothing but white space before the word
+        assert task is LINE and "the label word" in str(error) and not value.strip()
+        return
+
+    for short, long in zip(cut.sequences, whole.sequences, strict=True):
+        ids, all_ids = short.input_ids.tolist(), long.input_ids.tolist()
+        assert len(ids) == min(len(all_ids), tokens)
+        assert short.truncated == (len(all_ids) > tokens)
+        assert ids[0] == BOS and ids[1:] == all_ids[len(all_ids) - len(ids) + 1 :]
+        if "last_position" in short.target:
+            assert short.target == {"last_position": len(ids) - 1}
+        else:
+            start, length = short.target["option_start"], short.target["option_tokens"]
+            assert 1 <= start and start + length == len(ids)
+            assert length == long.target["option_tokens"]

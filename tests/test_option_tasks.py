@@ -1,0 +1,193 @@
+"""Tasks of scored options: templates, scoring, the user's own, and how bundle.json holds them."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opt_reference import TOKENIZER
+
+from pocketllm.export.prompt import option_text_task
+from pocketllm.export.tokenizer import tokenizer_for
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.option_tasks import TASKS, TRANSFORMS, fill, scoring_of, template_fields
+from pocketllm.runtime.task_json import from_json, to_json
+
+WORDS = "0:terrible,1:great"
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return tokenizer_for(TOKENIZER)
+
+
+def test_every_word_has_the_references_token(tokenizer):
+    ids = {"Yes": 9904, "No": 3084, "Maybe": 14541, " terrible": 6587, " great": 372}
+
+    for name, task in TASKS.items():
+        if task.words:
+            assert scoring_of(task, tokenizer) == ("words", tuple(ids[w] for w in task.words)), name
+        else:
+            assert scoring_of(task, tokenizer) == ("gold", ())
+
+
+@pytest.mark.parametrize(
+    ("label_words", "scoring"),
+    [
+        ("a:good,b:bad", "words"),
+        ("a:1,b:2", "words"),
+        ("a:good,b:very bad", "options"),  # two tokens
+        ("a:good,b:1", "options"),  # a letter and a digit need not share the tokens before them
+        ("a:good,b:!", "options"),  # a mark may merge with what stands before it
+        ("a:good,b:(", "options"),
+    ],
+)
+def test_words_of_one_token_that_begin_alike_share_a_row(label_words, scoring, tokenizer):
+    found, ids = scoring_of(option_text_task("{text}", label_words), tokenizer)
+
+    assert (found, len(ids)) == (scoring, 2 if scoring == "words" else 0)
+
+
+def test_braces_in_the_data_stay_what_they_are():
+    assert fill("{a}{{b}} {c d}", {"a": "{c d}", "c d": "}}{"}) == "{c d}{b} }}{"
+    assert template_fields("{a}{{b}} {c d}") == ["a", "c d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("without_full_stop", "It rained.. \n", "It rained."),
+        ("without_full_stop", " It rained! ", " It rained!"),
+        ("as_question", "is it", "Is it?"),
+        ("as_question", "élan?", "Élan?"),
+        ("as_question", "", "?"),
+        ("highlights_as_list", "a\n@highlight\nb\n@highlight", "a\n- b\n@highlight"),
+        ("lower_first_word", "I ran.", "I ran."),
+        ("lower_first_word", "I'm IN.", "i'm IN."),
+        ("lower_first_word", " The End", " The End"),
+        ("lower_first_word", "THE End", "the End"),
+    ],
+)
+def test_a_transform_does_what_the_reference_does(name, text, expected):
+    assert TRANSFORMS[name](text) == expected
+
+
+@pytest.mark.parametrize(
+    ("prompt", "template", "words"),
+    [
+        ("{text} It was", "{text} It was", (" terrible", " great")),
+        ("{text} It was {mask}.", "{text} It was", (" terrible", " great")),
+        ("{text} It was{mask}", "{text} It was", (" terrible", " great")),
+        (r"{text}\nSentiment:  ", "{text}\nSentiment:", (" terrible", " great")),
+        (r"{text} Yes or No?\n{mask} ", "{text} Yes or No?\n", ("terrible", "great")),
+        ("{a key}\n{a key} {{x}} {b}", "{a key}\n{a key} {{x}} {b}", (" terrible", " great")),
+        ("{{mask}} {text}", "{{mask}} {text}", (" terrible", " great")),
+    ],
+)
+def test_the_word_follows_the_users_prompt_with_a_space_or_on_a_line_of_its_own(
+    prompt, template, words
+):
+    task = option_text_task(prompt, WORDS)
+
+    assert (task.template, task.words, task.labels) == (template, words, ("0", "1"))
+    assert list(task.columns) == list(dict.fromkeys(template_fields(template)))
+    assert task.max_length == 2048
+
+
+@pytest.mark.parametrize(
+    ("prompt", "found"),
+    [
+        ("{text} {mask}, right?", "found ', right?' behind {mask}, which a causal model does not"),
+        ("{mask} {text}", "found '{text}' behind {mask}"),
+        ("{text} {mask} {mask}", "found '{mask}' behind {mask}"),
+        ("It was", "found no field"),
+        ("{{text}} {mask}", "found no field"),
+        ("{text} {", "found a lone '{'"),
+        ("{text} {}", "found '{}', expected the name of a field"),
+        ("{label} It was", "found {label}, which would give the answer away"),
+    ],
+)
+def test_a_prompt_that_a_causal_model_cannot_answer_is_refused(prompt, found):
+    with pytest.raises(InputError) as error:
+        option_text_task(prompt, WORDS)
+
+    assert str(error.value).startswith(f"--prompt={prompt!r}: {found}")
+    assert str(error.value).endswith('--prompt="{text} It was"')
+
+
+USERS = option_text_task(r"{{{a}}} {b}\n", "true:Yes it is,false:No")
+
+
+@pytest.mark.parametrize("task", [*TASKS.values(), USERS], ids=lambda task: task.name)
+def test_a_task_of_options_survives_bundle_json(task):
+    assert from_json(json.loads(json.dumps(to_json(task))), "opt") == task
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "value", "found"),
+    [
+        ("cb", ("template",), "{premise} {", "has a brace without its other"),
+        ("cb", ("template",), "x", "found no field"),
+        ("cb", ("template",), "{x}", "columns for ['hypothesis', 'premise'], expected some for"),
+        ("cb", ("columns", "premise"), [], "columns for ['hypothesis', 'premise']"),
+        ("cb", ("columns", "more"), ["more"], "columns for ['hypothesis', 'more', 'premise']"),
+        ("cb", ("layout",), "tree", "layout 'tree' is unknown"),
+        ("cb", ("layout",), "record", "3 words, 0 option fields and layout 'record'"),
+        ("cb", ("transforms",), {"premise": "upper"}, "transforms ['upper'] hold an unknown one"),
+        ("cb", ("transforms",), {"x": "lower"}, "transforms of ['x']"),
+        ("cb", ("values",), {"x": {}}, "values of ['x'], not all fields"),
+        ("cb", ("values",), {"premise": 1}, "values['premise']: found 1, expected an object"),
+        ("cb", ("words",), [], "0 words, 0 option fields"),
+        ("cb", ("words",), ["Yes", "No"], "2 options for 3 labels"),
+        ("cb", ("words", 2), "No", "options ('Yes', 'No', 'No') are not distinct"),
+        ("cb", ("words", 2), "", "hold an empty one"),
+        ("cb", ("labels", 2), "entailment", "not distinct"),
+        ("cb", ("label_columns",), [], "no label column"),
+        ("cb", ("label_aliases", "0"), "yes", "label aliases"),
+        ("cb", ("max_length",), 1, "max_length 1"),
+        ("cb", ("metrics",), ["bleu"], "metrics ('bleu',) hold an unknown one"),
+        ("cb", ("split",), [1000], "split (1000,)"),
+        ("cb", ("split",), [1000, 0], "split (1000, 0)"),
+        ("copa", ("option_fields",), ["choice1"], "expected some for each of"),
+        ("copa", ("labels",), ["0"], "2 options for 1 labels"),
+        ("record", ("words",), ["a", "b"], "2 words, 0 option fields and layout 'record'"),
+        ("record", ("labels",), ["a"], "0 options for 1 labels"),
+    ],
+)
+def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, value, found):
+    entry = to_json(TASKS[name])
+    inner = entry
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+
+    with pytest.raises(InputError) as error:
+        from_json(entry, "opt")
+
+    assert str(error.value).startswith("bundle.json: task") and found in str(error.value)
+    assert str(error.value).endswith("export the bundle again")
+
+
+def test_an_unknown_family_and_a_task_of_another_family_are_refused():
+    with pytest.raises(InputError, match="found the family 'gpt', expected roberta or opt"):
+        from_json(to_json(TASKS["cb"]), "gpt")
+    with pytest.raises(InputError, match="expected an object of exactly name, pieces, labels"):
+        from_json(to_json(TASKS["cb"]), "roberta")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None)
+@given(name=st.sampled_from(list(to_json(TASKS["copa"]))), value=JSON)
+def test_any_json_value_in_any_entry_gives_a_task_or_an_input_error(name, value):
+    try:
+        task = from_json(to_json(TASKS["copa"]) | {name: value}, "opt")
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert to_json(task)[name] == value

@@ -1,4 +1,4 @@
-"""Exports roberta-micro for SST-2, evaluates it, fine-tunes it with MeZO and evaluates it again.
+"""Exports a small model for SST-2, evaluates it, fine-tunes it with MeZO and evaluates it again.
 
 Everything it runs are pocketllm commands, printed as it goes; data and checkpoint come with the
 package, and nothing leaves the machine. WORKDIR then holds the bundle, the runs and a plot.
@@ -6,6 +6,7 @@ package, and nothing leaves the machine. WORKDIR then holds the bundle, the runs
 examples:
   pocketllm quickstart
   pocketllm quickstart --seeds=0,1,2
+  pocketllm quickstart --model=opt-micro --workdir=quickstart-opt
 """
 
 import json
@@ -23,13 +24,17 @@ from pocketllm.tflite_models.presets import MICRO
 
 from .run_plot import plot_runs
 
+# Learning rates from small searches; the model cards in tflite_models/ have the figures.
+LEARNING_RATES = {"roberta-micro": 1e-4, "opt-micro": 1e-4}
+BATCH_SIZE, EPS, EVAL_EVERY = 64, 1e-3, 50
+
 FLAGS = flags.FlagValues()
+flags.DEFINE_enum(
+    "model", "roberta-micro", list(LEARNING_RATES), "a bundled model", flag_values=FLAGS
+)
 flags.DEFINE_string("workdir", "quickstart", "folder for everything it writes", flag_values=FLAGS)
 flags.DEFINE_list("seeds", ["0"], "one run for each of these seeds", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 600, "MeZO steps of a run", flag_values=FLAGS)
-
-# From a small search; tflite_models/roberta_micro/README.md has the figures.
-BATCH_SIZE, LR, EPS, EVAL_EVERY = 64, 1e-4, 1e-3, 50
 
 
 def run(values) -> dict:
@@ -40,7 +45,14 @@ def run(values) -> dict:
     started = time.monotonic()
     workdir = Path(values.workdir)
     bundle, held_out = workdir / "bundle", MICRO / "sst2_heldout.tsv"
-    _pocketllm("export", "--model=roberta-micro", "--task=sst2", f"--out={bundle}", "--force")
+    _pocketllm(
+        "export",
+        f"--model={values.model}",
+        "--task=sst2",
+        "--lengths=32,64,128",
+        f"--out={bundle}",
+        "--force",
+    )
     before = _evaluate(workdir, bundle, held_out)
     runs = {}
     for seed in seeds:
@@ -53,7 +65,7 @@ def run(values) -> dict:
             f"--run={folder}",
             f"--steps={values.steps}",
             f"--batch_size={BATCH_SIZE}",
-            f"--lr={LR}",
+            f"--lr={LEARNING_RATES[values.model]}",
             f"--eps={EPS}",
             f"--eval_every={EVAL_EVERY}",
             f"--seed={seed}",

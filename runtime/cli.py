@@ -21,7 +21,7 @@ INTERRUPTED = 130
 
 # command -> (module, what it does); the modules outside the runtime exist on the desktop only
 COMMANDS = {
-    "quickstart": ("pocketllm.export.quickstart", "export, fine-tune and evaluate roberta-micro"),
+    "quickstart": ("pocketllm.export.quickstart", "export, fine-tune and evaluate a small model"),
     "export": ("pocketllm.export.command", "turn a checkpoint into a bundle"),
     "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
     "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO"),

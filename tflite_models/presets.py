@@ -22,11 +22,16 @@ class Preset:
 
 
 MICRO = HERE / "roberta_micro"
+OPT_MICRO = HERE / "opt_micro"
+
+# Their weights must be had elsewhere; OPT's tokenizer is RoBERTa's.
+SIZES = ("roberta-base", "roberta-large", "opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b")
 
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
+    "opt-micro": Preset(OPT_MICRO / "config.json", OPT_MICRO, OPT_MICRO),
     **{
         name: Preset(HERE / f"presets/{name}.json", HERE / "roberta_tokenizer", None)
-        for name in ("roberta-base", "roberta-large", "opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b")
+        for name in SIZES
     },
 }

@@ -56,15 +56,18 @@ def single_token_id(tokenizer: tokenizers.Tokenizer, text: str) -> int:
     return encoding.ids[0]
 
 
-def tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[str, str]:
-    """Returns the five tokenizer files of a Hugging Face checkpoint, name to text.
+def piece(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
+    """Returns the ids of a text without special tokens."""
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def roberta_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[str, str]:
+    """Returns the five tokenizer files of a RoBERTa checkpoint, name to text.
 
     Args:
       tokenizer: from `train_tokenizer`.
       max_tokens: the longest input of the model, in tokens.
     """
-    text = tokenizer.to_str(pretty=True)
-    model = json.loads(text)["model"]
     names = {
         "bos_token": BOS, "cls_token": BOS, "eos_token": EOS, "sep_token": EOS,
         "pad_token": PAD, "unk_token": UNK,
@@ -79,11 +82,44 @@ def tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[st
         "model_max_length": max_tokens,
         "tokenizer_class": "RobertaTokenizer",
     }
+    return tokenizer_files(tokenizer, config, names | {"mask_token": mask})
+
+
+def opt_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[str, str]:
+    """Returns the five tokenizer files of an OPT checkpoint, name to text.
+
+    The vocabulary is the one given, `<mask>` included; only `<s>` is put around a text.
+
+    Args:
+      tokenizer: from `train_tokenizer`.
+      max_tokens: the longest input of the model, in tokens.
+    """
+    opt = tokenizers.Tokenizer.from_str(tokenizer.to_str())
+    opt.post_processor = processors.TemplateProcessing(
+        single=f"{BOS} $A", pair=f"{BOS} $A {BOS} $B:1", special_tokens=[(BOS, BOS_ID)]
+    )
+    names = {"bos_token": BOS, "eos_token": EOS, "pad_token": PAD, "unk_token": UNK}
+    config = names | {
+        "add_bos_token": True,
+        "add_prefix_space": False,
+        "errors": "replace",
+        "model_max_length": max_tokens,
+        "tokenizer_class": "GPT2Tokenizer",
+    }
+    return tokenizer_files(opt, config, names)
+
+
+def tokenizer_files(
+    tokenizer: tokenizers.Tokenizer, config: dict, special_tokens: dict
+) -> dict[str, str]:
+    """Returns the five tokenizer files, given the contents of the two that depend on the family."""
+    text = tokenizer.to_str(pretty=True)
+    model = json.loads(text)["model"]
     merges = "".join(f"{left} {right}\n" for left, right in model["merges"])
     return {
         "tokenizer.json": text,
         "vocab.json": json.dumps(model["vocab"], ensure_ascii=False),
         "merges.txt": "#version: 0.2\n" + merges,
         "tokenizer_config.json": json.dumps(config, indent=2) + "\n",
-        "special_tokens_map.json": json.dumps(names | {"mask_token": mask}, indent=2) + "\n",
+        "special_tokens_map.json": json.dumps(special_tokens, indent=2) + "\n",
     }

@@ -1,43 +1,15 @@
-"""The batches, the two losses and the loop that train roberta-micro.
+"""The two losses of roberta-micro.
 
 Shapes: B rows, T tokens, M selected tokens, V vocabulary.
 """
 
-from collections.abc import Callable, Iterator
-
-import numpy as np
 import torch
-import tqdm
 from torch.nn import functional
 
-from . import roberta_micro_tokenizer as bpe
+from . import micro_tokenizer as bpe
 
-TOKENS_PER_BATCH = 2048
 MASKED_SHARE = 0.2
 MASKED_LM_WEIGHT = 0.3  # beside the prompt loss
-
-
-def padded(rows: list[list[int]]) -> torch.Tensor:
-    """Returns [B, T] int64, filled with `<pad>` behind each row."""
-    ids = torch.full((len(rows), max(map(len, rows))), bpe.PAD_ID)
-    for target, row in zip(ids, rows):
-        target[: len(row)] = torch.tensor(row)
-    return ids
-
-
-def batches(lengths: list[int], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yields row numbers for ever: rows of like length, about TOKENS_PER_BATCH tokens with padding.
-
-    Args:
-      lengths: tokens of each row.
-      rng: shuffles the rows of like length and the batches, anew in each epoch.
-    """
-    lengths = np.asarray(lengths)
-    while True:
-        order = np.argsort(lengths + rng.uniform(-2, 2, len(lengths)))
-        ends = np.cumsum(lengths[order]) // TOKENS_PER_BATCH
-        cut = np.split(order, np.flatnonzero(np.diff(ends)) + 1)
-        yield from (cut[i] for i in rng.permutation(len(cut)))
 
 
 def masked_logits(model: torch.nn.Module, ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -90,30 +62,3 @@ def prompt_loss(
     asked = targets == mask_id
     answer = functional.cross_entropy(logits[asked].gather(1, words), labels)
     return answer + MASKED_LM_WEIGHT * functional.cross_entropy(logits[~asked], targets[~asked])
-
-
-def train(
-    model: torch.nn.Module, next_loss: Callable[[], torch.Tensor], steps: int, peak_lr: float
-) -> float:
-    """Trains with AdamW, warm-up and linear decay; returns the mean loss of the last 100 steps."""
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
-    )
-    warmup = max(1, round(0.06 * steps))
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda i: min((i + 1) / warmup, (steps - i) / (steps - warmup))
-    )
-    losses: list[float] = []
-    model.train()
-    progress = tqdm.trange(steps)
-    for _ in progress:
-        loss = next_loss()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-        progress.set_postfix(loss=f"{np.mean(losses[-100:]):.3f}")
-    model.eval()
-    return float(np.mean(losses[-100:]))

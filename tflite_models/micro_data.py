@@ -1,4 +1,4 @@
-"""The SST-2 rows of roberta-micro: which stage sees which, and the excerpts that ship with it."""
+"""The SST-2 rows of the micro models: which stage sees which, and the excerpts that MeZO uses."""
 
 import pathlib
 from typing import NamedTuple
@@ -18,7 +18,7 @@ class Row(NamedTuple):
 class Split(NamedTuple):
     """The rows of each use; `train` and `dev` come from the half that prompt training never saw."""
 
-    masked_lm: list[Row]
+    text: list[Row]
     prompt: list[Row]
     train: list[Row]
     dev: list[Row]

@@ -5,14 +5,13 @@ run(), which reads FLAGS, prints for people and returns one JSON-ready dict for 
 """
 
 import os
-import signal
 import sys
 from importlib import import_module
 from pathlib import Path
 
 from absl import flags
 
-from . import native_output
+from . import interruption, native_output
 from .errors import InputError, RunError
 from .files import check_writable, write_json
 
@@ -84,8 +83,7 @@ def _run(name, arguments):
     if values.json:  # said now, not after the work
         check_writable(Path(values.json))
     native_output.divert()
-    # A terminated command cleans up like an interrupted one.
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    interruption.install()
     result = command.run(values)
     sys.stdout.flush()
     if values.json:

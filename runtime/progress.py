@@ -5,6 +5,8 @@ import time
 
 from tqdm import tqdm
 
+from . import interruption
+
 LINE_SECONDS = 10.0
 
 
@@ -29,7 +31,8 @@ class Progress:
             self._bar.close()
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Moves on; `note` is shown behind the bar."""
+        """Moves on; `note` is shown behind the bar. Raises KeyboardInterrupt if asked to stop."""
+        interruption.check()
         self._done += units
         if self._bar is not None:
             self._bar.update(units)
@@ -41,7 +44,8 @@ class Progress:
             print(f"{self._what}: {percent}% {note}".rstrip(), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """Prints a line on stdout without breaking the bar."""
+        """Prints a line on stdout without breaking the bar; stops as `advance` does."""
+        interruption.check()
         if self._bar is not None:
             tqdm.write(line, file=sys.stdout)
         else:

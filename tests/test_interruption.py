@@ -1,0 +1,46 @@
+"""A signal that a library swallowed still ends the command."""
+
+import signal
+
+from small_runs import python
+
+SWALLOWING = """
+import signal, sys
+from pocketllm.runtime import interruption
+from pocketllm.runtime.progress import Progress
+
+interruption.install()
+try:
+    signal.raise_signal(signal.{name})
+except KeyboardInterrupt:
+    print("swallowed", flush=True)
+with Progress("work", 10) as bar:
+    try:
+        bar.{move}
+    except KeyboardInterrupt:
+        sys.exit(3)
+"""
+
+
+def test_progress_raises_it_again():
+    for name in ("SIGINT", "SIGTERM"):
+        for move in ("advance()", "say('a line')"):
+            done = python(SWALLOWING.format(name=name, move=move))
+            assert (done.returncode, done.stdout) == (3, "swallowed\n"), done.stderr
+
+
+def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal():
+    from pocketllm.runtime import interruption
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        interruption.install()
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        except KeyboardInterrupt:
+            pass
+        interruption.install()
+        interruption.check()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

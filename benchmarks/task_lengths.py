@@ -1,19 +1,21 @@
 """Measures how long the published rows of the OPT tasks are, for export/task_lengths.py.
 
 example:
-  python -m pocketllm.benchmarks.task_lengths --superglue=DIR --sst2=DIR
+  python -m pocketllm.benchmarks.task_lengths --superglue=DIR --sst2=DIR \\
+      --out=tflite_models/opt_row_lengths.json
 """
 
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from absl import flags
 
-from pocketllm.export.task_lengths import TOKENS
 from pocketllm.export.tokenizer import tokenizer_for
 from pocketllm.runtime.batching import training_row
 from pocketllm.runtime.data import read_examples
+from pocketllm.runtime.files import write_json
 from pocketllm.runtime.option_encode import Limits, encode_all_options
 from pocketllm.runtime.option_tasks import MAX_LENGTH, TASKS, scoring_of
 
@@ -34,13 +36,15 @@ FILES = {
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("superglue", None, "folder of SuperGLUE's jsonl files", flag_values=FLAGS)
 flags.DEFINE_string("sst2", None, "folder of SST-2's tsv files", flag_values=FLAGS)
-flags.mark_flags_as_required(["superglue", "sst2"], flag_values=FLAGS)
+flags.DEFINE_string("out", None, "file to write", flag_values=FLAGS)
+flags.mark_flags_as_required(["superglue", "sst2", "out"], flag_values=FLAGS)
 
 
 def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
     """Returns the tokens of every row that a task is trained on, and the longest option's."""
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
-    limits = Limits(*scoring_of(task, tokenizer), tokens=MAX_LENGTH, option_tokens=MAX_LENGTH)
+    scoring = scoring_of(task, tokenizer)
+    limits = Limits(scoring.kind, scoring.word_ids, tokens=MAX_LENGTH, option_tokens=MAX_LENGTH)
     examples = read_examples(path, task)[0]
     encoded = encode_all_options(examples, task, tokenizer, limits, path)
     options = [
@@ -50,14 +54,17 @@ def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
 
 
 def main() -> None:
-    """Prints, for each task, what export/task_lengths.py holds, and quantiles."""
+    """Writes the number of rows of each length, and prints quantiles."""
+    measured = {}
     for name, file in FILES.items():
         folder = FLAGS.sst2 if name == "sst2" else FLAGS.superglue
         lengths, option = row_lengths(name, Path(folder) / file)
-        shares = ", ".join(f"{np.mean(lengths > tokens):.4f}" for tokens in TOKENS)
-        print(f'"{name}": ({shares}),  # {file}, {len(lengths)} examples')
+        counts = sorted(Counter(lengths.tolist()).items())
+        measured[name] = {"file": file, "examples": len(lengths), "tokens": dict(counts)}
         quantiles = np.quantile(lengths, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)).astype(int)
-        print(f"  quantiles {quantiles.tolist()}, longest option {option}", file=sys.stderr)
+        of = f"{name}: {len(lengths)} rows"
+        print(f"{of}, quantiles {quantiles.tolist()}, longest option {option}")
+    write_json(Path(FLAGS.out), measured)
 
 
 if __name__ == "__main__":

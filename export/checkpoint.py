@@ -14,7 +14,7 @@ from pocketllm.runtime.files import read_json
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
-SAFETENSORS_FLOATS = ("F32", "F16", "BF16")
+SAFETENSORS_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class Checkpoint:
       source: the file or folder, for error messages.
       shapes: name -> shape.
       read: name -> float32 array; raises InputError for a type that is not a float.
+      file_of: name -> the file it stands in.
     """
 
     source: str
     shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
+    file_of: dict[str, Path]
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -42,11 +44,11 @@ def open_checkpoint(folder: Path) -> Checkpoint:
     if (folder / SINGLE).exists():
         return _safetensors(folder, [folder / SINGLE])
     if (folder / INDEX).exists():
-        return _safetensors(folder, _shards(folder / INDEX))
+        return _safetensors(folder / INDEX, _shards(folder / INDEX))
     if (folder / PICKLED).exists():
         return _pickled(folder / PICKLED, [folder / PICKLED])
     if (folder / PICKLED_INDEX).exists():
-        return _pickled(folder, _shards(folder / PICKLED_INDEX))
+        return _pickled(folder / PICKLED_INDEX, _shards(folder / PICKLED_INDEX))
     raise InputError(
         f"{folder}: no weights; expected {SINGLE}, {INDEX}, {PICKLED} or {PICKLED_INDEX}, "
         "or give a preset with --random_init"
@@ -59,6 +61,8 @@ def _shards(path):
     if not isinstance(weight_map, dict) or not all(isinstance(v, str) for v in weight_map.values()):
         raise InputError(f"{path}: no weight_map; download the checkpoint again")
     names = sorted(set(weight_map.values()))
+    if not names:
+        raise InputError(f"{path}: weight_map is empty; download the index again")
     for name in names:
         if name in ("", "..") or Path(name).name != name:
             raise InputError(f"{path}: shard {name!r} leaves the checkpoint's folder")
@@ -68,6 +72,16 @@ def _shards(path):
                 f"{path.parent / name}: no such file, {path.name} says it holds {held} tensors; "
                 "download this shard"
             )
+    left_out = sorted(
+        shard.name
+        for shard in path.parent.glob(f"*-of-*{Path(names[0]).suffix}")
+        if shard.name not in names
+    )
+    if left_out:
+        raise InputError(
+            f"{path}: does not name {left_out[0]}, which lies beside it; download the index again, "
+            "or remove what is not of this checkpoint"
+        )
     return [path.parent / name for name in names]
 
 
@@ -91,7 +105,7 @@ def _safetensors(source, paths):
         if entry["dtype"] not in SAFETENSORS_FLOATS:
             raise InputError(
                 f"{path}: tensor {name} has dtype {entry['dtype']}, expected one of "
-                f"{', '.join(SAFETENSORS_FLOATS)}"
+                f"{', '.join(SAFETENSORS_FLOATS)}; save the checkpoint in float32 or float16"
             )
         if entry["dtype"] == "BF16":
             return _bfloat16(path, entry)
@@ -101,7 +115,7 @@ def _safetensors(source, paths):
             return file.get_tensor(name).astype(np.float32, copy=False)
 
     shapes = {name: tuple(headers[path][name]["shape"]) for name, path in places.items()}
-    return Checkpoint(str(source), shapes, read)
+    return Checkpoint(str(source), shapes, read, places)
 
 
 def _header(path):
@@ -141,13 +155,16 @@ def _pickled(source, paths):
         path = places[name]
         held = loaded[path][name]
         if not held.is_floating_point():
-            raise InputError(f"{path}: tensor {name} has dtype {held.dtype}, expected a float")
+            raise InputError(
+                f"{path}: tensor {name} has dtype {held.dtype}, expected a float; save the "
+                "checkpoint in float32 or float16"
+            )
         values = held.to(torch.float32, copy=True).numpy()
         release_file_pages(path.resolve())  # a mapping stays, and with it all that was read
         return values
 
     shapes = {name: tuple(loaded[path][name].shape) for name, path in places.items()}
-    return Checkpoint(str(source), shapes, read)
+    return Checkpoint(str(source), shapes, read, places)
 
 
 def _tensors(path):
@@ -160,6 +177,6 @@ def _tensors(path):
         return {name: tensor for name, tensor in held.items() if torch.is_tensor(tensor)}
     except Exception as error:  # torch raises whatever the file's bytes lead it to
         raise InputError(
-            f"{path}: not readable as weights alone ({type(error).__name__}); "
-            "save the checkpoint as safetensors"
+            f"{path}: not readable as weights alone ({type(error).__name__}); download it again, "
+            "or, if it is whole, save the checkpoint as safetensors"
         ) from error

@@ -58,6 +58,13 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "label_words", None, "of --task=text, e.g. '0:terrible,1:great'", flag_values=FLAGS
 )
+flags.DEFINE_integer(
+    "option_tokens",
+    None,
+    "longest option of an OPT task in tokens; none: 128 for copa and record, else as the words",
+    1,
+    flag_values=FLAGS,
+)
 flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 
 
@@ -88,6 +95,7 @@ def run(values) -> dict:
         batch_size=values.batch_size,
         lengths=lengths,
         noise_kind=values.noise,
+        option_tokens=values.option_tokens or 0,
     )
     total = sum(4 * parameter.values for parameter in weights.parameters)
     with Progress("writing", total, "B", scale=True) as bar:

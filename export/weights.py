@@ -66,16 +66,17 @@ def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:
         raise InputError(
             f"{checkpoint.source}: tensors do not match config.json: {'; '.join(shown)}"
             + (f"; and {more} more" if more else "")
-            + "; give all files of one checkpoint"
+            + "; give the config.json and the weights of one checkpoint"
         )
 
     def read(parameter):
-        values = checkpoint.read(names.get(parameter.name, parameter.name))
+        name = names.get(parameter.name, parameter.name)
+        values = checkpoint.read(name)
         if not np.isfinite(values).all():
             bad = int(values.size - np.isfinite(values).sum())
             raise InputError(
-                f"{checkpoint.source}: tensor {parameter.name} has {bad} values that are NaN or "
-                "infinite; every weight must be finite"
+                f"{checkpoint.file_of[name]}: tensor {name} has {bad} values that are NaN or "
+                "infinite; every weight must be finite, give another checkpoint"
             )
         return values
 

@@ -79,11 +79,16 @@ def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_R
     if first is None:
         raise _no_rows(path)
     line, header = first[0], first[1].split("\t")
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise InputError(
+            f"{path} line {line}: found the column {twice[0]!r} twice, expected each once; "
+            "rename one"
+        )
     labels = (("label", task.label_columns),) if task.label_columns else ()
     for what, accepted in (*task.columns.items(), *labels):
-        _column(
-            f"{path} line {line}", header, what, accepted
-        )  # so that the header is to blame, not a row
+        # Here, so that the header is to blame, not a row.
+        _column(f"{path} line {line}", header, what, accepted)
     for line, text in lines:
         cells = text.split("\t")  # no quoting: a quote is a character of the sentence
         if len(cells) != len(header):
@@ -96,6 +101,8 @@ def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_R
 
 def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_Row]:
     for line, text in lines:
+        if not text.strip():
+            continue
         try:
             values = json.loads(text)
         except (ValueError, RecursionError) as error:  # ValueError alone: a number too long
@@ -163,24 +170,34 @@ def _column(where: str, found, what: str, accepted: tuple[str, ...]) -> str:
         if name in found:
             return name
     names = ", ".join(shown(name) for name in list(found)[:12]) or "none"
+    remedy = "name the column so"
+    if what == "label":
+        remedy += ", or give a file with labels (published test sets have none)"
+    expected = " or ".join(accepted)
     raise InputError(
-        f"{where}: no column for {what!r}: found {names}; "
-        f"expected {' or '.join(accepted)}; name the column so"
+        f"{where}: no column for {what!r}: found {names}; expected {expected}; {remedy}"
     )
 
 
 def _label(where: str, value: object, classes: dict[str, int]) -> int:
-    if isinstance(value, bool):
-        spellings = (str(value).lower(), str(value))  # JSON's and Python's
-    else:
-        spellings = (str(value),) if isinstance(value, (int, str)) else ()
-    for spelling in spellings:
+    for spelling in _spellings(value):
         if spelling in classes:
             return classes[spelling]
+    hidden = "; the file has no labels" if str(value).strip() == "-1" else ""
     raise InputError(
         f"{where}: found the label {shown(value)}, expected {', '.join(classes)}; "
-        "correct the row or the task"
+        f"correct the row or the task{hidden}"
     )
+
+
+def _spellings(value: object) -> tuple[str, ...]:
+    """Returns how a label may be written that the data spells `value`."""
+    if isinstance(value, bool):
+        return str(value).lower(), str(value)  # JSON's and Python's
+    if isinstance(value, (int, str)):
+        text = str(value)
+        return (text, text.capitalize()) if text in ("TRUE", "FALSE") else (text,)
+    return ()
 
 
 def _no_rows(path: Path) -> InputError:

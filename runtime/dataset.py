@@ -12,6 +12,7 @@ from .errors import InputError
 from .files import sha256_of
 from .option_encode import Limits, encode_all_options, option_special_ids
 from .option_tasks import OptionTask
+from .progress import Progress
 from .split import drawn, split_places
 
 
@@ -107,7 +108,10 @@ def _encoded(path, bundle, examples, skipped, training, part="") -> Dataset:
     tokenizer = load_tokenizer(bundle.tokenizer_path)
     if isinstance(bundle.task, OptionTask):
         limits = Limits(bundle.scoring, bundle.word_ids, bundle.lengths[-1], bundle.option_tokens)
-        encoded = encode_all_options(examples, bundle.task, tokenizer, limits, path, training)
+        with Progress(f"reading {path}", len(examples), "example") as bar:
+            encoded = encode_all_options(
+                examples, bundle.task, tokenizer, limits, path, training, bar.advance
+            )
         pad_id = option_special_ids(tokenizer).pad
     else:
         max_length = min(bundle.task.max_length, bundle.lengths[-1])

@@ -60,6 +60,8 @@ def run(values) -> dict:
             f"{values.data}: the loss is not finite ({where}); choose an earlier --at_step"
         )
     print(f"{where}: {found.describe()}, {found.examples} examples")
+    for name in set(getattr(bundle.task, "metrics", ())) - set(found.metrics):
+        print(f"{name} needs every answer of a question: evaluate without --sample")
     return {
         "bundle": str(bundle.folder),
         "data": str(data.path),

@@ -49,18 +49,19 @@ def _f1_of_answers(predictions):
     return _class_f1(predictions, POSITIVE)
 
 
-def _question_exact_match(predictions):
-    """Share of questions whose every answer is judged rightly."""
+def _exact_match(predictions):
+    """Share of examples answered in the words of a gold (ReCoRD), or of groups all right (MultiRC).
+
+    None where answers of a group may be missing: of examples that were drawn one by one.
+    """
+    if all(one.answers for one in predictions):
+        return _mean_of_best(predictions, lambda answer, gold: float(answer == gold))
     if any(one.group is None for one in predictions):
         return None
     right = defaultdict(lambda: True)
     for one in predictions:
         right[one.group] &= one.chosen in one.golds
     return sum(right.values()) / len(right)
-
-
-def _exact_match(predictions):
-    return _mean_of_best(predictions, lambda answer, gold: float(answer == gold))
 
 
 def _f1(predictions):
@@ -70,7 +71,6 @@ def _f1(predictions):
 METRICS: dict[str, Callable[[Sequence[Prediction]], float | None]] = {
     "macro_f1": _macro_f1,
     "f1_a": _f1_of_answers,
-    "question_exact_match": _question_exact_match,
     "exact_match": _exact_match,
     "f1": _f1,
 }

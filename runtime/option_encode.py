@@ -5,7 +5,7 @@ the same prompt with an option behind it. An option is as many tokens long as it
 longer. What does not fit is cut on the left, behind <s>.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,9 @@ from .data import Example
 from .encode import Encoded, EncodedExample, SpecialIds, special_ids
 from .errors import InputError
 from .option_tasks import TRANSFORMS, OptionTask, fill
+
+# Tokenised together, on all cores.
+EXAMPLES_AT_ONCE = 512
 
 
 @dataclass(frozen=True)
@@ -52,88 +55,124 @@ def options_of(example: Example, task: OptionTask) -> tuple[str, ...]:
     return example.options or own or task.words
 
 
-def encode_options(
-    example: Example,
-    task: OptionTask,
-    tokenizer: Tokenizer,
-    limits: Limits,
-    where: str,
-    only_gold: bool = False,
-) -> EncodedExample:
-    """Encodes one example for a bundle's scoring.
-
-    Args:
-      example: a row.
-      task: its template.
-      tokenizer: of the bundle.
-      limits: of the bundle.
-      where: file and line, for errors.
-      only_gold: encode no other option than the one trained on, where that is all training needs.
-
-    Raises:
-      InputError: an option that has no tokens, too many, or cannot be told from the prompt.
-    """
-    prompt, options, golds = prompt_of(example, task), options_of(example, task), example.golds
-    golds, answers = golds or (example.label,), example.answers
-    if limits.scoring == contract.WORDS:
-        sequences = (_words_row(prompt, options[0], task, tokenizer, limits, where),)
-        return EncodedExample(sequences, golds, example.group)
-    if only_gold and limits.scoring == contract.GOLD:
-        options, answers, golds = (options[golds[0]],), answers[golds[0] :][:1], (0,)
-    room = min(limits.tokens, task.max_length)
-    sequences = []
-    for option, (ids, length) in zip(options, _tokenised(prompt, options, tokenizer)):
-        most = min(limits.option_tokens, room - 1)
-        if not 0 < length <= most or length >= len(ids):
-            raise InputError(
-                f"{where}: the option {_short(option)} takes {length} tokens, expected 1 to "
-                f"{most}; shorten it, or export with longer --lengths"
-            )
-        kept = _cut(ids, room)
-        target = {contract.OPTION_START: len(kept) - length, contract.OPTION_TOKENS: length}
-        sequences.append(Encoded(np.array(kept, np.int32), target, len(kept) < len(ids)))
-    return EncodedExample(tuple(sequences), golds, example.group, answers)
-
-
 def encode_all_options(
-    examples: Iterable[Example],
+    examples: Sequence[Example],
     task: OptionTask,
     tokenizer: Tokenizer,
     limits: Limits,
     path,
     only_gold: bool = False,
+    progress: Callable[[int], None] = lambda examples: None,
 ) -> list[EncodedExample]:
-    """Encodes the examples of a file in their order; see `encode_options`."""
-    return [
-        encode_options(example, task, tokenizer, limits, f"{path} line {example.line}", only_gold)
-        for example in examples
-    ]
+    """Encodes the examples of a file, in their order, for a bundle's scoring.
 
+    Args:
+      examples: the rows.
+      task: their template.
+      tokenizer: of the bundle.
+      limits: of the bundle.
+      path: the file, for errors.
+      only_gold: encode no other option than the one trained on, where that is all training needs.
+      progress: told the examples done.
 
-def _words_row(prompt, word, task, tokenizer, limits, where) -> Encoded:
-    """Returns the tokens before the label word; which word follows does not matter to them."""
-    ids, length = _tokenised(prompt, (word,), tokenizer)[0]
-    if length != 1 or ids[-1] != limits.word_ids[0] or len(ids) < 2:
-        raise InputError(
-            f"{where}: the label word {word!r} takes {length} tokens after this prompt, the last "
-            f"one {ids[-1]}, expected the token {limits.word_ids[0]} alone; remove the white space "
-            "at the end of the row's last text, or fill in what is empty"
-        )
-    kept = _cut(ids, min(limits.tokens + 1, task.max_length))[:-1]
-    target = {contract.LAST_POSITION: len(kept) - 1}
-    return Encoded(np.array(kept, np.int32), target, len(kept) < len(ids) - 1)
-
-
-def _tokenised(prompt: str, options: tuple[str, ...], tokenizer) -> list[tuple[list[int], int]]:
-    """Returns, for each option, the ids of the whole text and how many of them are the option's."""
+    Raises:
+      InputError: an option that has no tokens, too many, or cannot be told from the prompt.
+    """
     bos = option_special_ids(tokenizer).bos
-    whole = [(prompt + option).strip(" ") for option in options]
-    read = [text.lstrip() for text in whole]
-    texts = list(dict.fromkeys([prompt.strip(" "), *whole, *read]))
-    encodings = tokenizer.encode_batch(texts, add_special_tokens=False)
-    ids = {text: encoding.ids for text, encoding in zip(texts, encodings)}
-    before = len(ids[prompt.strip(" ")])
-    return [([bos, *ids[r]], len(ids[w]) - before) for w, r in zip(whole, read)]
+    encoded = []
+    for first in range(0, len(examples), EXAMPLES_AT_ONCE):
+        plans = [_plan(one, task, limits, only_gold) for one in examples[first:][:EXAMPLES_AT_ONCE]]
+        ids = _ids_of({text for plan in plans for text in plan.texts}, tokenizer)
+        for plan in plans:
+            where = f"{path} line {plan.example.line}"
+            row = _words_row if limits.scoring == contract.WORDS else _option_row
+            sequences = tuple(
+                row(plan.prompt, option, ids, bos, task, limits, where) for option in plan.options
+            )
+            golds, group = plan.golds, plan.example.group
+            encoded.append(EncodedExample(sequences, golds, group, plan.answers))
+        progress(len(plans))
+    return encoded
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What of an example is encoded: a row for each of `options` behind the prompt."""
+
+    example: Example
+    prompt: str
+    options: tuple[str, ...]
+    golds: tuple[int, ...]
+    answers: tuple[str, ...]
+
+    @property
+    def texts(self) -> list[str]:
+        """Everything that has to be tokenised."""
+        whole = [self.prompt + option for option in self.options]
+        return [_counted(self.prompt), *map(_counted, whole), *map(_read, whole)]
+
+
+def _plan(example, task, limits, only_gold) -> _Plan:
+    prompt, options = prompt_of(example, task), options_of(example, task)
+    golds, answers = example.golds or (example.label,), example.answers
+    if limits.scoring == contract.WORDS:
+        options = options[:1]  # whichever word follows, the tokens before it are the same
+    elif only_gold and limits.scoring == contract.GOLD:
+        options, answers, golds = (options[golds[0]],), answers[golds[0] :][:1], (0,)
+    return _Plan(example, prompt, options, golds, answers)
+
+
+def _counted(text: str) -> str:
+    """The text whose tokens say how long an option is."""
+    return text.strip(" ")
+
+
+def _read(text: str) -> str:
+    """The text that the model reads."""
+    return text.lstrip().rstrip(" ")
+
+
+def _ids_of(texts: set[str], tokenizer) -> dict[str, list[int]]:
+    ordered = sorted(texts)
+    encodings = tokenizer.encode_batch(ordered, add_special_tokens=False)
+    return {text: encoding.ids for text, encoding in zip(ordered, encodings)}
+
+
+def _tokenised(prompt, option, ids, bos) -> tuple[list[int], int]:
+    """Returns the ids of the whole text, <s> in front, and how many of them are the option's."""
+    whole = prompt + option
+    return [bos, *ids[_read(whole)]], len(ids[_counted(whole)]) - len(ids[_counted(prompt)])
+
+
+def _option_row(prompt, option, ids, bos, task, limits, where) -> Encoded:
+    whole, length = _tokenised(prompt, option, ids, bos)
+    room = min(limits.tokens, task.max_length)
+    if not 0 < length < len(whole):
+        raise InputError(f"{where}: the option {_short(option)} is empty; fill it in")
+    if length > min(limits.option_tokens, room - 1):
+        limit, remedy = room - 1, "longer --lengths"
+        if limits.option_tokens < limit:
+            limit, remedy = limits.option_tokens, f"--option_tokens={length} or more"
+        raise InputError(
+            f"{where}: the option {_short(option)} takes {length} tokens, expected 1 to {limit}; "
+            f"shorten it, or export with {remedy}"
+        )
+    kept = _cut(whole, room)
+    target = {contract.OPTION_START: len(kept) - length, contract.OPTION_TOKENS: length}
+    return Encoded(np.array(kept, np.int32), target, len(kept) < len(whole))
+
+
+def _words_row(prompt, word, ids, bos, task, limits, where) -> Encoded:
+    """Returns the tokens before the label word."""
+    whole, length = _tokenised(prompt, word, ids, bos)
+    if length != 1 or whole[-1] != limits.word_ids[0] or len(whole) < 2:
+        raise InputError(
+            f"{where}: the label word {word!r} takes {length} tokens behind this prompt, expected "
+            "1; remove the white space at the end of the row's last text, or fill in what is empty"
+        )
+    kept = _cut(whole, min(limits.tokens + 1, task.max_length))[:-1]
+    target = {contract.LAST_POSITION: len(kept) - 1}
+    return Encoded(np.array(kept, np.int32), target, len(kept) < len(whole) - 1)
 
 
 def _cut(ids: list[int], most: int) -> list[int]:

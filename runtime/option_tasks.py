@@ -155,7 +155,7 @@ TASKS = {
             words=("No", "Yes"),
             label_aliases={"false": "0", "true": "1", "False": "0", "True": "1"},
             layout="multirc",
-            metrics=("f1_a", "question_exact_match"),
+            metrics=("f1_a", "exact_match"),
         ),
         _task(
             "copa",
@@ -203,29 +203,49 @@ def fill(template: str, fields: dict[str, str]) -> str:
     )
 
 
-def scoring_of(task: OptionTask, tokenizer) -> tuple[str, tuple[int, ...]]:
-    """Returns how a task's options are scored, and the ids of its words where that is "words".
+@dataclass(frozen=True)
+class Scoring:
+    """How a task's options are scored with a tokenizer.
 
-    One row serves all words if each is one token and they all begin alike: then the tokens before
-    the word are the same ones, whichever follows.
+    Attributes:
+      kind: one of contract.SCORINGS.
+      word_ids: token ids of the label words, for WORDS.
+      option_tokens: the longest word's tokens, for OPTIONS; 0 where no word says it.
+    """
+
+    kind: str
+    word_ids: tuple[int, ...]
+    option_tokens: int
+
+
+def scoring_of(task: OptionTask, tokenizer) -> Scoring:
+    """Decides how a task is scored.
+
+    One row serves all words if each is one token behind the template's end, and what stands before
+    it is cut into the same tokens whichever word follows.
     """
     if not task.words:
-        return contract.GOLD, ()
-    found = [tokenizer.encode(word, add_special_tokens=False).ids for word in task.words]
-    ids = tuple(tokens[0] for tokens in found if len(tokens) == 1)
-    known = tokenizer.token_to_id("<unk>") not in ids
-    distinct = len(set(ids)) == len(task.words)
-    beginnings = {_beginning(word) for word in task.words}
-    if known and distinct and len(beginnings) == 1 and None not in beginnings:
-        return contract.WORDS, ids
-    return contract.OPTIONS, ()
+        return Scoring(contract.GOLD, (), 0)
+
+    def ids(text):
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    end = _end_of(task.template)
+    before, found = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
+    lengths = [len(tokens) - len(before) for tokens in found]
+    word_ids = tuple(tokens[-1] for tokens in found)
+    shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, found)} == {(1, *before)}
+    known = tokenizer.token_to_id("<unk>") not in word_ids
+    if shared and known and len(set(word_ids)) == len(word_ids):
+        return Scoring(contract.WORDS, word_ids, 0)
+    return Scoring(contract.OPTIONS, (), max(lengths))
 
 
-def _beginning(word: str) -> tuple[bool, str] | None:
-    """Returns what decides where byte-level BPE cuts before a word; None for other beginnings."""
-    first = word.removeprefix(" ")[:1]
-    kind = "letter" if first.isalpha() else "digit" if first.isdigit() else None
-    return kind and (word.startswith(" "), kind)
+def _end_of(template: str) -> str:
+    """Returns the literal text behind a template's last field."""
+    tokens = template_tokens(template)
+    last = max((i for i, token in enumerate(tokens) if _is_field(token)), default=-1)
+    return fill("".join(tokens[last + 1 :]), {})
 
 
 def _is_field(token: str) -> bool:

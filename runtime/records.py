@@ -4,7 +4,7 @@ JSON writes floats so that they read back as the same bits.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,17 @@ INT32 = np.iinfo(np.int32)
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A dev evaluation after `step` (0: before the first), on the data of this sha256."""
+    """A dev evaluation after `step` (0: before the first), on the data of this sha256.
+
+    `metrics` are the task's own, beside the accuracy; lines of earlier versions have none.
+    """
 
     step: int
     accuracy: float
     loss: float
     examples: int
     data_sha256: str
+    metrics: dict = field(default_factory=dict)
 
 
 def read_steps(folder: Path) -> list[Step]:
@@ -95,22 +99,28 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
     return [by_step[step] for step in sorted(by_step)]
 
 
-def best_step(folder: Path, last: int) -> int:
-    """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
+def best_evaluation(folder: Path, last: int) -> Evaluated | None:
+    """Returns the dev evaluation of highest accuracy (then lowest loss) up to step `last`."""
     evaluations = [record for record in read_evaluations(folder) if record.step <= last]
-    if not evaluations:
-        return last
-    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step)).step
+    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
+
+
+def best_step(folder: Path, last: int) -> int:
+    """Returns the step of the best dev evaluation, `last` without a dev set."""
+    best = best_evaluation(folder, last)
+    return last if best is None else best.step
 
 
 def typed(kind, record):
-    """Builds a dataclass of ints, floats and strings from a JSON object; else a ValueError."""
+    """Builds a dataclass of plain values from a JSON object; else a ValueError."""
     values = {}
-    for name, field in kind.__dataclass_fields__.items():
+    for name, entry in kind.__dataclass_fields__.items():
         value = record.get(name) if isinstance(record, dict) else None
-        good = type(value) in ((int, float) if field.type is float else (field.type,))
+        if value is None and entry.default_factory is not MISSING:
+            continue
+        good = type(value) in ((int, float) if entry.type is float else (entry.type,))
         if not good or (name == "seed" and not INT32.min <= value <= INT32.max):
-            raise ValueError(f"{name} is {value!r}, expected {field.type.__name__}")
+            raise ValueError(f"{name} is {value!r}, expected {entry.type.__name__}")
         values[name] = value
     return kind(**values)
 

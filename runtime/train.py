@@ -113,7 +113,9 @@ def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable
         found = evaluate(model, dev)
         if not math.isfinite(found.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
-        record = Evaluated(step, found.accuracy, found.loss, found.examples, dev.sha256)
+        record = Evaluated(
+            step, found.accuracy, found.loss, found.examples, dev.sha256, found.metrics
+        )
         append_evaluation(folder, record)
         listener.evaluated(step, found)
 

@@ -8,6 +8,7 @@ examples:
   pocketllm train --bundle=opt-rte --train=train.jsonl --split=reference --run=rte --steps=5000
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from absl import flags
@@ -16,6 +17,7 @@ from .dataset import load_dataset, load_split
 from .errors import InputError
 from .mezo import SCHEDULES, Hyperparameters
 from .progress import Progress
+from .records import best_evaluation
 from .run_dir import RunConfig, steps_so_far
 from .session import define_session_flags, open_bundle, open_session, required
 from .split import split_numbers
@@ -87,10 +89,12 @@ def run(values) -> dict:
         f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
         f"anonymous, {done.peak.rss_bytes / 1e9:.3f} GB all pages"
     )
+    best = best_evaluation(folder, done.last_step) if dev else None
     return {
         "run": str(folder),
         "last_step": done.last_step,
         "best_step": done.best_step,
+        "best_dev": asdict(best) if best else None,
         "step_seconds": done.step_seconds,
         "peak_anon_bytes": done.peak.anon_bytes,
         "peak_rss_bytes": done.peak.rss_bytes,

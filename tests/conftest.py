@@ -72,8 +72,19 @@ def make_opt_checkpoint(tmp_path_factory):
 @pytest.fixture(scope="session")
 def opt_checkpoint(tmp_path_factory) -> Path:
     """A tiny OPT with OPT's own vocabulary, so that real text has its real tokens."""
-    folder = tmp_path_factory.mktemp("opt") / "tiny"
-    tiny.write_opt_checkpoint(folder, vocab_size=50272, max_position_embeddings=700)
+    return _with_opt_vocabulary(tmp_path_factory.mktemp("opt") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def opt_350m_checkpoint(tmp_path_factory) -> Path:
+    """The same in opt-350m's style, its LM head not tied."""
+    folder = tmp_path_factory.mktemp("opt-350m") / "tiny"
+    changes = {"do_layer_norm_before": False, "word_embed_proj_dim": 8, "tied": False}
+    return _with_opt_vocabulary(folder, **changes)
+
+
+def _with_opt_vocabulary(folder, **changes):
+    tiny.write_opt_checkpoint(folder, vocab_size=50272, max_position_embeddings=700, **changes)
     for path in OPT_TOKENIZER.iterdir():
         shutil.copy(path, folder / path.name)
     return folder

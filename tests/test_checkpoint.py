@@ -97,7 +97,7 @@ def variables_in(weights):
     return [(variable, values) for variable, (_, values) in zip(variables, streamed)]
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])
 @pytest.mark.parametrize(
     "save",
     [

@@ -77,6 +77,7 @@ def test_weights_that_are_not_finite_are_named_and_counted(save, value, source, 
     save(source, tensors)
     message = refusal(lambda: variables_in(weights_of(source)))
     assert "lm_head.dense.bias has 2 values that are NaN or infinite" in message
+    assert message.startswith(str(source / ("model.safetensors" if save is save_single else "py")))
 
 
 @pytest.mark.parametrize("save", [save_single, save_pickled])
@@ -86,7 +87,7 @@ def test_weights_that_are_not_floats_are_named(save, source, tensors):
     tensors["lm_head.dense.bias"] = torch.ones(16, dtype=torch.int32)
     save(source, tensors)
     message = refusal(lambda: variables_in(weights_of(source)))
-    assert "lm_head.dense.bias has dtype" in message
+    assert "lm_head.dense.bias has dtype" in message and "save the checkpoint in" in message
 
 
 def _header(**entry):
@@ -158,6 +159,7 @@ def test_a_pytorch_file_without_a_table_of_tensors_is_refused(data, source):
         ("[]", "a JSON list, expected an object"),
         ("{}", "no weight_map"),
         ('{"weight_map": {"a": 1}}', "no weight_map"),
+        ('{"weight_map": {}}', "weight_map is empty"),
         ('{"weight_map": {"a": "../../secret"}}', "'../../secret' leaves the checkpoint's folder"),
         ('{"weight_map": {"a": "/etc/passwd"}}', "'/etc/passwd' leaves the checkpoint's folder"),
         ('{"weight_map": {"a": ".."}}', "'..' leaves the checkpoint's folder"),
@@ -208,9 +210,27 @@ def test_a_shard_that_the_index_leaves_out_is_a_list_of_missing_tensors(save, so
 
     message = refusal(weights_of, source)
 
-    assert message.startswith(f"{source}: ")
+    assert message.startswith(f"{path}: ")
     assert message.count("missing ") == 12 == sum(f"missing {n} [" in message for n in left_out)
     assert f"and {len(left_out) - 12} more" in message
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_a_published_shard_that_the_index_does_not_name_is_named(suffix, source, tensors):
+    save = save_sharded if suffix == "safetensors" else save_sharded_pickled
+    save(source, tensors)
+    (path,) = source.glob("*.index.json")
+    index = json.loads(path.read_text())
+    names = {f"{c}.{suffix}": f"model-0000{i}-of-00002.{suffix}" for i, c in enumerate("ab", 1)}
+    for old, new in names.items():
+        (source / old).rename(source / new)
+    index["weight_map"] = {n: names[f] for n, f in index["weight_map"].items() if f[0] == "a"}
+    path.write_text(json.dumps(index))
+
+    message = refusal(weights_of, source)
+
+    assert message.startswith(f"{path}: does not name model-00002-of-00002.{suffix}")
+    assert "download the index again" in message
 
 
 @pytest.mark.parametrize("save", [save_sharded, save_sharded_pickled])
@@ -218,7 +238,8 @@ def test_a_shard_that_was_cut_off_is_named(save, source, tensors):
     save(source, tensors)
     path = sorted(source.glob("b.*"))[0]
     path.write_bytes(path.read_bytes()[:-100])
-    assert refusal(weights_of, source).startswith(f"{path}: not ")
+    message = refusal(weights_of, source)
+    assert message.startswith(f"{path}: not ") and "download it again" in message
 
 
 def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_path):

@@ -104,6 +104,8 @@ def test_json_labels_may_be_numbers_strings_or_booleans(label_words, value, labe
         ("sentence\tlabel\n", ": found no labelled rows, expected at least one"),
         ("a b\tlabel\nx\t1", " line 1: no column for 'sentence': found 'a b', 'label'; expected "),
         ("sentence\nx", " line 1: no column for 'label': found 'sentence'; expected label"),
+        ("label\tsentence\tlabel\n1\tx\t0", " line 1: found the column 'label' twice, expected"),
+        ("sentence\tlabel\nx\t-1", " line 2: found the label '-1', expected 0, 1"),
         ("sentence\tlabel\nx\n", " line 2: found 1 columns, expected 2 as in the header"),
         ("sentence\tlabel\nx\t1\nx\ty\t1", " line 3: found 3 columns, expected 2"),
         ("sentence\tlabel\nx\t2", " line 2: found the label '2', expected 0, 1"),
@@ -125,7 +127,7 @@ def test_a_bad_tsv_file_is_told_in_one_line_with_file_and_row(content, message, 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (" \n", ": found no labelled rows"),
+        (" \n\t\n", ": found no labelled rows"),
         ('{"sentence": "x", "label": 1}\n[1]', " line 2: found [1], expected a JSON object"),
         ("[\n{}\n]", " line 1: found no valid JSON (Expecting value at column 2)"),
         ('{"sentence": 1', " line 1: found no valid JSON (Expecting ',' delimiter at column"),

@@ -53,8 +53,8 @@ def test_a_question_is_right_when_all_its_answers_are():
     judged = [("a", 1, 1), ("a", 0, 0), ("b", 1, 1), ("b", 1, 0), ("c", 0, 0), ("b", 0, 0)]
     predictions = [Prediction(one, (gold,), group) for group, one, gold in judged]
 
-    names = ("f1_a", "question_exact_match")
-    assert measured(names, predictions) == {"f1_a": 0.8, "question_exact_match": 2 / 3}
+    names = ("f1_a", "exact_match")
+    assert measured(names, predictions) == {"f1_a": 0.8, "exact_match": 2 / 3}
     # Of a question that may miss answers nobody can say that.
     ungrouped = [*predictions, Prediction(1, (1,))]
     assert list(measured(names, ungrouped)) == ["f1_a"]

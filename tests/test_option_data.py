@@ -41,7 +41,7 @@ def read(tmp_path):
         ("boolq", [{"passage": "p", "question": "q"}], {True: 0, False: 1}),
         ("boolq", [{"passage": "p", "question": "q"}], {"true": 0, "false": 1, "1": 0, "0": 1}),
         ("wsc", [WSC, {"text": "t", "span1_text": "A", "span2_text": "b"}], {False: 0, True: 1}),
-        ("wsc", [WSC], {0: 0, 1: 1, "True": 1}),
+        ("wsc", [WSC], {0: 0, 1: 1, "True": 1, "TRUE": 1}),
         ("wic", [{"word": "w", "sentence1": "a", "sentence2": "b"}], {False: 0, 1: 1}),
         ("multirc", [{"paragraph": "p", "question": "q", "answer": "a"}], {0: 0, True: 1}),
         (

@@ -10,7 +10,7 @@ from pocketllm.export.tokenizer import tokenizer_for
 from pocketllm.runtime.data import Example
 from pocketllm.runtime.encode import SpecialIds
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_encode import Limits, encode_options, option_special_ids
+from pocketllm.runtime.option_encode import Limits, encode_all_options, option_special_ids
 from pocketllm.runtime.option_tasks import TASKS, scoring_of
 
 BOS, A, IT, WAS = 0, 10, 85, 21
@@ -31,9 +31,15 @@ def limits(tokenizer):
     """Returns the limits of a task at a longest bucket."""
 
     def of(task, tokens, option_tokens=50):
-        return Limits(*scoring_of(task, tokenizer), tokens=tokens, option_tokens=option_tokens)
+        scoring = scoring_of(task, tokenizer)
+        return Limits(scoring.kind, scoring.word_ids, tokens, option_tokens)
 
     return of
+
+
+def encode_options(example, task, tokenizer, limits, only_gold=False):
+    """Encodes one row of a file named f."""
+    return encode_all_options([example], task, tokenizer, limits, "f", only_gold)[0]
 
 
 def text(value):
@@ -63,9 +69,7 @@ def test_a_causal_model_needs_no_mask_token():
 def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
     letters, tokens, expected, tokenizer, limits
 ):
-    ours = encode_options(
-        text("a" + " a" * (letters - 1)), PLAIN, tokenizer, limits(PLAIN, tokens), "f line 7"
-    )
+    ours = encode_options(text("a" + " a" * (letters - 1)), PLAIN, tokenizer, limits(PLAIN, tokens))
 
     (row,) = ours.sequences
     assert row.input_ids.tolist() == expected
@@ -75,14 +79,14 @@ def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
 
 
 def test_the_models_2048_tokens_count_the_word_too(tokenizer, limits):
-    ours = encode_options(text("a" + " a" * 3000), PLAIN, tokenizer, limits(PLAIN, 4096), "f")
+    ours = encode_options(text("a" + " a" * 3000), PLAIN, tokenizer, limits(PLAIN, 4096))
 
     assert len(ours.sequences[0].input_ids) == 2047
 
 
 def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, limits):
     rows = [
-        encode_options(text(value), LINE, tokenizer, limits(LINE, 32), "f").sequences[0]
+        encode_options(text(value), LINE, tokenizer, limits(LINE, 32)).sequences[0]
         for value in ("a film", " a film \n ", "a film\t")
     ]
 
@@ -92,26 +96,39 @@ def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, li
 def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokenizer, limits):
     wic = Example({"word": "w", "sentence1": "a", "sentence2": "b\n"}, 0, 3)
     with pytest.raises(InputError) as error:
-        encode_options(wic, TASKS["wic"], tokenizer, limits(TASKS["wic"], 64), "f line 3")
-    said = "f line 3: the label word 'No' takes 2 tokens after this prompt, the last one 3084"
+        encode_options(wic, TASKS["wic"], tokenizer, limits(TASKS["wic"], 64))
+    said = "f line 3: the label word 'No' takes 2 tokens behind this prompt, expected 1; remove"
     assert str(error.value).startswith(said)
 
     bare = option_text_task("{text}", "0:terrible,1:great")
     with pytest.raises(InputError, match="f line 7: the label word ' terrible' takes .* fill in"):
-        encode_options(text(" "), bare, tokenizer, limits(bare, 64), "f line 7")
+        encode_options(text(" "), bare, tokenizer, limits(bare, 64))
 
 
 @pytest.mark.parametrize(
     ("changes", "tokens", "most", "said"),
     [
-        ({"choice2": ""}, 32, 50, "f line 9: the option '' takes 0 tokens, expected 1 to 31; "),
-        ({}, 32, 2, "f line 9: the option 'I ran.' takes 3 tokens, expected 1 to 2; "),
-        ({}, 3, 50, "f line 9: the option 'I ran.' takes 3 tokens, expected 1 to 2; "),
+        ({"choice2": ""}, 32, 50, "the option '' is empty; fill it in"),
+        (
+            {},
+            32,
+            2,
+            "the option 'I ran.' takes 3 tokens, expected 1 to 2; shorten it, or export with "
+            "--option_tokens=3 or more",
+        ),
+        (
+            {},
+            3,
+            50,
+            "the option 'I ran.' takes 3 tokens, expected 1 to 2; shorten it, or export with "
+            "longer --lengths",
+        ),
         (
             {"choice1": "x " * 40},
             32,
             50,
-            "f line 9: the option 'x x x x x x x x x x x x x x x x x x x...' takes 40 tokens, ",
+            "the option 'x x x x x x x x x x x x x x x x x x x...' takes 40 tokens, expected 1 to "
+            "31; shorten it, or export with longer --lengths",
         ),
     ],
 )
@@ -121,23 +138,22 @@ def test_an_option_that_does_not_fit_is_named_with_its_row(
     example = Example(PREMISE | changes, 0, 9)
 
     with pytest.raises(InputError) as error:
-        encode_options(example, COPA, tokenizer, limits(COPA, tokens, most), "f line 9")
+        encode_options(example, COPA, tokenizer, limits(COPA, tokens, most))
 
-    assert str(error.value).startswith(said)
-    assert str(error.value).endswith("shorten it, or export with longer --lengths")
+    assert str(error.value) == f"f line 9: {said}"
 
 
 def test_training_encodes_the_gold_option_alone(tokenizer, limits):
     example = Example(PREMISE, 1, 9)
-    whole = encode_options(example, COPA, tokenizer, limits(COPA, 32), "f")
-    gold = encode_options(example, COPA, tokenizer, limits(COPA, 32), "f", only_gold=True)
+    whole = encode_options(example, COPA, tokenizer, limits(COPA, 32))
+    gold = encode_options(example, COPA, tokenizer, limits(COPA, 32), only_gold=True)
 
     assert (len(whole.sequences), whole.golds) == (2, (1,))
     assert (len(gold.sequences), gold.golds) == (1, (0,))
     assert gold.sequences[0].input_ids.tolist() == whole.sequences[1].input_ids.tolist()
     assert gold.sequences[0].target == whole.sequences[1].target
     # All options of a class are trained on together, gold or not.
-    classes = encode_options(text("a"), SEVERAL, tokenizer, limits(SEVERAL, 9), "f", only_gold=True)
+    classes = encode_options(text("a"), SEVERAL, tokenizer, limits(SEVERAL, 9), only_gold=True)
     assert (len(classes.sequences), classes.golds) == (2, (1,))
 
 
@@ -151,8 +167,8 @@ def test_what_is_cut_is_the_left_and_never_the_beginning_of_sequence(
     value, tokens, task, tokenizer, limits
 ):
     try:
-        whole = encode_options(text(value), task, tokenizer, limits(task, 10_000), "f")
-        cut = encode_options(text(value), task, tokenizer, limits(task, tokens), "f")
+        whole = encode_options(text(value), task, tokenizer, limits(task, 10_000))
+        cut = encode_options(text(value), task, tokenizer, limits(task, tokens))
     except InputError as error:  # nothing but white space before the word
         assert task is LINE and "the label word" in str(error) and not value.strip()
         return

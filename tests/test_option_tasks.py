@@ -10,7 +10,14 @@ from opt_reference import TOKENIZER
 from pocketllm.export.prompt import option_text_task
 from pocketllm.export.tokenizer import tokenizer_for
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import TASKS, TRANSFORMS, fill, scoring_of, template_fields
+from pocketllm.runtime.option_tasks import (
+    TASKS,
+    TRANSFORMS,
+    Scoring,
+    fill,
+    scoring_of,
+    template_fields,
+)
 from pocketllm.runtime.task_json import from_json, to_json
 
 WORDS = "0:terrible,1:great"
@@ -26,26 +33,48 @@ def test_every_word_has_the_references_token(tokenizer):
 
     for name, task in TASKS.items():
         if task.words:
-            assert scoring_of(task, tokenizer) == ("words", tuple(ids[w] for w in task.words)), name
+            expected = Scoring("words", tuple(ids[w] for w in task.words), 0)
+            assert scoring_of(task, tokenizer) == expected, name
         else:
-            assert scoring_of(task, tokenizer) == ("gold", ())
+            assert scoring_of(task, tokenizer) == Scoring("gold", (), 0)
 
 
 @pytest.mark.parametrize(
-    ("label_words", "scoring"),
+    ("prompt", "label_words", "scoring", "option_tokens"),
     [
-        ("a:good,b:bad", "words"),
-        ("a:1,b:2", "words"),
-        ("a:good,b:very bad", "options"),  # two tokens
-        ("a:good,b:1", "options"),  # a letter and a digit need not share the tokens before them
-        ("a:good,b:!", "options"),  # a mark may merge with what stands before it
-        ("a:good,b:(", "options"),
+        ("{text}", "a:good,b:bad", "words", 0),
+        ("{text}", "a:1,b:!", "words", 0),
+        ("{text}", "a:good,b:very bad", "options", 2),
+        (r"{text}\n", "a:good,b:bad", "words", 0),
+        # Two line breaks are one token at the end, and two before a word: as many in the reference.
+        (r"{text}\n\n", "a:good,b:bad", "options", 2),
+        (r"{text}\n\nA:\n\n", "a:not good,b:great", "options", 3),
+        ("{text}. In short", "a:good,b:not worth it", "options", 3),
     ],
 )
-def test_words_of_one_token_that_begin_alike_share_a_row(label_words, scoring, tokenizer):
-    found, ids = scoring_of(option_text_task("{text}", label_words), tokenizer)
+def test_words_of_one_token_share_a_row_and_others_are_options(
+    prompt, label_words, scoring, option_tokens, tokenizer
+):
+    found = scoring_of(option_text_task(prompt, label_words), tokenizer)
 
-    assert (found, len(ids)) == (scoring, 2 if scoring == "words" else 0)
+    assert (found.kind, found.option_tokens) == (scoring, option_tokens)
+    assert len(found.word_ids) == (2 if scoring == "words" else 0)
+
+
+@settings(deadline=None)
+@given(
+    value=st.text(st.characters(codec="utf-8"), max_size=40),
+    prompt=st.sampled_from(["{text}", r"{text}\n", "{text} It was", r"({text})\nA:\n", "{text} 1"]),
+)
+def test_the_tokens_before_a_word_are_the_same_whichever_word_follows(value, prompt, tokenizer):
+    task = option_text_task(prompt, "a:good,b:1,c:!,d:(")
+    words = scoring_of(task, tokenizer)
+    before = fill(task.template, {"text": value.strip()})
+    rows = [tokenizer.encode(before + w, add_special_tokens=False).ids for w in task.words]
+
+    assert words.kind == "words"
+    assert [row[-1] for row in rows] == list(words.word_ids)
+    assert all(row[:-1] == rows[0][:-1] for row in rows)
 
 
 def test_braces_in_the_data_stay_what_they_are():

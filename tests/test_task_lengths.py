@@ -2,15 +2,12 @@
 
 import pytest
 
-from pocketllm.export.task_lengths import LENGTHS, LONGER, TOKENS, default_lengths, share_longer
+from pocketllm.export.task_lengths import LENGTHS, default_lengths, row_lengths, share_longer
 from pocketllm.runtime.option_tasks import TASKS
 
 
-def test_every_task_has_measured_lengths_that_fall():
-    assert set(LONGER) == set(LENGTHS) == set(TASKS)
-    for shares in LONGER.values():
-        assert len(shares) == len(TOKENS)
-        assert list(shares) == sorted(shares, reverse=True) and 0 <= min(shares) <= max(shares) <= 1
+def test_every_task_has_measured_lengths_and_buckets():
+    assert set(row_lengths()) == set(LENGTHS) == set(TASKS)
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -27,9 +24,24 @@ def test_roberta_and_the_users_own_data_keep_the_common_buckets():
         assert share_longer(family, task, 128) is None
 
 
-def test_shares_are_those_measured_and_interpolated_between():
-    assert share_longer("opt", "boolq", 128) == LONGER["boolq"][TOKENS.index(128)]
-    between = share_longer("opt", "boolq", 112)
-    assert between == pytest.approx((share_longer("opt", "boolq", 96) + 0.4290) / 2)
-    assert share_longer("opt", "multirc", 4096) == 0
-    assert 0.5 < share_longer("opt", "sst2", 16) < 1
+def test_shares_count_the_rows_that_were_measured():
+    rows = row_lengths()["boolq"]["tokens"]
+    assert sum(rows.values()) == row_lengths()["boolq"]["examples"] == 1000
+    for tokens in (16, 48, 127, 128, 129, 400):
+        longer = sum(count for length, count in rows.items() if int(length) > tokens)
+        assert share_longer("opt", "boolq", tokens) == longer / 1000
+    assert share_longer("opt", "boolq", 128) == pytest.approx(0.429)
+    assert share_longer("opt", "multirc", 4096) == 0 and share_longer("opt", "record", 8) == 1
+
+
+@pytest.mark.parametrize("task", ["sst2", "copa"])
+def test_the_excerpts_rows_are_as_long_as_some_that_were_measured(task):
+    """Measured again: a change of template or encoding makes the table stale."""
+    from opt_reference import EXCERPTS
+
+    from pocketllm.benchmarks.task_lengths import row_lengths as measure
+
+    path = EXCERPTS / ("sst2.tsv" if task == "sst2" else f"{task}.jsonl")
+    lengths, _ = measure(task, path)
+    known = {int(length) for length in row_lengths()[task]["tokens"]}
+    assert set(lengths.tolist()) <= known

@@ -23,6 +23,8 @@ class Preset:
 
 MICRO = HERE / "roberta_micro"
 OPT_MICRO = HERE / "opt_micro"
+# Of the published tasks, for export/task_lengths.py.
+ROW_LENGTHS = HERE / "opt_row_lengths.json"
 
 # Their weights must be had elsewhere; OPT's tokenizer is RoBERTa's.
 SIZES = ("roberta-base", "roberta-large", "opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b")

@@ -47,11 +47,15 @@ def forward_loss(
 
     def graph(tensors):
         tables: dict[str, list] = {}
+        linears: dict[str, list] = {}
         for variable in variables:
-            if variable.rows is not None:
-                chunks = tables.setdefault(variable.parameter.name, [])
-                chunks.append((variable.rows[0], tensors[variable.name]))
+            name, held = variable.parameter.name, tensors[variable.name]
+            if variable.parameter.kind == "table":
+                tables.setdefault(name, []).append((variable.rows[0], held))
+            elif variable.parameter.kind == "linear":
+                linears.setdefault(name, []).append(held)
         chunks_of_head = [tensors[name] for name in head]
+        tensors = tensors | linears
         return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
 
     return Function(

@@ -22,8 +22,15 @@ IGNORED_SCORE = -1e9
 
 
 def linear(x, weights, name):
-    """Returns x @ weight, + bias where there is one; x [1, N, in], weight [1, in, out]."""
-    product = tf.matmul(x, weights[f"{name}.weight"])
+    """Returns x @ weight, + bias where there is one.
+
+    Args:
+      x: [1, N, in].
+      weights: must hold `{name}.weight`, a list of chunks [1, in, …] of the outputs.
+      name: of the layer.
+    """
+    products = [tf.matmul(x, chunk) for chunk in weights[f"{name}.weight"]]
+    product = products[0] if len(products) == 1 else tf.concat(products, -1)
     return product + weights[f"{name}.bias"] if f"{name}.bias" in weights else product
 
 

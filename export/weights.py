@@ -106,12 +106,10 @@ def stream_values(
         parameter = variable.parameter
         if parameter.name != held_name:
             held_name, values = parameter.name, weights.read(parameter)
-        if variable.rows is not None:
-            yield variable.name, values[slice(*variable.rows)]
-        elif parameter.kind == "linear":
-            yield variable.name, np.ascontiguousarray(values.T)[None]
-        else:
-            yield variable.name, values
+        chunk = values if variable.rows is None else values[slice(*variable.rows)]
+        if parameter.kind == "linear":
+            chunk = np.ascontiguousarray(chunk.T)[None]
+        yield variable.name, chunk
 
 
 def _is_tied(family, config, checkpoint, names):

@@ -107,9 +107,9 @@ def make_bundle(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def chunked_bundle(make_checkpoint, make_bundle) -> Bundle:
-    """Codebook noise; tables in several chunks, some cut off, and several slices."""
+    """Codebook noise; tables and matrices in chunks, some cut off, and several slices."""
     checkpoint = make_checkpoint(hidden_act="tanh")
-    return make_bundle(checkpoint, chunk_values=16 * 100, slice_bytes=8192)
+    return make_bundle(checkpoint, chunk_values=16 * 100, linear_values=200, slice_bytes=8192)
 
 
 @pytest.fixture(scope="session")

@@ -43,7 +43,8 @@ class TorchMezo:
                 direction(self._noise, seed, v.stream, math.prod(v.shape)).reshape(v.shape)
                 for v in parameter.variables
             ]
-            whole = pieces[0][0].T if parameter.transposed else np.concatenate(pieces)
+            rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
+            whole = np.concatenate(rows)
             found[parameter.name] = torch.from_numpy(np.ascontiguousarray(whole))
         return found
 

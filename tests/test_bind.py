@@ -186,9 +186,12 @@ def test_in_every_bucket_of_opt_too(
     task, changes, make_opt_checkpoint, make_bundle, open_ready, tmp_path
 ):
     checkpoint = make_opt_checkpoint(max_position_embeddings=200, **changes)
-    bundle = make_bundle(checkpoint, task=task, lengths=(16, 140), chunk_values=16 * 100)
+    bundle = make_bundle(
+        checkpoint, task=task, lengths=(16, 140), chunk_values=16 * 100, linear_values=200
+    )
     layers = bundle.config["num_hidden_layers"]
-    projections = 2 if changes else 0
+    matrices = [len(p.variables) for p in bundle.parameters if p.transposed]
+    assert len(matrices) == 6 * layers + (2 if changes else 0) and max(matrices) > 1
     head = next(p for p in bundle.parameters if "embed_tokens" in p.name).variables
     assert len(head) > 1
     for tokens, nodes in each_forward_nodes(bundle, open_ready, tmp_path):
@@ -198,7 +201,7 @@ def test_in_every_bucket_of_opt_too(
         # and the logits of every chunk of the vocabulary.
         last, chunks = (2, 0) if task == "sst2" else (2 + len(head), len(head))
         assert_matmuls_are_in_partitions(
-            nodes, 6 * layers + projections + attention + last, 6 * layers + projections + chunks
+            nodes, sum(matrices) + attention + last, sum(matrices) + chunks
         )
 
 

@@ -21,7 +21,10 @@ BARE = {"enable_bias": False, "layer_norm_elementwise_affine": False}
 # name: (changes of the checkpoint, settings of the export); three scorings of each.
 CASES = {
     "published": ({}, {}),
-    "chunks_and_slices": ({}, {"chunk_values": 16 * 70, "slice_bytes": 8192}),
+    "chunks_and_slices": (
+        {},
+        {"chunk_values": 16 * 70, "linear_values": 16 * 7, "slice_bytes": 8192},
+    ),
     "opt_350m": (POST_NORM, {"chunk_values": 8 * 100}),
     "wider_embeddings": ({"word_embed_proj_dim": 20, "num_attention_heads": 1}, {}),
     "bare": (BARE, {}),

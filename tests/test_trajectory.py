@@ -19,7 +19,7 @@ STEPS, TOLERANCE = 50, 1e-4
 
 # name: (checkpoint, export, hyperparameters, batch size: above and below the bundle's 3 rows)
 CASES = {
-    "constant": ({}, {"chunk_values": 16 * 100}, {"lr": 1e-3}, 7),
+    "constant": ({}, {"chunk_values": 16 * 100, "linear_values": 200}, {"lr": 1e-3}, 7),
     "decay_linear": (
         {"tied": False, "hidden_act": "relu", "type_vocab_size": 2},
         {"slice_bytes": 8192},
@@ -32,7 +32,13 @@ CASES = {
 
 # OPT: (task, checkpoint, export, hyperparameters, batch size)
 OPT_CASES = {
-    "words": ("sst2", {}, {"chunk_values": 16 * 100}, {"lr": 1e-3}, 7),
+    "words": (
+        "sst2",
+        {},
+        {"chunk_values": 16 * 100, "linear_values": 16 * 7},
+        {"lr": 1e-3},
+        7,
+    ),
     "words_decay": (
         "cb",
         {"do_layer_norm_before": False, "word_embed_proj_dim": 8, "tied": False},
@@ -50,7 +56,8 @@ def checkpoint_layout(bundle, model):
     found = {}
     for parameter in bundle.parameters:
         pieces = [held[v.name] for v in parameter.variables]
-        found[parameter.name] = pieces[0][0].T if parameter.transposed else np.concatenate(pieces)
+        rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
+        found[parameter.name] = np.concatenate(rows)
     return found
 
 

@@ -71,10 +71,10 @@ def test_the_initial_values_are_the_checkpoints(
     for parameter in chunked_bundle.parameters:
         expected = tensors[parameter.name]
         for variable in parameter.variables:
-            if variable.rows:
-                piece = expected[slice(*variable.rows)]
-            else:
-                piece = expected.T[None] if parameter.transposed else expected
+            piece = expected[slice(*variable.rows)] if variable.rows else expected
+            piece = piece.T[None] if parameter.transposed else piece
             np.testing.assert_array_equal(found[variable.name], piece, err_msg=variable.name)
+    inner = next(p for p in chunked_bundle.parameters if "intermediate.dense.weight" in p.name)
+    assert [v.rows for v in inner.variables] == [(0, 12), (12, 24)]
     rows = [v.rows for v in chunked_bundle.parameters[0].variables]
     assert len(rows) == 3 and [r[0] for r in rows[1:]] == [r[1] for r in rows[:-1]]

@@ -140,13 +140,14 @@ def export(
     lengths: tuple[int, ...] = (8, 16),
     noise: str = "codebook",
     chunk_values: int | None = None,
+    linear_values: int | None = None,
     slice_bytes: int | None = None,
     task="sst2",
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
-    `chunk_values` and `slice_bytes` cut tables and slices as if the model were large; `task` is a
-    name or a task of the checkpoint's family.
+    `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the model
+    were large; `task` is a name or a task of the checkpoint's family.
     """
     from pocketllm.export import exporter, layout, manifest
     from pocketllm.export.checkpoint import open_checkpoint
@@ -162,7 +163,11 @@ def export(
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
     settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise)
-    variables_of = partial(layout.variables_of, chunk_values=chunk_values or layout.CHUNK_VALUES)
+    variables_of = partial(
+        layout.variables_of,
+        chunk_values=chunk_values or layout.CHUNK_VALUES,
+        linear_values=linear_values or layout.LINEAR_VALUES,
+    )
     slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)
     with (
         mock.patch.object(exporter, "variables_of", variables_of),

@@ -146,8 +146,8 @@ def export(
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
-    `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the model
-    were large; `task` is a name or a task of the checkpoint's family.
+    `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the
+    model were large; `task` is a name or a task of the checkpoint's family.
     """
     from pocketllm.export import exporter, layout, manifest
     from pocketllm.export.checkpoint import open_checkpoint

@@ -28,15 +28,20 @@ class Evaluated:
     data_sha256: str
 
 
-def read_steps(folder: Path) -> list[Step]:
-    """Reads `metrics.jsonl`; a last line that was cut short is left out."""
+def read_steps(folder: Path, kind: type = Step) -> list:
+    """Reads `metrics.jsonl`; a last line that was cut short is left out.
+
+    Args:
+      folder: the run directory.
+      kind: the dataclass that a line becomes; further fields of the line are left out.
+    """
     path = Path(folder) / METRICS
     data = path.read_bytes() if path.exists() else b""
     whole = data.rfind(b"\n") + 1
     steps = []
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
-            step = typed(Step, json.loads(line))
+            step = typed(kind, json.loads(line))
         except ValueError as error:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); it cannot be used"

@@ -1,6 +1,6 @@
 """What a report says about a run: its lines read, and the figures taken from them."""
 
-import math
+import sys
 from bisect import bisect_left, insort
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,7 +14,7 @@ from pocketllm.runtime.mezo import Step
 from pocketllm.runtime.records import (
     METRICS,
     Evaluated,
-    best_step,
+    best_evaluation,
     read_evaluations,
     read_steps,
 )
@@ -93,11 +93,11 @@ def summarise(run: Run) -> dict:
     """Returns a run's row of the table, and what programs want besides; None where unknown."""
     losses = [line.loss for line in run.lines]
     lowest = losses.index(min(losses))
-    best = _best(run)
+    best = best_evaluation(run.evaluations)
     last = run.sessions[-1] if run.sessions else None
     return {
         "run": run.name,
-        "folder": str(run.folder),
+        "folder": str(run.folder).encode(errors="replace").decode(),  # names are bytes
         "optimizer": run.optimizer,
         "model": last and last.model,
         "task": last and last.task,
@@ -150,7 +150,8 @@ def _read(folder, name):
     if not lines:
         raise InputError(f"{folder}: holds no steps yet; report it when it has some")
     for line in lines:
-        if not all(map(math.isfinite, asdict(line).values())):
+        # Written so that it also refuses NaN, and integers beyond any float.
+        if not all(abs(value) <= sys.float_info.max for value in asdict(line).values()):
             raise InputError(f"{folder / METRICS}: line {line.step} holds what is no finite number")
     evaluations = [held for held in read_evaluations(folder) if held.step <= len(lines)]
     sessions = read_sessions(folder)
@@ -165,10 +166,3 @@ def _names(paths):
             break
     # A line break in a folder's name would break the table.
     return ["".join(c if c.isprintable() else "?" for c in name) for name in names]
-
-
-def _best(run):
-    if not run.evaluations:
-        return None
-    step = best_step(run.folder, len(run.lines))
-    return next(held for held in run.evaluations if held.step == step)

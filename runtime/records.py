@@ -4,6 +4,7 @@ JSON writes floats so that they read back as the same bits.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -102,10 +103,13 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
 
 def best_step(folder: Path, last: int) -> int:
     """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
-    evaluations = [record for record in read_evaluations(folder) if record.step <= last]
-    if not evaluations:
-        return last
-    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step)).step
+    best = best_evaluation([held for held in read_evaluations(folder) if held.step <= last])
+    return best.step if best else last
+
+
+def best_evaluation(evaluations: Sequence[Evaluated]) -> Evaluated | None:
+    """Returns the one of highest accuracy, then lowest loss, then the earliest; None of none."""
+    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
 
 
 def typed(kind, record):

@@ -19,6 +19,7 @@ examples:
 """
 
 import tempfile
+from importlib import util
 from pathlib import Path
 
 from absl import flags
@@ -27,17 +28,18 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.engine import ENGINES, cores
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.machine import PACKAGES, describe_machine
 from pocketllm.runtime.progress import Progress
 from pocketllm.tflite_models.presets import PRESETS
 
 from .comparison import check_losses, count_parameters, measure_batch
-from .machine import describe_machine, is_installed
 from .measured_export import LENGTHS, export_measured
 from .table import batch_table, losses_table
 from .worker import run_worker
 from .workload import Workload, check_scoring, second_length
 
 MIN_TOKENS = 8
+MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow")
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("model", None, "preset: " + ", ".join(PRESETS), flag_values=FLAGS)
@@ -73,7 +75,7 @@ def run(values) -> dict:
             "steps": values.steps,
             "seed": values.seed,
             "threads": threads,
-            "machine": describe_machine(),
+            "machine": describe_machine(MEASURED),
             "export": exported,
             "sgemm": sgemm,
             "batches": [],
@@ -136,11 +138,16 @@ def _check(values):
     if values.bundle and values.noise:
         raise InputError("--noise goes with an export of --model, a --bundle has its noise already")
     module, distribution = ENGINES[values.engine]
-    if not is_installed(module):
+    if not _is_installed(module):
         raise InputError(f"--engine={values.engine}: not installed; install {distribution}")
     for package in ("torch", "transformers") if values.against else ():
-        if not is_installed(package):
+        if not _is_installed(package):
             raise InputError(f"--against={values.against}: {package} is missing; install it")
+
+
+def _is_installed(module):
+    """Says whether a module's top package can be found, without importing it."""
+    return util.find_spec(module.split(".")[0]) is not None
 
 
 def _check_bundle(values, bundle):

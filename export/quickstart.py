@@ -19,10 +19,10 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.benchmarks.report_data import read_runs
+from pocketllm.benchmarks.report_figures import ACCURACY, LOSS, draw_runs
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.tflite_models.presets import MICRO
-
-from .run_plot import plot_runs
 
 # Learning rates from small searches; the model cards in tflite_models/ have the figures.
 LEARNING_RATES = {"roberta-micro": 1e-4, "opt-micro": 1e-4}
@@ -72,8 +72,11 @@ def run(values) -> dict:
         )
         runs[folder] = _evaluate(workdir, bundle, held_out, folder)
     plot = workdir / "run.png"
-    held_out = {folder: (after["step"], after["accuracy"]) for folder, after in runs.items()}
-    plot_runs(held_out, before["accuracy"], plot)
+    stars = {
+        folder.name: [(0, before["accuracy"]), (after["step"], after["accuracy"])]
+        for folder, after in runs.items()
+    }
+    draw_runs(read_runs(list(runs)), [plot], [LOSS, ACCURACY], columns=1, held_out=stars)
     return _report(workdir, bundle, plot, before, runs, time.monotonic() - started)
 
 

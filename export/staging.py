@@ -38,26 +38,34 @@ def staged(out: Path) -> Iterator[Path]:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def check_replaceable(out: Path, force: bool) -> None:
+def check_replaceable(
+    out: Path, force: bool, files: set[str] = BUNDLE_FILES, what: str = "a bundle"
+) -> None:
     """Raises InputError unless `out` is free, or with `force` an empty folder or a bundle.
 
     A folder that holds anything a bundle does not is never replaced: --force must not cost data.
+
+    Args:
+      out: the folder to be written.
+      force: replaces what is there.
+      files: all that a bundle, or another result, consists of.
+      what: the result.
     """
     if not out.exists():
         return
     if not force:
         raise InputError(f"{out}: exists already; choose another --out or give --force")
     held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    foreign = sorted(held - BUNDLE_FILES)
+    foreign = sorted(held - files)
     if foreign:
         raise InputError(
-            f"{out}: holds {foreign[0]!r}, which is no part of a bundle, so --force does not "
+            f"{out}: holds {foreign[0]!r}, which is no part of {what}, so --force does not "
             "replace it; choose another --out"
         )
 
 
 def _put_in_place(beside, out):
-    """Renames the finished bundle to `out`; a bundle it replaces goes only then."""
+    """Renames the finished folder to `out`; one that it replaces goes only then."""
     replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
     if not out.exists():
         os.replace(beside, out)

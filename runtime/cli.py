@@ -1,7 +1,8 @@
 """The `pocketllm` command: a table of commands, each imported only when called.
 
 A command is a module with a docstring (its help), FLAGS (its own absl.flags.FlagValues) and
-run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`.
+run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`. One that
+takes more than flags says what in ARGUMENTS, and its run() gets the list of them too.
 """
 
 import os
@@ -25,6 +26,7 @@ COMMANDS = {
     "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
     "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO"),
     "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
+    "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),
     "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),
 }
 
@@ -61,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(name, arguments):
     command = import_module(COMMANDS[name][0])
-    values = command.FLAGS
+    values, accepted = command.FLAGS, getattr(command, "ARGUMENTS", "")
+    values.set_gnu_getopt()  # flags may stand behind arguments
     values.unparse_flags()  # a second call in one process starts from the defaults
     for flag in values:
         values[flag].unparse()
@@ -69,7 +72,8 @@ def _run(name, arguments):
         what = "also write the result to this file, as one JSON object"
         flags.DEFINE_string("json", None, what, flag_values=values)
     if "--help" in arguments or "-h" in arguments:
-        print(f"usage: pocketllm {name} [flags]\n\n{command.__doc__.strip()}\n\nflags:")
+        usage = f"pocketllm {name} [flags] {accepted}".rstrip()
+        print(f"usage: {usage}\n\n{command.__doc__.strip()}\n\nflags:")
         print(_flag_help(values))
         return DONE
     try:
@@ -78,13 +82,13 @@ def _run(name, arguments):
         raise InputError(
             f"{' '.join(str(error).split())}; see `pocketllm {name} --help`"
         ) from error
-    if rest:
+    if rest and not accepted:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
     if values.json:  # said now, not after the work
         check_writable(Path(values.json))
     native_output.divert()
     interruption.install()
-    result = command.run(values)
+    result = command.run(values, rest) if accepted else command.run(values)
     sys.stdout.flush()
     if values.json:
         write_json(Path(values.json), result)

@@ -4,6 +4,7 @@ JSON writes floats so that they read back as the same bits.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
 
@@ -32,15 +33,20 @@ class Evaluated:
     metrics: dict = field(default_factory=dict)
 
 
-def read_steps(folder: Path) -> list[Step]:
-    """Reads `metrics.jsonl`; a last line that was cut short is left out."""
+def read_steps(folder: Path, kind: type = Step) -> list:
+    """Reads `metrics.jsonl`; a last line that was cut short is left out.
+
+    Args:
+      folder: the run directory.
+      kind: the dataclass that a line becomes; further fields of the line are left out.
+    """
     path = Path(folder) / METRICS
     data = path.read_bytes() if path.exists() else b""
     whole = data.rfind(b"\n") + 1
     steps = []
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
-            step = typed(Step, json.loads(line))
+            step = typed(kind, json.loads(line))
         except ValueError as error:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); it cannot be used"
@@ -99,16 +105,15 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
     return [by_step[step] for step in sorted(by_step)]
 
 
-def best_evaluation(folder: Path, last: int) -> Evaluated | None:
-    """Returns the dev evaluation of highest accuracy (then lowest loss) up to step `last`."""
-    evaluations = [record for record in read_evaluations(folder) if record.step <= last]
-    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
-
-
 def best_step(folder: Path, last: int) -> int:
-    """Returns the step of the best dev evaluation, `last` without a dev set."""
-    best = best_evaluation(folder, last)
-    return last if best is None else best.step
+    """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
+    best = best_evaluation([held for held in read_evaluations(folder) if held.step <= last])
+    return best.step if best else last
+
+
+def best_evaluation(evaluations: Sequence[Evaluated]) -> Evaluated | None:
+    """Returns the one of highest accuracy, then lowest loss, then the earliest; None of none."""
+    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
 
 
 def typed(kind, record):

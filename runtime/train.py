@@ -11,6 +11,7 @@ from .batching import Batch, step_members, step_seed
 from .dataset import Dataset, batches_of
 from .errors import LossError, RunError
 from .evaluate import Evaluation, evaluate
+from .machine import record_session
 from .memory import Peak, PeakMemory
 from .mezo import Step, mezo_step, replay_step
 from .model import Model
@@ -74,6 +75,8 @@ def train(
     batches: list[Batch] = []
     with PeakMemory() as memory, run_lock(folder):
         taken = start_or_continue(folder, config)
+        if len(taken) < settings.steps:
+            record_session(folder, len(taken) + 1, model)
         evaluate_dev = _dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
         try:
             evaluate_dev(0)

@@ -17,7 +17,7 @@ from .dataset import load_dataset, load_split
 from .errors import InputError
 from .mezo import SCHEDULES, Hyperparameters
 from .progress import Progress
-from .records import best_evaluation
+from .records import best_evaluation, read_evaluations
 from .run_dir import RunConfig, steps_so_far
 from .session import define_session_flags, open_bundle, open_session, required
 from .split import split_numbers
@@ -89,7 +89,7 @@ def run(values) -> dict:
         f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
         f"anonymous, {done.peak.rss_bytes / 1e9:.3f} GB all pages"
     )
-    best = best_evaluation(folder, done.last_step) if dev else None
+    best = best_evaluation(read_evaluations(folder, dev.sha256)) if dev else None
     return {
         "run": str(folder),
         "last_step": done.last_step,

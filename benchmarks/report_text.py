@@ -1,0 +1,137 @@
+"""A report for people, in Markdown: the runs' table, their settings and what they ran on."""
+
+import re
+import textwrap
+from collections.abc import Sequence
+
+DASH = "–"
+NOT_RECORDED = "machine not recorded"
+CAPTION_WIDTH = 150  # characters of small print beside each other
+# In config.json, but said elsewhere or of no use to a reader.
+NOT_SETTINGS = ("bundle_sha256", "train_sha256", "optimizer", "steps")
+
+
+def report_text(result: dict) -> str:
+    """Returns report.md; `result` is what report.json holds."""
+    runs = result["runs"]
+    sections = [
+        f"# {len(runs)} run{'s' * (len(runs) != 1)}",
+        runs_table(runs),
+        "\n".join(_notes(runs)),
+        f"![{', '.join(_escaped(run['run']) for run in runs)}: curves over the steps]"
+        f"({result['figures'][0]})",
+        f"For print: {', '.join(f'[{name}]({name})' for name in result['figures'])}.",
+        "## Settings",
+        _settings_table(runs),
+        "## Machine and versions",
+        "\n".join([*_where(runs), f"- this report: {machine_line(result['machine'])}"]),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def runs_table(runs: Sequence[dict]) -> str:
+    """Returns a Markdown table with a row a run."""
+    columns = {
+        "run": lambda run: _escaped(run["run"]),
+        "optimizer": lambda run: run["optimizer"],
+        "model, task": lambda run: run["model"] and _escaped(f"{run['model']}, {run['task']}"),
+        "bundle": lambda run: run["bundle_sha256"] and _escaped(str(run["bundle_sha256"])[:12]),
+        "steps": lambda run: f"{run['steps']:,}",
+        "first loss": lambda run: f"{run['first_loss']:.4f}",
+        "last loss": lambda run: f"{run['last_loss']:.4f}",
+        "lowest loss": lambda run: f"{run['lowest_loss']:.4f} (step {run['lowest_loss_step']})",
+        "best dev accuracy": _accuracy,
+        "step, s": lambda run: f"{run['step_seconds']:.3f}",
+        "peak anonymous, GB": lambda run: _gigabytes(run["peak_anon_bytes"]),
+        "peak all pages, GB": lambda run: _gigabytes(run["peak_rss_bytes"]),
+    }
+    return _table(columns, [[cell(run) or DASH for cell in columns.values()] for run in runs])
+
+
+def machine_line(machine: dict) -> str:
+    """Returns processor, cores, memory, system and versions in one line; Markdown-escaped."""
+    memory = _gigabytes(machine["memory_bytes"], 1)
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    return _escaped(
+        f"{machine['cpu']}, {_cores(machine)}, {memory} GB memory, {machine['system']}; {versions}"
+    )
+
+
+def figure_caption(result: dict) -> str:
+    """Returns the figure's small print: which processors and engines made the runs."""
+    lines = _by_session(
+        result["runs"],
+        lambda session: f"{session['cpu']}, {_cores(session)}; {_without_delegate(session)}",
+    )
+    if len(lines) == 1:  # all runs: no need to name them
+        return next(iter(lines))
+    wrapped = (textwrap.wrap(f"{', '.join(lines[line])}: {line}", CAPTION_WIDTH) for line in lines)
+    return "\n".join(part for parts in wrapped for part in parts)
+
+
+def _notes(runs):
+    notes = [
+        "Losses are of single steps, each on its own minibatch (MeZO: the mean of loss_plus and "
+        "loss_minus), in nats. The best dev accuracy is the highest, the one of lowest loss among "
+        "equals. A step's time is the median over all steps. Peak anonymous is the highest "
+        "RssAnon + RssShmem, peak all pages the highest VmHWM, of the process that trained; GB = "
+        "1e9 bytes."
+    ]
+    if len({run["dev_sha256"] for run in runs} - {None}) > 1:
+        notes.append("\nThe dev sets differ: these accuracies cannot be compared.")
+    return notes
+
+
+def _settings_table(runs):
+    names = dict.fromkeys(name for run in runs for name in run["config"])
+    names = [name for name in names if name not in NOT_SETTINGS]
+    shown = [[_escaped(str(run["config"].get(name, DASH))) for name in names] for run in runs]
+    rows = [[_escaped(run["run"]), *cells] for run, cells in zip(runs, shown)]
+    return _table(["run", *map(_escaped, names)], rows)
+
+
+def _where(runs):
+    """Returns a line for everything that ran steps, naming the runs."""
+    lines = _by_session(runs, lambda held: f"{_escaped(held['engine'])}; {machine_line(held)}")
+    return [f"- {_escaped(', '.join(names))}: {line}" for line, names in lines.items()]
+
+
+def _by_session(runs, line_of):
+    """Returns {line_of(session): the runs, or parts of runs, that it made}."""
+    lines = {}
+    for run in runs:
+        for session in run["sessions"]:
+            part = f" from step {session['first_step']}" if len(run["sessions"]) > 1 else ""
+            lines.setdefault(line_of(session), []).append(run["run"] + part)
+        if not run["sessions"]:
+            lines.setdefault(NOT_RECORDED, []).append(run["run"])
+    return lines
+
+
+def _without_delegate(session):
+    """Returns "litert (ai-edge-litert 2.3.0, 4 threads)" of an engine's longer description."""
+    return ", ".join(session["engine"].rstrip(")").split(", ")[:2]) + ")"
+
+
+def _table(heads, rows):
+    lines = [" | ".join(cells) for cells in (heads, ["---"] * len(heads), *rows)]
+    return "\n".join(f"| {line} |" for line in lines)
+
+
+def _accuracy(run):
+    if run["best_dev_accuracy"] is None:
+        return DASH
+    return f"{100 * run['best_dev_accuracy']:.1f}% (step {run['best_dev_step']})"
+
+
+def _gigabytes(count, decimals=3):
+    return f"{count / 1e9:.{decimals}f}" if count else DASH
+
+
+def _cores(machine):
+    return f"{machine['cores']} core{'s' * (machine['cores'] != 1)}"
+
+
+def _escaped(text):
+    """Returns text that Markdown shows as it is, inside a table too."""
+    return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(text.split()))

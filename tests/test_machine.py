@@ -1,0 +1,114 @@
+"""machine.json: what made which steps of a run."""
+
+import json
+import platform
+import shutil
+from dataclasses import replace
+
+import pytest
+from small_runs import complaint, pocketllm, run_config
+
+from pocketllm.runtime import machine
+from pocketllm.runtime.machine import cpu_name, describe_machine, read_sessions
+from pocketllm.runtime.train import train
+
+pytest_plugins = ["runtime_fixtures"]
+
+
+@pytest.fixture(scope="module")
+def trained(golden_bundle, train_data, open_ready, tmp_path_factory):
+    """A run of three steps."""
+    folder = tmp_path_factory.mktemp("machine") / "run"
+    config = run_config(golden_bundle, train_data, steps=3)
+    train(open_ready(golden_bundle, "litert"), train_data, folder, config)
+    return folder
+
+
+@pytest.fixture
+def go_on(trained, golden_bundle, train_data, open_ready, tmp_path):
+    """Continues a copy of the run to so many steps; returns its folder."""
+    folder = shutil.copytree(trained, tmp_path / "run")
+
+    def run(steps):
+        config = run_config(golden_bundle, train_data, steps=steps)
+        train(open_ready(golden_bundle, "litert"), train_data, folder, config)
+        return folder
+
+    return run
+
+
+def test_a_run_says_what_it_ran_on(trained, golden_bundle):
+    (session,) = read_sessions(trained)
+
+    assert (session.first_step, session.task) == (1, "sst2")
+    assert session.model == golden_bundle.model_name
+    assert session.engine.startswith("litert (ai-edge-litert ")
+    assert session.cpu and session.cores >= 1 and session.memory_bytes > 1e8
+    assert session.system.startswith("Linux ") and platform.machine() in session.system
+    assert session.versions["python"] == platform.python_version()
+    assert {"numpy", "ai-edge-litert", "tokenizers"} <= set(session.versions)
+    assert set(json.loads((trained / "machine.json").read_text())) == {"sessions"}
+
+
+def test_going_on_with_the_same_machine_adds_nothing(trained, go_on):
+    folder = go_on(5)
+
+    assert read_sessions(folder) == read_sessions(trained)
+
+
+def test_another_machine_is_recorded_from_its_first_step(trained, go_on, monkeypatch):
+    described = describe_machine() | {"cpu": "another"}
+    monkeypatch.setattr(machine, "describe_machine", lambda: described)
+    (before,) = read_sessions(trained)
+
+    assert read_sessions(go_on(3)) == [before]  # no step left: it made none
+    assert read_sessions(go_on(5)) == [before, replace(before, first_step=4, cpu="another")]
+
+
+def test_what_was_announced_but_made_no_step_is_replaced(trained, go_on, monkeypatch):
+    (before,) = read_sessions(trained)
+    monkeypatch.setattr(machine, "describe_machine", lambda: describe_machine() | {"cpu": "a"})
+    folder = go_on(4)
+    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (folder / "metrics.jsonl").write_text("".join(lines[:3]))
+    monkeypatch.undo()
+
+    go_on(4)
+
+    assert read_sessions(folder) == [before]
+
+
+def test_a_run_from_before_there_was_a_record_gets_one_for_the_rest(go_on, trained, tmp_path):
+    (tmp_path / "run" / "machine.json").unlink()
+
+    assert [held.first_step for held in read_sessions(go_on(4))] == [4]
+
+
+def test_a_damaged_record_is_refused_by_train(trained, golden_bundle, train_file, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "run")
+    (folder / "machine.json").write_text("{}")
+
+    done = pocketllm(
+        "train", f"--bundle={golden_bundle.folder}", f"--train={train_file}", f"--run={folder}",
+        "--steps=4", "--lr=1e-2", "--eps=1e-2", "--batch_size=5",
+    )  # fmt: skip
+
+    complaint(done, 2, f"{folder / 'machine.json'}: damaged", "remove it")
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel name\t: AMD EPYC\n",
+         "AMD EPYC"),
+        ("processor : 0\nCPU part\t: 0xd05\n\nprocessor : 1\nCPU part\t: 0xd41\n\n"
+         "Hardware\t: Qualcomm SM8350\n", "Qualcomm SM8350 (CPU parts 0xd05, 0xd41)"),
+    ],
+)  # fmt: skip
+def test_the_processors_name(cpuinfo, name):
+    assert cpu_name(cpuinfo) == name
+
+
+def test_a_processor_without_a_name_is_its_architecture_and_parts():
+    assert cpu_name("") in (platform.processor(), platform.machine())
+    assert cpu_name("CPU part\t: 0xd0b\n").endswith(" (CPU parts 0xd0b)")

@@ -63,6 +63,22 @@ class Variable:
         return math.prod(self.shape)
 
 
+def table(name: str, rows: int, width: int) -> Parameter:
+    """Returns an embedding table, [rows, width]."""
+    return Parameter(name, (rows, width), "table", True)
+
+
+def linear(name: str, fan_in: int, fan_out: int, bias: bool = True) -> list[Parameter]:
+    """Returns a layer's matrix and, with `bias`, its bias."""
+    weight = Parameter(f"{name}.weight", (fan_out, fan_in), "linear", True)
+    return [weight, Parameter(f"{name}.bias", (fan_out,), "vector", False)][: 1 + bias]
+
+
+def layer_norm(name: str, width: int) -> list[Parameter]:
+    """Returns a layer norm's weight and bias."""
+    return [Parameter(f"{name}.{which}", (width,), "vector", False) for which in ("weight", "bias")]
+
+
 def variables_of(
     parameters: list[Parameter],
     chunk_values: int = CHUNK_VALUES,

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
+from . import layout
 from .layers import (
     ACTIVATION_FUNCTIONS,
     IGNORED_SCORE,
@@ -65,39 +66,31 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
         its own.
     """
     hidden, inner, width = config.hidden_size, config.ffn_dim, config.word_embed_proj_dim
-    found: list[Parameter] = []
 
-    def add(name, shape, kind, decays):
-        found.append(Parameter(name, shape, kind, decays))
+    def linear(name, fan_in, fan_out):
+        return layout.linear(name, fan_in, fan_out, config.enable_bias)
 
-    def add_linear(name, fan_in, fan_out, bias=config.enable_bias):
-        add(f"{name}.weight", (fan_out, fan_in), "linear", True)
-        if bias:
-            add(f"{name}.bias", (fan_out,), "vector", False)
+    def norm(name):
+        return layout.layer_norm(name, hidden) if config.layer_norm_elementwise_affine else []
 
-    def add_layer_norm(name):
-        if config.layer_norm_elementwise_affine:
-            add(f"{name}.weight", (hidden,), "vector", False)
-            add(f"{name}.bias", (hidden,), "vector", False)
-
-    add(WORD_EMBEDDINGS, (config.vocab_size, width), "table", True)
-    add(POSITIONS, (config.max_position_embeddings + FIRST_POSITION, hidden), "table", True)
+    positions = config.max_position_embeddings + FIRST_POSITION
+    found = [
+        layout.table(WORD_EMBEDDINGS, config.vocab_size, width),
+        layout.table(POSITIONS, positions, hidden),
+    ]
     if config.has_projections:
-        add_linear(f"{DECODER_STACK}.project_out", hidden, width, bias=False)
-        add_linear(f"{DECODER_STACK}.project_in", width, hidden, bias=False)
+        found += layout.linear(f"{DECODER_STACK}.project_out", hidden, width, bias=False)
+        found += layout.linear(f"{DECODER_STACK}.project_in", width, hidden, bias=False)
     if config.has_final_layer_norm:
-        add_layer_norm(f"{DECODER_STACK}.final_layer_norm")
+        found += norm(f"{DECODER_STACK}.final_layer_norm")
     for index in range(config.num_hidden_layers):
         layer = f"{DECODER_STACK}.layers.{index}"
         for projection in ("k_proj", "v_proj", "q_proj", "out_proj"):
-            add_linear(f"{layer}.self_attn.{projection}", hidden, hidden)
-        add_layer_norm(f"{layer}.self_attn_layer_norm")
-        add_linear(f"{layer}.fc1", hidden, inner)
-        add_linear(f"{layer}.fc2", inner, hidden)
-        add_layer_norm(f"{layer}.final_layer_norm")
-    if not tied:
-        add(LM_HEAD, (config.vocab_size, width), "table", True)
-    return found
+            found += linear(f"{layer}.self_attn.{projection}", hidden, hidden)
+        found += norm(f"{layer}.self_attn_layer_norm")
+        found += linear(f"{layer}.fc1", hidden, inner) + linear(f"{layer}.fc2", inner, hidden)
+        found += norm(f"{layer}.final_layer_norm")
+    return found if tied else [*found, layout.table(LM_HEAD, config.vocab_size, width)]
 
 
 def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head):

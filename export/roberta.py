@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
+from . import layout
 from .layers import (
     ACTIVATION_FUNCTIONS,
     IGNORED_SCORE,
@@ -53,39 +54,27 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
         table of its own.
     """
     hidden, inner = config.hidden_size, config.intermediate_size
-    found: list[Parameter] = []
-
-    def add(name, shape, kind, decays):
-        found.append(Parameter(name, shape, kind, decays))
-
-    def add_linear(name, fan_in, fan_out):
-        add(f"{name}.weight", (fan_out, fan_in), "linear", True)
-        add(f"{name}.bias", (fan_out,), "vector", False)
-
-    def add_layer_norm(name):
-        add(f"{name}.weight", (hidden,), "vector", False)
-        add(f"{name}.bias", (hidden,), "vector", False)
-
-    add(WORD_EMBEDDINGS, (config.vocab_size, hidden), "table", True)
-    positions, types = config.max_position_embeddings, config.type_vocab_size
-    add(f"{EMBEDDINGS}.position_embeddings.weight", (positions, hidden), "table", True)
-    add(f"{EMBEDDINGS}.token_type_embeddings.weight", (types, hidden), "table", True)
-    add_layer_norm(f"{EMBEDDINGS}.LayerNorm")
+    found = [
+        layout.table(WORD_EMBEDDINGS, config.vocab_size, hidden),
+        layout.table(
+            f"{EMBEDDINGS}.position_embeddings.weight", config.max_position_embeddings, hidden
+        ),
+        layout.table(f"{EMBEDDINGS}.token_type_embeddings.weight", config.type_vocab_size, hidden),
+        *layout.layer_norm(f"{EMBEDDINGS}.LayerNorm", hidden),
+    ]
     for index in range(config.num_hidden_layers):
         layer = f"roberta.encoder.layer.{index}"
         for projection in ("query", "key", "value"):
-            add_linear(f"{layer}.attention.self.{projection}", hidden, hidden)
-        add_linear(f"{layer}.attention.output.dense", hidden, hidden)
-        add_layer_norm(f"{layer}.attention.output.LayerNorm")
-        add_linear(f"{layer}.intermediate.dense", hidden, inner)
-        add_linear(f"{layer}.output.dense", inner, hidden)
-        add_layer_norm(f"{layer}.output.LayerNorm")
-    add_linear("lm_head.dense", hidden, hidden)
-    add_layer_norm("lm_head.layer_norm")
-    add("lm_head.bias", (config.vocab_size,), "vector", False)
-    if not tied:
-        add(LM_HEAD, (config.vocab_size, hidden), "table", True)
-    return found
+            found += layout.linear(f"{layer}.attention.self.{projection}", hidden, hidden)
+        found += layout.linear(f"{layer}.attention.output.dense", hidden, hidden)
+        found += layout.layer_norm(f"{layer}.attention.output.LayerNorm", hidden)
+        found += layout.linear(f"{layer}.intermediate.dense", hidden, inner)
+        found += layout.linear(f"{layer}.output.dense", inner, hidden)
+        found += layout.layer_norm(f"{layer}.output.LayerNorm", hidden)
+    found += layout.linear("lm_head.dense", hidden, hidden)
+    found += layout.layer_norm("lm_head.layer_norm", hidden)
+    found.append(layout.Parameter("lm_head.bias", (config.vocab_size,), "vector", False))
+    return found if tied else [*found, layout.table(LM_HEAD, config.vocab_size, hidden)]
 
 
 def forward_loss(config: RobertaConfig, target: Target, tied, tensors, tables, head):

@@ -16,7 +16,7 @@ test: $(DESKTOP)/installed $(DEVICE)/installed
 	$(DESKTOP)/bin/python -m pytest
 	$(DEVICE)/bin/python -m pytest -m "not slow and not desktop"
 
-# Full-size models: about 8 GB of memory and some minutes.
+# Full-size models: about 12 GB of memory, 10 GB of disk and some 10 minutes.
 test-slow: $(DESKTOP)/installed
 	$(DESKTOP)/bin/python -m pytest -m slow -rP
 

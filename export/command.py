@@ -44,7 +44,9 @@ flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)",
 flags.DEFINE_integer("seed", 0, "seed of --random_init", flag_values=FLAGS)
 flags.DEFINE_enum("tune", "full", ["full"], "which parameters are trained", flag_values=FLAGS)
 flags.DEFINE_enum("base", "fp32", ["fp32"], "how weights are stored", flag_values=FLAGS)
-flags.DEFINE_enum("optimizers", "mezo", ["mezo"], "algorithms to export for", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for", flag_values=FLAGS
+)
 flags.DEFINE_enum(
     "noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS
 )
@@ -96,6 +98,7 @@ def run(values) -> dict:
         lengths=lengths,
         noise_kind=values.noise,
         option_tokens=values.option_tokens or 0,
+        adam="adam" in values.optimizers,
     )
     total = sum(4 * parameter.values for parameter in weights.parameters)
     with Progress("writing", total, "B", scale=True) as bar:

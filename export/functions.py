@@ -7,62 +7,19 @@ from pocketllm.runtime import contract, noise
 from . import noise_graph
 from .bind import Function
 from .convert import Input, convert
-from .families import FAMILIES, family_name
-from .layout import Variable, chunks_of
-from .target import Target
+from .forward import Forward
+from .layout import Variable
 
 NOISE_TABLE = "noise/table"
-HEAD = "head"
 
 
-def forward_loss(
-    config,
-    variables: tuple[Variable, ...],
-    target: Target,
-    tied: bool,
-    batch: int,
-    tokens: int,
-    aliases: tuple[str, ...] = (),
-) -> Function:
-    """Converts the forward pass of one length bucket, [batch * sequences_per_row, tokens]."""
-    family = FAMILIES[family_name(config)]
-    sequences = batch * target.sequences_per_row
-    inputs = {
-        contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
-        contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
-        **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
-        **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
-        contract.WEIGHT: Input((batch,), tf.float32),
-    } | _weight_inputs(variables)
-    bound = {variable.name: variable for variable in variables}
-    # The head's chunks are read a second time at the end: read once, they would all be kept. Both
-    # times in one shape: the delegate does not take a second reading in another.
-    head = {}
-    if target.scoring != contract.WORDS:
-        table = family.WORD_EMBEDDINGS if tied else family.LM_HEAD
-        for variable in chunks_of(variables, table):
-            head[f"{HEAD}/{variable.name}"] = variable
-            for name in (variable.name, f"{HEAD}/{variable.name}"):
-                inputs[name] = Input((1, *variable.shape), tf.float32)
-
-    def graph(tensors):
-        tables: dict[str, list] = {}
-        linears: dict[str, list] = {}
-        for variable in variables:
-            name, held = variable.parameter.name, tensors[variable.name]
-            if variable.parameter.kind == "table":
-                tables.setdefault(name, []).append((variable.rows[0], held))
-            elif variable.parameter.kind == "linear":
-                linears.setdefault(name, []).append(held)
-        chunks_of_head = [tensors[name] for name in head]
-        tensors = tensors | linears
-        return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
-
+def forward_loss(forward: Forward, tokens: int, aliases: tuple[str, ...] = ()) -> Function:
+    """Converts the forward pass of the bucket of `tokens` tokens."""
     return Function(
         signature=contract.forward_loss_for(tokens),
-        flatbuffer=convert(graph, inputs),
-        inputs=list(inputs),
-        variables=bound | head,
+        flatbuffer=convert(forward.compute, forward.inputs),
+        inputs=list(forward.inputs),
+        variables=forward.variables,
         aliases=aliases,
     )
 
@@ -112,6 +69,7 @@ def perturb_and_update(
         variables={variable.name: variable for variable in variables},
         constants=frozenset(counters) | ({NOISE_TABLE} if table_shape else frozenset()),
         assigned={f"o{variable.stream}": variable for variable in variables},
+        inputs_first=False,
     )
     return function, counters
 
@@ -130,7 +88,3 @@ def _perturbed_shape(variable, columns):
 def counter_values(counters: dict[str, int]):
     """Returns {constant key: [count] uint32}, the values of the counter constants."""
     return {key: noise.counters(count) for key, count in counters.items()}
-
-
-def _weight_inputs(variables):
-    return {variable.name: Input(variable.shape, tf.float32) for variable in variables}

@@ -36,7 +36,7 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
         "option_tokens": target.option_tokens,
         "tune": "full",
         "base": "fp32",
-        "optimizers": ["mezo"],
+        "optimizers": list(contract.OPTIMIZERS if settings.adam else [contract.MEZO]),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
         "slices": len(slices_of(variables)),

@@ -143,6 +143,7 @@ def export(
     linear_values: int | None = None,
     slice_bytes: int | None = None,
     task="sst2",
+    adam: bool = False,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
@@ -162,7 +163,7 @@ def export(
     if isinstance(task, str):
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
-    settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise)
+    settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise, adam=adam)
     variables_of = partial(
         layout.variables_of,
         chunk_values=chunk_values or layout.CHUNK_VALUES,

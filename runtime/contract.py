@@ -14,6 +14,8 @@ TOKENIZER_FILE = "tokenizer.json"
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
 DECAY = "decay"
+ADAM_STEP = "adam_step"  # likewise the alias of the longest bucket's adam_step_<tokens>
+ADAM_INITIALIZE = "adam_initialize"  # sets the moments to zero, once before the first adam_step
 INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
@@ -30,6 +32,8 @@ WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
 SCALE = "scale"  # [1] float32
 FACTOR = "factor"  # [1] float32
+LR = "lr"  # [1] float32
+STEP = "step"  # [1] int32, 1 for the first
 LOSS = "loss"  # [1] float32, weighted mean
 WEIGHT_SUM = "weight_sum"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
@@ -41,12 +45,20 @@ DONE = "done"  # [1] float32
 WORDS, OPTIONS, GOLD = "words", "options", "gold"
 SCORINGS = (WORDS, OPTIONS, GOLD)
 
+# Optimizers, as bundle.json and the command line name them.
+MEZO, ADAM = "mezo", "adam"
+
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 
 
 def forward_loss_for(tokens: int) -> str:
     """Names the forward signature of the bucket of `tokens` tokens."""
     return f"{FORWARD_LOSS}_{tokens}"
+
+
+def adam_step_for(tokens: int) -> str:
+    """Names the Adam signature of the bucket of `tokens` tokens."""
+    return f"{ADAM_STEP}_{tokens}"
 
 
 def numbered(stem: str, index: int) -> str:

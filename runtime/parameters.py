@@ -17,7 +17,8 @@ from .model import Model
 STEM, SUFFIX = "parameters-", ".npz"
 # What NumPy and zipfile raise for a file that is not what save_parameters wrote.
 UNREADABLE = (
-    ValueError, TypeError, AttributeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
 )  # fmt: skip
 
 

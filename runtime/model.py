@@ -80,7 +80,7 @@ class Model:
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (variable name, values) of the trainable state, slice by slice."""
         for number in range(self.bundle.slices):
-            yield from sorted(self.engine.run(contract.numbered(contract.READ, number)).items())
+            yield from sorted(self._run_once(contract.numbered(contract.READ, number)).items())
 
     def write(self, values: Mapping[str, np.ndarray]) -> None:
         """Replaces the trainable state; `values` holds every variable, as from `read`.
@@ -99,7 +99,12 @@ class Model:
                 if [value.dtype.name, list(value.shape)] != expected[name]:
                     found = f"{value.dtype.name} {list(value.shape)}"
                     raise ValueError(f"{name} is {found}, expected {expected[name]}")
-            self.engine.run(signature, **slice_)
+            self._run_once(signature, **slice_)
+
+    def _run_once(self, signature, **inputs):
+        outputs = self.engine.run(signature, **inputs)
+        self.engine.release_tensors(signature)
+        return outputs
 
 
 def _float32(value):

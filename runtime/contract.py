@@ -14,8 +14,8 @@ TOKENIZER_FILE = "tokenizer.json"
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
 DECAY = "decay"
-ADAM_STEP = "adam_step"  # likewise the alias of the longest bucket's adam_step_<tokens>
-ADAM_INITIALIZE = "adam_initialize"  # sets the moments to zero, once before the first adam_step
+ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
+ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
 INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
@@ -45,9 +45,7 @@ DONE = "done"  # [1] float32
 WORDS, OPTIONS, GOLD = "words", "options", "gold"
 SCORINGS = (WORDS, OPTIONS, GOLD)
 
-# Optimizers, as bundle.json and the command line name them.
-MEZO, ADAM = "mezo", "adam"
-
+MEZO, ADAM = OPTIMIZERS = ("mezo", "adam")
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 
 

@@ -62,7 +62,7 @@ flags.DEFINE_integer(
 flags.DEFINE_enum(
     "optimizer",
     contract.MEZO,
-    [contract.MEZO, contract.ADAM],
+    list(contract.OPTIMIZERS),
     "training algorithm",
     flag_values=FLAGS,
 )

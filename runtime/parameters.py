@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import interruption
 from .errors import InputError
 from .files import written_beside
 from .model import Model
@@ -35,13 +36,8 @@ def save_parameters(model: Model, folder: Path, step: int) -> None:
     Raises:
       RunError: the disk is full; what was there before stays.
     """
-    with (
-        written_beside(_path(folder, step)) as file,
-        zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive,
-    ):
-        for name, values in model.read():
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                np.lib.format.write_array(member, values, allow_pickle=False)
+    with interruption.postponed():  # a zipfile that is left in the middle cannot be closed
+        _save(model, _path(folder, step))
 
 
 def load_parameters(model: Model, folder: Path, step: int) -> None:
@@ -77,6 +73,14 @@ def drop_parameters(folder: Path, but: Collection[int]) -> None:
     for step in kept_steps(folder):
         if step not in but:
             _path(folder, step).unlink()
+
+
+def _save(model, path):
+    with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in model.read():
+            interruption.check()
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
 
 
 def _path(folder, step):

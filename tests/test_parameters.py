@@ -6,7 +6,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from small_runs import state_of
+from small_runs import python, state_of
 
 from pocketllm.runtime import files
 from pocketllm.runtime.errors import InputError, RunError
@@ -149,6 +149,52 @@ def test_a_missing_file_names_those_that_are_there(moved, other, tmp_path):
     save_parameters(moved, tmp_path, 9)
 
     assert refusal(other, tmp_path).endswith("No such file or directory; --at_step takes 0, 9")
+
+
+EVERY_LINE = """
+import os, signal, sys
+from pathlib import Path
+from types import SimpleNamespace
+import numpy as np
+from pocketllm.runtime import interruption
+from pocketllm.runtime.parameters import save_parameters
+
+model = SimpleNamespace(read=lambda: ((f"a/{{i}}", np.ones((5, 6))) for i in range(3)))
+folder, complaints = Path({folder!r}), []
+sys.unraisablehook = lambda held: complaints.append(repr(held.exc_value))
+interrupted, line, reached = 0, 0, True
+while reached:
+    line, seen, reached = line + 1, 0, False
+    interruption.install()
+
+    def trace(frame, event, _):
+        global seen, reached
+        if Path(frame.f_code.co_filename).stem not in ("zipfile", "__init__", "parameters"):
+            return None
+        seen += event == "line"
+        if seen == line and not reached:
+            reached = True
+            signal.raise_signal(signal.SIGTERM)
+        return trace
+
+    sys.settrace(trace)
+    try:
+        save_parameters(model, folder, 4)
+    except KeyboardInterrupt:
+        interrupted += 1
+    sys.settrace(None)
+    partial = [name for name in os.listdir(folder) if "partial" in name]
+    assert not partial and not complaints, (line, partial, complaints)
+print(interrupted, line)
+"""
+
+
+def test_a_signal_at_any_line_of_a_save_is_only_an_interrupt(tmp_path):
+    done = python(EVERY_LINE.format(folder=str(tmp_path)))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    interrupted, lines = map(int, done.stdout.split())
+    assert interrupted == lines - 1 > 300
 
 
 @pytest.mark.parametrize(

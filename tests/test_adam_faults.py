@@ -1,14 +1,17 @@
 """Adam runs that were interrupted, ruined or begun with the wrong bundle or directory."""
 
+import errno
+import os
 from dataclasses import replace
 
 import pytest
 from small_runs import adam_config, adam_losses, run_config, state_of
 
+from pocketllm.runtime import adam_train, files
 from pocketllm.runtime.adam_train import train_adam
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.parameters import kept_steps
-from pocketllm.runtime.records import best_step
+from pocketllm.runtime.records import best_step, read_evaluations
 from pocketllm.runtime.train import train
 from pocketllm.runtime.training import Listener
 
@@ -25,6 +28,19 @@ def stop_after(last):
             raise Stop
 
     return Listener(stepped=stepped)
+
+
+@pytest.fixture
+def full_disk(monkeypatch):
+    """Lets no more than a page reach a file that is written beside."""
+    write = files.os.fsync
+
+    def fsync(number):
+        if os.fstat(number).st_size > 4096:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(number)
+
+    monkeypatch.setattr(files.os, "fsync", fsync)
 
 
 @pytest.mark.parametrize("steps", [6, 9, 2])
@@ -128,3 +144,25 @@ def test_a_bundle_without_adam_or_with_too_few_rows_says_how_to_export(
         train_adam(model, train_data, tmp_path, config)
 
     assert list(tmp_path.iterdir()) == [] and model.calls == []
+
+
+def test_parameters_that_cannot_be_written_leave_the_run_unfinished(
+    ready, train_data, tmp_path, full_disk
+):
+    with pytest.raises(RunError, match="parameters-6.npz: cannot be written: No space left"):
+        train_adam(ready(), train_data, tmp_path, adam_config(ready().bundle, train_data))
+
+    assert (len(adam_losses(tmp_path)), kept_steps(tmp_path)) == (5, [])
+
+
+def test_a_best_step_that_cannot_be_kept_is_not_recorded_as_one(
+    ready, train_data, dev_data, tmp_path, full_disk, monkeypatch
+):
+    monkeypatch.setattr(adam_train, "best_evaluation", lambda held: held[-1])
+
+    with pytest.raises(RunError, match="parameters-2.npz: cannot be written: No space left"):
+        config = adam_config(ready().bundle, train_data)
+        train_adam(ready(), train_data, tmp_path, config, dev_data, eval_every=2)
+
+    assert [record.step for record in read_evaluations(tmp_path)] == [0]
+    assert len(adam_losses(tmp_path)) == 2

@@ -20,8 +20,8 @@ from pocketllm.runtime.records import read_evaluations
 
 pytestmark = pytest.mark.desktop
 
-# Measured: losses 1e-6, while they fall by a third.
-TOLERANCE = 1e-4
+# Measured: losses 6e-7, parameters 3e-6; these move by 1.4e-3 of their size or more.
+TOLERANCE = 2e-5
 
 
 @pytest.fixture(scope="module", params=["roberta", "opt"])
@@ -163,7 +163,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
         moved[parameter.name] = relative_error(_whole(start, parameter), expected)
     print(f"parameters {max(errors.values()):.1e}, moved by {min(moved.values()):.1e} or more")
     assert max(errors.values()) <= TOLERANCE, max(errors, key=errors.get)
-    assert min(moved.values()) > 10 * TOLERANCE, min(moved, key=moved.get)
+    assert min(moved.values()) > 50 * TOLERANCE, min(moved, key=moved.get)
 
 
 def _whole(values, parameter):

@@ -7,12 +7,12 @@ import pytest
 from small_runs import adam_config, adam_losses, state_of
 
 from pocketllm.benchmarks.report_data import read_runs, summarise
-from pocketllm.runtime import training
+from pocketllm.runtime import adam_train, training
 from pocketllm.runtime.adam_train import train_adam
 from pocketllm.runtime.batching import step_members
 from pocketllm.runtime.dataset import batches_of
 from pocketllm.runtime.evaluate import evaluate
-from pocketllm.runtime.parameters import kept_steps, load_parameters
+from pocketllm.runtime.parameters import kept_steps, load_parameters, save_parameters
 from pocketllm.runtime.records import best_step, read_evaluations
 from pocketllm.runtime.run_dir import read_run
 from pocketllm.runtime.training import Listener
@@ -92,10 +92,18 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
 
     found = evaluate(again, dev_data)
     monkeypatch.setattr(training, "evaluate", judged)
+    saved = []
+
+    def save(model, folder, step):
+        saved.append(step)
+        save_parameters(model, folder, step)
+
+    monkeypatch.setattr(adam_train, "save_parameters", save)
     train_adam(model, train_data, tmp_path, config, dev_data, eval_every=2)
 
     assert kept_steps(tmp_path) == sorted({best, 6} - {0})
     assert best_step(tmp_path, 6) == best
+    assert saved == sorted({step for step in (2, 4, 6) if step <= best} | {6})
     for step in kept_steps(tmp_path):
         load_parameters(again, tmp_path, step)
         assert state_of(again) == states[step]

@@ -110,7 +110,7 @@ def _used(forward):
         return loss
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in forward.inputs.values()]
-    tf.function(trace, input_signature=specs).get_concrete_function()
+    tf.function(trace, input_signature=specs, autograph=False).get_concrete_function()
     return found
 
 

@@ -185,13 +185,15 @@ def _after(model, subgraph, kind):
 def _earlier(source, function, producer):
     """Returns {id of the producer of an assigned value: results that need the old value}."""
     subgraph = source.subgraphs[0]
+    variables = {
+        index: function.variables[name].name
+        for index in subgraph.inputs
+        if (name := _input_name(subgraph, index, function)) in function.variables
+    }
     readers = defaultdict(list)
-    for index in subgraph.inputs:
-        name = _input_name(subgraph, index, function)
-        if name in function.variables:
-            for made in subgraph.operators:
-                if index in made.inputs:
-                    readers[function.variables[name].name].append(made)
+    for made in subgraph.operators:
+        for name in {variables[index] for index in made.inputs if index in variables}:
+            readers[name].append(made)
     found = {}
     for entry in source.signatureDefs[0].outputs:
         variable = function.assigned.get(entry.name.decode())

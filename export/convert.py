@@ -41,7 +41,9 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
         for number, spec in enumerate(inputs.values())
     ]
     traced = tf.function(
-        lambda *tensors: function(dict(zip(names, tensors))), input_signature=specs
+        lambda *tensors: function(dict(zip(names, tensors))),
+        input_signature=specs,
+        autograph=False,
     ).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
     # Unfolded, products with weights that are not constant leave BATCH_MATMUL, six times slower.

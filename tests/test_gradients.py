@@ -10,6 +10,7 @@ from forward import forward_inputs, relative_error
 from opt_forward import opt_inputs
 
 from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.contract import adam_step_for
 
 pytestmark = pytest.mark.desktop
 
@@ -33,7 +34,7 @@ def gradient_function(forward, variables, tokens, aliases=()):
         }
 
     return Function(
-        signature=f"gradients_{tokens}",
+        signature=adam_step_for(tokens),
         flatbuffer=convert(graph, forward.inputs),
         inputs=list(forward.inputs),
         variables=forward.variables,
@@ -42,7 +43,7 @@ def gradient_function(forward, variables, tokens, aliases=()):
 
 def gradients_in(model, inputs, tokens):
     """Returns {parameter: gradient in the checkpoint's shape}; zeros where there is none."""
-    outputs = model.engine.run(f"gradients_{tokens}", **inputs)
+    outputs = model.engine.run(adam_step_for(tokens), **inputs)
     found = {}
     for parameter in model.bundle.parameters:
         pieces = []
@@ -72,7 +73,8 @@ def compare(checkpoint, folder, make_inputs, open_ready, settings):
             actual = gradients_in(open_ready(bundle, engine), inputs, tokens)
             for name, gradient in expected.items():
                 if name.endswith(INVARIANT):
-                    assert np.abs(gradient).max() <= 1e-12 * scale, "0 but for rounding"
+                    # transformers' OPT takes its softmax in float32, whatever the weights are
+                    assert np.abs(gradient).max() <= 1e-7 * scale, "0 but for rounding"
                     assert np.abs(actual[name]).max() <= 1e-6 * scale, name
                 else:
                     assert relative_error(actual[name], gradient) <= TOLERANCE, (name, engine)

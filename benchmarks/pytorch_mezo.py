@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
-from transformers import PreTrainedModel
 
-from pocketllm.runtime.batching import Batch, step_seed
+from pocketllm.runtime.batching import step_seed
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 
@@ -37,16 +36,14 @@ def update(
         parameter.data = parameter.data - lr * (projected_grad * _direction(parameter))
 
 
-def forward(
-    model: PreTrainedModel, batch: Batch, word_ids: Sequence[int], full_head: bool
-) -> Callable[[], float]:
-    """Returns what computes a batch's loss, without anything that a gradient would need."""
+def forward_only(loss: Callable[[], torch.Tensor]) -> Callable[[], float]:
+    """Returns `loss` as a number, without anything that a gradient would need."""
 
-    def loss():
+    def number():
         with torch.inference_mode():
-            return word_loss(model, batch, word_ids, full_head).item()
+            return loss().item()
 
-    return loss
+    return number
 
 
 def mezo_step(
@@ -86,7 +83,7 @@ def measure(request: dict, report) -> dict:
     def loss(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
         batch = one_batch(rows, tokens, bundle.config["pad_token_id"])
-        return forward(model, batch, bundle.word_ids, work.full_head)
+        return forward_only(lambda: word_loss(model, batch, bundle.word_ids, work.full_head))
 
     report("first loss")
     first_loss = loss(FIRST, work.seq_len)()

@@ -77,3 +77,34 @@ def word_loss(
         logits = model.lm_head(hidden[scored])  # B V
     labels = inputs[contract.LABEL]
     return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels)
+
+
+def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Returns the mean loss of the options, [] float32, in one forward pass.
+
+    The score of an option is the mean log-probability of its tokens; the LM head runs on the rows
+    that predict them alone.
+
+    Args:
+      model: OPT.
+      batch: of scoring "options", without filler rows: S = B C sequences.
+    """
+    inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
+    ids, labels = inputs[contract.INPUT_IDS], inputs[contract.LABEL]
+    first, count = inputs[contract.OPTION_START], inputs[contract.OPTION_TOKENS]
+    steps = torch.arange(int(count.max()))
+    held = steps < count[:, None]  # S K
+    places = (first[:, None] + steps).clamp(max=ids.shape[1] - 1)  # S K
+    hidden = model.base_model(ids, attention_mask=inputs[contract.ATTENTION_MASK])
+    before = hidden.last_hidden_state[torch.arange(len(ids))[:, None], places - 1]  # S K D
+    log_probs = model.lm_head(before).log_softmax(-1)  # S K V
+    log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
+    scores = (log_probs * held).sum(1) / count
+    return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
+
+
+def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
+    """Returns a batch's mean loss, [] float32, with the LM head on the scored rows alone."""
+    if bundle.scoring == contract.OPTIONS:
+        return option_loss(model, batch)
+    return word_loss(model, batch, bundle.word_ids, full_head=False)

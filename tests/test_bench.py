@@ -370,15 +370,15 @@ def test_the_lm_head_runs_on_the_scored_rows_or_on_every_token(
 def test_a_pytorch_step_moves_every_parameter_by_minus_lr_times_g_times_z(bundle):
     import torch
 
-    from pocketllm.benchmarks.pytorch_mezo import forward, mezo_step
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch
+    from pocketllm.benchmarks.pytorch_mezo import forward_only, mezo_step
+    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
 
     described = read_bundle(bundle)
     model = load_model(described)
     parameters = list(model.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
     batch = one_batch(random_rows(WORK, described, step=1, tokens=8), tokens=8, pad_id=1)
-    loss = forward(model, batch, described.word_ids, full_head=False)
+    loss = forward_only(lambda: word_loss(model, batch, described.word_ids, full_head=False))
     seed, lr, eps = 7, 1e-2, 1e-3
 
     record = mezo_step(parameters, loss, seed, lr, eps, step=1)

@@ -11,6 +11,7 @@ V1, V2 = "cgroup v1", "cgroup v2"
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "pocketllm-"
 REMOVE_SECONDS = 1.0
+REACHED = 0.99  # of the limit: the last page that is refused may be a large one
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Files:
     Attributes:
       limit: takes the limit in bytes.
       swap: likewise with swap counted (v1) or of swap alone (v2); missing where there is none.
-      events: says how many processes the kernel killed for the limit, in a line "oom_kill N".
+      events: says how many processes the kernel killed, in a line "oom_kill N".
       peak: the highest count in bytes; missing on old kernels.
     """
 
@@ -47,16 +48,22 @@ class Cgroup:
 
     kind: str
     folder: Path
+    limit_bytes: int
 
     @property
     def procs(self) -> Path:
         """The file that takes process ids."""
         return self.folder / "cgroup.procs"
 
-    def kills(self) -> int:
-        """Returns how many processes the kernel killed because of the limit."""
+    def ran_out(self) -> bool:
+        """Says whether the kernel killed a process, and the limit was reached.
+
+        Below it, it was the whole machine that had no more.
+        """
         lines = (self.folder / FILES[self.kind].events).read_text().splitlines()
-        return dict((name, int(count)) for name, count in map(str.split, lines))["oom_kill"]
+        kills = {name: int(count) for name, count in map(str.split, lines)}["oom_kill"]
+        peak = self.peak_bytes()
+        return kills > 0 and (peak is None or peak > REACHED * self.limit_bytes)
 
     def peak_bytes(self) -> int | None:
         """Returns the highest count of all its pages, those of files included; None: unknown."""
@@ -82,7 +89,7 @@ def _make(kind, limit_bytes, root):
     for left in parent.glob(f"{PREFIX}*"):
         if not Path("/proc", left.name.removeprefix(PREFIX)).exists():  # its command was killed
             _remove(left)
-    cgroup, files = Cgroup(kind, parent / f"{PREFIX}{os.getpid()}"), FILES[kind]
+    cgroup, files = Cgroup(kind, parent / f"{PREFIX}{os.getpid()}", limit_bytes), FILES[kind]
     try:
         cgroup.folder.mkdir()
     except OSError:

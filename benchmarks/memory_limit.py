@@ -91,7 +91,7 @@ def run_limited(
     with place as cgroup, open(log, "a") as output:  # both writers append
         if cgroup:
             ended = run(cgroup.kind, cgroup.procs)
-            killed = ended.returncode == -signal.SIGKILL and cgroup.kills() > 0
+            killed = ended.returncode == -signal.SIGKILL and cgroup.ran_out()
             return Outcome(ended, killed, cgroup.kind, limit_bytes, cgroup.peak_bytes())
         ended = run(DATA, limit_bytes)
         out_of_memory = ended.returncode != 0 and _says_so(log)

@@ -150,20 +150,26 @@ def test_the_command_dies_with_whoever_started_it(kind, tmp_path):
     assert not _lives(int(pid.read_text()))
 
 
-@pytest.mark.parametrize(
-    ("kind", "events"),
-    [
-        (V1, "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
-        (V2, "low 0\nhigh 0\nmax 31\noom 3\noom_kill 2\noom_group_kill 0\n"),
-    ],
-)
-def test_both_kinds_of_cgroup_tell_kills_and_peak(kind, events, tmp_path):
-    (tmp_path / FILES[kind].events).write_text(events)
-    cgroup = Cgroup(kind, tmp_path)
+EVENTS = {
+    V1: "oom_kill_disable 0\nunder_oom 0\noom_kill {}\n",
+    V2: "low 0\nhigh 0\nmax 31\noom 3\noom_kill {}\noom_group_kill 0\n",
+}
 
-    assert (cgroup.kills(), cgroup.peak_bytes()) == (2, None)
-    (tmp_path / FILES[kind].peak).write_text("4096\n")
-    assert cgroup.peak_bytes() == 4096
+
+@pytest.mark.parametrize("kind", EVENTS)
+@pytest.mark.parametrize(
+    ("kills", "peak", "ran_out"),
+    [(2, 998_000, True), (2, 980_000, False), (0, 998_000, False), (2, None, True)],
+)
+def test_a_kill_below_the_limit_is_the_machines_not_the_cgroups(
+    kind, kills, peak, ran_out, tmp_path
+):
+    (tmp_path / FILES[kind].events).write_text(EVENTS[kind].format(kills))
+    if peak:
+        (tmp_path / FILES[kind].peak).write_text(f"{peak}\n")
+    cgroup = Cgroup(kind, tmp_path, limit_bytes=1_000_000)
+
+    assert (cgroup.ran_out(), cgroup.peak_bytes()) == (ran_out, peak)
 
 
 def test_without_any_cgroup_none_is_made(tmp_path):

@@ -231,7 +231,8 @@ def _limits(cells):
         else:
             yield (
                 f"{kind} (no cgroup could be made): what the process allocated, touched or not, "
-                "without file pages; out of memory means that an allocation failed and it said so."
+                "without file pages; out of memory means that an allocation failed and it said so, "
+                "or that it ended without a word and got further with twice the memory."
             )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pocketllm.tflite_models.presets import MICRO
 
 PHONE_BYTES = 12_000_000_000  # the paper's phone has 12 GB
-MICRO_SHARE = 15  # so that Adam runs out at the micro models' large batch, and nothing else
+MICRO_SHARE = 16  # so that Adam runs out at the micro models' large batch, and nothing else
 STEPS, TOKENS, SEED = 10, 64, 0
 POCKETLLM, PYTORCH = "pocketllm", "pytorch"
 MEZO, ADAM = "mezo", "adam"

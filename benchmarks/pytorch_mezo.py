@@ -14,7 +14,7 @@ from pocketllm.runtime.batching import step_seed
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 
-from .pytorch_model import load_model, word_loss
+from .pytorch_model import load_model, one_batch, word_loss
 from .stopwatch import step_record, timed
 from .worker import serve
 from .workload import EPS, FIRST, LR, Workload, random_rows
@@ -34,6 +34,16 @@ def update(
     torch.manual_seed(seed)
     for parameter in parameters:
         parameter.data = parameter.data - lr * (projected_grad * _direction(parameter))
+
+
+def forward_only(loss: Callable[[], torch.Tensor]) -> Callable[[], float]:
+    """Returns `loss` as a number, without anything that a gradient would need."""
+
+    def number():
+        with torch.inference_mode():
+            return loss().item()
+
+    return number
 
 
 def mezo_step(
@@ -72,7 +82,8 @@ def measure(request: dict, report) -> dict:
 
     def loss(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
-        return lambda: word_loss(model, rows, bundle.word_ids, work.full_head)
+        batch = one_batch(rows, tokens, bundle.config["pad_token_id"])
+        return forward_only(lambda: word_loss(model, batch, bundle.word_ids, work.full_head))
 
     report("first loss")
     first_loss = loss(FIRST, work.seq_len)()

@@ -5,7 +5,6 @@ Shapes: B examples, T tokens, V vocabulary, C label words.
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from transformers import (
     OPTConfig,
@@ -15,7 +14,8 @@ from transformers import (
     RobertaForMaskedLM,
 )
 
-from pocketllm.runtime.batching import Row
+from pocketllm.runtime import contract
+from pocketllm.runtime.batching import Batch, Row, micro_batches
 from pocketllm.runtime.bundle import Bundle
 from pocketllm.runtime.errors import InputError
 
@@ -23,6 +23,8 @@ from .initial_values import initial_values
 
 # family -> its classes
 CLASSES = {"roberta": (RobertaConfig, RobertaForMaskedLM), "opt": (OPTConfig, OPTForCausalLM)}
+# inputs that say which position is scored
+SCORED = (contract.MASK_POSITION, contract.LAST_POSITION)
 
 
 def load_model(bundle: Bundle) -> PreTrainedModel:
@@ -46,28 +48,63 @@ def load_model(bundle: Bundle) -> PreTrainedModel:
     return model
 
 
+def one_batch(rows: Sequence[Row], tokens: int, pad_id: int) -> Batch:
+    """Returns rows as one batch, filled up to `tokens`, whatever the bundle's batch size is."""
+    (batch,) = micro_batches(rows, len(rows), [tokens], pad_id)
+    return batch
+
+
 def word_loss(
-    model: PreTrainedModel, rows: Sequence[Row], word_ids: Sequence[int], full_head: bool
-) -> float:
-    """Returns the mean loss of the label words, of rows of equal length, in one forward pass.
+    model: PreTrainedModel, batch: Batch, word_ids: Sequence[int], full_head: bool
+) -> torch.Tensor:
+    """Returns the mean loss of the label words, [] float32, in one forward pass.
 
     Args:
       model: of either family.
-      rows: of scoring "words": one sequence, one position that is scored.
+      batch: of scoring "words", without filler rows: one position that is scored in each row.
       word_ids: of the label words.
       full_head: run the LM head on every token, as the model's own forward pass does, and not on
         the scored one alone; it gives the whole vocabulary either way.
     """
-    sequences = [sequence for row in rows for sequence in row.sequences]
-    ids = torch.from_numpy(np.stack([sequence.input_ids for sequence in sequences])).long()
-    mask = torch.ones_like(ids)
-    positions = torch.tensor([p for sequence in sequences for p in sequence.target.values()])
-    scored = torch.arange(len(rows)), positions
-    labels = torch.tensor([row.label for row in rows])
-    with torch.inference_mode():
-        if full_head:
-            logits = model(ids, attention_mask=mask).logits[scored]  # B V, of B T V
-        else:
-            hidden = model.base_model(ids, attention_mask=mask).last_hidden_state  # B T D
-            logits = model.lm_head(hidden[scored])  # B V
-        return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels).item()
+    inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
+    ids, mask = inputs[contract.INPUT_IDS], inputs[contract.ATTENTION_MASK]
+    position = next(inputs[name] for name in SCORED if name in inputs)
+    scored = torch.arange(len(ids)), position
+    if full_head:
+        logits = model(ids, attention_mask=mask).logits[scored]  # B V, of B T V
+    else:
+        hidden = model.base_model(ids, attention_mask=mask).last_hidden_state  # B T D
+        logits = model.lm_head(hidden[scored])  # B V
+    labels = inputs[contract.LABEL]
+    return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels)
+
+
+def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Returns the mean loss of the options, [] float32, in one forward pass.
+
+    The score of an option is the mean log-probability of its tokens; the LM head runs on the rows
+    that predict them alone.
+
+    Args:
+      model: OPT.
+      batch: of scoring "options", without filler rows: S = B C sequences.
+    """
+    inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
+    ids, labels = inputs[contract.INPUT_IDS], inputs[contract.LABEL]
+    first, count = inputs[contract.OPTION_START], inputs[contract.OPTION_TOKENS]
+    steps = torch.arange(int(count.max()))
+    held = steps < count[:, None]  # S K
+    places = (first[:, None] + steps).clamp(max=ids.shape[1] - 1)  # S K
+    hidden = model.base_model(ids, attention_mask=inputs[contract.ATTENTION_MASK])
+    before = hidden.last_hidden_state[torch.arange(len(ids))[:, None], places - 1]  # S K D
+    log_probs = model.lm_head(before).log_softmax(-1)  # S K V
+    log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
+    scores = (log_probs * held).sum(1) / count
+    return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
+
+
+def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
+    """Returns a batch's mean loss, [] float32, with the LM head on the scored rows alone."""
+    if bundle.scoring == contract.OPTIONS:
+        return option_loss(model, batch)
+    return word_loss(model, batch, bundle.word_ids, full_head=False)

@@ -18,7 +18,7 @@ def report_text(result: dict) -> str:
         f"# {len(runs)} run{'s' * (len(runs) != 1)}",
         runs_table(runs),
         "\n".join(_notes(runs)),
-        f"![{', '.join(_escaped(run['run']) for run in runs)}: curves over the steps]"
+        f"![{', '.join(escaped(run['run']) for run in runs)}: curves over the steps]"
         f"({result['figures'][0]})",
         f"For print: {', '.join(f'[{name}]({name})' for name in result['figures'])}.",
         "## Settings",
@@ -32,10 +32,10 @@ def report_text(result: dict) -> str:
 def runs_table(runs: Sequence[dict]) -> str:
     """Returns a Markdown table with a row a run."""
     columns = {
-        "run": lambda run: _escaped(run["run"]),
+        "run": lambda run: escaped(run["run"]),
         "optimizer": lambda run: run["optimizer"],
-        "model, task": lambda run: run["model"] and _escaped(f"{run['model']}, {run['task']}"),
-        "bundle": lambda run: run["bundle_sha256"] and _escaped(str(run["bundle_sha256"])[:12]),
+        "model, task": lambda run: run["model"] and escaped(f"{run['model']}, {run['task']}"),
+        "bundle": lambda run: run["bundle_sha256"] and escaped(str(run["bundle_sha256"])[:12]),
         "steps": lambda run: f"{run['steps']:,}",
         "first loss": lambda run: f"{run['first_loss']:.4f}",
         "last loss": lambda run: f"{run['last_loss']:.4f}",
@@ -45,14 +45,14 @@ def runs_table(runs: Sequence[dict]) -> str:
         "peak anonymous, GB": lambda run: _gigabytes(run["peak_anon_bytes"]),
         "peak all pages, GB": lambda run: _gigabytes(run["peak_rss_bytes"]),
     }
-    return _table(columns, [[cell(run) or DASH for cell in columns.values()] for run in runs])
+    return table(columns, [[cell(run) or DASH for cell in columns.values()] for run in runs])
 
 
 def machine_line(machine: dict) -> str:
     """Returns processor, cores, memory, system and versions in one line; Markdown-escaped."""
     memory = _gigabytes(machine["memory_bytes"], 1)
     versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
-    return _escaped(
+    return escaped(
         f"{machine['cpu']}, {_cores(machine)}, {memory} GB memory, {machine['system']}; {versions}"
     )
 
@@ -85,15 +85,15 @@ def _notes(runs):
 def _settings_table(runs):
     names = dict.fromkeys(name for run in runs for name in run["config"])
     names = [name for name in names if name not in NOT_SETTINGS]
-    shown = [[_escaped(str(run["config"].get(name, DASH))) for name in names] for run in runs]
-    rows = [[_escaped(run["run"]), *cells] for run, cells in zip(runs, shown)]
-    return _table(["run", *map(_escaped, names)], rows)
+    shown = [[escaped(str(run["config"].get(name, DASH))) for name in names] for run in runs]
+    rows = [[escaped(run["run"]), *cells] for run, cells in zip(runs, shown)]
+    return table(["run", *map(escaped, names)], rows)
 
 
 def _where(runs):
     """Returns a line for everything that ran steps, naming the runs."""
-    lines = _by_session(runs, lambda held: f"{_escaped(held['engine'])}; {machine_line(held)}")
-    return [f"- {_escaped(', '.join(names))}: {line}" for line, names in lines.items()]
+    lines = _by_session(runs, lambda held: f"{escaped(held['engine'])}; {machine_line(held)}")
+    return [f"- {escaped(', '.join(names))}: {line}" for line, names in lines.items()]
 
 
 def _by_session(runs, line_of):
@@ -113,7 +113,8 @@ def _without_delegate(session):
     return ", ".join(session["engine"].rstrip(")").split(", ")[:2]) + ")"
 
 
-def _table(heads, rows):
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Returns a Markdown table; cells are taken as they are."""
     lines = [" | ".join(cells) for cells in (heads, ["---"] * len(heads), *rows)]
     return "\n".join(f"| {line} |" for line in lines)
 
@@ -132,6 +133,6 @@ def _cores(machine):
     return f"{machine['cores']} core{'s' * (machine['cores'] != 1)}"
 
 
-def _escaped(text):
+def escaped(text: str) -> str:
     """Returns text that Markdown shows as it is, inside a table too."""
     return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(text.split()))

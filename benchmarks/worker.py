@@ -6,32 +6,20 @@ a file; only the last line is shown, and only if the worker fails.
 """
 
 import json
-import os
-import signal
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.files import read_json, write_json
 from pocketllm.runtime.progress import Progress
 
+from .process import Ended, run_process
+
 BAD_INPUT, FAILED = 2, 1
 # Whatever library a worker multiplies with, it gets the same number of threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Took:
-    """What a process took: wall seconds, and its peak of all resident pages."""
-
-    seconds: float
-    peak_rss_bytes: int
 
 
 def serve(measure: Callable[[dict, Callable[[str], None]], dict]) -> int:
@@ -62,14 +50,13 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         result = Path(folder) / "result.json"
         arguments = [json.dumps(request), str(result)]
-        variables = {variable: str(threads) for variable in THREAD_VARIABLES}
         with Progress(name, stages + 1, "stage") as bar:
             bar.say(f"measuring {name}")
             run_module(
                 name,
                 f"{__package__}.{module}",
                 arguments,
-                variables,
+                thread_variables(threads),
                 on_line=lambda line: bar.advance(1, line),
             )
         if not result.exists():
@@ -77,17 +64,19 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
         return read_json(result, "run the bench again")
 
 
+def thread_variables(threads: int) -> dict[str, str]:
+    """Returns the environment that gives a process's libraries this number of threads."""
+    return {variable: str(threads) for variable in THREAD_VARIABLES}
+
+
 def run_module(
     name: str,
     module: str,
-    arguments: list[str],
-    variables: dict[str, str],
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
     on_line: Callable[[str], None],
-) -> Took:
+) -> Ended:
     """Runs `python -m module arguments…` to its end; errors as `run_worker`.
-
-    The peak is the kernel's ru_maxrss, which starts from the resident size of the process that
-    starts it: that one must stay small.
 
     Args:
       name: what error messages call it.
@@ -97,53 +86,18 @@ def run_module(
       on_line: told every line that it prints.
     """
     command = [sys.executable, "-m", module, *arguments]
-    started = time.monotonic()
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        process = None
-        try:
-            with _interrupt_held_back():
-                process = subprocess.Popen(
-                    command,
-                    env=os.environ | variables,
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    errors="replace",
-                )
-            for line in process.stdout:
-                on_line(line.strip())
-            _, status, usage = os.wait4(process.pid, 0)
-            process.returncode = os.waitstatus_to_exitcode(status)
-        finally:  # also when interrupted: no worker outlives the command
-            if process is not None:
-                process.stdout.close()
-                if process.returncode is None:
-                    process.kill()
-                    process.wait()
-        if process.returncode:
+        ended = run_process(command, variables, on_line, errors)
+        if ended.returncode:
             errors.seek(0)
-            _fail(name, process.returncode, errors.read())
-    return Took(time.monotonic() - started, usage.ru_maxrss * 1024)
+            why = last_words(errors.read())
+            if ended.returncode == BAD_INPUT:
+                raise InputError(f"{name}: {why}")
+            raise RunError(f"worker {name!r} failed ({ended.how}): {why}")
+    return ended
 
 
-@contextmanager
-def _interrupt_held_back():
-    """Holds Ctrl-C back until the block has ended: a process half started could not be killed."""
-    came = []
-    usual = signal.signal(signal.SIGINT, lambda *_: came.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, usual)
-    if came:
-        raise KeyboardInterrupt
-
-
-def _fail(name, code, errors):
+def last_words(errors: str) -> str:
+    """Returns the last line of a process's stderr, without the command's name."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    why = lines[-1].split(": error: ", 1)[-1] if lines else "it said nothing"
-    if code == BAD_INPUT:
-        raise InputError(f"{name}: {why}")
-    how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-    raise RunError(f"worker {name!r} failed ({how}): {why}")
+    return lines[-1].split(": error: ", 1)[-1] if lines else "it said nothing"

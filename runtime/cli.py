@@ -27,6 +27,7 @@ COMMANDS = {
     "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO or Adam"),
     "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
     "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),
+    "reproduce": ("pocketllm.benchmarks.reproduce_command", "repeat the paper's comparison"),
     "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),
 }
 

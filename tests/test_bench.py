@@ -329,7 +329,7 @@ def test_both_sides_of_pytorch_give_our_first_loss_of_opt(
 ):
     from transformers import OPTForCausalLM
 
-    from pocketllm.benchmarks.pytorch_model import load_model, word_loss
+    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
 
     checkpoint = make_opt_checkpoint(**OPT_CASES[case])
     bundle = make_bundle(checkpoint)
@@ -343,7 +343,8 @@ def test_both_sides_of_pytorch_give_our_first_loss_of_opt(
     batches = micro_batches(rows, bundle.batch_size, bundle.lengths, pad_id=1)
     ours = open_ready(bundle, "litert").loss(batches)
     for full_head in (False, True):
-        theirs = word_loss(model, rows, bundle.word_ids, full_head)
+        batch = one_batch(rows, tokens=8, pad_id=1)
+        theirs = word_loss(model, batch, bundle.word_ids, full_head).item()
         assert theirs == pytest.approx(ours, rel=1e-5) and theirs > 0.5
 
 
@@ -352,13 +353,14 @@ def test_both_sides_of_pytorch_give_our_first_loss_of_opt(
 def test_the_lm_head_runs_on_the_scored_rows_or_on_every_token(
     full_head, make_opt_checkpoint, make_bundle
 ):
-    from pocketllm.benchmarks.pytorch_model import load_model, word_loss
+    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
 
     bundle = make_bundle(make_opt_checkpoint())
     model, seen = load_model(bundle), []
     model.lm_head.register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
 
-    word_loss(model, random_rows(WORK, bundle, 0, tokens=8), bundle.word_ids, full_head)
+    batch = one_batch(random_rows(WORK, bundle, 0, tokens=8), tokens=8, pad_id=1)
+    word_loss(model, batch, bundle.word_ids, full_head)
 
     vocab_size = bundle.config["vocab_size"]
     assert seen == [(64, 8, vocab_size) if full_head else (64, vocab_size)]
@@ -368,18 +370,16 @@ def test_the_lm_head_runs_on_the_scored_rows_or_on_every_token(
 def test_a_pytorch_step_moves_every_parameter_by_minus_lr_times_g_times_z(bundle):
     import torch
 
-    from pocketllm.benchmarks.pytorch_mezo import mezo_step
-    from pocketllm.benchmarks.pytorch_model import load_model, word_loss
+    from pocketllm.benchmarks.pytorch_mezo import forward_only, mezo_step
+    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
 
     described = read_bundle(bundle)
     model = load_model(described)
     parameters = list(model.parameters())
     before = [parameter.detach().clone() for parameter in parameters]
-    rows = random_rows(WORK, described, step=1, tokens=8)
+    batch = one_batch(random_rows(WORK, described, step=1, tokens=8), tokens=8, pad_id=1)
+    loss = forward_only(lambda: word_loss(model, batch, described.word_ids, full_head=False))
     seed, lr, eps = 7, 1e-2, 1e-3
-
-    def loss():
-        return word_loss(model, rows, described.word_ids, full_head=False)
 
     record = mezo_step(parameters, loss, seed, lr, eps, step=1)
 

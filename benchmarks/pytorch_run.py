@@ -1,0 +1,113 @@
+"""Worker: a run in PyTorch on a bundle's weights and a data file's rows, MeZO or Adam.
+
+It sees the batches that `pocketllm train` sees with the same seed, filled up to the bundle's
+longest bucket, each in one forward pass; it writes the same run directory. Adam is
+torch.optim.AdamW; dropout is off in both, as it is in a bundle.
+"""
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import torch
+from transformers import PreTrainedModel
+
+from pocketllm.runtime.adam import AdamStep
+from pocketllm.runtime.batching import step_members, step_seed, training_row
+from pocketllm.runtime.bundle import Bundle, read_bundle
+from pocketllm.runtime.dataset import load_dataset
+from pocketllm.runtime.files import write_json
+from pocketllm.runtime.machine import MACHINE, Session, describe_machine
+from pocketllm.runtime.memory import PeakMemory
+from pocketllm.runtime.mezo import Step
+from pocketllm.runtime.records import append_step
+from pocketllm.runtime.run_dir import CONFIG
+
+from .pytorch_mezo import forward_only, mezo_step
+from .pytorch_model import load_model, one_batch, row_loss
+from .pytorch_request import Request
+from .worker import serve
+
+PACKAGES = ("pocketllm", "torch", "transformers", "numpy", "tokenizers")
+
+
+def mezo_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Callable:
+    """Returns what takes MeZO step `number` on a batch and returns its Step."""
+    parameters = list(model.parameters())
+
+    def step(batch, number):
+        loss = forward_only(lambda: row_loss(model, bundle, batch))
+        seed = step_seed(asked.seed, number)
+        taken = mezo_step(parameters, loss, seed, asked.lr, asked.eps, number)
+        plus, minus = taken["loss_plus"], taken["loss_minus"]
+        return Step(number, seed, plus, minus, (plus - minus) / (2 * asked.eps), asked.lr)
+
+    return step
+
+
+def adam_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Callable:
+    """Returns what takes Adam step `number` on a batch and returns its AdamStep."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=asked.lr, weight_decay=0.0)
+
+    def step(batch, number):
+        optimizer.zero_grad()
+        loss = row_loss(model, bundle, batch)
+        loss.backward()
+        optimizer.step()
+        return AdamStep(number, loss.item(), asked.lr)
+
+    return step
+
+
+STEPPERS = {"mezo": mezo_stepper, "adam": adam_stepper}
+
+
+def measure(request: dict, report: Callable[[str], None]) -> dict:
+    """Runs a Request; see worker.serve. The result has the fields of `pocketllm train`'s."""
+    asked, folder, seconds = Request(**request), Path(request["run"]), []
+    with PeakMemory() as memory:
+        torch.set_num_threads(asked.threads)
+        report("loading")
+        bundle = read_bundle(asked.bundle, verify=False)
+        model = load_model(bundle)
+        data = load_dataset(asked.data, bundle, training=True)
+        engine = f"pytorch (torch {torch.__version__}, {torch.get_num_threads()} threads)"
+        _begin(folder, asked, bundle, data, engine)
+        take = STEPPERS[asked.optimizer](model, bundle, asked)
+        for number in range(1, asked.steps + 1):
+            report(f"step {number}")
+            started = time.monotonic()
+            members = step_members(len(data.examples), asked.batch_size, asked.seed, number)
+            rows = [training_row(data.examples[i], bundle.scoring) for i in members]
+            step = take(one_batch(rows, bundle.lengths[-1], data.pad_id), number)
+            seconds.append(time.monotonic() - started)
+            peak = memory.peak()
+            append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+        peak = memory.peak()
+    return {
+        "run": str(folder),
+        "last_step": asked.steps,
+        "step_seconds": median(seconds),
+        "peak_anon_bytes": peak.anon_bytes,
+        "peak_rss_bytes": peak.rss_bytes,
+        "engine": engine,
+    }
+
+
+def _begin(folder, asked, bundle, data, engine):
+    """Writes what a run directory says before its first step."""
+    config = asdict(asked) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
+    of_mezo = [] if asked.optimizer == "mezo" else ["eps"]
+    for name in ("bundle", "data", "run", "threads", *of_mezo):
+        del config[name]
+    write_json(folder / CONFIG, config)
+    machine = describe_machine(PACKAGES)
+    session = Session(1, bundle.model_name, bundle.task.name, engine, **machine)
+    write_json(folder / MACHINE, {"sessions": [asdict(session)]})
+
+
+if __name__ == "__main__":
+    sys.exit(serve(measure))

@@ -1,0 +1,129 @@
+"""What a reproduction's report says, and its files: tables as JSON and Markdown, figures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.files import write_bytes, write_json
+
+from .comparison import LOSS_TOLERANCE
+from .report_command import write_report
+from .report_data import read_runs, summarise
+from .report_figures import LOSS, draw_runs
+from .report_text import figure_caption
+from .reproduce_cell import DONE
+from .reproduce_plan import ADAM, MEZO, POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
+from .reproduce_text import OPTIMIZERS, reproduction_text
+from .summary import relative_difference
+
+TEXT, RESULT, FIGURES = "report.md", "report.json", ("figure1.png", "figure1.svg")
+CURVES = "curves"
+# What the paper prints, two values a cell without saying of what; None for out of memory.
+PAPER = {
+    ("roberta", MEZO, "small"): {"gigabytes": [4.8, 4.6], "step_seconds": [97, 83]},
+    ("roberta", MEZO, "large"): {"gigabytes": [4.0, 4.5], "step_seconds": [123, 121]},
+    ("roberta", ADAM, "small"): {"gigabytes": [6.5, 6.7], "step_seconds": [74, 85]},
+    ("roberta", ADAM, "large"): {"gigabytes": None, "step_seconds": None},
+    ("opt", MEZO, "small"): {"gigabytes": [6.5], "step_seconds": [1800]},
+}
+PAPER_BATCHES = {"small": 8, "large": 64}
+
+
+def write_reproduction(
+    out: Path, scale: Scale, config: dict, results: dict[str, dict | None], command: Sequence[str]
+) -> dict:
+    """Writes the report of the cells that are finished; returns what report.json holds.
+
+    Args:
+      out: DIR.
+      scale: gives models and batch sizes.
+      config: what the cells share.
+      results: cell's name -> its result, None for one that was not run.
+      command: that repeats it.
+    """
+    curves = [name for name, held in results.items() if held and held["steps_taken"]]
+    if curves:
+        write_report([out / "runs" / name for name in curves], out / CURVES, force=True)
+    result = {
+        "config": config,
+        "command": list(command),
+        "rows": [_row(scale, key, results) for key in PAPER],
+        "agreement": _agreement(scale, results),
+        "cells": results,
+        "figures": _draw_figure1(out, scale, results),
+        "curves": f"{CURVES}/report.md" if curves else None,
+    }
+    write_bytes(out / TEXT, reproduction_text(result).encode())
+    write_json(out / RESULT, result)
+    return result
+
+
+def check_agreement(result: dict) -> None:
+    """Raises RunError if Adam's losses before the first step are not PyTorch's."""
+    for held in result["agreement"]:
+        if held["first_loss_difference"] <= LOSS_TOLERANCE:  # never so for a NaN
+            continue
+        raise RunError(
+            f"Adam at batch {held['batch_size']}: the first losses, {held['ours'][0]:.6f} here and "
+            f"{held['pytorch'][0]:.6f} in PyTorch, are not within {LOSS_TOLERANCE:g}: they do not "
+            "compute the same thing, so their times cannot be compared"
+        )
+
+
+def _row(scale, key, results):
+    """Returns a row of tables 1 and 2: the paper's figures, both sides' cells, their ratios."""
+    family, optimizer, which = key
+    batch_size = scale.batch_sizes[list(PAPER_BATCHES).index(which)]
+    names = {side: Cell(side, *key[:2], batch_size).name for side in (POCKETLLM, PYTORCH)}
+    ours, theirs = (results[name] for name in names.values())
+    compared = all(held and held["outcome"] == DONE for held in (ours, theirs))
+    figures = ("step_seconds", "peak_anon_bytes", "peak_rss_bytes")
+    return {
+        "family": family,
+        "optimizer": optimizer,
+        "batch_size": batch_size,
+        "paper_batch_size": PAPER_BATCHES[which],
+        "paper": PAPER[key],
+        **names,
+        "ratio": {name: theirs[name] / ours[name] if compared else None for name in figures},
+    }
+
+
+def _agreement(scale, results):
+    """Compares Adam's losses of both sides, which see the same weights and batches."""
+    found = []
+    for batch_size in scale.batch_sizes:
+        cells = (Cell(side, "roberta", ADAM, batch_size) for side in (POCKETLLM, PYTORCH))
+        ours, theirs = ((results[cell.name] or {}).get("losses", []) for cell in cells)
+        if ours and theirs:
+            differences = [relative_difference(a, b) for a, b in zip(ours, theirs)]
+            found.append(
+                {
+                    "batch_size": batch_size,
+                    "ours": ours,
+                    "pytorch": theirs,
+                    "first_loss_difference": differences[0],
+                    "largest_loss_difference": max(differences),
+                }
+            )
+    return found
+
+
+def _draw_figure1(out, scale, results):
+    """Draws the losses of our RoBERTa cells, as far as they came; returns the files' names."""
+    names = {
+        f"{OPTIMIZERS[optimizer]}, batch {batch_size}": cell.name
+        for batch_size in scale.batch_sizes
+        for optimizer in (MEZO, ADAM)
+        for cell in [Cell(POCKETLLM, "roberta", optimizer, batch_size)]
+        if results[cell.name] and results[cell.name]["steps_taken"]
+    }
+    if not names:
+        return []
+    runs = read_runs([out / "runs" / name for name in names.values()])
+    runs = [replace(run, name=name) for run, name in zip(runs, names)]
+    where = figure_caption({"runs": [summarise(run) for run in runs]})
+    caption = f"{scale.models['roberta']} on {TASKS['roberta'].shown}, {TOKENS} tokens; {where}"
+    draw_runs(runs, [out / name for name in FIGURES], [LOSS], columns=1, caption=caption)
+    return list(FIGURES)

@@ -20,6 +20,7 @@ from .flatgraph import (
     read_variable,
     variable_handle,
 )
+from .frozen import Constant, bind_constant, fold_biases
 from .layout import Variable
 
 NUMPY_TYPES = {
@@ -41,6 +42,7 @@ class Function:
       constants: names of the inputs that are constants, held in the external buffer of that key.
       assigned: output name -> variable it is stored in; the other outputs are the signature's.
       aliases: further names of the signature.
+      frozen: input name -> frozen parameter it is, or chunk of one.
     """
 
     signature: str
@@ -50,6 +52,7 @@ class Function:
     constants: frozenset[str] = frozenset()
     assigned: dict[str, Variable] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    frozen: dict[str, Constant] = field(default_factory=dict)
 
 
 def bind(graph: Graph, function: Function) -> None:
@@ -78,8 +81,11 @@ def bind(graph: Graph, function: Function) -> None:
             value = subgraph.tensors[index]
             size = int(np.prod(value.shape)) * NUMPY_TYPES[value.type]().itemsize
             value.buffer = external_buffer(graph, name, size)
+        elif name in function.frozen:
+            bind_constant(graph, subgraph, index, function.frozen[name])
         else:
             inputs[name] = index
+    fold_biases(graph, subgraph)
     outputs = {}
     for entry in source.signatureDefs[0].outputs:
         name = entry.name.decode()
@@ -118,9 +124,8 @@ def _schedule(source, function):
         placed.add(id(made))
 
     if not function.assigned:
-        weighted = {
-            i for i in subgraph.inputs if _input_name(subgraph, i, function) in function.variables
-        }
+        weights = function.variables.keys() | function.frozen.keys()
+        weighted = {i for i in subgraph.inputs if _input_name(subgraph, i, function) in weights}
         for made in subgraph.operators:
             if weighted.isdisjoint(made.inputs):
                 put(made)

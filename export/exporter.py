@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from pocketllm.runtime.option_tasks import OptionTask, scoring_of
 from pocketllm.runtime.tasks import Task, label_word_ids
 
 from .bind import bind
+from .families import head_table
 from .flatgraph import Graph, new_graph, serialise
+from .frozen import constants_of, stream_constants
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
 from .layout import slices_of, variables_of
 from .manifest import manifest
@@ -28,7 +30,9 @@ from .roberta_config import RobertaConfig
 from .staging import check_replaceable, staged
 from .target import Target
 from .tokenizer import save_tokenizer
+from .trained import tuned, with_targets
 from .transfers import bind_decay, bind_transfers
+from .tuning import Tuning
 from .weights import Weights, stream_values
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
@@ -50,6 +54,7 @@ class Settings:
       lengths: tokens of the forward signatures, ascending.
       noise_kind: one of contract.NOISE_KINDS.
       option_tokens: longest option to score; 0 for what the task needs.
+      tuning: what is trained, and how the rest is stored.
     """
 
     model_name: str
@@ -59,13 +64,15 @@ class Settings:
     lengths: tuple[int, ...]
     noise_kind: str
     option_tokens: int = 0
+    tuning: Tuning = Tuning()
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export took: bytes of the model file, seconds of its stages."""
+    """What an export made and took: bytes of the model file, seconds of its stages."""
 
     model_bytes: int
+    trained_parameters: int
     convert_seconds: float
     bind_seconds: float
     write_seconds: float
@@ -100,15 +107,18 @@ def export_bundle(
     _check_lengths(settings)
     _check_tokenizer(settings, tokenizer)
     target = target_of(settings, tokenizer)
+    settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
+    weights = tuned(weights, settings.tuning)
     variables = variables_of(weights.parameters)
+    frozen = constants_of(weights.frozen, _chunked(settings, target, weights.tied))
     with staged(out) as beside:
         started = time.monotonic()
-        graph, constants = _build(settings, variables, target, weights.tied, report)
+        graph, constants = _build(settings, variables, frozen, target, weights.tied, report)
         converted = time.monotonic()
         flatbuffer, places = serialise(graph)
         bound = time.monotonic()
         report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
-        values = _values(constants, weights, variables)
+        values = _values(constants, weights, variables, [c for c in frozen if c.name in places])
         _write_model(beside / contract.MODEL_FILE, flatbuffer, places, values, progress)
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
         files = {
@@ -120,7 +130,8 @@ def export_bundle(
         write_json(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]
-    return Exported(model_bytes, converted - started, bound - converted, written - bound)
+    count = sum(parameter.values for parameter in weights.parameters)
+    return Exported(model_bytes, count, converted - started, bound - converted, written - bound)
 
 
 def target_of(settings: Settings, tokenizer: Tokenizer) -> Target:
@@ -161,17 +172,33 @@ def _check_tokenizer(settings, tokenizer):
         )
 
 
-def _build(settings, variables, target, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
+def _chunked(settings, target, tied) -> frozenset[str]:
+    """Names the table that is read chunk by chunk: the LM head, where all of it is scored."""
+    if target.scoring == contract.WORDS:
+        return frozenset()
+    return frozenset((head_table(settings.config, tied),))
+
+
+def _build(
+    settings, variables, frozen, target, tied, report
+) -> tuple[Graph, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
     graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
     for tokens in settings.lengths:
         report(f"converting {contract.forward_loss_for(tokens)}")
         aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
-        batch = settings.batch_size
-        bind(
-            graph,
-            forward_loss(settings.config, variables, target, tied, batch, tokens, aliases),
+        function = forward_loss(
+            settings.config,
+            variables,
+            target,
+            tied,
+            settings.batch_size,
+            tokens,
+            aliases,
+            frozen,
+            settings.tuning.lora.scaling,
         )
+        bind(graph, function)
     report(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)
     shape = None if table is None else table.shape
@@ -183,8 +210,9 @@ def _build(settings, variables, target, tied, report) -> tuple[Graph, dict[str, 
     return graph, constants
 
 
-def _values(constants, weights, variables) -> Iterator[tuple[str, np.ndarray]]:
+def _values(constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:
     yield from constants.items()
+    yield from stream_constants(weights, frozen)
     yield from stream_values(weights, variables)
 
 

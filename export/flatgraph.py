@@ -77,10 +77,11 @@ def tensor(subgraph, name: str, shape, dtype, buffer: int = 0) -> int:
     return len(subgraph.tensors) - 1
 
 
-def operator(graph: Graph, code: int, inputs, outputs, options=None):
+def operator(graph: Graph, code: int, inputs, outputs, options=None, version: int = 1):
     """Makes an operator; `options` is a schema options object, its type found by its name."""
     made = schema.OperatorT()
-    made.opcodeIndex, made.inputs, made.outputs = opcode(graph, code), list(inputs), list(outputs)
+    made.opcodeIndex = opcode(graph, code, version)
+    made.inputs, made.outputs = list(inputs), list(outputs)
     if options is not None:
         name = type(options).__name__.removesuffix("T")
         made.builtinOptionsType = getattr(schema.BuiltinOptions, name)

@@ -1,5 +1,7 @@
 """The functions of a bundle: which tensors each takes, and how each is converted."""
 
+from collections.abc import Iterable
+
 import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
@@ -7,8 +9,10 @@ from pocketllm.runtime import contract, noise
 from . import noise_graph
 from .bind import Function
 from .convert import Input, convert
-from .families import FAMILIES, family_name
+from .families import FAMILIES, family_name, head_table
+from .frozen import Constant
 from .layout import Variable, chunks_of
+from .lora import SCALING
 from .target import Target
 
 NOISE_TABLE = "noise/table"
@@ -23,8 +27,13 @@ def forward_loss(
     batch: int,
     tokens: int,
     aliases: tuple[str, ...] = (),
+    constants: Iterable[Constant] = (),
+    scaling: float = 0.0,
 ) -> Function:
-    """Converts the forward pass of one length bucket, [batch * sequences_per_row, tokens]."""
+    """Converts the forward pass of one length bucket, [batch * sequences_per_row, tokens].
+
+    `variables` are trained, `constants` are frozen, `scaling` is that of LoRA's products.
+    """
     family = FAMILIES[family_name(config)]
     sequences = batch * target.sequences_per_row
     inputs = {
@@ -33,38 +42,42 @@ def forward_loss(
         **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
         **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
         contract.WEIGHT: Input((batch,), tf.float32),
-    } | _weight_inputs(variables)
-    bound = {variable.name: variable for variable in variables}
+    } | _weight_inputs([*variables, *constants])
+    held_in = {piece.name: piece for piece in (*variables, *constants)}
     # The head's chunks are read a second time at the end: read once, they would all be kept. Both
     # times in one shape: the delegate does not take a second reading in another.
     head = {}
     if target.scoring != contract.WORDS:
-        table = family.WORD_EMBEDDINGS if tied else family.LM_HEAD
-        for variable in chunks_of(variables, table):
-            head[f"{HEAD}/{variable.name}"] = variable
-            for name in (variable.name, f"{HEAD}/{variable.name}"):
-                inputs[name] = Input((1, *variable.shape), tf.float32)
+        for piece in chunks_of(held_in.values(), head_table(config, tied)):
+            head[f"{HEAD}/{piece.name}"] = piece
+            for name in (piece.name, f"{HEAD}/{piece.name}"):
+                inputs[name] = Input((1, *piece.shape), tf.float32)
 
     def graph(tensors):
         tables: dict[str, list] = {}
         linears: dict[str, list] = {}
-        for variable in variables:
-            name, held = variable.parameter.name, tensors[variable.name]
-            if variable.parameter.kind == "table":
-                tables.setdefault(name, []).append((variable.rows[0], held))
-            elif variable.parameter.kind == "linear":
+        for piece in held_in.values():
+            name, held = piece.parameter.name, tensors[piece.name]
+            if piece.parameter.kind == "table":
+                tables.setdefault(name, []).append((piece.rows[0], held))
+            elif piece.parameter.kind == "linear":
                 linears.setdefault(name, []).append(held)
         chunks_of_head = [tensors[name] for name in head]
-        tensors = tensors | linears
+        tensors = tensors | linears | {SCALING: scaling}
         return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
 
     return Function(
         signature=contract.forward_loss_for(tokens),
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
-        variables=bound | head,
+        variables=_of_type(Variable, held_in | head),
         aliases=aliases,
+        frozen=_of_type(Constant, held_in | head),
     )
+
+
+def _of_type(kind, pieces):
+    return {name: piece for name, piece in pieces.items() if isinstance(piece, kind)}
 
 
 def perturb_and_update(
@@ -132,5 +145,5 @@ def counter_values(counters: dict[str, int]):
     return {key: noise.counters(count) for key, count in counters.items()}
 
 
-def _weight_inputs(variables):
-    return {variable.name: Input(variable.shape, tf.float32) for variable in variables}
+def _weight_inputs(pieces):
+    return {piece.name: Input(piece.shape, tf.float32) for piece in pieces}

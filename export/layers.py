@@ -7,6 +7,8 @@ weights that are not constant at the speed of constant ones.
 
 import tensorflow as tf
 
+from . import lora
+
 ACTIVATION_FUNCTIONS = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
@@ -22,7 +24,7 @@ IGNORED_SCORE = -1e9
 
 
 def linear(x, weights, name):
-    """Returns x @ weight, + bias where there is one.
+    """Returns x @ weight, + bias where there is one, + the layer's LoRA where it has one.
 
     Args:
       x: [1, N, in].
@@ -31,7 +33,12 @@ def linear(x, weights, name):
     """
     products = [tf.matmul(x, chunk) for chunk in weights[f"{name}.weight"]]
     product = products[0] if len(products) == 1 else tf.concat(products, -1)
-    return product + weights[f"{name}.bias"] if f"{name}.bias" in weights else product
+    if f"{name}.bias" in weights:
+        product = product + weights[f"{name}.bias"]
+    if f"{lora.a_of(name)}.weight" in weights:
+        inner = linear(x, weights, lora.a_of(name)) * weights[lora.SCALING]  # 1 N rank
+        product = product + linear(inner, weights, lora.b_of(name))
+    return product
 
 
 def layer_norm(x, weights, name, eps):

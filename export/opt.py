@@ -43,6 +43,7 @@ TARGET_INPUTS = {
     contract.OPTIONS: (contract.OPTION_START, contract.OPTION_TOKENS),
     contract.GOLD: (contract.OPTION_START, contract.OPTION_TOKENS),
 }
+LORA_TARGETS = ("q_proj", "v_proj")
 # A buffer of checkpoints that came from metaseq.
 IGNORED = re.compile(r"(model\.)?decoder\.version")
 

@@ -30,6 +30,7 @@ LM_HEAD = "lm_head.decoder.weight"
 
 # Scoring -> the signature's inputs that say where the scored tokens stand.
 TARGET_INPUTS = {contract.WORDS: (contract.MASK_POSITION,)}
+LORA_TARGETS = ("query", "value")
 # Ignored on purpose: outputs the masked-LM loss does not use, and what other tensors already hold.
 IGNORED = re.compile(
     r"roberta\.pooler\..*"  # sentence classification

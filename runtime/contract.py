@@ -41,6 +41,12 @@ DONE = "done"  # [1] float32
 WORDS, OPTIONS, GOLD = "words", "options", "gold"
 SCORINGS = (WORDS, OPTIONS, GOLD)
 
+# Which parameters are trained, and how those that are not are stored.
+FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"
+TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
+FP32, INT8, INT4 = "fp32", "int8", "int4"
+BASES = (FP32, INT8, INT4)
+
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 
 

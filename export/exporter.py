@@ -108,7 +108,7 @@ def export_bundle(
     _check_tokenizer(settings, tokenizer)
     target = target_of(settings, tokenizer)
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
-    weights = tuned(weights, settings.tuning)
+    weights = tuned(weights, settings.config, target, settings.tuning)
     variables = variables_of(weights.parameters)
     frozen = constants_of(weights.frozen, _chunked(settings, target, weights.tied))
     with staged(out) as beside:

@@ -1,7 +1,8 @@
 """The model families: each is a module of pure functions, under its Hugging Face model_type.
 
-A family gives `parameters`, `forward_loss`, `checkpoint_names`, and the names WORD_EMBEDDINGS,
-LM_HEAD (the table that a tied checkpoint leaves out), TARGET_INPUTS, LORA_TARGETS and IGNORED.
+A family gives `parameters`, `forward_loss`, `checkpoint_names`, `key_value_layers`, and the names
+WORD_EMBEDDINGS, LM_HEAD (the table that a tied checkpoint leaves out), LM_HEAD_BIAS (or None),
+TARGET_INPUTS, LORA_TARGETS and IGNORED.
 """
 
 from dataclasses import asdict

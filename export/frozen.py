@@ -82,10 +82,15 @@ def stream_constants(
 
 
 def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> None:
-    """Makes input tensor `index` a constant, and the products with it FULLY_CONNECTED."""
+    """Makes input tensor `index` a constant, and the products with it FULLY_CONNECTED.
+
+    What a function does not use gets no buffer, and where none does, no bytes in the file.
+    """
+    users = [made for made in subgraph.operators if index in made.inputs]
+    if not users:
+        return
     held = subgraph.tensors[index]
     held.buffer = external_buffer(graph, constant.name, constant.stored_bytes)
-    users = [made for made in subgraph.operators if index in made.inputs]
     if all(_code(graph, made) == BATCH_MATMUL for made in users):
         held.shape = constant.stored_shape
         for made in users:

@@ -19,6 +19,11 @@ ACTIVATION_FUNCTIONS = {
     "tanh": tf.tanh,
 }
 
+# What a tuning adds, by the names of its weights: the label words' rows of the LM head.
+WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"
+# Where a dict stands under this name, the keys and values of every layer are put in it.
+RECORD = "prefix/record"
+
 # Added to the scores of padding. Never -inf: a row that ignores everything would come out as NaN.
 IGNORED_SCORE = -1e9
 
@@ -90,6 +95,19 @@ def select(selector, x):
     return tf.reshape(picked, [1, -1, x.shape[-1]])
 
 
+def prefix_of(name):
+    """Names the keys or values [P, D] that stand before those of a layer's projection."""
+    return f"{name}.prefix"
+
+
+def seeing_prefix(bias, weights):
+    """Lets all of a bias [B, 1, q, t] attend to the P tokens of the prefix, if there is one."""
+    tokens = [held.shape[0] for name, held in weights.items() if name.endswith(prefix_of(""))]
+    if not tokens:
+        return bias
+    return tf.concat([tf.zeros([*bias.shape[:3], tokens[0]]), bias], 3)
+
+
 def self_attention(queries, x, biases, weights, projections, batch, heads):
     """Multi-head self-attention, without dropout and before the output projection.
 
@@ -98,7 +116,7 @@ def self_attention(queries, x, biases, weights, projections, batch, heads):
       x: [1, B * T, D], the rows attended to.
       biases: blocks of queries, together Q: each [B, 1, q or 1, t] float32, 0 to attend,
         IGNORED_SCORE not to. A block attends to the first t rows alone.
-      weights: must hold the projections' weights.
+      weights: must hold the projections' weights, and may hold a prefix of P tokens: t counts it.
       projections: names of the query's, key's and value's.
       batch: B.
       heads: H; divides D.
@@ -111,9 +129,20 @@ def self_attention(queries, x, biases, weights, projections, batch, heads):
         y = tf.reshape(y, [batch, -1, heads, x.shape[-1] // heads])  # B N H K
         return tf.transpose(y, [0, 2, 1, 3])  # B H N K
 
-    query, key, value = (
-        split(linear(y, weights, name)) for y, name in zip((queries, x, x), projections)
-    )
+    def prefixed(name):
+        y = linear(x, weights, name)
+        if RECORD in weights:
+            weights[RECORD][name] = y
+        if prefix_of(name) not in weights:
+            return split(y)
+        prefix = tf.reshape(weights[prefix_of(name)], [1, -1, heads, x.shape[-1] // heads])
+        prefix = tf.transpose(prefix, [0, 2, 1, 3])  # 1 H P K
+        # TILE would leave the delegate; adding zeros that broadcast does not.
+        prefix = prefix + tf.zeros([batch, 1, 1, 1])
+        return tf.concat([prefix, split(y)], 2)  # B H P+T K
+
+    query = split(linear(queries, weights, projections[0]))
+    key, value = prefixed(projections[1]), prefixed(projections[2])
     mixed, first = [], 0
     for bias in biases:
         rows = query.shape[2] if len(biases) == 1 else bias.shape[2]

@@ -20,7 +20,8 @@ from .flatgraph import (
     read_variable,
     variable_handle,
 )
-from .frozen import Constant, bind_constant, fold_biases
+from .frozen import Constant, bind_constant
+from .fully_connected import fold_biases
 from .layout import Variable
 
 NUMPY_TYPES = {

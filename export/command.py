@@ -99,12 +99,12 @@ def run(values) -> dict:
         option_tokens=values.option_tokens or 0,
         tuning=tuning,
     )
-    total = sum(4 * parameter.values for parameter in weights.parameters)
+    count = sum(parameter.values for parameter in weights.parameters)
+    total = count * (4 if tuning.base == contract.FP32 else 1)
     with Progress("writing", total, "B", scale=True) as bar:
         took = export_bundle(
             settings, weights, tokenizer, out, values.force, report=bar.say, progress=bar.advance
         )
-    count = total // 4
     trained = took.trained_parameters
     print(
         f"{out}: {count / 1e6:.1f} M parameters"

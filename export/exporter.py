@@ -18,7 +18,7 @@ from pocketllm.runtime.option_tasks import OptionTask, scoring_of
 from pocketllm.runtime.tasks import Task, label_word_ids
 
 from .bind import bind
-from .families import head_table
+from .families import FAMILIES, family_name, head_table
 from .flatgraph import Graph, new_graph, serialise
 from .frozen import constants_of, stream_constants
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
@@ -110,7 +110,7 @@ def export_bundle(
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
     weights = tuned(weights, settings.config, target, settings.tuning)
     variables = variables_of(weights.parameters)
-    frozen = constants_of(weights.frozen, _chunked(settings, target, weights.tied))
+    frozen = _constants(settings, weights, target)
     with staged(out) as beside:
         started = time.monotonic()
         graph, constants = _build(settings, variables, frozen, target, weights.tied, report)
@@ -118,8 +118,11 @@ def export_bundle(
         flatbuffer, places = serialise(graph)
         bound = time.monotonic()
         report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
-        values = _values(constants, weights, variables, [c for c in frozen if c.name in places])
-        _write_model(beside / contract.MODEL_FILE, flatbuffer, places, values, progress)
+        frozen = [constant for constant in frozen if constant.name in places]
+        values = _values(graph, constants, weights, variables, frozen)
+        _write_values(beside / contract.MODEL_FILE, places, values, progress)
+        packed, _ = serialise(graph) if graph.scales else (flatbuffer, places)
+        _write_flatbuffer(beside / contract.MODEL_FILE, packed)
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
         files = {
             name: {"bytes": (beside / name).stat().st_size, "sha256": sha256_of(beside / name)}
@@ -172,11 +175,13 @@ def _check_tokenizer(settings, tokenizer):
         )
 
 
-def _chunked(settings, target, tied) -> frozenset[str]:
-    """Names the table that is read chunk by chunk: the LM head, where all of it is scored."""
-    if target.scoring == contract.WORDS:
-        return frozenset()
-    return frozenset((head_table(settings.config, tied),))
+def _constants(settings, weights, target):
+    """Lays the frozen parameters out; a head that is scored whole is read chunk by chunk."""
+    family = FAMILIES[family_name(settings.config)]
+    words = frozenset((family.WORD_EMBEDDINGS, family.LM_HEAD))
+    whole_head = target.scoring != contract.WORDS
+    chunked = {head_table(settings.config, weights.tied)} if whole_head else set()
+    return constants_of(weights.frozen, settings.tuning.base, words, frozenset(chunked))
 
 
 def _build(
@@ -210,17 +215,16 @@ def _build(
     return graph, constants
 
 
-def _values(constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:
+def _values(graph, constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:
     yield from constants.items()
-    yield from stream_constants(weights, frozen)
+    yield from stream_constants(graph, weights, frozen)
     yield from stream_values(weights, variables)
 
 
-def _write_model(path, flatbuffer, places, values, progress):
-    """Writes flatbuffer and values to their places, one tensor held at a time, in any order."""
+def _write_values(path, places, values, progress):
+    """Writes values to their places, one tensor held at a time, in any order."""
     missing = set(places)
     with open(path, "wb") as file:
-        file.write(flatbuffer)
         for key, array in values:
             offset, size = places[key]
             assert array.nbytes == size, f"{key}: {array.nbytes} bytes, {size} were placed"
@@ -228,9 +232,15 @@ def _write_model(path, flatbuffer, places, values, progress):
             file.write(np.ascontiguousarray(array))  # tofile's errors do not say what is wrong
             missing.remove(key)
             progress(size)
+    assert not missing, f"no values for {sorted(missing)}"
+
+
+def _write_flatbuffer(path, flatbuffer):
+    """Writes what stands before the values: last, for their scales are known only then."""
+    with open(path, "r+b") as file:
+        file.write(flatbuffer)
         file.flush()
         os.fsync(file.fileno())
-    assert not missing, f"no values for {sorted(missing)}"
 
 
 def _noise_entry(kind, table, places):

@@ -30,10 +30,12 @@ class Graph:
     Attributes:
       model: the schema object; subgraphs and signatures grow as functions are added.
       externals: key of every external value -> its buffer's index.
+      scales: key of every quantised matrix -> the scales of its rows, which `serialise` packs.
     """
 
     model: schema.ModelT
     externals: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def new_graph(description: str) -> Graph:

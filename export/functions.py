@@ -10,7 +10,8 @@ from . import noise_graph
 from .bind import Function
 from .convert import Input, convert
 from .families import FAMILIES, family_name, head_table
-from .frozen import Constant
+from .frozen import SCALES, Constant, scales_of
+from .layers import ScaledRows
 from .layout import Variable, chunks_of
 from .lora import SCALING
 from .target import Target
@@ -49,15 +50,22 @@ def forward_loss(
     head = {}
     if target.scoring != contract.WORDS:
         for piece in chunks_of(held_in.values(), head_table(config, tied)):
+            if isinstance(piece, Constant) and piece.storage == SCALES:
+                continue
             head[f"{HEAD}/{piece.name}"] = piece
-            for name in (piece.name, f"{HEAD}/{piece.name}"):
-                inputs[name] = Input((1, *piece.shape), tf.float32)
+            inputs[f"{HEAD}/{piece.name}"] = Input((1, *piece.shape), tf.float32)
+            if isinstance(piece, Variable):
+                inputs[piece.name] = inputs[f"{HEAD}/{piece.name}"]
 
     def graph(tensors):
         tables: dict[str, list] = {}
         linears: dict[str, list] = {}
         for piece in held_in.values():
             name, held = piece.parameter.name, tensors[piece.name]
+            if scales_of(piece.name) in tensors:
+                held = ScaledRows(held, tensors[scales_of(piece.name)])
+            if isinstance(piece, Constant) and piece.storage == SCALES:
+                continue
             if piece.parameter.kind == "table":
                 tables.setdefault(name, []).append((piece.rows[0], held))
             elif piece.parameter.kind == "linear":
@@ -146,4 +154,12 @@ def counter_values(counters: dict[str, int]):
 
 
 def _weight_inputs(pieces):
-    return {piece.name: Input(piece.shape, tf.float32) for piece in pieces}
+    # A quantised matrix is float32 while converting; its products change when they are bound.
+    return {
+        piece.name: Input(piece.shape, tf.int8 if _is_quantised_table(piece) else tf.float32)
+        for piece in pieces
+    }
+
+
+def _is_quantised_table(piece):
+    return isinstance(piece, Constant) and piece.rows and piece.storage == contract.INT8

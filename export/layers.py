@@ -5,6 +5,8 @@ rows, and matrices [1, in, out]: so every product becomes a BATCH_MATMUL, which 
 weights that are not constant at the speed of constant ones.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
 
 from . import lora
@@ -56,6 +58,26 @@ def layer_norm(x, weights, name, eps):
     return normal * weights[f"{name}.weight"] + weights[f"{name}.bias"]
 
 
+class ScaledRows(NamedTuple):
+    """A quantised table: values [rows, D] int8, of which row r counts scales[r], [rows, 1]."""
+
+    values: tf.Tensor
+    scales: tf.Tensor
+
+    @property
+    def shape(self):
+        """[rows, D]."""
+        return self.values.shape
+
+
+def _gather(table, ids):
+    """Returns rows `ids` of a table, quantised or not, as float32."""
+    if isinstance(table, ScaledRows):
+        rows = tf.cast(tf.gather(table.values, ids, axis=-2), tf.float32)
+        return rows * tf.gather(table.scales, ids, axis=-2)
+    return tf.gather(table, ids, axis=-2)
+
+
 def lookup(ids, chunks):
     """Gathers rows of a table that is held in chunks.
 
@@ -64,7 +86,7 @@ def lookup(ids, chunks):
 
     Args:
       ids: [N] int32.
-      chunks: [(first row, [rows, D] or [1, rows, D] tensor)], in row order.
+      chunks: [(first row, [rows, D] or [1, rows, D] tensor or ScaledRows)], in row order.
 
     Returns:
       [N, D] float32.
@@ -72,13 +94,13 @@ def lookup(ids, chunks):
     width = chunks[0][1].shape[-1]
     if len(chunks) == 1:
         first, table = chunks[0]
-        return tf.reshape(tf.gather(table, ids - first if first else ids, axis=-2), [-1, width])
+        return tf.reshape(_gather(table, ids - first if first else ids), [-1, width])
     total = 0.0
     for first, table in chunks:
         local = ids - first
         clipped = tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
         inside = tf.cast(tf.equal(local, clipped), tf.float32)[:, None]  # N 1
-        total = total + tf.gather(table, clipped, axis=-2) * inside
+        total = total + _gather(table, clipped) * inside
     return tf.reshape(total, [-1, width])
 
 

@@ -44,7 +44,11 @@ def define_tuning_flags(values: flags.FlagValues) -> None:
         "tune", contract.FULL, list(contract.TUNES), "what is trained", flag_values=values
     )
     flags.DEFINE_enum(
-        "base", contract.FP32, [contract.FP32], "how the rest is stored", flag_values=values
+        "base",
+        contract.FP32,
+        [contract.FP32, contract.INT8],
+        "how the rest is stored",
+        flag_values=values,
     )
     flags.DEFINE_integer("lora_rank", 8, "rank of LoRA's matrices", flag_values=values)
     flags.DEFINE_float("lora_alpha", 16, "their product counts alpha / rank", flag_values=values)

@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from .dataset import load_dataset, load_split
+from .default_eps import default_eps
 from .errors import InputError
 from .mezo import SCHEDULES, Hyperparameters
 from .progress import Progress
@@ -39,7 +40,12 @@ flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
 flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
-flags.DEFINE_float("eps", 1e-3, "size of the probe, in units of z", flag_values=FLAGS)
+flags.DEFINE_float(
+    "eps",
+    None,
+    "size of the probe, in units of z; none: as the bundle needs, 1e-3 without a tuning",
+    flag_values=FLAGS,
+)
 flags.DEFINE_integer("seed", 0, "chooses batches and directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -59,7 +65,7 @@ def run(values) -> dict:
     data, dev, split = _data(values, bundle)
     settings = Hyperparameters(
         lr=values.lr,
-        eps=values.eps,
+        eps=default_eps(bundle) if values.eps is None else values.eps,
         weight_decay=values.weight_decay,
         lr_schedule=values.lr_schedule,
         steps=values.steps,
@@ -122,7 +128,9 @@ def _check(values):
     for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    if not 1e-30 <= values.eps <= 1e30:  # with room for float32 on both sides
+    if (
+        values.eps is not None and not 1e-30 <= values.eps <= 1e30
+    ):  # with room for float32 on both sides
         raise InputError(f"--eps={values.eps}: expected a number from 1e-30 to 1e30")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")

@@ -18,10 +18,12 @@ from pocketllm.runtime import contract
 from .flatgraph import Graph, external_buffer
 from .fully_connected import connect_fully, is_matmul
 from .layout import LINEAR_VALUES, Parameter, row_chunks
-from .quantise import int8_rows
+from .quantise import int4_rows, int8_rows, packed_nibbles
 from .weights import Weights
 
 SCALES = "scales"  # storage of a quantised table's scales
+BITS = {contract.FP32: 32, SCALES: 32, contract.INT8: 8, contract.INT4: 4}
+TYPES = {contract.INT8: schema.TensorType.INT8, contract.INT4: schema.TensorType.INT4}
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Constant:
     @property
     def stored_bytes(self) -> int:
         """Bytes of its values in the model file."""
-        return math.prod(self.shape) * (1 if self.storage == contract.INT8 else 4)
+        return math.prod(self.shape) * BITS[self.storage] // 8
 
 
 def constants_of(
@@ -73,7 +75,9 @@ def constants_of(
     for parameter in parameters:
         name, shape = parameter.name, parameter.shape
         if parameter.kind == "linear":
-            found.append(Constant(name, (1, *shape[::-1]), parameter, None, base))
+            odd = parameter.values % 2  # nibbles come in pairs
+            storage = contract.INT8 if odd and base == contract.INT4 else base
+            found.append(Constant(name, (1, *shape[::-1]), parameter, None, storage))
             continue
         if parameter.kind == "vector":
             found.append(Constant(name, shape, parameter))
@@ -109,10 +113,12 @@ def stream_constants(
         if constant.parameter.name != held_name:
             held_name, values = constant.parameter.name, weights.read(constant.parameter)
         stored = values if constant.rows is None else values[slice(*constant.rows)]
-        if constant.storage == contract.INT8:
-            stored, scales = int8_rows(stored)
+        if constant.storage in TYPES:
+            stored, scales = (
+                int8_rows(stored) if constant.storage == contract.INT8 else int4_rows(stored)
+            )
             graph.scales.get(constant.name, scales)[:] = scales
-        yield constant.name, stored
+        yield constant.name, packed_nibbles(stored) if constant.storage == contract.INT4 else stored
 
 
 def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> None:
@@ -128,8 +134,8 @@ def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> Non
     if not all(is_matmul(graph, made) for made in users):
         return
     held.shape = constant.stored_shape
-    if constant.storage == contract.INT8:
-        held.type = schema.TensorType.INT8
+    if constant.storage in TYPES:
+        held.type = TYPES[constant.storage]
         held.quantization = _quantization(graph, constant.name, held.shape[0])
     for made in users:
         connect_fully(graph, made, constant.storage != contract.FP32)

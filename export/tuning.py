@@ -46,7 +46,7 @@ def define_tuning_flags(values: flags.FlagValues) -> None:
     flags.DEFINE_enum(
         "base",
         contract.FP32,
-        [contract.FP32, contract.INT8],
+        list(contract.BASES),
         "how the rest is stored",
         flag_values=values,
     )

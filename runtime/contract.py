@@ -9,6 +9,9 @@ FORMAT_VERSION = 1
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
+# Not of the bundle: frozen weights as one machine's kernels want them, and what they were made of.
+PACKED_FILE = "packed-weights"
+PACKED_STAMP = "packed-weights.json"
 
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>

@@ -13,10 +13,13 @@ DEFAULT_EPS = {
     (contract.FULL, contract.FP32): 1e-3,
     (contract.LORA, contract.FP32): 1e-3,
     (contract.LORA, contract.INT8): 1e-2,
+    (contract.LORA, contract.INT4): 1e-2,
     (contract.PREFIX, contract.FP32): 1e-1,
     (contract.PREFIX, contract.INT8): 1e-1,
+    (contract.PREFIX, contract.INT4): 1e-1,
     (contract.HEAD_WORDS, contract.FP32): 1e-3,
-    (contract.HEAD_WORDS, contract.INT8): 1e-2,
+    (contract.HEAD_WORDS, contract.INT8): 1e-3,
+    (contract.HEAD_WORDS, contract.INT4): 1e-3,
 }
 
 

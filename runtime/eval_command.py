@@ -44,14 +44,11 @@ def run(values) -> dict:
     if values.sample < 0:
         raise InputError(f"--sample={values.sample}: expected 0 or more")
     bundle = open_bundle(values)
-    settings, steps = _steps(values, bundle)
+    settings, steps = steps_of(values, bundle)
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
     model = open_session(values, bundle)
-    with Progress("replaying", len(steps), "step") as bar:
-        for step in steps:
-            replay_step(model, step, settings)
-            bar.advance()
+    bring_to(model, settings, steps)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         found = evaluate(model, data, bar.advance)
     where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
@@ -76,8 +73,8 @@ def run(values) -> dict:
     }
 
 
-def _steps(values, bundle):
-    """Returns (hyperparameters, the steps to do again); none without --run."""
+def steps_of(values, bundle):
+    """Returns (hyperparameters, the steps of --run to do again, up to --at_step); none without."""
     if values.run is None:
         if values.at_step is not None:
             raise InputError("--at_step goes with --run")
@@ -88,3 +85,11 @@ def _steps(values, bundle):
     if not 0 <= last <= len(steps):
         raise InputError(f"--at_step={last}: the run holds steps 0 to {len(steps)}")
     return settings, steps[:last]
+
+
+def bring_to(model, settings, steps):
+    """Brings the model's parameters from the bundle's values to those after these steps."""
+    with Progress("replaying", len(steps), "step") as bar:
+        for step in steps:
+            replay_step(model, step, settings)
+            bar.advance()

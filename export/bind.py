@@ -6,6 +6,7 @@ perturbation happens in place.
 """
 
 from collections import defaultdict
+from copy import copy
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,6 +16,7 @@ from .flatgraph import (
     Graph,
     add_signature,
     assign_variable,
+    builtin_code,
     external_buffer,
     opcode,
     read_variable,
@@ -23,6 +25,7 @@ from .flatgraph import (
 from .frozen import Constant, bind_constant
 from .fully_connected import fold_biases
 from .layout import Variable
+from .rewrite import for_the_delegate
 
 NUMPY_TYPES = {
     schema.TensorType.FLOAT32: np.float32,
@@ -41,9 +44,11 @@ class Function:
       inputs: every input's name, in that order.
       variables: input name -> variable, for the inputs that are read from variables.
       constants: names of the inputs that are constants, held in the external buffer of that key.
-      assigned: output name -> variable it is stored in; the other outputs are the signature's.
+      assigned: output name -> variable it is stored in, in the order to compute them in; the
+        other outputs are the signature's.
       aliases: further names of the signature.
       frozen: input name -> frozen parameter it is, or chunk of one.
+      inputs_first: what depends on the inputs alone is computed before all else.
     """
 
     signature: str
@@ -54,6 +59,7 @@ class Function:
     assigned: dict[str, Variable] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     frozen: dict[str, Constant] = field(default_factory=dict)
+    inputs_first: bool = True
 
 
 def bind(graph: Graph, function: Function) -> None:
@@ -61,9 +67,10 @@ def bind(graph: Graph, function: Function) -> None:
     source = schema.ModelT.InitFromObj(schema.Model.GetRootAs(function.flatbuffer, 0))
     subgraph = source.subgraphs[0]
     subgraph.name = function.signature.encode()
+    for_the_delegate(source)
     _adopt(graph, source, subgraph)
 
-    prologue, reads, writes = [], {}, defaultdict(list)
+    prologue, reads, writes = [], {}, {}
     handles: dict[str, int] = {}
 
     def handle_of(variable):
@@ -76,8 +83,7 @@ def bind(graph: Graph, function: Function) -> None:
     for index in subgraph.inputs:
         name = _input_name(subgraph, index, function)
         if name in function.variables:
-            handle = handle_of(function.variables[name])
-            reads[index] = read_variable(graph, handle, index)
+            reads[index] = handle_of(function.variables[name])
         elif name in function.constants:
             value = subgraph.tensors[index]
             size = int(np.prod(value.shape)) * NUMPY_TYPES[value.type]().itemsize
@@ -86,45 +92,51 @@ def bind(graph: Graph, function: Function) -> None:
             bind_constant(graph, subgraph, index, function.frozen[name])
         else:
             inputs[name] = index
-    fold_biases(graph, subgraph)
+    if function.frozen:
+        fold_biases(graph, subgraph)
     outputs = {}
     for entry in source.signatureDefs[0].outputs:
         name = entry.name.decode()
         if name in function.assigned:
             handle = handle_of(function.assigned[name])
-            assign = assign_variable(graph, handle, entry.tensorIndex)
-            writes[entry.tensorIndex].append(assign)
+            writes[entry.tensorIndex] = handle
         else:
             outputs[name] = entry.tensorIndex
 
     operators = list(prologue)
-    for made in _schedule(source, function):
-        operators += [reads.pop(index) for index in made.inputs if index in reads]
+    for made in _schedule(graph.model, source, function):
+        operators += _readings(graph, subgraph, made, reads)
         operators.append(made)
-        operators += [assign for index in made.outputs for assign in writes.pop(index, [])]
+        for index in made.outputs:
+            if index in writes:
+                operators.append(assign_variable(graph, writes[index], index))
+                reads[index] = writes.pop(index)  # by whatever else takes this result
     assert not writes, "an assigned output has no producer"
     subgraph.operators = operators
     for name in (function.signature, *function.aliases):
         add_signature(graph, name, subgraph, inputs, outputs)
 
 
-def _schedule(source, function):
+def _schedule(model, source, function):
     """Orders the operators so that few intermediate results are alive at once.
 
     The converter works level by level: it would look into every chunk of a table before adding up
     the first two results, and draw every variable's noise before using any. Here each result is
     finished before the next is begun. Only what a forward pass derives from its inputs alone
     (positions, masks) comes first: it runs outside the delegate and would cut its partitions.
+    What overwrites a variable comes after everything else that reads it: neither the reading nor
+    the writing copies it.
     """
     subgraph = source.subgraphs[0]
     producer = {index: made for made in subgraph.operators for index in made.outputs}
+    earlier = _earlier(source, function, producer)
     ordered, placed = [], set()
 
     def put(made):
         ordered.append(made)
         placed.add(id(made))
 
-    if not function.assigned:
+    if function.inputs_first:
         weights = function.variables.keys() | function.frozen.keys()
         weighted = {i for i in subgraph.inputs if _input_name(subgraph, i, function) in weights}
         for made in subgraph.operators:
@@ -132,18 +144,69 @@ def _schedule(source, function):
                 put(made)
             else:
                 weighted.update(made.outputs)
-    for entry in source.signatureDefs[0].outputs:
-        pending = [entry.tensorIndex]
+    places = {entry.name.decode(): entry.tensorIndex for entry in source.signatureDefs[0].outputs}
+    asked = [places[name] for name in places if name not in function.assigned]
+    asked += [places[name] for name in function.assigned]
+    # Of a backward pass: SCATTER_ND runs outside the delegate too, so it ends it.
+    scattered = _after(model, subgraph, schema.BuiltinOperator.SCATTER_ND)
+    for output in sorted(asked, key=lambda index: index in scattered):
+        pending = [output]
         while pending:
             made = producer.get(pending[-1])
             if made is None or id(made) in placed:
                 pending.pop()
                 continue
-            missing = [i for i in made.inputs if i in producer and id(producer[i]) not in placed]
+            needed = [i for i in made.inputs if i in producer] + earlier.get(id(made), [])
+            missing = [i for i in needed if id(producer[i]) not in placed]
             pending += reversed(missing)
             if not missing:
                 put(made)
     return ordered
+
+
+def _readings(graph, subgraph, made, reads):
+    """Returns the READ_VARIABLEs of an operator, each into a tensor of the operator's own.
+
+    A result of READ_VARIABLE with two consumers would be a copy.
+    """
+    found = []
+    made.inputs = list(made.inputs)
+    for place, index in enumerate(made.inputs):
+        if index in reads:
+            value = copy(subgraph.tensors[index])
+            subgraph.tensors.append(value)
+            made.inputs[place] = len(subgraph.tensors) - 1
+            found.append(read_variable(graph, reads[index], made.inputs[place]))
+    return found
+
+
+def _after(model, subgraph, kind):
+    """Returns the results that depend on an operator of some kind, its own included."""
+    found = set()
+    for made in subgraph.operators:
+        if builtin_code(model, made) == kind or not found.isdisjoint(made.inputs):
+            found.update(made.outputs)
+    return found
+
+
+def _earlier(source, function, producer):
+    """Returns {id of the producer of an assigned value: results that need the old value}."""
+    subgraph = source.subgraphs[0]
+    readers = defaultdict(list)
+    for index in subgraph.inputs:
+        name = _input_name(subgraph, index, function)
+        if name in function.variables:
+            for made in subgraph.operators:
+                if index in made.inputs:
+                    readers[function.variables[name].name].append(made)
+    found = {}
+    for entry in source.signatureDefs[0].outputs:
+        variable = function.assigned.get(entry.name.decode())
+        if variable:
+            writer = producer[entry.tensorIndex]
+            others = [made for made in readers[variable.name] if made is not writer]
+            found[id(writer)] = [made.outputs[0] for made in others]
+    return found
 
 
 def _adopt(graph, source, subgraph):

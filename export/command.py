@@ -44,7 +44,9 @@ flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
 flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "seed of --random_init and of what --tune adds", flag_values=FLAGS)
 define_tuning_flags(FLAGS)
-flags.DEFINE_enum("optimizers", "mezo", ["mezo"], "algorithms to export for", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for", flag_values=FLAGS
+)
 flags.DEFINE_enum(
     "noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS
 )
@@ -98,6 +100,7 @@ def run(values) -> dict:
         noise_kind=values.noise,
         option_tokens=values.option_tokens or 0,
         tuning=tuning,
+        adam="adam" in values.optimizers,
     )
     count = sum(parameter.values for parameter in weights.parameters)
     total = count * (4 if tuning.base == contract.FP32 else 1)

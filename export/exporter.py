@@ -17,9 +17,11 @@ from pocketllm.runtime.option_encode import option_special_ids
 from pocketllm.runtime.option_tasks import OptionTask, scoring_of
 from pocketllm.runtime.tasks import Task, label_word_ids
 
+from .adam import adam_step
 from .bind import bind
 from .families import FAMILIES, family_name, head_table
 from .flatgraph import Graph, new_graph, serialise
+from .forward import forward_pass
 from .frozen import constants_of, stream_constants
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
 from .layout import slices_of, variables_of
@@ -31,7 +33,7 @@ from .staging import check_replaceable, staged
 from .target import Target
 from .tokenizer import save_tokenizer
 from .trained import tuned, with_targets
-from .transfers import bind_decay, bind_transfers
+from .transfers import bind_adam_initialize, bind_decay, bind_transfers
 from .tuning import Tuning
 from .weights import Weights, stream_values
 
@@ -55,6 +57,7 @@ class Settings:
       noise_kind: one of contract.NOISE_KINDS.
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, and how the rest is stored.
+      adam: whether `adam_step` is exported beside MeZO's signatures.
     """
 
     model_name: str
@@ -65,6 +68,7 @@ class Settings:
     noise_kind: str
     option_tokens: int = 0
     tuning: Tuning = Tuning()
+    adam: bool = False
 
 
 @dataclass(frozen=True)
@@ -192,27 +196,42 @@ def _build(
     for tokens in settings.lengths:
         report(f"converting {contract.forward_loss_for(tokens)}")
         aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
-        function = forward_loss(
+        forward = forward_pass(
             settings.config,
             variables,
             target,
             tied,
             settings.batch_size,
             tokens,
-            aliases,
             frozen,
             settings.tuning.lora.scaling,
         )
-        bind(graph, function)
+        bind(graph, forward_loss(forward, tokens, aliases))
     report(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)
     shape = None if table is None else table.shape
     perturb, counters = perturb_and_update(variables, settings.noise_kind, shape)
     bind(graph, perturb)
     bind_decay(graph, [v for v in variables if v.parameter.decays])
+    if settings.adam:
+        _bind_adam(graph, settings, variables, target, tied, report)
     bind_transfers(graph, slices_of(variables))
     constants = counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
     return graph, constants
+
+
+def _bind_adam(graph, settings, variables, target, tied, report):
+    """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0."""
+    for tokens in settings.lengths:
+        report(f"converting {contract.adam_step_for(tokens)}")
+        aliases = (contract.ADAM_STEP,) if tokens == settings.lengths[-1] else ()
+        forward = forward_pass(
+            settings.config, variables, target, tied, settings.batch_size, tokens
+        )
+        step = adam_step(forward, variables, tokens, aliases)
+        bind(graph, step)
+    held = set(step.assigned.values()) - set(variables)
+    bind_adam_initialize(graph, sorted(held, key=lambda v: v.name))
 
 
 def _values(graph, constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:

@@ -60,6 +60,12 @@ def opcode(graph: Graph, code: int, version: int = 1) -> int:
     return len(graph.model.operatorCodes) - 1
 
 
+def builtin_code(model: schema.ModelT, made: schema.OperatorT) -> int:
+    """Returns which built-in operator `made` is."""
+    code = model.operatorCodes[made.opcodeIndex]
+    return max(code.builtinCode, code.deprecatedBuiltinCode)
+
+
 def external_buffer(graph: Graph, key: str, size_bytes: int) -> int:
     """Returns the index of the external buffer of `key`; its place is given by `serialise`."""
     if key not in graph.externals:
@@ -77,6 +83,14 @@ def tensor(subgraph, name: str, shape, dtype, buffer: int = 0) -> int:
     added.type = TYPES[np.dtype(dtype)]
     subgraph.tensors.append(added)
     return len(subgraph.tensors) - 1
+
+
+def constant(graph: Graph, subgraph, name: str, value: np.ndarray) -> int:
+    """Adds a small constant, held in the flatbuffer itself, and returns its tensor's index."""
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(value.tobytes(), np.uint8)
+    graph.model.buffers.append(buffer)
+    return tensor(subgraph, name, value.shape, value.dtype, len(graph.model.buffers) - 1)
 
 
 def operator(graph: Graph, code: int, inputs, outputs, options=None, version: int = 1):

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from ai_edge_litert import schema_py_generated as schema
 
-from .flatgraph import Graph, operator
+from .flatgraph import Graph, builtin_code, operator
 
 ADD = schema.BuiltinOperator.ADD
 BATCH_MATMUL = schema.BuiltinOperator.BATCH_MATMUL
@@ -15,7 +15,7 @@ HYBRID_VERSION = 12
 
 def is_matmul(graph: Graph, made) -> bool:
     """Whether an operator is BATCH_MATMUL."""
-    return _code(graph, made) == BATCH_MATMUL
+    return builtin_code(graph.model, made) == BATCH_MATMUL
 
 
 def connect_fully(graph: Graph, made, hybrid: bool) -> None:
@@ -36,10 +36,10 @@ def fold_biases(graph: Graph, subgraph) -> None:
             consumers[index].append(made)
     folded = set()
     for made in subgraph.operators:
-        if _code(graph, made) != FULLY_CONNECTED or made.inputs[2] != -1:
+        if builtin_code(graph.model, made) != FULLY_CONNECTED or made.inputs[2] != -1:
             continue
         users = consumers[made.outputs[0]]
-        if len(users) != 1 or _code(graph, users[0]) != ADD:
+        if len(users) != 1 or builtin_code(graph.model, users[0]) != ADD:
             continue
         (bias,) = [index for index in users[0].inputs if index != made.outputs[0]]
         held = subgraph.tensors[bias]
@@ -49,7 +49,3 @@ def fold_biases(graph: Graph, subgraph) -> None:
             made.builtinOptions.fusedActivationFunction = activation
             folded.add(id(users[0]))
     subgraph.operators = [made for made in subgraph.operators if id(made) not in folded]
-
-
-def _code(graph, made):
-    return graph.model.operatorCodes[made.opcodeIndex].builtinCode

@@ -1,7 +1,5 @@
 """The functions of a bundle: which tensors each takes, and how each is converted."""
 
-from collections.abc import Iterable
-
 import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
@@ -9,83 +7,22 @@ from pocketllm.runtime import contract, noise
 from . import noise_graph
 from .bind import Function
 from .convert import Input, convert
-from .families import FAMILIES, family_name, head_table
-from .frozen import SCALES, Constant, scales_of
-from .layers import ScaledRows
-from .layout import Variable, chunks_of
-from .lora import SCALING
-from .target import Target
+from .forward import Forward
+from .layout import Variable
 
 NOISE_TABLE = "noise/table"
-HEAD = "head"
 
 
-def forward_loss(
-    config,
-    variables: tuple[Variable, ...],
-    target: Target,
-    tied: bool,
-    batch: int,
-    tokens: int,
-    aliases: tuple[str, ...] = (),
-    constants: Iterable[Constant] = (),
-    scaling: float = 0.0,
-) -> Function:
-    """Converts the forward pass of one length bucket, [batch * sequences_per_row, tokens].
-
-    `variables` are trained, `constants` are frozen, `scaling` is that of LoRA's products.
-    """
-    family = FAMILIES[family_name(config)]
-    sequences = batch * target.sequences_per_row
-    inputs = {
-        contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
-        contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
-        **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
-        **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
-        contract.WEIGHT: Input((batch,), tf.float32),
-    } | _weight_inputs([*variables, *constants])
-    held_in = {piece.name: piece for piece in (*variables, *constants)}
-    # The head's chunks are read a second time at the end: read once, they would all be kept. Both
-    # times in one shape: the delegate does not take a second reading in another.
-    head = {}
-    if target.scoring != contract.WORDS:
-        for piece in chunks_of(held_in.values(), head_table(config, tied)):
-            if isinstance(piece, Constant) and piece.storage == SCALES:
-                continue
-            head[f"{HEAD}/{piece.name}"] = piece
-            inputs[f"{HEAD}/{piece.name}"] = Input((1, *piece.shape), tf.float32)
-            if isinstance(piece, Variable):
-                inputs[piece.name] = inputs[f"{HEAD}/{piece.name}"]
-
-    def graph(tensors):
-        tables: dict[str, list] = {}
-        linears: dict[str, list] = {}
-        for piece in held_in.values():
-            name, held = piece.parameter.name, tensors[piece.name]
-            if scales_of(piece.name) in tensors:
-                held = ScaledRows(held, tensors[scales_of(piece.name)])
-            if isinstance(piece, Constant) and piece.storage == SCALES:
-                continue
-            if piece.parameter.kind == "table":
-                tables.setdefault(name, []).append((piece.rows[0], held))
-            elif piece.parameter.kind == "linear":
-                linears.setdefault(name, []).append(held)
-        chunks_of_head = [tensors[name] for name in head]
-        tensors = tensors | linears | {SCALING: scaling}
-        return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
-
+def forward_loss(forward: Forward, tokens: int, aliases: tuple[str, ...] = ()) -> Function:
+    """Converts the forward pass of the bucket of `tokens` tokens."""
     return Function(
         signature=contract.forward_loss_for(tokens),
-        flatbuffer=convert(graph, inputs),
-        inputs=list(inputs),
-        variables=_of_type(Variable, held_in | head),
+        flatbuffer=convert(forward.compute, forward.inputs),
+        inputs=list(forward.inputs),
+        variables=forward.variables,
         aliases=aliases,
-        frozen=_of_type(Constant, held_in | head),
+        frozen=forward.constants,
     )
-
-
-def _of_type(kind, pieces):
-    return {name: piece for name, piece in pieces.items() if isinstance(piece, kind)}
 
 
 def perturb_and_update(
@@ -133,6 +70,7 @@ def perturb_and_update(
         variables={variable.name: variable for variable in variables},
         constants=frozenset(counters) | ({NOISE_TABLE} if table_shape else frozenset()),
         assigned={f"o{variable.stream}": variable for variable in variables},
+        inputs_first=False,
     )
     return function, counters
 
@@ -151,15 +89,3 @@ def _perturbed_shape(variable, columns):
 def counter_values(counters: dict[str, int]):
     """Returns {constant key: [count] uint32}, the values of the counter constants."""
     return {key: noise.counters(count) for key, count in counters.items()}
-
-
-def _weight_inputs(pieces):
-    # A quantised matrix is float32 while converting; its products change when they are bound.
-    return {
-        piece.name: Input(piece.shape, tf.int8 if _is_quantised_table(piece) else tf.float32)
-        for piece in pieces
-    }
-
-
-def _is_quantised_table(piece):
-    return isinstance(piece, Constant) and piece.rows and piece.storage == contract.INT8

@@ -11,16 +11,6 @@ import tensorflow as tf
 
 from . import lora
 
-ACTIVATION_FUNCTIONS = {
-    "gelu": lambda x: tf.nn.gelu(x, approximate=False),
-    "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
-    "gelu_pytorch_tanh": lambda x: tf.nn.gelu(x, approximate=True),
-    "relu": tf.nn.relu,
-    "silu": lambda x: x * tf.sigmoid(x),
-    "swish": lambda x: x * tf.sigmoid(x),
-    "tanh": tf.tanh,
-}
-
 # What a tuning adds, by the names of its weights: the label words' rows of the LM head.
 WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"
 # Where a dict stands under this name, the keys and values of every layer are put in it.
@@ -50,12 +40,36 @@ def linear(x, weights, name):
 
 def layer_norm(x, weights, name, eps):
     """Normalises the last axis of x and applies the named weight and bias, if there are any."""
-    centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(centred * centred, -1, keepdims=True)
-    normal = centred * tf.math.rsqrt(variance + eps)
+    normal = _normalise(x, eps)
     if f"{name}.weight" not in weights:
         return normal
     return normal * weights[f"{name}.weight"] + weights[f"{name}.bias"]
+
+
+def _normalise(x, eps):
+    """Mean 0 and variance 1 along the last axis.
+
+    The gradient is written out: it needs less than what TensorFlow keeps, and the derivative of a
+    mean would leave the delegate (TILE).
+    """
+
+    @tf.custom_gradient
+    def normalise(x):
+        centred = x - _mean(x)
+        scale = tf.math.rsqrt(_mean(centred * centred) + eps)
+        normal = centred * scale
+
+        def gradient(upstream):
+            along = normal * _mean(upstream * normal)
+            return (upstream - _mean(upstream) - along) * scale
+
+        return normal, gradient
+
+    return normalise(x)
+
+
+def _mean(x):
+    return tf.reduce_mean(x, -1, keepdims=True)
 
 
 class ScaledRows(NamedTuple):
@@ -70,12 +84,12 @@ class ScaledRows(NamedTuple):
         return self.values.shape
 
 
-def _gather(table, ids):
+def _rows_by_id(table, ids):
     """Returns rows `ids` of a table, quantised or not, as float32."""
     if isinstance(table, ScaledRows):
         rows = tf.cast(tf.gather(table.values, ids, axis=-2), tf.float32)
         return rows * tf.gather(table.scales, ids, axis=-2)
-    return tf.gather(table, ids, axis=-2)
+    return gather(table, ids)
 
 
 def lookup(ids, chunks):
@@ -94,14 +108,40 @@ def lookup(ids, chunks):
     width = chunks[0][1].shape[-1]
     if len(chunks) == 1:
         first, table = chunks[0]
-        return tf.reshape(_gather(table, ids - first if first else ids), [-1, width])
+        return tf.reshape(_rows_by_id(table, ids - first if first else ids), [-1, width])
     total = 0.0
     for first, table in chunks:
         local = ids - first
         clipped = tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
         inside = tf.cast(tf.equal(local, clipped), tf.float32)[:, None]  # N 1
-        total = total + _gather(table, clipped) * inside
+        total = total + _rows_by_id(table, clipped) * inside
     return tf.reshape(total, [-1, width])
+
+
+@tf.custom_gradient
+def gather(table, ids):
+    """Gathers rows: table [rows, D] or [1, rows, D] or values [rows]; ids [N] int32.
+
+    The gradient is dense, as Adam's moments are: SCATTER_ND adds up where ids repeat.
+    """
+    values = tf.gather(table, ids, axis=max(len(table.shape) - 2, 0))
+
+    def gradient(upstream):
+        rows = table.shape[-2:].as_list()
+        of_ids = tf.reshape(upstream, [-1, *rows[1:]])
+        return tf.reshape(tf.scatter_nd(ids[:, None], of_ids, rows), table.shape), None
+
+    return values, gradient
+
+
+def rows_of(x, first, count):
+    """Returns rows first … first + count of x [.., N, D]; a slice in Python's words would have a
+    gradient that does not convert."""
+    if (first, count) == (0, x.shape[-2]):
+        return x
+    begin, size = [0] * len(x.shape), x.shape.as_list()
+    begin[-2], size[-2] = first, count
+    return tf.slice(x, begin, size)
 
 
 def select(selector, x):
@@ -169,20 +209,19 @@ def self_attention(queries, x, biases, weights, projections, batch, heads):
     for bias in biases:
         rows = query.shape[2] if len(biases) == 1 else bias.shape[2]
         scores = tf.matmul(
-            _rows(query, first, rows), _rows(key, 0, bias.shape[3]), transpose_b=True
+            rows_of(query, first, rows), rows_of(key, 0, bias.shape[3]), transpose_b=True
         )  # B H q t
         scores = scores * query.shape[-1] ** -0.5 + bias
-        mixed.append(tf.matmul(tf.nn.softmax(scores), _rows(value, 0, bias.shape[3])))
+        mixed.append(tf.matmul(tf.nn.softmax(scores), rows_of(value, 0, bias.shape[3])))
         first += rows
     joined = mixed[0] if len(mixed) == 1 else tf.concat(mixed, 2)  # B H Q K
     return tf.reshape(tf.transpose(joined, [0, 2, 1, 3]), queries.shape)  # 1 B*Q D
 
 
-def _rows(x, first, count):
-    """Returns rows first … first + count of [B, H, N, K]."""
-    if (first, count) == (0, x.shape[2]):
-        return x
-    return tf.slice(x, [0, 0, first, 0], [x.shape[0], x.shape[1], count, x.shape[3]])
+def word_logits(x, words):
+    """Returns logits [N, C] of x [1, N, D] under C rows [C, D] of the LM head."""
+    logits = tf.matmul(x, tf.expand_dims(words, 0), transpose_b=True)  # 1 N C
+    return tf.reshape(logits, logits.shape[1:])
 
 
 def weighted_cross_entropy(logits, label, weight):
@@ -196,7 +235,7 @@ def weighted_cross_entropy(logits, label, weight):
     Returns:
       (loss [1], weight_sum [1]); the loss of a batch of fillers alone is 0.
     """
-    shifted = logits - tf.reduce_max(logits, -1, keepdims=True)
+    shifted = logits - tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
     log_normaliser = tf.math.log(tf.reduce_sum(tf.exp(shifted), -1))  # B
     chosen = tf.reduce_sum(tf.one_hot(label, logits.shape[-1]) * shifted, -1)  # B
     return weighted_mean(log_normaliser - chosen, weight)

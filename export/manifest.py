@@ -39,7 +39,7 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
         "tune": settings.tuning.kind,
         "base": settings.tuning.base,
         **({"lora": asdict(settings.tuning.lora)} if settings.tuning.kind == contract.LORA else {}),
-        "optimizers": ["mezo"],
+        "optimizers": list(contract.OPTIMIZERS if settings.adam else [contract.MEZO]),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
         "slices": len(slices_of(variables)),

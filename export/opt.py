@@ -11,17 +11,19 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from . import layout
+from .activations import ACTIVATION_FUNCTIONS
 from .layers import (
-    ACTIVATION_FUNCTIONS,
     IGNORED_SCORE,
     WORDS_WEIGHT,
     layer_norm,
     linear,
     lookup,
+    rows_of,
     seeing_prefix,
     select,
     self_attention,
     weighted_cross_entropy,
+    word_logits,
 )
 from .layout import Parameter
 from .opt_config import OptConfig
@@ -130,9 +132,9 @@ def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head)
         tf.concat([flat, word_ids], 0) if tied and target.word_ids else flat,
         tables[WORD_EMBEDDINGS],
     )
-    embedded = rows[: sequences * tokens][None]  # 1 S*T E
+    embedded = tf.expand_dims(rows_of(rows, 0, sequences * tokens), 0)  # 1 S*T E
     positions = tf.reshape(tf.cumsum(mask, 1) * mask + PADDING_POSITION, [-1])
-    positions = lookup(positions, tables[POSITIONS])[None]
+    positions = tf.expand_dims(lookup(positions, tables[POSITIONS]), 0)
     scored = _scored_rows(target, tensors, tokens)  # S Q
     selector = tf.one_hot(scored, tokens)  # S Q T
     scored_bias = seeing_prefix(_attention_bias(scored, mask, tokens), tensors)
@@ -162,7 +164,7 @@ def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head)
         else:
             at = tf.one_hot(expected, tokens, dtype=tf.int32)
             expected_ids = tf.reshape(tf.reduce_sum(at * ids[:, None], -1), [-1])
-            embeddings = lookup(expected_ids, tables[LM_HEAD])[None]
+            embeddings = tf.expand_dims(lookup(expected_ids, tables[LM_HEAD]), 0)
         return option_loss(token_log_probs(x, embeddings, head), tensors, target)
     # Of an untied head only the chunks that hold a label word are looked into.
     of_words = [
@@ -172,9 +174,11 @@ def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head)
     ]
     if WORDS_WEIGHT in tensors:
         decoder = tensors[WORDS_WEIGHT]
+    elif tied:
+        decoder = rows_of(rows, sequences * tokens, len(target.word_ids))
     else:
-        decoder = rows[sequences * tokens :] if tied else lookup(word_ids, of_words)  # C E
-    logits = tf.matmul(x, decoder[None], transpose_b=True)[0]  # S C
+        decoder = lookup(word_ids, of_words)
+    logits = word_logits(x, decoder)  # S C, of C rows [C, E]
     loss, weight_sum = weighted_cross_entropy(
         logits, tensors[contract.LABEL], tensors[contract.WEIGHT]
     )

@@ -23,7 +23,7 @@ def token_log_probs(hidden, embeddings, head):
     highest, total = None, None
     for chunk in head:
         logits = tf.matmul(hidden, chunk, transpose_b=True)  # 1 N rows
-        peak = tf.reduce_max(logits, -1, keepdims=True)
+        peak = tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
         above = peak if highest is None else tf.maximum(highest, peak)
         here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
         total = here if total is None else total * tf.exp(highest - above) + here

@@ -40,14 +40,14 @@ def run(values) -> dict:
         )
     if bundle.lora["extras"] != "none" and bundle.tied_decoder:
         raise InputError(
-            f"{bundle.folder}: trained with --lora_extras={bundle.lora['extras']}; PEFT keeps whole "
-            "modules, and this LM head's decoder is the word embeddings, which the run did not "
-            "train: export with --lora_extras=none for an adapter"
+            f"{bundle.folder}: trained with --lora_extras={bundle.lora['extras']}; PEFT keeps "
+            "whole modules, and this LM head's decoder is the word embeddings, which the run did "
+            "not train: export with --lora_extras=none for an adapter"
         )
     settings, steps = steps_of(values, bundle)
     model = open_session(values, bundle)
     with staged(out) as beside:
-        bring_to(model, settings, steps)
+        bring_to(model, values.run, settings, steps)
         write_adapter(beside, bundle, model)
     print(f"{values.out}: adapter of {values.run} at step {len(steps)}")
     return {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}

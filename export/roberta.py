@@ -10,18 +10,21 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from . import layout
+from .activations import ACTIVATION_FUNCTIONS, gelu
 from .layers import (
-    ACTIVATION_FUNCTIONS,
     IGNORED_SCORE,
     WORDS_BIAS,
     WORDS_WEIGHT,
+    gather,
     layer_norm,
     linear,
     lookup,
+    rows_of,
     seeing_prefix,
     select,
     self_attention,
     weighted_cross_entropy,
+    word_logits,
 )
 from .layout import Parameter
 from .roberta_config import RobertaConfig
@@ -119,31 +122,37 @@ def forward_loss(config: RobertaConfig, target: Target, tied, tensors, tables, h
     # A tied decoder's rows ride along with the tokens' embeddings: one look-up.
     flat = tf.reshape(ids, [-1])
     rows = lookup(tf.concat([flat, word_ids], 0) if tied else flat, tables[WORD_EMBEDDINGS])
-    x = rows[: batch * tokens]
+    x = rows_of(rows, 0, batch * tokens)
     if WORDS_WEIGHT in tensors:
         decoder, decoder_bias = tensors[WORDS_WEIGHT], tensors[WORDS_BIAS]
     else:
-        decoder = rows[batch * tokens :] if tied else lookup(word_ids, decoder_chunks)  # C D
-        decoder_bias = tf.gather(tensors[LM_HEAD_BIAS], word_ids)
+        decoder = (  # C D
+            rows_of(rows, batch * tokens, len(target.word_ids))
+            if tied
+            else lookup(word_ids, decoder_chunks)
+        )
+        decoder_bias = gather(tensors[LM_HEAD_BIAS], word_ids)
     # Padding stands at pad_token_id, tokens count on from there.
     positions = tf.reshape(tf.cumsum(mask, 1) * mask + config.pad_token_id, [-1])
     x = x + lookup(positions, tables[f"{EMBEDDINGS}.position_embeddings.weight"])
-    token_type = tables[f"{EMBEDDINGS}.token_type_embeddings.weight"][0][1][:1]
+    token_type = rows_of(tables[f"{EMBEDDINGS}.token_type_embeddings.weight"][0][1], 0, 1)
     bias = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * IGNORED_SCORE  # B 1 1 T
     bias = seeing_prefix(bias, tensors)
     selector = tf.one_hot(tensors[contract.MASK_POSITION], tokens)[:, None, :]  # B 1 T
 
     eps = config.layer_norm_eps
-    x = layer_norm((x + token_type)[None], tensors, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
+    x = tf.expand_dims(x + token_type, 0)
+    x = layer_norm(x, tensors, f"{EMBEDDINGS}.LayerNorm", eps)  # 1 B*T D
     for index in range(config.num_hidden_layers):
         last = index == config.num_hidden_layers - 1
         # Only the mask's row leaves the last layer.
         picked = select(selector, x) if last else x
         x = _encoder_layer(config, picked, x, bias, tensors, index, batch)
 
-    x = tf.nn.gelu(linear(x, tensors, "lm_head.dense"), approximate=False)
+    x = gelu(linear(x, tensors, "lm_head.dense"))
     x = layer_norm(x, tensors, "lm_head.layer_norm", eps)  # 1 B D
-    logits = tf.matmul(x, decoder[None], transpose_b=True)[0] + decoder_bias  # B C
+    # The bias first: bind schedules in this order, and a look-up in between would cut a partition.
+    logits = decoder_bias + word_logits(x, decoder)  # B C
     loss, weight_sum = weighted_cross_entropy(
         logits, tensors[contract.LABEL], tensors[contract.WEIGHT]
     )

@@ -1,4 +1,5 @@
-"""The signatures that move whole variables: `initialize_k`, `read_k`, `write_k` and `decay`.
+"""The signatures that move whole variables: initialize, read, write, decay, adam_initialize.
+
 
 They are a few operators a variable, so they are written directly, without the converter.
 """
@@ -12,6 +13,7 @@ from .flatgraph import (
     Graph,
     add_signature,
     assign_variable,
+    constant,
     external_buffer,
     new_subgraph,
     operator,
@@ -71,6 +73,27 @@ def bind_decay(graph: Graph, variables: list[Variable]) -> None:
     add_signature(graph, contract.DECAY, decay, {contract.FACTOR: factor}, {contract.DONE: done})
 
 
+def bind_adam_initialize(graph: Graph, variables: list[Variable]) -> None:
+    """Adds `adam_initialize`: sets every variable given to 0.
+
+    One tensor of zeros serves all variables of a shape, so that the workspace stays small.
+    """
+    initialize = new_subgraph(contract.ADAM_INITIALIZE)
+    zero = constant(graph, initialize, "zero", np.array(0.0, np.float32))
+    for shape in dict.fromkeys(variable.shape for variable in variables):
+        dims = constant(graph, initialize, "shape", np.array(shape, np.int32))
+        zeros = tensor(initialize, f"zeros/{'x'.join(map(str, shape))}", shape, np.float32)
+        fill = operator(
+            graph, schema.BuiltinOperator.FILL, [dims, zero], [zeros], schema.FillOptionsT()
+        )
+        initialize.operators.append(fill)
+        for variable in variables:
+            if variable.shape == shape:
+                _store(graph, initialize, variable, zeros)
+    done = _done(graph, initialize)
+    add_signature(graph, contract.ADAM_INITIALIZE, initialize, {}, {contract.DONE: done})
+
+
 def _store(graph, subgraph, variable, value):
     handle, made = variable_handle(graph, subgraph, variable.name)
     subgraph.operators += [made, assign_variable(graph, handle, value)]
@@ -78,11 +101,7 @@ def _store(graph, subgraph, variable, value):
 
 def _done(graph, subgraph):
     """Adds an output that is computed: an input or constant handed through is not portable."""
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(np.float32([-1.0]).tobytes(), np.uint8)
-    graph.model.buffers.append(buffer)
-    one = tensor(subgraph, "minus_one", [1], np.float32, len(graph.model.buffers) - 1)
-    return _negated(graph, subgraph, one)
+    return _negated(graph, subgraph, constant(graph, subgraph, "minus_one", np.float32([-1.0])))
 
 
 def _negated(graph, subgraph, value):

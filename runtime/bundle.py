@@ -61,6 +61,7 @@ class Bundle:
       scoring: one of contract.SCORINGS, how the logits come about.
       word_ids: token ids of the label words, none for the other scorings.
       option_tokens: the longest option that the forward signatures take, 0 for "words".
+      optimizers: whose signatures it has, "mezo" always.
       batch_size: rows of every forward signature.
       lengths: tokens of the forward signatures, ascending.
       parameters: the parameter table.
@@ -83,6 +84,7 @@ class Bundle:
     scoring: str
     word_ids: tuple[int, ...]
     option_tokens: int
+    optimizers: tuple[str, ...]
     batch_size: int
     lengths: tuple[int, ...]
     parameters: tuple[Parameter, ...]
@@ -167,6 +169,7 @@ def _parse(folder, values):
         scoring=values.get("scoring", contract.WORDS),
         word_ids=tuple(int(i) for i in values["word_ids"]),
         option_tokens=int(values.get("option_tokens", 0)),
+        optimizers=tuple(str(name) for name in values.get("optimizers", [contract.MEZO])),
         batch_size=int(values["batch_size"]),
         lengths=tuple(int(tokens) for tokens in values["lengths"]),
         parameters=tuple(_parameter(entry) for entry in values["parameters"]),
@@ -191,10 +194,14 @@ def _parse(folder, values):
     if bundle.batch_size < 1 or bundle.slices < 1:
         raise ValueError("batch_size and slices must be positive")
     _check_scoring(bundle)
+    if contract.MEZO not in bundle.optimizers:
+        raise ValueError(f"optimizers {list(bundle.optimizers)} without mezo")
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
         bundle.files[needed]
     for tokens in bundle.lengths:
         bundle.signatures[contract.forward_loss_for(tokens)]
+        if contract.ADAM in bundle.optimizers:
+            bundle.signatures[contract.adam_step_for(tokens)]
     return bundle
 
 

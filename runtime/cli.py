@@ -24,7 +24,7 @@ COMMANDS = {
     "quickstart": ("pocketllm.export.quickstart", "export, fine-tune and evaluate a small model"),
     "export": ("pocketllm.export.command", "turn a checkpoint into a bundle"),
     "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
-    "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO"),
+    "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO or Adam"),
     "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
     "replay": ("pocketllm.export.replay_command", "write what a run reached, for other programs"),
     "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),

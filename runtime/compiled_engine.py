@@ -77,6 +77,10 @@ class CompiledEngine:
         """Lets go of the resident pages of the mapped model file; they can be read again."""
         release_file_pages(self._path)
 
+    def release_tensors(self, signature: str) -> None:
+        """Lets go of the buffers of a signature's inputs and outputs until its next call."""
+        self._buffers.pop(signature, None)
+
     def _buffers_of(self, signature):
         if signature not in self._buffers:
             names = self._signatures[signature]

@@ -17,6 +17,8 @@ PACKED_STAMP = "packed-weights.json"
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
 DECAY = "decay"
+ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
+ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
 INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
@@ -33,6 +35,8 @@ WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
 SCALE = "scale"  # [1] float32
 FACTOR = "factor"  # [1] float32
+LR = "lr"  # [1] float32
+STEP = "step"  # [1] int32, 1 for the first
 LOSS = "loss"  # [1] float32, weighted mean
 WEIGHT_SUM = "weight_sum"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
@@ -50,12 +54,18 @@ TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
 FP32, INT8, INT4 = "fp32", "int8", "int4"
 BASES = (FP32, INT8, INT4)
 
+MEZO, ADAM = OPTIMIZERS = ("mezo", "adam")
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 
 
 def forward_loss_for(tokens: int) -> str:
     """Names the forward signature of the bucket of `tokens` tokens."""
     return f"{FORWARD_LOSS}_{tokens}"
+
+
+def adam_step_for(tokens: int) -> str:
+    """Names the Adam signature of the bucket of `tokens` tokens."""
+    return f"{ADAM_STEP}_{tokens}"
 
 
 def numbered(stem: str, index: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from .errors import InputError, RunError
-from .file_pages import release_file_pages
+from .file_pages import release_array_pages, release_file_pages
 
 # name -> (module, distribution)
 ENGINES = {
@@ -74,6 +74,17 @@ class Engine:
             return self._runners[signature](**inputs)
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self._path}: {signature} failed: {_one_line(error)}") from error
+
+    def release_tensors(self, signature: str) -> None:
+        """Lets go of the memory of a signature's inputs and outputs until its next call.
+
+        Each signature has its own: after all of `read_*` it would be one more copy of the weights.
+        """
+        runner, wrapper = self._runners[signature], self._interpreter._interpreter
+        for details in (runner.get_input_details(), runner.get_output_details()):
+            for held in details.values():
+                subgraph = runner._subgraph_index  # no public API gives a view of its tensors
+                release_array_pages(wrapper.tensor(self._interpreter, held["index"], subgraph))
 
     def describe(self) -> str:
         """Says which interpreter runs, and what its delegate took; call after `initialize_0`."""

@@ -1,7 +1,8 @@
 """Evaluates a bundle, or the parameters that a run reached from it.
 
-With --run the run's steps are done again (noise passes only, no data): up to the best dev step, the
-last one where no dev set was given, or --at_step.
+With --run at the best dev step, the last one where no dev set was given, or --at_step. A MeZO
+run's steps are done again up to there (noise passes only, no data); an Adam run has kept the
+parameters of the best dev step and the last, and no others.
 
 examples:
   pocketllm eval --bundle=micro --data=heldout.tsv
@@ -14,10 +15,12 @@ from pathlib import Path
 
 from absl import flags
 
+from .adam import AdamHyperparameters
 from .dataset import load_dataset
 from .errors import InputError, RunError
 from .evaluate import evaluate, rows_of
 from .mezo import replay_step
+from .parameters import check_kept, load_parameters
 from .progress import Progress
 from .records import best_step
 from .run_dir import read_run
@@ -48,7 +51,7 @@ def run(values) -> dict:
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
     model = open_session(values, bundle)
-    bring_to(model, settings, steps)
+    bring_to(model, values.run, settings, steps)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         found = evaluate(model, data, bar.advance)
     where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
@@ -74,7 +77,7 @@ def run(values) -> dict:
 
 
 def steps_of(values, bundle):
-    """Returns (hyperparameters, the steps of --run to do again, up to --at_step); none without."""
+    """Returns (hyperparameters, the steps of --run up to --at_step); none without --run."""
     if values.run is None:
         if values.at_step is not None:
             raise InputError("--at_step goes with --run")
@@ -84,11 +87,17 @@ def steps_of(values, bundle):
     last = best_step(Path(values.run), len(steps)) if values.at_step is None else values.at_step
     if not 0 <= last <= len(steps):
         raise InputError(f"--at_step={last}: the run holds steps 0 to {len(steps)}")
+    if isinstance(settings, AdamHyperparameters):
+        check_kept(Path(values.run), last)
     return settings, steps[:last]
 
 
-def bring_to(model, settings, steps):
+def bring_to(model, run, settings, steps):
     """Brings the model's parameters from the bundle's values to those after these steps."""
+    if isinstance(settings, AdamHyperparameters):
+        if steps:
+            load_parameters(model, Path(run), len(steps))
+        return
     with Progress("replaying", len(steps), "step") as bar:
         for step in steps:
             replay_step(model, step, settings)

@@ -1,7 +1,10 @@
-"""Resident pages of files that this process has mapped."""
+"""Resident pages that can be let go: of mapped files, and of arrays whose values are not needed."""
 
 import ctypes
+import mmap
 from pathlib import Path
+
+import numpy as np
 
 MADV_DONTNEED = 4
 
@@ -11,9 +14,22 @@ def release_file_pages(path: Path) -> None:
 
     Only for mappings that nobody writes to: a private page that was changed would be lost.
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     for start, length in _mappings(path):
-        libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_DONTNEED)
+        _let_go(start, length)
+
+
+def release_array_pages(array: np.ndarray) -> None:
+    """Lets go of the whole pages of a contiguous array; their values are lost, they read as 0."""
+    address = array.ctypes.data
+    first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
+    last = (address + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
+    if last > first:
+        _let_go(first, last - first)
+
+
+def _let_go(start, length):
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_DONTNEED)
 
 
 def _mappings(path: Path):

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import os
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from .errors import InputError, RunError
 
@@ -31,8 +33,9 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path}: its folder cannot be written to; choose another path")
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file by rename, creating its folder.
+@contextmanager
+def written_beside(path: Path) -> Iterator[BinaryIO]:
+    """Gives a file to write that takes this path's place in the end; its folder is made.
 
     Raises:
       InputError, RunError: as `check_writable`, or the disk is full.
@@ -42,14 +45,22 @@ def write_bytes(path: Path, data: bytes) -> None:
     beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
     try:
         with open(beside, "wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):  # where the folder is no folder, say
             beside.unlink()
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file by rename; errors are those of `written_beside`."""
+    with written_beside(path) as file:
+        file.write(data)
 
 
 def write_json(path: Path, value: dict) -> None:

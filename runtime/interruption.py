@@ -5,14 +5,16 @@ A KeyboardInterrupt that is raised inside a library's callback may be swallowed 
 """
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-_asked = False
+_asked = _waiting = False
 
 
 def install() -> None:
     """Makes both signals raise KeyboardInterrupt."""
-    global _asked
-    _asked = False
+    global _asked, _waiting
+    _asked = _waiting = False
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
 
@@ -23,7 +25,20 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def postponed() -> Iterator[None]:
+    """Lets a signal wait for the next `check`, or the end, of what must not be left at any line."""
+    global _waiting
+    _waiting = True
+    try:
+        yield
+    finally:
+        _waiting = False
+    check()
+
+
 def _stop(*_):
     global _asked
     _asked = True
-    raise KeyboardInterrupt
+    if not _waiting:
+        raise KeyboardInterrupt

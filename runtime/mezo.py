@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .errors import LossError
-
-SCHEDULES = ("constant", "linear")
+from .schedule import learning_rate
 
 
 class Perturbable(Protocol):
@@ -49,13 +48,6 @@ class Step:
     loss_minus: float
     projected_grad: float
     lr: float
-
-
-def learning_rate(settings: Hyperparameters, step: int) -> float:
-    """Returns the learning rate of step 1, 2, …"""
-    if settings.lr_schedule == "linear":
-        return settings.lr * max(0.0, 1 - (step - 1) / settings.steps)
-    return settings.lr
 
 
 def mezo_step(

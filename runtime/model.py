@@ -1,7 +1,7 @@
 """Model: a bundle open in an engine; what the training algorithm needs of it, and no more."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -57,17 +57,58 @@ class Model:
         """θ ← factor · θ for the parameters that decay."""
         self.engine.run(contract.DECAY, **{contract.FACTOR: _float32(factor)})
 
+    def initialize_adam(self) -> None:
+        """Sets the moments to zero, which makes them take memory; before the first `adam_step`."""
+        self.engine.run(contract.ADAM_INITIALIZE)
+
+    def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
+        """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8), in place; returns the loss before.
+
+        Args:
+          batch: the whole minibatch: one call is one step.
+          step: 1 for the first, for the bias correction.
+          lr: learning rate.
+          factor: of the parameters that decay, 1 - lr · weight_decay.
+        """
+        outputs = self.engine.run(
+            contract.adam_step_for(batch.tokens),
+            **batch.inputs,
+            **{
+                contract.LR: _float32(lr),
+                contract.STEP: np.array([step], np.int32),
+                contract.FACTOR: _float32(factor),
+            },
+        )
+        return float(outputs[contract.LOSS][0])
+
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (variable name, values) of the trainable state, slice by slice."""
         for number in range(self.bundle.slices):
-            yield from sorted(self.engine.run(contract.numbered(contract.READ, number)).items())
+            yield from sorted(self._run_once(contract.numbered(contract.READ, number)).items())
 
-    def write(self, values: dict[str, np.ndarray]) -> None:
-        """Replaces the trainable state; `values` holds every variable, as from `read`."""
+    def write(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replaces the trainable state; `values` holds every variable, as from `read`.
+
+        They are taken out slice by slice: a mapping that reads them from a file needs no more
+        memory than that.
+
+        Raises:
+          ValueError: a variable of another shape or dtype.
+        """
         for number in range(self.bundle.slices):
             signature = contract.numbered(contract.WRITE, number)
-            names = self.bundle.signatures[signature]["inputs"]
-            self.engine.run(signature, **{name: values[name] for name in names})
+            expected = self.bundle.signatures[signature]["inputs"]
+            slice_ = {name: values[name] for name in expected}
+            for name, value in slice_.items():  # an interpreter would take any shape
+                if [value.dtype.name, list(value.shape)] != expected[name]:
+                    found = f"{value.dtype.name} {list(value.shape)}"
+                    raise ValueError(f"{name} is {found}, expected {expected[name]}")
+            self._run_once(signature, **slice_)
+
+    def _run_once(self, signature, **inputs):
+        outputs = self.engine.run(signature, **inputs)
+        self.engine.release_tensors(signature)
+        return outputs
 
 
 def _float32(value):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .adam import AdamStep
 from .errors import InputError, RunError
 from .files import write_bytes
 from .mezo import Step
@@ -66,7 +67,9 @@ def cut_torn_lines(folder: Path) -> None:
                 file.truncate(data.rfind(b"\n") + 1)
 
 
-def append_step(folder: Path, step: Step, seconds: float, anon_bytes: int, rss_bytes: int) -> None:
+def append_step(
+    folder: Path, step: Step | AdamStep, seconds: float, anon_bytes: int, rss_bytes: int
+) -> None:
     """Adds a step to `metrics.jsonl`; it counts from here on."""
     record = asdict(step) | {
         "seconds": round(seconds, 6),
@@ -137,5 +140,5 @@ def _append(path, record):
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written: {error.strerror}; the steps before are kept, free some "
-            "space and run the same command again to go on"
+            "space and run the same command again: it goes on, or says why it cannot"
         ) from error

@@ -1,6 +1,7 @@
 """A run's folder: its `config.json`, whom it belongs to, and beginning or continuing it.
 
-The steps are the run: (seed, projected_grad, lr) of each, with the bundle, give its parameters.
+MeZO's steps are the run: (seed, projected_grad, lr) of each, with the bundle, give its parameters.
+Adam's do not: such a run keeps parameters, and cannot be continued.
 """
 
 import fcntl
@@ -9,12 +10,19 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from . import contract
+from .adam import AdamHyperparameters, AdamStep
 from .errors import InputError, RunError
 from .files import read_json, write_json
 from .mezo import Hyperparameters, Step
 from .records import cut_torn_lines, read_steps, typed
 
 CONFIG, LOCK = "config.json", ".lock"
+# optimizer -> (its hyperparameters, its steps); a MeZO run's config.json does not name it
+KINDS = {
+    contract.MEZO: (Hyperparameters, Step),
+    contract.ADAM: (AdamHyperparameters, AdamStep),
+}
 
 
 @dataclass(frozen=True)
@@ -26,7 +34,7 @@ class RunConfig:
       train_sha256: of the training data.
       batch_size: examples a step.
       seed: chooses the batches and directions.
-      settings: MeZO's hyperparameters.
+      settings: hyperparameters; their type says which optimizer.
       split: "TRAIN/DEV" examples drawn from the training data, None for all of it.
     """
 
@@ -34,11 +42,16 @@ class RunConfig:
     train_sha256: str
     batch_size: int
     seed: int
-    settings: Hyperparameters
+    settings: Hyperparameters | AdamHyperparameters
     split: str | None = None
 
+    @property
+    def optimizer(self) -> str:
+        """A key of KINDS."""
+        return next(name for name, kinds in KINDS.items() if kinds[0] is type(self.settings))
 
-def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
+
+def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]:
     """Returns the steps that a run directory holds, none for a new one; writes nothing.
 
     Args:
@@ -47,7 +60,8 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
         number of steps of a constant schedule.
 
     Raises:
-      InputError: the folder holds a run with another config, or something else.
+      InputError: the folder holds a run with another config, or something else, or part of an
+        Adam run.
     """
     folder = Path(folder)
     path = folder / CONFIG
@@ -56,6 +70,11 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
             raise InputError(f"{folder}: exists and holds no run; choose another --run")
         return []
     held, described = read_json(path, "choose another --run"), _described(config)
+    if (optimizer := _optimizer(held, path)) != config.optimizer:
+        raise InputError(
+            f"{path}: holds a run with --optimizer={optimizer}, this one is {config.optimizer}; "
+            "choose another --run"
+        )
     differing = [
         name
         for name in sorted(set(held) | set(described))
@@ -67,7 +86,12 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
         raise InputError(
             f"{path}: holds a run with another config ({changes}); choose another --run"
         )
-    steps = read_steps(folder)
+    steps = read_steps(folder, KINDS[optimizer][1])
+    if optimizer == contract.ADAM and len(steps) not in (0, config.settings.steps):
+        raise InputError(
+            f"{folder}: an Adam run of {len(steps)} steps, found --steps={config.settings.steps}; "
+            "it cannot be continued (Adam's moments are not kept), choose another --run"
+        )
     if len(steps) > config.settings.steps:
         raise InputError(
             f"{folder}: holds {len(steps)} steps, more than --steps={config.settings.steps}; "
@@ -76,7 +100,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step]:
     return steps
 
 
-def start_or_continue(folder: Path, config: RunConfig) -> list[Step]:
+def start_or_continue(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]:
     """Prepares a run directory for more steps; returns the steps taken before.
 
     Arguments and errors are those of `steps_so_far`.
@@ -87,8 +111,10 @@ def start_or_continue(folder: Path, config: RunConfig) -> list[Step]:
     return steps
 
 
-def read_run(folder: Path, bundle_sha256: str) -> tuple[Hyperparameters, list[Step]]:
-    """Reads a run for replaying it on a bundle.
+def read_run(
+    folder: Path, bundle_sha256: str
+) -> tuple[Hyperparameters, list[Step]] | tuple[AdamHyperparameters, list[AdamStep]]:
+    """Reads a run for bringing a bundle to where it led; the settings' type says how.
 
     Raises:
       InputError: no run, a damaged one, or one of another bundle.
@@ -100,11 +126,12 @@ def read_run(folder: Path, bundle_sha256: str) -> tuple[Hyperparameters, list[St
             f"{path}: the run belongs to bundle {str(held.get('bundle_sha256'))[:12]}…, this one "
             f"is {bundle_sha256[:12]}…; give the bundle it was trained from"
         )
+    settings_kind, step_kind = KINDS[_optimizer(held, path)]
     try:
-        settings = typed(Hyperparameters, held)
+        settings = typed(settings_kind, held)
     except ValueError as error:
         raise InputError(f"{path}: {error}; the file was altered") from error
-    return settings, read_steps(folder)
+    return settings, read_steps(folder, step_kind)
 
 
 @contextmanager
@@ -132,8 +159,20 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _optimizer(held, path):
+    optimizer = held.get("optimizer", contract.MEZO)
+    if optimizer not in tuple(KINDS):
+        raise InputError(
+            f"{path}: the optimizer is {optimizer!r}, expected {' or '.join(KINDS)}; the file was "
+            "altered"
+        )
+    return optimizer
+
+
 def _described(config):
     values = asdict(config)
     if config.split is None:
         del values["split"]
+    if config.optimizer != contract.MEZO:
+        values["optimizer"] = config.optimizer
     return values.pop("settings") | values

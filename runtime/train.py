@@ -3,47 +3,18 @@
 import math
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from .batching import Batch, step_members, step_seed
 from .dataset import Dataset, batches_of
 from .errors import LossError, RunError
-from .evaluate import Evaluation, evaluate
 from .machine import record_session
-from .memory import Peak, PeakMemory
-from .mezo import Step, mezo_step, replay_step
+from .memory import PeakMemory
+from .mezo import mezo_step, replay_step
 from .model import Model
-from .records import (
-    Evaluated,
-    append_evaluation,
-    append_step,
-    best_step,
-    drop_last_step,
-    read_evaluations,
-    read_steps,
-)
+from .records import append_step, best_step, drop_last_step, read_steps
 from .run_dir import RunConfig, run_lock, start_or_continue
-
-
-@dataclass(frozen=True)
-class Listener:
-    """Told what happens; by default nothing listens."""
-
-    replayed: Callable[[int], None] = lambda steps: None
-    stepped: Callable[[Step, float], None] = lambda step, seconds: None
-    evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
-
-
-@dataclass(frozen=True)
-class Trained:
-    """The end of a run: last and best step, peak memory, median seconds of the steps taken."""
-
-    last_step: int
-    best_step: int
-    step_seconds: float
-    peak: Peak
+from .training import Listener, Trained, check_last_step, dev_evaluations
 
 
 def train(
@@ -77,7 +48,7 @@ def train(
         taken = start_or_continue(folder, config)
         if len(taken) < settings.steps:
             record_session(folder, len(taken) + 1, model)
-        evaluate_dev = _dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
+        evaluate_dev = dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
         try:
             evaluate_dev(0)
             for step in taken:
@@ -95,7 +66,7 @@ def train(
                 append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
                 listener.stepped(step, seconds[-1])
                 evaluate_dev(number)
-            _check_last_step(model, batches, settings.steps)
+            check_last_step(model, batches, settings.steps)
         except LossError as error:
             kept = _keep_sound(model, batches, folder)
             raise RunError(
@@ -103,32 +74,6 @@ def train(
             ) from error
         median = statistics.median(seconds) if seconds else 0.0
         return Trained(settings.steps, best_step(folder, settings.steps), median, memory.peak())
-
-
-def _dev_evaluations(model, folder, last, dev, eval_every, listener) -> Callable[[int], None]:
-    """Returns what to call after each step: evaluates and records where that is due."""
-    recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
-
-    def evaluate_dev(step):
-        due = step in (0, last) or (eval_every and step % eval_every == 0)
-        if not dev or not due or step in recorded:
-            return
-        found = evaluate(model, dev)
-        if not math.isfinite(found.loss):
-            raise LossError(f"step {step}: the dev loss is not finite")
-        record = Evaluated(
-            step, found.accuracy, found.loss, found.examples, dev.sha256, found.metrics
-        )
-        append_evaluation(folder, record)
-        listener.evaluated(step, found)
-
-    return evaluate_dev
-
-
-def _check_last_step(model, batches, last):
-    """Raises LossError if the last update ruined the parameters; no later step would show it."""
-    if batches and not math.isfinite(model.loss(batches)):
-        raise LossError(f"step {last}: the loss after it is not finite")
 
 
 def _keep_sound(model, batches, folder):

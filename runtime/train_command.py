@@ -1,11 +1,17 @@
-"""Fine-tunes a bundle with MeZO; every step is a line in RUN/metrics.jsonl.
+"""Fine-tunes a bundle with MeZO or Adam; every step is a line in RUN/metrics.jsonl.
 
-The same command on the same --run goes on where it stopped; --steps may be raised.
+With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
+
+--optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
+and takes no more examples a step than that has rows. Its run cannot be continued; it keeps the
+parameters of the best dev step and of the last (RUN/parameters-STEP.npz).
 
 examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
       --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
   pocketllm train --bundle=opt-rte --train=train.jsonl --split=reference --run=rte --steps=5000
+  pocketllm train --bundle=both --train=train.tsv --dev=dev.tsv --run=adam --steps=100 \\
+      --optimizer=adam --lr=1e-5
 """
 
 from dataclasses import asdict
@@ -13,16 +19,21 @@ from pathlib import Path
 
 from absl import flags
 
+from . import contract
+from .adam import AdamHyperparameters, AdamStep
+from .adam_train import check_adam, train_adam
 from .dataset import load_dataset, load_split
 from .default_eps import default_eps
 from .errors import InputError
-from .mezo import SCHEDULES, Hyperparameters
+from .mezo import Hyperparameters
 from .progress import Progress
 from .records import best_evaluation, read_evaluations
 from .run_dir import RunConfig, steps_so_far
+from .schedule import SCHEDULES
 from .session import define_session_flags, open_bundle, open_session, required
 from .split import split_numbers
-from .train import Listener, train
+from .train import train
+from .training import Listener
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)
@@ -43,10 +54,10 @@ flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
 flags.DEFINE_float(
     "eps",
     None,
-    "size of the probe, in units of z; none: as the bundle needs, 1e-3 without a tuning",
+    "MeZO: size of the probe, in units of z; none: as the bundle needs, 1e-3 without a tuning",
     flag_values=FLAGS,
 )
-flags.DEFINE_integer("seed", 0, "chooses batches and directions", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "chooses batches, and MeZO's directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
 flags.DEFINE_enum(
     "lr_schedule", "constant", list(SCHEDULES), "of the learning rate", flag_values=FLAGS
@@ -54,7 +65,13 @@ flags.DEFINE_enum(
 flags.DEFINE_integer(
     "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
 )
-flags.DEFINE_enum("optimizer", "mezo", ["mezo"], "training algorithm", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "optimizer",
+    contract.MEZO,
+    list(contract.OPTIMIZERS),
+    "training algorithm",
+    flag_values=FLAGS,
+)
 
 
 def run(values) -> dict:
@@ -62,15 +79,12 @@ def run(values) -> dict:
     required(values, "bundle", "train", "run", "steps")
     _check(values)
     bundle = open_bundle(values)
+    adam = values.optimizer == contract.ADAM
     data, dev, split = _data(values, bundle)
-    settings = Hyperparameters(
-        lr=values.lr,
-        eps=default_eps(bundle) if values.eps is None else values.eps,
-        weight_decay=values.weight_decay,
-        lr_schedule=values.lr_schedule,
-        steps=values.steps,
-    )
+    settings = _settings(values, bundle)
     batch_size = min(values.batch_size, len(data.examples))
+    if adam:
+        check_adam(bundle, batch_size)
     config = RunConfig(bundle.fingerprint, data.sha256, batch_size, values.seed, settings, split)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
@@ -82,14 +96,14 @@ def run(values) -> dict:
     with Progress("training", settings.steps, "step") as bar:
 
         def stepped(step, seconds):
-            loss = (step.loss_plus + step.loss_minus) / 2
-            bar.advance(1, f"loss {loss:.4f} projected_grad {step.projected_grad:+.2f}")
+            bar.advance(1, _note(step))
 
         def evaluated(step, found):
             bar.say(f"step {step}: dev {found.describe()}")
 
         listener = Listener(replayed=bar.advance, stepped=stepped, evaluated=evaluated)
-        done = train(model, data, folder, config, dev, values.eval_every, listener)
+        run_steps = train_adam if adam else train
+        done = run_steps(model, data, folder, config, dev, values.eval_every, listener)
     print(
         f"{folder}: {done.last_step} steps, best step {done.best_step}, "
         f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
@@ -112,6 +126,26 @@ def run(values) -> dict:
     }
 
 
+def _settings(values, bundle):
+    shared = {
+        "lr": values.lr,
+        "weight_decay": values.weight_decay,
+        "lr_schedule": values.lr_schedule,
+        "steps": values.steps,
+    }
+    if values.optimizer == contract.ADAM:
+        return AdamHyperparameters(**shared)
+    eps = default_eps(bundle) if values.eps is None else values.eps
+    return Hyperparameters(eps=eps, **shared)
+
+
+def _note(step):
+    if isinstance(step, AdamStep):
+        return f"loss {step.loss:.4f}"
+    loss = (step.loss_plus + step.loss_minus) / 2
+    return f"loss {loss:.4f} projected_grad {step.projected_grad:+.2f}"
+
+
 def _data(values, bundle):
     """Returns (training data, dev data or None, the split as config.json holds it or None)."""
     if values.split is None:
@@ -128,9 +162,9 @@ def _check(values):
     for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    if (
-        values.eps is not None and not 1e-30 <= values.eps <= 1e30
-    ):  # with room for float32 on both sides
+    if values.optimizer == contract.ADAM and values["eps"].present:
+        raise InputError("--eps is the size of MeZO's probe; leave it out with --optimizer=adam")
+    if values.eps is not None and not 1e-30 <= values.eps <= 1e30:  # with room for float32
         raise InputError(f"--eps={values.eps}: expected a number from 1e-30 to 1e30")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")

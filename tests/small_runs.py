@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 from hypothesis import settings
 
+from pocketllm.runtime.adam import AdamHyperparameters, AdamStep
 from pocketllm.runtime.dataset import Dataset
 from pocketllm.runtime.mezo import Hyperparameters
+from pocketllm.runtime.records import read_steps
 from pocketllm.runtime.run_dir import RunConfig
 
 # Property tests whose examples are the same on every machine, however busy it is.
@@ -70,6 +72,22 @@ def run_config(bundle, data: Dataset, **changes) -> RunConfig:
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
     return RunConfig(bundle.fingerprint, data.sha256, **run, settings=Hyperparameters(**values))
+
+
+def adam_config(bundle, data: Dataset, **changes) -> RunConfig:
+    """Returns an Adam run's config: 6 steps of 2 examples, one less than the bundle has rows."""
+    run = {"batch_size": 2, "seed": 0}
+    values = run | {
+        "lr": 1e-2, "weight_decay": 0.1, "lr_schedule": "constant", "steps": 6,
+    } | changes  # fmt: skip
+    run = {name: values.pop(name) for name in run}
+    settings = AdamHyperparameters(**values)
+    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings)
+
+
+def adam_losses(folder: Path) -> list[float]:
+    """Returns the loss of every step of an Adam run."""
+    return [step.loss for step in read_steps(folder, AdamStep)]
 
 
 def state_of(model) -> dict[str, bytes]:

@@ -4,10 +4,9 @@ import json
 
 import pytest
 from forward import forward_inputs, model_forward, relative_error
+from opt_forward import opt_inputs, score_arrays
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
 from test_lora import lora_bundle
-from test_opt_golden import forward_inputs as opt_inputs
-from test_opt_golden import torch_outputs
 
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
 from pocketllm.runtime.dataset import load_dataset
@@ -53,7 +52,7 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
             inputs = forward_inputs(16, bundle.config["vocab_size"], seed=2)
             return inputs, model_forward(theirs, inputs, bundle.word_ids)[1]
         inputs = opt_inputs(bundle, 16, seed=3)
-        return inputs, torch_outputs(theirs, bundle, inputs)[1]
+        return inputs, score_arrays(theirs, bundle, inputs)[1]
 
     inputs, before = run(plain)
     _, logits = run(PeftModel.from_pretrained(plain, tmp_path / "out"))

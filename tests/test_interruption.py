@@ -29,6 +29,29 @@ def test_progress_raises_it_again():
             assert (done.returncode, done.stdout) == (3, "swallowed\n"), done.stderr
 
 
+POSTPONED = """
+import signal, sys
+from pocketllm.runtime import interruption
+
+interruption.install()
+try:
+    with interruption.postponed():
+        signal.raise_signal(signal.{name})
+        print("went on", flush=True)
+        {then}
+    print("left", flush=True)
+except KeyboardInterrupt:
+    sys.exit(3)
+"""
+
+
+def test_a_postponed_signal_waits_for_the_next_check_or_the_end():
+    for name in ("SIGINT", "SIGTERM"):
+        for then in ("pass", "interruption.check(); print('passed')"):
+            done = python(POSTPONED.format(name=name, then=then))
+            assert (done.returncode, done.stdout) == (3, "went on\n"), done.stderr
+
+
 def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal():
     from pocketllm.runtime import interruption
 

@@ -5,9 +5,8 @@ import json
 import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
+from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
-from test_opt_golden import SCORINGS, task_of, torch_outputs
-from test_opt_golden import forward_inputs as opt_inputs
 from test_trajectory import check, checkpoint_layout, compare
 
 from pocketllm.runtime.bundle import read_bundle
@@ -101,7 +100,7 @@ def test_opt_has_the_losses_and_scores_of_peft(
 
     for tokens in bundle.lengths:
         inputs = opt_inputs(bundle, tokens, seed=3)
-        loss, logits, _ = torch_outputs(theirs, bundle, inputs)
+        loss, logits, _ = score_arrays(theirs, bundle, inputs)
         actual = model.engine.run(forward_loss_for(tokens), **inputs)
         assert relative_error(actual[LOSS], [loss]) <= TOLERANCE
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from forward import relative_error
+from opt_forward import SCORINGS, opt_inputs, task_of
 from tiny import OPT_WORDS
 
 from pocketllm.runtime.contract import (
@@ -37,76 +38,16 @@ CASES = {
     "silu": ({"activation_function": "silu", "ffn_dim": 7}, {}),
     "tanh": ({"activation_function": "tanh"}, {}),
 }
-SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa"}
 
 
-def task_of(scoring):
-    """Returns a task with this scoring under the tiny vocabulary."""
-    if scoring != OPTIONS:
-        return SCORINGS[scoring]
-    from pocketllm.export.prompt import option_text_task
-
-    return option_text_task("{text} It was", "0:terrible film,1:great,2:was it a")
-
-
-def forward_inputs(bundle, tokens, seed):
-    """Returns random inputs: full, padded and filler rows, options of every length."""
-    rng = np.random.default_rng([seed, tokens])
-    specs = bundle.signatures[forward_loss_for(tokens)]["inputs"]
-    sequences = specs["input_ids"][1][0]
-    lengths = rng.integers(min(bundle.option_tokens, 4) + 2, tokens + 1, sequences)
-    lengths[:2] = tokens, tokens - 1
-    rows = specs["weight"][1][0]
-    weight = np.array([1, 2, 0], np.float32)
-    lengths[sequences // rows * 2 :] = 2  # of the filler
-    mask = (np.arange(tokens) < lengths[:, None]).astype(np.int32)
-    ids = rng.integers(4, bundle.config["vocab_size"], (sequences, tokens)).astype(np.int32)
-    inputs = {
-        "input_ids": np.where(mask, ids, 1).astype(np.int32),
-        "attention_mask": mask,
-        "weight": weight,
-    }
-    if "label" in specs:
-        classes = len(bundle.task.words)
-        inputs["label"] = np.array([classes - 1, 0, 1], np.int32)
-    if bundle.scoring == WORDS:
-        inputs["last_position"] = (lengths - 1).astype(np.int32)
-    else:
-        scored = rng.integers(1, min(bundle.option_tokens, tokens - 1) + 1, sequences)
-        scored[0] = min(bundle.option_tokens, tokens - 1)
-        scored = np.minimum(scored, lengths - 1)
-        inputs["option_tokens"] = scored.astype(np.int32)
-        inputs["option_start"] = (lengths - scored).astype(np.int32)
-    assert inputs.keys() == specs.keys()
-    return inputs
-
-
-def torch_outputs(model, bundle, inputs):
-    """Computes (loss, logits [2, C], weight_sum) of the two rows that weigh something."""
+def reference(model, bundle, inputs):
+    """Returns (loss, logits [2, C], weight_sum) of PyTorch as numbers."""
     import torch
+    from opt_forward import torch_scores
 
-    ids, mask = (torch.tensor(inputs[name]) for name in ("input_ids", "attention_mask"))
     with torch.no_grad():
-        scores = model(ids.long(), attention_mask=mask).logits
-    weight = torch.tensor(inputs["weight"][:2]).double()
-    rows = torch.arange(len(ids))
-    if bundle.scoring == WORDS:
-        logits = scores[rows, inputs["last_position"]][:2, list(bundle.word_ids)]
-    else:
-        log_probs = torch.log_softmax(scores, -1)
-        options = [
-            log_probs[row, range(first - 1, first + count - 1), ids[row, first : first + count]]
-            for row, first, count in zip(rows, inputs["option_start"], inputs["option_tokens"])
-        ]
-        means = torch.stack([option.mean() for option in options])
-        logits = means.reshape(len(inputs["weight"]), -1)[:2]
-    if bundle.scoring == GOLD:
-        weight = weight * torch.tensor(inputs["option_tokens"][:2])
-        losses = -logits[:, 0]
-    else:
-        labels = torch.tensor(inputs["label"][:2]).long()
-        losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-    return float((losses * weight).sum() / weight.sum()), logits.numpy(), float(weight.sum())
+        loss, logits, weight_sum = torch_scores(model, bundle, inputs)
+    return float(loss), logits.numpy(), float(weight_sum)
 
 
 @pytest.mark.desktop
@@ -126,8 +67,8 @@ def test_losses_and_scores_are_those_of_transformers(
     models = [open_ready(bundle, engine) for engine in ENGINES]
     seen = []
     for tokens in bundle.lengths:
-        inputs = forward_inputs(bundle, tokens, seed=3)
-        loss, logits, weight_sum = torch_outputs(model, bundle, inputs)
+        inputs = opt_inputs(bundle, tokens, seed=3)
+        loss, logits, weight_sum = reference(model, bundle, inputs)
         seen += logits.ravel().tolist()
         for ours in models:
             actual = ours.engine.run(forward_loss_for(tokens), **inputs)
@@ -150,8 +91,8 @@ def test_long_rows_attend_block_by_block_to_the_same_result(
     checkpoint = make_opt_checkpoint(max_position_embeddings=400)
     tokens = 2 * ATTENTION_BLOCK + 40
     bundle = make_bundle(checkpoint, task=task_of(scoring), lengths=(tokens,))
-    inputs = forward_inputs(bundle, tokens, seed=4)
-    loss, logits, _ = torch_outputs(load(checkpoint), bundle, inputs)
+    inputs = opt_inputs(bundle, tokens, seed=4)
+    loss, logits, _ = reference(load(checkpoint), bundle, inputs)
 
     actual = open_ready(bundle, engine).engine.run(forward_loss_for(tokens), **inputs)
 
@@ -166,7 +107,7 @@ def test_padding_on_the_left_gives_the_same_scores(
 ):
     bundle = make_bundle(make_opt_checkpoint(), task=task_of(scoring), lengths=(9, 16))
     model = open_ready(bundle, engine)
-    inputs = forward_inputs(bundle, 16, seed=5)
+    inputs = opt_inputs(bundle, 16, seed=5)
     shifts = 16 - inputs["attention_mask"].sum(1)
     moved = dict(inputs)
     for name in ("input_ids", "attention_mask"):
@@ -188,7 +129,7 @@ def test_filler_rows_of_options_change_nothing(
 ):
     bundle = make_bundle(make_opt_checkpoint(), task=task_of(scoring), lengths=(9, 16))
     model = open_ready(bundle, engine)
-    inputs = forward_inputs(bundle, 9, seed=6)
+    inputs = opt_inputs(bundle, 9, seed=6)
     expected = model.engine.run(forward_loss_for(9), **inputs)
     other = {name: values.copy() for name, values in inputs.items()}
     each = len(inputs["input_ids"]) // 3

@@ -5,10 +5,9 @@ from unittest import mock
 import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
+from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
 from test_lora import random_state
-from test_opt_golden import SCORINGS, task_of, torch_outputs
-from test_opt_golden import forward_inputs as opt_inputs
 from test_trajectory import checkpoint_layout
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
@@ -87,7 +86,7 @@ def test_opt_has_the_losses_and_scores_of_transformers(
     for tokens in bundle.lengths:
         inputs = opt_inputs(bundle, tokens, seed=3)
         with mock.patch("transformers.models.opt.modeling_opt.eager_attention_forward", attend):
-            loss, logits, _ = torch_outputs(theirs, bundle, inputs)
+            loss, logits, _ = score_arrays(theirs, bundle, inputs)
         actual = model.engine.run(forward_loss_for(tokens), **inputs)
         assert relative_error(actual[LOSS], [loss]) <= TOLERANCE
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE

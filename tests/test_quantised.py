@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 from forward import relative_error
+from opt_forward import SCORINGS, opt_inputs, task_of
 from small_runs import complaint, pocketllm
 from test_bind import MATMULS, nodes_of, partitions_of
-from test_opt_golden import SCORINGS, forward_inputs, task_of
 
 from pocketllm.runtime.batching import each_micro_batch
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
@@ -138,7 +138,7 @@ def test_opts_scores_on_int8_are_near_those_on_fp32(
         open_ready(make_bundle(checkpoint, base=base, **common), "litert")
         for base in ("fp32", "int8")
     )
-    inputs = forward_inputs(fp32.bundle, 16, seed=3)
+    inputs = opt_inputs(fp32.bundle, 16, seed=3)
     expected, actual = (m.engine.run(forward_loss_for(16), **inputs) for m in (fp32, int8))
 
     assert 0 < relative_error(actual[LOGITS], expected[LOGITS]) <= 0.05  # measured: below 0.03

@@ -2,10 +2,9 @@
 
 import pytest
 from forward import forward_inputs, model_forward, relative_error
+from opt_forward import opt_inputs, score_arrays
 from small_runs import complaint, pocketllm
 from test_lora import random_state
-from test_opt_golden import forward_inputs as opt_inputs
-from test_opt_golden import torch_outputs
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
 
@@ -38,7 +37,7 @@ def test_the_label_words_rows_of_the_head_are_trained_and_nothing_else(
             loss, logits = model_forward(theirs, inputs, ids)
         else:
             inputs = opt_inputs(bundle, 9, seed=3)
-            loss, logits, _ = torch_outputs(theirs, bundle, inputs)
+            loss, logits, _ = score_arrays(theirs, bundle, inputs)
         actual = model.engine.run(forward_loss_for(9), **inputs)
         assert relative_error(actual[LOSS], loss) <= TOLERANCE
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE

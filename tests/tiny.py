@@ -143,6 +143,7 @@ def export(
     linear_values: int | None = None,
     slice_bytes: int | None = None,
     task="sst2",
+    adam: bool = False,
     **tuning,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
@@ -165,7 +166,7 @@ def export(
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
     settings = exporter.Settings(
-        "tiny", config, task, batch_size, lengths, noise, tuning=Tuning(**tuning)
+        "tiny", config, task, batch_size, lengths, noise, adam=adam, tuning=Tuning(**tuning)
     )
     variables_of = partial(
         layout.variables_of,

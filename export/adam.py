@@ -1,0 +1,126 @@
+"""Adam as one graph: forward, backward and the update of every variable (Kingma and Ba, 2015).
+
+The update is that of torch.optim.AdamW: moments of the gradient, both corrected for starting at 0,
+and a weight decay that is no part of the gradient (Loshchilov and Hutter, 2019).
+"""
+
+import math
+from dataclasses import replace
+
+import tensorflow as tf
+
+from pocketllm.runtime import contract
+
+from .bind import Function
+from .convert import Input, convert
+from .forward import Forward
+from .layout import Variable
+
+BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+# A table is looked into before the delegate's work and updated after it: read a second time there.
+AGAIN = "again"
+
+
+def moments(variable: Variable) -> tuple[Variable, Variable]:
+    """Returns the variables that hold the first and second moment of another's gradient."""
+    return tuple(replace(variable, name=f"adam/{which}/{variable.name}") for which in "mv")
+
+
+def adam_step(
+    forward: Forward, variables: tuple[Variable, ...], tokens: int, aliases: tuple[str, ...] = ()
+) -> Function:
+    """Converts one step on a batch of the bucket of `tokens` tokens.
+
+    Variables that the loss does not depend on (rows of an untied decoder that belong to no label
+    word) have no moments: they decay, and nothing else would move them.
+    """
+    used = _used(forward)
+    bound = dict(forward.variables)
+    inputs = forward.inputs | {
+        contract.LR: Input((1,), tf.float32),
+        contract.STEP: Input((1,), tf.int32),
+        contract.FACTOR: Input((1,), tf.float32),
+    }
+
+    for v in variables:
+        added = {m.name: m for m in moments(v)} if v.name in used else {}
+        if v.parameter.kind == "table":
+            added[f"{AGAIN}/{v.name}"] = v
+        bound |= added
+        inputs |= {name: forward.inputs[v.name] for name in added}
+
+    def graph(tensors):
+        loss, gradients = gradients_of(forward, tensors)
+        rate, root = _corrections(tensors[contract.STEP], tensors[contract.LR])
+        outputs = {contract.LOSS: loss}
+        for v in variables:
+            theta = tensors.get(f"{AGAIN}/{v.name}", tensors[v.name])
+            kept = theta * tensors[contract.FACTOR] if v.parameter.decays else theta
+            if v.name not in used:
+                if v.parameter.decays:
+                    outputs[f"o{v.stream}"] = kept
+                continue
+            gradient = gradients[v.name]
+            m, s = (tensors[held.name] for held in moments(v))
+            m = m + (gradient - m) * (1 - BETA_1)
+            s = s * BETA_2 + gradient * gradient * (1 - BETA_2)
+            outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
+            outputs[f"o{v.stream}"] = kept - rate * m / (tf.sqrt(s) * root + EPSILON)
+        return outputs
+
+    # The last layers' gradients are known first: so they are used up first.
+    assigned = {}
+    for v in reversed(variables):
+        if v.name in used or v.parameter.decays:
+            assigned[f"o{v.stream}"] = v
+        if v.name in used:
+            assigned[f"m{v.stream}"], assigned[f"v{v.stream}"] = moments(v)
+    return Function(
+        signature=contract.adam_step_for(tokens),
+        flatbuffer=convert(graph, inputs),
+        inputs=list(inputs),
+        variables=bound,
+        assigned=assigned,
+        aliases=aliases,
+    )
+
+
+def gradients_of(forward, tensors):
+    """Returns (loss [1], {variable name: gradient, None where the loss does not depend on it})."""
+    read = {name: tensors[name] for name in forward.variables}
+    with tf.GradientTape() as tape:
+        tape.watch(read)
+        loss = forward.compute(tensors)[contract.LOSS]
+    found: dict[str, tf.Tensor | None] = {}
+    for name, gradient in tape.gradient(loss, read).items():
+        key = forward.variables[name].name
+        known = found.get(key)
+        found[key] = known if gradient is None else gradient if known is None else known + gradient
+    return loss, found
+
+
+def _used(forward):
+    """Returns the names of the variables that the loss depends on."""
+    names = list(forward.inputs)
+    found = set()
+
+    def trace(*tensors):
+        loss, gradients = gradients_of(forward, dict(zip(names, tensors)))
+        found.update(name for name, gradient in gradients.items() if gradient is not None)
+        return loss
+
+    specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in forward.inputs.values()]
+    tf.function(trace, input_signature=specs).get_concrete_function()
+    return found
+
+
+def _corrections(step, lr):
+    """Returns (lr / (1 - β1^step), 1 / √(1 - β2^step)), both [1].
+
+    1 - β^t is -expm1(t ln β), and that is 2h / (1 + h) with h = tanh(-t ln β / 2): subtracting a
+    power of 0.999 from 1 would cost five digits in the first steps.
+    """
+    t = tf.cast(step, tf.float32)
+    halves = [tf.tanh(t * (-math.log(beta) / 2)) for beta in (BETA_1, BETA_2)]
+    first, second = (2.0 * half / (1.0 + half) for half in halves)
+    return lr / first, tf.math.rsqrt(second)

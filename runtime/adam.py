@@ -1,0 +1,63 @@
+"""AdamW as the bundle's `adam_step` does it: one call a step, gradient and update in the graph."""
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from .batching import Batch
+from .errors import LossError
+from .schedule import learning_rate
+
+
+class Differentiable(Protocol):
+    """What a step needs of a model."""
+
+    def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
+        """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8); returns the loss before."""
+
+
+@dataclass(frozen=True)
+class AdamHyperparameters:
+    """Settings of an Adam run; β 0.9 and 0.999 and ε 1e-8 are in the graph.
+
+    Attributes:
+      lr: learning rate.
+      weight_decay: decoupled; θ shrinks by lr · weight_decay a step.
+      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      steps: length of the run.
+    """
+
+    lr: float
+    weight_decay: float
+    lr_schedule: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class AdamStep:
+    """What is recorded of a step; it cannot be done again from that."""
+
+    step: int
+    loss: float
+    lr: float
+
+
+def adam_step(
+    model: Differentiable, batch: Batch, step: int, settings: AdamHyperparameters
+) -> AdamStep:
+    """Moves the weights one step; the recorded loss is the minibatch's before it.
+
+    Args:
+      model: holds θ and its moments.
+      batch: the whole minibatch.
+      step: 1 for the first; sets the learning rate and the bias correction.
+      settings: the run's hyperparameters.
+
+    Raises:
+      LossError: the loss is not finite; θ is lost.
+    """
+    lr = learning_rate(settings, step)
+    loss = model.adam_step(batch, step, lr, 1 - lr * settings.weight_decay)
+    if not math.isfinite(loss):
+        raise LossError(f"step {step}: the loss is not finite ({loss:g})")
+    return AdamStep(step, loss, lr)

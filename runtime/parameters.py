@@ -1,0 +1,91 @@
+"""Parameters kept in a run directory: `parameters-STEP.npz`, the bundle's variables by name.
+
+A MeZO run needs none, its steps are replayed. An Adam run keeps its best dev step's and its last.
+"""
+
+import zipfile
+import zlib
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+
+from . import interruption
+from .errors import InputError
+from .files import written_beside
+from .model import Model
+
+STEM, SUFFIX = "parameters-", ".npz"
+# What NumPy and zipfile raise for a file that is not what save_parameters wrote.
+UNREADABLE = (
+    OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError,
+    zipfile.BadZipFile, zlib.error,
+)  # fmt: skip
+
+
+def kept_steps(folder: Path) -> list[int]:
+    """Returns the steps whose parameters a run directory holds, in order."""
+    names = [path.name for path in Path(folder).glob(f"{STEM}*{SUFFIX}")]
+    numbers = [name[len(STEM) : -len(SUFFIX)] for name in names]
+    return sorted(int(number) for number in numbers if number.isdecimal())
+
+
+def save_parameters(model: Model, folder: Path, step: int) -> None:
+    """Writes the model's parameters, slice by slice, in the format of numpy.savez.
+
+    Raises:
+      RunError: the disk is full; what was there before stays.
+    """
+    with interruption.postponed():  # a zipfile that is left in the middle cannot be closed
+        _save(model, _path(folder, step))
+
+
+def load_parameters(model: Model, folder: Path, step: int) -> None:
+    """Brings kept parameters into a model, slice by slice.
+
+    Raises:
+      InputError: not kept, damaged, or of another bundle.
+    """
+    path = _path(folder, step)
+    expected = {variable.name for variable in model.bundle.variables}
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            if set(held.files) != expected:
+                raise ValueError(f"{len(held.files)} variables, expected {len(expected)}")
+            model.write(held)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: {error.strerror}; {_which(folder)}") from error
+    except UNREADABLE as error:
+        raise InputError(f"{path}: damaged ({error}); {_which(folder)}") from error
+
+
+def check_kept(folder: Path, step: int) -> None:
+    """Raises InputError where a step's parameters were not kept; step 0's are the bundle's."""
+    if step and step not in kept_steps(folder):
+        raise InputError(
+            f"{folder}: the parameters of step {step} were not kept, an Adam run keeps the best "
+            f"dev step's and the last; {_which(folder)}"
+        )
+
+
+def drop_parameters(folder: Path, but: Collection[int]) -> None:
+    """Removes the parameters of all other steps."""
+    for step in kept_steps(folder):
+        if step not in but:
+            _path(folder, step).unlink()
+
+
+def _save(model, path):
+    with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+        for name, values in model.read():
+            interruption.check()
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, values, allow_pickle=False)
+
+
+def _path(folder, step):
+    return Path(folder) / f"{STEM}{step}{SUFFIX}"
+
+
+def _which(folder):
+    return f"--at_step takes {', '.join(map(str, [0, *kept_steps(folder)]))}"

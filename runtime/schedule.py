@@ -1,0 +1,20 @@
+"""The learning rate over the steps of a run, the same for every optimizer."""
+
+from typing import Protocol
+
+SCHEDULES = ("constant", "linear")
+
+
+class Scheduled(Protocol):
+    """What a schedule needs of a run's hyperparameters."""
+
+    lr: float
+    lr_schedule: str
+    steps: int
+
+
+def learning_rate(settings: Scheduled, step: int) -> float:
+    """Returns the learning rate of step 1, 2, …: constant, or falling to 0 after the last."""
+    if settings.lr_schedule == "linear":
+        return settings.lr * max(0.0, 1 - (step - 1) / settings.steps)
+    return settings.lr

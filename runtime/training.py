@@ -1,0 +1,80 @@
+"""What the runs of every optimizer share: who listens, how they end, the dev evaluations."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .adam import AdamStep
+from .batching import Batch
+from .dataset import Dataset
+from .errors import LossError
+from .evaluate import Evaluation, evaluate
+from .memory import Peak
+from .mezo import Step
+from .model import Model
+from .records import Evaluated, append_evaluation, read_evaluations
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Told what happens; by default nothing listens."""
+
+    replayed: Callable[[int], None] = lambda steps: None
+    stepped: Callable[[Step | AdamStep, float], None] = lambda step, seconds: None
+    evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The end of a run: last and best step, peak memory, median seconds of the steps taken."""
+
+    last_step: int
+    best_step: int
+    step_seconds: float
+    peak: Peak
+
+
+def dev_evaluations(
+    model: Model,
+    folder: Path,
+    last: int,
+    dev: Dataset | None,
+    eval_every: int,
+    listener: Listener,
+    before_record: Callable[[Evaluated], None] = lambda record: None,
+) -> Callable[[int], None]:
+    """Returns what to call after each step: evaluates and records where that is due.
+
+    Args:
+      model: holds the parameters.
+      folder: the run directory.
+      last: the run's last step.
+      dev: examples to choose the best step by, or None.
+      eval_every: steps between evaluations; 0 evaluates at the start and the end only.
+      listener: told of the evaluations.
+      before_record: told of each too, before it counts.
+    """
+    recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
+
+    def evaluate_dev(step):
+        due = step in (0, last) or (eval_every and step % eval_every == 0)
+        if not dev or not due or step in recorded:
+            return
+        found = evaluate(model, dev)
+        if not math.isfinite(found.loss):
+            raise LossError(f"step {step}: the dev loss is not finite")
+        record = Evaluated(
+            step, found.accuracy, found.loss, found.examples, dev.sha256, found.metrics
+        )
+        before_record(record)
+        append_evaluation(folder, record)
+        listener.evaluated(step, found)
+
+    return evaluate_dev
+
+
+def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:
+    """Raises LossError if the last update ruined the parameters; no later step would show it."""
+    if batches and not math.isfinite(model.loss(batches)):
+        raise LossError(f"step {last}: the loss after it is not finite")

@@ -1,0 +1,74 @@
+"""Reading and writing all parameters does not keep a second copy of them, and harms none."""
+
+import mmap
+
+import numpy as np
+import pytest
+from small_runs import python, state_of
+
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.file_pages import release_array_pages
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory, make_checkpoint):
+    """24 MB of parameters, in variables of many pages, in 6 slices."""
+    import tiny
+
+    checkpoint = make_checkpoint(hidden_size=512, intermediate_size=2048)
+    out = tmp_path_factory.mktemp("pages") / "bundle"
+    return read_bundle(tiny.export(checkpoint, out, lengths=(8,), slice_bytes=5_000_000))
+
+
+def bytes_of(bundle):
+    return sum(4 * int(np.prod(variable.shape)) for variable in bundle.variables)
+
+
+def test_what_was_read_and_written_survives_letting_go(bundle, engine, open_ready):
+    model, other = open_ready(bundle, engine), open_ready(bundle, engine)
+    assert bundle.slices > 3 and bytes_of(bundle) > 20e6
+    model.perturb(1, 0.5)
+    moved = state_of(model)
+    assert state_of(model) == moved != state_of(other)
+
+    other.write(dict(model.read()))
+
+    assert state_of(other) == moved
+    assert state_of(model) == moved
+
+
+MEASURE = """
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.memory import read_status
+from pocketllm.runtime.model import open_model
+
+model = open_model(read_bundle({folder!r}), {engine!r}, 1)
+model.initialize()
+values = dict(model.read()) if {what!r} == "write" else None
+before = read_status()[0]
+model.write(values) if values else [None for _ in model.read()]
+print(read_status()[0] - before)
+"""
+
+
+@pytest.mark.parametrize("what", ["read", "write"])
+def test_no_second_copy_stays(what, bundle, engine):
+    done = python(MEASURE.format(folder=str(bundle.folder), engine=engine, what=what))
+
+    assert done.returncode == 0, done.stderr
+    grown = int(done.stdout.splitlines()[-1])
+    print(f"{what}: {grown / 1e6:.1f} MB more, of {bytes_of(bundle) / 1e6:.1f}")
+    assert abs(grown) < bytes_of(bundle) / 2
+
+
+def test_only_whole_pages_inside_an_array_are_let_go():
+    held = np.ones(5 * mmap.PAGESIZE, np.uint8)
+    first = -held.ctypes.data % mmap.PAGESIZE
+
+    release_array_pages(held[first + 1 : first + 3 * mmap.PAGESIZE - 1])
+
+    expected = np.ones_like(held)
+    expected[first + mmap.PAGESIZE : first + 2 * mmap.PAGESIZE] = 0
+    np.testing.assert_array_equal(held, expected)

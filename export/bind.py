@@ -22,6 +22,8 @@ from .flatgraph import (
     read_variable,
     variable_handle,
 )
+from .frozen import Constant, bind_constant
+from .fully_connected import fold_biases
 from .layout import Variable
 from .rewrite import for_the_delegate
 
@@ -45,6 +47,7 @@ class Function:
       assigned: output name -> variable it is stored in, in the order to compute them in; the
         other outputs are the signature's.
       aliases: further names of the signature.
+      frozen: input name -> frozen parameter it is, or chunk of one.
       inputs_first: what depends on the inputs alone is computed before all else.
     """
 
@@ -55,6 +58,7 @@ class Function:
     constants: frozenset[str] = frozenset()
     assigned: dict[str, Variable] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
+    frozen: dict[str, Constant] = field(default_factory=dict)
     inputs_first: bool = True
 
 
@@ -84,8 +88,12 @@ def bind(graph: Graph, function: Function) -> None:
             value = subgraph.tensors[index]
             size = int(np.prod(value.shape)) * NUMPY_TYPES[value.type]().itemsize
             value.buffer = external_buffer(graph, name, size)
+        elif name in function.frozen:
+            bind_constant(graph, subgraph, index, function.frozen[name])
         else:
             inputs[name] = index
+    if function.frozen:
+        fold_biases(graph, subgraph)
     outputs = {}
     for entry in source.signatureDefs[0].outputs:
         name = entry.name.decode()
@@ -129,9 +137,8 @@ def _schedule(model, source, function):
         placed.add(id(made))
 
     if function.inputs_first:
-        weighted = {
-            i for i in subgraph.inputs if _input_name(subgraph, i, function) in function.variables
-        }
+        weights = function.variables.keys() | function.frozen.keys()
+        weighted = {i for i in subgraph.inputs if _input_name(subgraph, i, function) in weights}
         for made in subgraph.operators:
             if weighted.isdisjoint(made.inputs):
                 put(made)

@@ -24,6 +24,7 @@ from .config import FAMILY_NAMES, check_model_type
 from .prompt import option_text_task, text_task
 from .staging import check_replaceable
 from .task_lengths import default_lengths, share_longer
+from .tuning import define_tuning_flags, tuning_of
 
 TASKS = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
 TEXT_TASKS = {"roberta": text_task, "opt": option_text_task}
@@ -41,9 +42,8 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
 flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "seed of --random_init", flag_values=FLAGS)
-flags.DEFINE_enum("tune", "full", ["full"], "which parameters are trained", flag_values=FLAGS)
-flags.DEFINE_enum("base", "fp32", ["fp32"], "how weights are stored", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "seed of --random_init and of what --tune adds", flag_values=FLAGS)
+define_tuning_flags(FLAGS)
 flags.DEFINE_enum(
     "optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for", flag_values=FLAGS
 )
@@ -81,6 +81,7 @@ def run(values) -> dict:
     described = read_json(config_path, "give a Hugging Face checkpoint folder")
     family = check_model_type(described, str(config_path))
     task = _task(values, family)
+    tuning = tuning_of(values)
 
     # TensorFlow logs while it loads; what can be is checked before that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -98,16 +99,19 @@ def run(values) -> dict:
         lengths=lengths,
         noise_kind=values.noise,
         option_tokens=values.option_tokens or 0,
+        tuning=tuning,
         adam="adam" in values.optimizers,
     )
-    total = sum(4 * parameter.values for parameter in weights.parameters)
+    count = sum(parameter.values for parameter in weights.parameters)
+    total = count * (4 if tuning.base == contract.FP32 else 1)
     with Progress("writing", total, "B", scale=True) as bar:
         took = export_bundle(
             settings, weights, tokenizer, out, values.force, report=bar.say, progress=bar.advance
         )
-    count = total // 4
+    trained = took.trained_parameters
     print(
         f"{out}: {count / 1e6:.1f} M parameters"
+        f"{'' if trained == count else f', {trained / 1e6:.3f} M trained on a frozen base'}"
         f"{'' if weights.tied else ', decoder not tied'}, model {took.model_bytes / 1e9:.3f} GB; "
         f"converted in {took.convert_seconds:.1f} s, bound in {took.bind_seconds:.1f} s, "
         f"written in {took.write_seconds:.1f} s"
@@ -121,6 +125,7 @@ def run(values) -> dict:
     return {
         "bundle": str(out),
         "parameters": count,
+        "trained_parameters": took.trained_parameters,
         "tied_decoder": weights.tied,
         "lengths": list(lengths),
         "published_share_truncated": share,

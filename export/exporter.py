@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,8 +19,10 @@ from pocketllm.runtime.tasks import Task, label_word_ids
 
 from .adam import adam_step
 from .bind import bind
+from .families import FAMILIES, family_name, head_table
 from .flatgraph import Graph, new_graph, serialise
 from .forward import forward_pass
+from .frozen import constants_of, stream_constants
 from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
 from .layout import slices_of, variables_of
 from .manifest import manifest
@@ -30,7 +32,9 @@ from .roberta_config import RobertaConfig
 from .staging import check_replaceable, staged
 from .target import Target
 from .tokenizer import save_tokenizer
+from .trained import tuned, with_targets
 from .transfers import bind_adam_initialize, bind_decay, bind_transfers
+from .tuning import Tuning
 from .weights import Weights, stream_values
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
@@ -52,6 +56,7 @@ class Settings:
       lengths: tokens of the forward signatures, ascending.
       noise_kind: one of contract.NOISE_KINDS.
       option_tokens: longest option to score; 0 for what the task needs.
+      tuning: what is trained, and how the rest is stored.
       adam: whether `adam_step` is exported beside MeZO's signatures.
     """
 
@@ -62,14 +67,16 @@ class Settings:
     lengths: tuple[int, ...]
     noise_kind: str
     option_tokens: int = 0
+    tuning: Tuning = Tuning()
     adam: bool = False
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export took: bytes of the model file, seconds of its stages."""
+    """What an export made and took: bytes of the model file, seconds of its stages."""
 
     model_bytes: int
+    trained_parameters: int
     convert_seconds: float
     bind_seconds: float
     write_seconds: float
@@ -104,16 +111,22 @@ def export_bundle(
     _check_lengths(settings)
     _check_tokenizer(settings, tokenizer)
     target = target_of(settings, tokenizer)
+    settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
+    weights = tuned(weights, settings.config, target, settings.tuning)
     variables = variables_of(weights.parameters)
+    frozen = _constants(settings, weights, target)
     with staged(out) as beside:
         started = time.monotonic()
-        graph, constants = _build(settings, variables, target, weights.tied, report)
+        graph, constants = _build(settings, variables, frozen, target, weights.tied, report)
         converted = time.monotonic()
         flatbuffer, places = serialise(graph)
         bound = time.monotonic()
         report(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
-        values = _values(constants, weights, variables)
-        _write_model(beside / contract.MODEL_FILE, flatbuffer, places, values, progress)
+        frozen = [constant for constant in frozen if constant.name in places]
+        values = _values(graph, constants, weights, variables, frozen)
+        _write_values(beside / contract.MODEL_FILE, places, values, progress)
+        packed, _ = serialise(graph) if graph.scales else (flatbuffer, places)
+        _write_flatbuffer(beside / contract.MODEL_FILE, packed)
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
         files = {
             name: {"bytes": (beside / name).stat().st_size, "sha256": sha256_of(beside / name)}
@@ -124,7 +137,8 @@ def export_bundle(
         write_json(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]
-    return Exported(model_bytes, converted - started, bound - converted, written - bound)
+    count = sum(parameter.values for parameter in weights.parameters)
+    return Exported(model_bytes, count, converted - started, bound - converted, written - bound)
 
 
 def target_of(settings: Settings, tokenizer: Tokenizer) -> Target:
@@ -165,14 +179,32 @@ def _check_tokenizer(settings, tokenizer):
         )
 
 
-def _build(settings, variables, target, tied, report) -> tuple[Graph, dict[str, np.ndarray]]:
+def _constants(settings, weights, target):
+    """Lays the frozen parameters out; a head that is scored whole is read chunk by chunk."""
+    family = FAMILIES[family_name(settings.config)]
+    words = frozenset((family.WORD_EMBEDDINGS, family.LM_HEAD))
+    whole_head = target.scoring != contract.WORDS
+    chunked = {head_table(settings.config, weights.tied)} if whole_head else set()
+    return constants_of(weights.frozen, settings.tuning.base, words, frozenset(chunked))
+
+
+def _build(
+    settings, variables, frozen, target, tied, report
+) -> tuple[Graph, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
     graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
     for tokens in settings.lengths:
         report(f"converting {contract.forward_loss_for(tokens)}")
         aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
         forward = forward_pass(
-            settings.config, variables, target, tied, settings.batch_size, tokens
+            settings.config,
+            variables,
+            target,
+            tied,
+            settings.batch_size,
+            tokens,
+            frozen,
+            settings.tuning.lora.scaling,
         )
         bind(graph, forward_loss(forward, tokens, aliases))
     report(f"converting {contract.PERTURB_AND_UPDATE}")
@@ -202,16 +234,16 @@ def _bind_adam(graph, settings, variables, target, tied, report):
     bind_adam_initialize(graph, sorted(held, key=lambda v: v.name))
 
 
-def _values(constants, weights, variables) -> Iterator[tuple[str, np.ndarray]]:
+def _values(graph, constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:
     yield from constants.items()
+    yield from stream_constants(graph, weights, frozen)
     yield from stream_values(weights, variables)
 
 
-def _write_model(path, flatbuffer, places, values, progress):
-    """Writes flatbuffer and values to their places, one tensor held at a time, in any order."""
+def _write_values(path, places, values, progress):
+    """Writes values to their places, one tensor held at a time, in any order."""
     missing = set(places)
     with open(path, "wb") as file:
-        file.write(flatbuffer)
         for key, array in values:
             offset, size = places[key]
             assert array.nbytes == size, f"{key}: {array.nbytes} bytes, {size} were placed"
@@ -219,9 +251,15 @@ def _write_model(path, flatbuffer, places, values, progress):
             file.write(np.ascontiguousarray(array))  # tofile's errors do not say what is wrong
             missing.remove(key)
             progress(size)
+    assert not missing, f"no values for {sorted(missing)}"
+
+
+def _write_flatbuffer(path, flatbuffer):
+    """Writes what stands before the values: last, for their scales are known only then."""
+    with open(path, "r+b") as file:
+        file.write(flatbuffer)
         file.flush()
         os.fsync(file.fileno())
-    assert not missing, f"no values for {sorted(missing)}"
 
 
 def _noise_entry(kind, table, places):

@@ -1,7 +1,8 @@
 """The model families: each is a module of pure functions, under its Hugging Face model_type.
 
-A family gives `parameters`, `forward_loss`, `checkpoint_names`, and the names WORD_EMBEDDINGS,
-LM_HEAD (the table that a tied checkpoint leaves out), TARGET_INPUTS and IGNORED.
+A family gives `parameters`, `forward_loss`, `checkpoint_names`, `key_value_layers`, and the names
+WORD_EMBEDDINGS, LM_HEAD (the table that a tied checkpoint leaves out), LM_HEAD_BIAS (or None),
+TARGET_INPUTS, LORA_TARGETS and IGNORED.
 """
 
 from dataclasses import asdict
@@ -33,3 +34,9 @@ def family_name(config: RobertaConfig | OptConfig) -> str:
 def config_json(config: RobertaConfig | OptConfig) -> dict:
     """Returns the architecture as it stands in bundle.json."""
     return {"model_type": family_name(config), **asdict(config)}
+
+
+def head_table(config: RobertaConfig | OptConfig, tied: bool) -> str:
+    """Names the parameter that the LM head's logits are products with."""
+    family = FAMILIES[family_name(config)]
+    return family.WORD_EMBEDDINGS if tied else family.LM_HEAD

@@ -30,10 +30,12 @@ class Graph:
     Attributes:
       model: the schema object; subgraphs and signatures grow as functions are added.
       externals: key of every external value -> its buffer's index.
+      scales: key of every quantised matrix -> the scales of its rows, which `serialise` packs.
     """
 
     model: schema.ModelT
     externals: dict[str, int] = field(default_factory=dict)
+    scales: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def new_graph(description: str) -> Graph:
@@ -91,10 +93,11 @@ def constant(graph: Graph, subgraph, name: str, value: np.ndarray) -> int:
     return tensor(subgraph, name, value.shape, value.dtype, len(graph.model.buffers) - 1)
 
 
-def operator(graph: Graph, code: int, inputs, outputs, options=None):
+def operator(graph: Graph, code: int, inputs, outputs, options=None, version: int = 1):
     """Makes an operator; `options` is a schema options object, its type found by its name."""
     made = schema.OperatorT()
-    made.opcodeIndex, made.inputs, made.outputs = opcode(graph, code), list(inputs), list(outputs)
+    made.opcodeIndex = opcode(graph, code, version)
+    made.inputs, made.outputs = list(inputs), list(outputs)
     if options is not None:
         name = type(options).__name__.removesuffix("T")
         made.builtinOptionsType = getattr(schema.BuiltinOptions, name)

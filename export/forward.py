@@ -1,6 +1,6 @@
 """The forward pass of one length bucket: its inputs, and the loss as a function of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -8,8 +8,11 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from .convert import Input
-from .families import FAMILIES, family_name
+from .families import FAMILIES, family_name, head_table
+from .frozen import SCALES, Constant, scales_of
+from .layers import ScaledRows
 from .layout import Variable, chunks_of
+from .lora import SCALING
 from .target import Target
 
 HEAD = "head"
@@ -20,13 +23,15 @@ class Forward:
     """A forward pass to convert, or to take the gradient of.
 
     Attributes:
-      inputs: every input by name, those that are variables included.
+      inputs: every input by name, those that are weights included.
       variables: input name -> variable it is read from.
+      constants: input name -> frozen parameter it is, or chunk of one.
       compute: {input name: tensor} -> {loss [1], weight_sum [1], logits [B, C]}.
     """
 
     inputs: dict[str, Input]
     variables: dict[str, Variable]
+    constants: dict[str, Constant]
     compute: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
 
 
@@ -37,8 +42,13 @@ def forward_pass(
     tied: bool,
     batch: int,
     tokens: int,
+    constants: Sequence[Constant] = (),
+    scaling: float = 0.0,
 ) -> Forward:
-    """Describes the forward pass over [batch * sequences_per_row, tokens]."""
+    """Describes the forward pass over [batch * sequences_per_row, tokens].
+
+    `variables` are trained, `constants` are frozen, `scaling` is that of LoRA's products.
+    """
     family = FAMILIES[family_name(config)]
     sequences = batch * target.sequences_per_row
     inputs = {
@@ -47,29 +57,42 @@ def forward_pass(
         **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
         **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
         contract.WEIGHT: Input((batch,), tf.float32),
-        **{variable.name: Input(variable.shape, tf.float32) for variable in variables},
+        **{piece.name: Input(piece.shape, _dtype(piece)) for piece in (*variables, *constants)},
     }
+    scales = {c.name for c in constants if c.storage == SCALES}
+    pieces = [piece for piece in (*variables, *constants) if piece.name not in scales]
     # The head's chunks are read a second time at the end: read once, they would all be kept. Both
     # times in one shape: the delegate does not take a second reading in another.
     head = {}
     if target.scoring != contract.WORDS:
-        table = family.WORD_EMBEDDINGS if tied else family.LM_HEAD
-        for variable in chunks_of(variables, table):
-            head[f"{HEAD}/{variable.name}"] = variable
-            for name in (variable.name, f"{HEAD}/{variable.name}"):
-                inputs[name] = Input((1, *variable.shape), tf.float32)
+        for piece in chunks_of(pieces, head_table(config, tied)):
+            head[f"{HEAD}/{piece.name}"] = piece
+            inputs[f"{HEAD}/{piece.name}"] = Input((1, *piece.shape), tf.float32)
+            if isinstance(piece, Variable):
+                inputs[piece.name] = inputs[f"{HEAD}/{piece.name}"]
 
     def compute(tensors):
         tables: dict[str, list] = {}
         linears: dict[str, list] = {}
-        for variable in variables:
-            name, held = variable.parameter.name, tensors[variable.name]
-            if variable.parameter.kind == "table":
-                tables.setdefault(name, []).append((variable.rows[0], held))
-            elif variable.parameter.kind == "linear":
+        for piece in pieces:
+            name, held = piece.parameter.name, tensors[piece.name]
+            if scales_of(piece.name) in scales:
+                held = ScaledRows(held, tensors[scales_of(piece.name)])
+            if piece.parameter.kind == "table":
+                tables.setdefault(name, []).append((piece.rows[0], held))
+            elif piece.parameter.kind == "linear":
                 linears.setdefault(name, []).append(held)
         chunks_of_head = [tensors[name] for name in head]
-        return family.forward_loss(config, target, tied, tensors | linears, tables, chunks_of_head)
+        tensors = tensors | linears | {SCALING: scaling}
+        return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
 
-    bound = {variable.name: variable for variable in variables}
-    return Forward(inputs, bound | head, compute)
+    held = {piece.name: piece for piece in (*variables, *constants)} | head
+    read = {name: piece for name, piece in held.items() if isinstance(piece, Variable)}
+    fixed = {name: piece for name, piece in held.items() if isinstance(piece, Constant)}
+    return Forward(inputs, read, fixed, compute)
+
+
+def _dtype(piece):
+    """A quantised table is int8; a matrix is float32 while converting, until it is bound."""
+    table = isinstance(piece, Constant) and piece.parameter.kind == "table"
+    return tf.int8 if table and piece.storage == contract.INT8 else tf.float32

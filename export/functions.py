@@ -21,6 +21,7 @@ def forward_loss(forward: Forward, tokens: int, aliases: tuple[str, ...] = ()) -
         inputs=list(forward.inputs),
         variables=forward.variables,
         aliases=aliases,
+        frozen=forward.constants,
     )
 
 

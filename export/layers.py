@@ -5,14 +5,23 @@ rows, and matrices [1, in, out]: so every product becomes a BATCH_MATMUL, which 
 weights that are not constant at the speed of constant ones.
 """
 
+from typing import NamedTuple
+
 import tensorflow as tf
+
+from . import lora
+
+# What a tuning adds, by the names of its weights: the label words' rows of the LM head.
+WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"
+# Where a dict stands under this name, the keys and values of every layer are put in it.
+RECORD = "prefix/record"
 
 # Added to the scores of padding. Never -inf: a row that ignores everything would come out as NaN.
 IGNORED_SCORE = -1e9
 
 
 def linear(x, weights, name):
-    """Returns x @ weight, + bias where there is one.
+    """Returns x @ weight, + bias where there is one, + the layer's LoRA where it has one.
 
     Args:
       x: [1, N, in].
@@ -21,7 +30,12 @@ def linear(x, weights, name):
     """
     products = [tf.matmul(x, chunk) for chunk in weights[f"{name}.weight"]]
     product = products[0] if len(products) == 1 else tf.concat(products, -1)
-    return product + weights[f"{name}.bias"] if f"{name}.bias" in weights else product
+    if f"{name}.bias" in weights:
+        product = product + weights[f"{name}.bias"]
+    if f"{lora.a_of(name)}.weight" in weights:
+        inner = linear(x, weights, lora.a_of(name)) * weights[lora.SCALING]  # 1 N rank
+        product = product + linear(inner, weights, lora.b_of(name))
+    return product
 
 
 def layer_norm(x, weights, name, eps):
@@ -58,6 +72,26 @@ def _mean(x):
     return tf.reduce_mean(x, -1, keepdims=True)
 
 
+class ScaledRows(NamedTuple):
+    """A quantised table: values [rows, D] int8, of which row r counts scales[r], [rows, 1]."""
+
+    values: tf.Tensor
+    scales: tf.Tensor
+
+    @property
+    def shape(self):
+        """[rows, D]."""
+        return self.values.shape
+
+
+def _rows_by_id(table, ids):
+    """Returns rows `ids` of a table, quantised or not, as float32."""
+    if isinstance(table, ScaledRows):
+        rows = tf.cast(tf.gather(table.values, ids, axis=-2), tf.float32)
+        return rows * tf.gather(table.scales, ids, axis=-2)
+    return gather(table, ids)
+
+
 def lookup(ids, chunks):
     """Gathers rows of a table that is held in chunks.
 
@@ -66,7 +100,7 @@ def lookup(ids, chunks):
 
     Args:
       ids: [N] int32.
-      chunks: [(first row, [rows, D] or [1, rows, D] tensor)], in row order.
+      chunks: [(first row, [rows, D] or [1, rows, D] tensor or ScaledRows)], in row order.
 
     Returns:
       [N, D] float32.
@@ -74,13 +108,13 @@ def lookup(ids, chunks):
     width = chunks[0][1].shape[-1]
     if len(chunks) == 1:
         first, table = chunks[0]
-        return tf.reshape(gather(table, ids - first if first else ids), [-1, width])
+        return tf.reshape(_rows_by_id(table, ids - first if first else ids), [-1, width])
     total = 0.0
     for first, table in chunks:
         local = ids - first
         clipped = tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
         inside = tf.cast(tf.equal(local, clipped), tf.float32)[:, None]  # N 1
-        total = total + gather(table, clipped) * inside
+        total = total + _rows_by_id(table, clipped) * inside
     return tf.reshape(total, [-1, width])
 
 
@@ -123,6 +157,19 @@ def select(selector, x):
     return tf.reshape(picked, [1, -1, x.shape[-1]])
 
 
+def prefix_of(name):
+    """Names the keys or values [P, D] that stand before those of a layer's projection."""
+    return f"{name}.prefix"
+
+
+def seeing_prefix(bias, weights):
+    """Lets all of a bias [B, 1, q, t] attend to the P tokens of the prefix, if there is one."""
+    tokens = [held.shape[0] for name, held in weights.items() if name.endswith(prefix_of(""))]
+    if not tokens:
+        return bias
+    return tf.concat([tf.zeros([*bias.shape[:3], tokens[0]]), bias], 3)
+
+
 def self_attention(queries, x, biases, weights, projections, batch, heads):
     """Multi-head self-attention, without dropout and before the output projection.
 
@@ -131,7 +178,7 @@ def self_attention(queries, x, biases, weights, projections, batch, heads):
       x: [1, B * T, D], the rows attended to.
       biases: blocks of queries, together Q: each [B, 1, q or 1, t] float32, 0 to attend,
         IGNORED_SCORE not to. A block attends to the first t rows alone.
-      weights: must hold the projections' weights.
+      weights: must hold the projections' weights, and may hold a prefix of P tokens: t counts it.
       projections: names of the query's, key's and value's.
       batch: B.
       heads: H; divides D.
@@ -144,9 +191,20 @@ def self_attention(queries, x, biases, weights, projections, batch, heads):
         y = tf.reshape(y, [batch, -1, heads, x.shape[-1] // heads])  # B N H K
         return tf.transpose(y, [0, 2, 1, 3])  # B H N K
 
-    query, key, value = (
-        split(linear(y, weights, name)) for y, name in zip((queries, x, x), projections)
-    )
+    def prefixed(name):
+        y = linear(x, weights, name)
+        if RECORD in weights:
+            weights[RECORD][name] = y
+        if prefix_of(name) not in weights:
+            return split(y)
+        prefix = tf.reshape(weights[prefix_of(name)], [1, -1, heads, x.shape[-1] // heads])
+        prefix = tf.transpose(prefix, [0, 2, 1, 3])  # 1 H P K
+        # TILE would leave the delegate; adding zeros that broadcast does not.
+        prefix = prefix + tf.zeros([batch, 1, 1, 1])
+        return tf.concat([prefix, split(y)], 2)  # B H P+T K
+
+    query = split(linear(queries, weights, projections[0]))
+    key, value = prefixed(projections[1]), prefixed(projections[2])
     mixed, first = [], 0
     for bias in biases:
         rows = query.shape[2] if len(biases) == 1 else bias.shape[2]

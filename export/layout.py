@@ -8,6 +8,7 @@ at 386 GFLOP/s instead of 289.
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # Of a table: 4 MB of float32. Of a matrix: 16 MB; 8 MB are 3% faster and take longer to convert.
@@ -24,7 +25,8 @@ class Parameter:
     Attributes:
       name: Hugging Face's.
       shape: as in the checkpoint.
-      kind: "linear" ([out, in], held as [1, in, out]), "table" (rows looked up by id) or "vector".
+      kind: "linear" ([out, in], held as [1, in, out]), "table" (rows looked up by id) or "vector"
+        (held as it is).
       decays: whether weight decay applies (no biases, no layer norms).
     """
 
@@ -101,7 +103,7 @@ def variables_of(
             add(parameter.name, parameter.shape, parameter, None)
             continue
         table = parameter.kind == "table"
-        chunks = _row_chunks(parameter.shape, chunk_values if table else linear_values)
+        chunks = row_chunks(parameter.shape, chunk_values if table else linear_values)
         for number, (first, last) in enumerate(chunks):
             width = parameter.shape[1]
             shape = (last - first, width) if table else (1, width, last - first)
@@ -111,14 +113,14 @@ def variables_of(
     return tuple(found)
 
 
-def _row_chunks(shape, most_values):
+def row_chunks(shape, most_values):
     """Returns (first, last + 1) of chunks of rows, all of one size but the last."""
     count, width = shape
     per_chunk = min(count, max(1, most_values // width))
     return [(first, min(first + per_chunk, count)) for first in range(0, count, per_chunk)]
 
 
-def chunks_of(variables: tuple[Variable, ...], parameter_name: str) -> list[Variable]:
+def chunks_of(variables: Iterable[Variable], parameter_name: str) -> list[Variable]:
     """Returns the variables of one parameter, in row order."""
     return [v for v in variables if v.parameter.name == parameter_name]
 

@@ -1,5 +1,7 @@
 """What bundle.json says; runtime/bundle.py reads it, tflite_models/FORMAT.md describes it."""
 
+from dataclasses import asdict
+
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
@@ -34,8 +36,9 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "tune": "full",
-        "base": "fp32",
+        "tune": settings.tuning.kind,
+        "base": settings.tuning.base,
+        **({"lora": asdict(settings.tuning.lora)} if settings.tuning.kind == contract.LORA else {}),
         "optimizers": list(contract.OPTIMIZERS if settings.adam else [contract.MEZO]),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
@@ -47,6 +50,7 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
             _parameter(parameter, chunks_of(variables, parameter.name), places)
             for parameter in weights.parameters
         ],
+        "frozen": [{"name": p.name, "shape": list(p.shape)} for p in weights.frozen],
         "files": files,
     }
 

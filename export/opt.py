@@ -14,10 +14,12 @@ from . import layout
 from .activations import ACTIVATION_FUNCTIONS
 from .layers import (
     IGNORED_SCORE,
+    WORDS_WEIGHT,
     layer_norm,
     linear,
     lookup,
     rows_of,
+    seeing_prefix,
     select,
     self_attention,
     weighted_cross_entropy,
@@ -31,7 +33,7 @@ from .target import Target
 DECODER_STACK = "model.decoder"
 WORD_EMBEDDINGS = f"{DECODER_STACK}.embed_tokens.weight"
 POSITIONS = f"{DECODER_STACK}.embed_positions.weight"
-LM_HEAD = "lm_head.weight"
+LM_HEAD, LM_HEAD_BIAS = "lm_head.weight", None
 # Positions of padding and of the first token; rows 0 of the table are never read.
 PADDING_POSITION, FIRST_POSITION = 1, 2
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
@@ -45,6 +47,7 @@ TARGET_INPUTS = {
     contract.OPTIONS: (contract.OPTION_START, contract.OPTION_TOKENS),
     contract.GOLD: (contract.OPTION_START, contract.OPTION_TOKENS),
 }
+LORA_TARGETS = ("q_proj", "v_proj")
 # A buffer of checkpoints that came from metaseq.
 IGNORED = re.compile(r"(model\.)?decoder\.version")
 
@@ -95,6 +98,15 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
     return found if tied else [*found, layout.table(LM_HEAD, config.vocab_size, width)]
 
 
+def key_value_layers(config: OptConfig) -> list[str]:
+    """Names the key's and value's projection of every layer."""
+    return [
+        f"{DECODER_STACK}.layers.{index}.self_attn.{which}"
+        for index in range(config.num_hidden_layers)
+        for which in ("k_proj", "v_proj")
+    ]
+
+
 def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head):
     """Computes the loss and the scores of the label words or options.
 
@@ -125,9 +137,10 @@ def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head)
     positions = tf.expand_dims(lookup(positions, tables[POSITIONS]), 0)
     scored = _scored_rows(target, tensors, tokens)  # S Q
     selector = tf.one_hot(scored, tokens)  # S Q T
-    scored_bias = _attention_bias(scored, mask, tokens)
+    scored_bias = seeing_prefix(_attention_bias(scored, mask, tokens), tensors)
     biases = [
-        _attention_bias(tf.range(first, last)[None], mask, last) for first, last in _blocks(tokens)
+        seeing_prefix(_attention_bias(tf.range(first, last)[None], mask, last), tensors)
+        for first, last in _blocks(tokens)
     ]
 
     x = embedded
@@ -159,12 +172,13 @@ def forward_loss(config: OptConfig, target: Target, tied, tensors, tables, head)
         for first, chunk in tables.get(LM_HEAD, [])
         if any(first <= word_id < first + chunk.shape[-2] for word_id in target.word_ids)
     ]
-    decoder = (  # C E
-        rows_of(rows, sequences * tokens, len(target.word_ids))
-        if tied
-        else lookup(word_ids, of_words)
-    )
-    logits = word_logits(x, decoder)  # S C
+    if WORDS_WEIGHT in tensors:
+        decoder = tensors[WORDS_WEIGHT]
+    elif tied:
+        decoder = rows_of(rows, sequences * tokens, len(target.word_ids))
+    else:
+        decoder = lookup(word_ids, of_words)
+    logits = word_logits(x, decoder)  # S C, of C rows [C, E]
     loss, weight_sum = weighted_cross_entropy(
         logits, tensors[contract.LABEL], tensors[contract.WEIGHT]
     )

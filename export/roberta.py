@@ -13,11 +13,14 @@ from . import layout
 from .activations import ACTIVATION_FUNCTIONS, gelu
 from .layers import (
     IGNORED_SCORE,
+    WORDS_BIAS,
+    WORDS_WEIGHT,
     gather,
     layer_norm,
     linear,
     lookup,
     rows_of,
+    seeing_prefix,
     select,
     self_attention,
     weighted_cross_entropy,
@@ -29,10 +32,11 @@ from .target import Target
 
 EMBEDDINGS = "roberta.embeddings"
 WORD_EMBEDDINGS = f"{EMBEDDINGS}.word_embeddings.weight"
-LM_HEAD = "lm_head.decoder.weight"
+LM_HEAD, LM_HEAD_BIAS = "lm_head.decoder.weight", "lm_head.bias"
 
 # Scoring -> the signature's inputs that say where the scored tokens stand.
 TARGET_INPUTS = {contract.WORDS: (contract.MASK_POSITION,)}
+LORA_TARGETS = ("query", "value")
 # Ignored on purpose: outputs the masked-LM loss does not use, and what other tensors already hold.
 IGNORED = re.compile(
     r"roberta\.pooler\..*"  # sentence classification
@@ -76,8 +80,17 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
         found += layout.layer_norm(f"{layer}.output.LayerNorm", hidden)
     found += layout.linear("lm_head.dense", hidden, hidden)
     found += layout.layer_norm("lm_head.layer_norm", hidden)
-    found.append(layout.Parameter("lm_head.bias", (config.vocab_size,), "vector", False))
+    found.append(layout.Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
     return found if tied else [*found, layout.table(LM_HEAD, config.vocab_size, hidden)]
+
+
+def key_value_layers(config: RobertaConfig) -> list[str]:
+    """Names the key's and value's projection of every layer."""
+    return [
+        f"roberta.encoder.layer.{index}.attention.self.{which}"
+        for index in range(config.num_hidden_layers)
+        for which in ("key", "value")
+    ]
 
 
 def forward_loss(config: RobertaConfig, target: Target, tied, tensors, tables, head):
@@ -110,17 +123,21 @@ def forward_loss(config: RobertaConfig, target: Target, tied, tensors, tables, h
     flat = tf.reshape(ids, [-1])
     rows = lookup(tf.concat([flat, word_ids], 0) if tied else flat, tables[WORD_EMBEDDINGS])
     x = rows_of(rows, 0, batch * tokens)
-    decoder = (  # C D
-        rows_of(rows, batch * tokens, len(target.word_ids))
-        if tied
-        else lookup(word_ids, decoder_chunks)
-    )
-    decoder_bias = gather(tensors["lm_head.bias"], word_ids)
+    if WORDS_WEIGHT in tensors:
+        decoder, decoder_bias = tensors[WORDS_WEIGHT], tensors[WORDS_BIAS]
+    else:
+        decoder = (  # C D
+            rows_of(rows, batch * tokens, len(target.word_ids))
+            if tied
+            else lookup(word_ids, decoder_chunks)
+        )
+        decoder_bias = gather(tensors[LM_HEAD_BIAS], word_ids)
     # Padding stands at pad_token_id, tokens count on from there.
     positions = tf.reshape(tf.cumsum(mask, 1) * mask + config.pad_token_id, [-1])
     x = x + lookup(positions, tables[f"{EMBEDDINGS}.position_embeddings.weight"])
     token_type = rows_of(tables[f"{EMBEDDINGS}.token_type_embeddings.weight"][0][1], 0, 1)
     bias = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * IGNORED_SCORE  # B 1 1 T
+    bias = seeing_prefix(bias, tensors)
     selector = tf.one_hot(tensors[contract.MASK_POSITION], tokens)[:, None, :]  # B 1 T
 
     eps = config.layer_norm_eps

@@ -10,7 +10,13 @@ from pathlib import Path
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError, RunError
 
-BUNDLE_FILES = {contract.MODEL_FILE, contract.MANIFEST_FILE, contract.TOKENIZER_FILE}
+BUNDLE_FILES = {
+    contract.MODEL_FILE,
+    contract.MANIFEST_FILE,
+    contract.TOKENIZER_FILE,
+    contract.PACKED_FILE,
+    contract.PACKED_STAMP,
+}
 
 
 @contextmanager

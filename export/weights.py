@@ -23,15 +23,17 @@ class Weights:
 
     Attributes:
       tied: whether the LM head is the word embeddings.
-      parameters: what the graph needs, in order.
+      parameters: what the graph needs and is trained, in order.
       read: parameter -> float32 values in the checkpoint's shape.
       ignored: names of source tensors left out on purpose.
+      frozen: what the graph needs and is not trained, in order.
     """
 
     tied: bool
     parameters: list[Parameter]
     read: Callable[[Parameter], np.ndarray]
     ignored: tuple[str, ...]
+    frozen: tuple[Parameter, ...] = ()
 
 
 def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:

@@ -69,6 +69,10 @@ class Bundle:
       signatures: name -> {"inputs": {name: [dtype, shape]}, "outputs": likewise}.
       noise: kind and constants, as in bundle.json.
       files: name -> {"bytes", "sha256"}.
+      tune: one of contract.TUNES, what is trained: `parameters` lists it.
+      base: one of contract.BASES, how the frozen parameters are stored.
+      frozen: name -> shape of the parameters that are not trained.
+      lora: rank, alpha, targets and extras, where `tune` is "lora".
     """
 
     folder: Path
@@ -88,6 +92,10 @@ class Bundle:
     signatures: dict
     noise: dict
     files: dict
+    tune: str
+    base: str
+    frozen: dict
+    lora: dict
 
     @property
     def model_path(self) -> Path:
@@ -172,7 +180,13 @@ def _parse(folder, values):
             name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
             for name, entry in values["files"].items()
         },
+        tune=values["tune"],
+        base=values["base"],
+        frozen={str(p["name"]): tuple(map(int, p["shape"])) for p in values.get("frozen", [])},
+        lora=dict(values.get("lora", {})),
     )
+    if bundle.tune not in contract.TUNES or bundle.base not in contract.BASES:
+        raise ValueError(f"unknown tune {bundle.tune!r} or base {bundle.base!r}")
     if bundle.noise["kind"] not in contract.NOISE_KINDS:
         raise ValueError(f"unknown noise kind {bundle.noise['kind']!r}")
     if not bundle.lengths or list(bundle.lengths) != sorted(set(bundle.lengths)):

@@ -26,6 +26,7 @@ COMMANDS = {
     "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
     "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO or Adam"),
     "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
+    "replay": ("pocketllm.export.replay_command", "write what a run reached, for other programs"),
     "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),
     "reproduce": ("pocketllm.benchmarks.reproduce_command", "repeat the paper's comparison"),
     "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),

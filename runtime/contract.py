@@ -9,6 +9,9 @@ FORMAT_VERSION = 1
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
+# Not of the bundle: frozen weights as one machine's kernels want them, and what they were made of.
+PACKED_FILE = "packed-weights"
+PACKED_STAMP = "packed-weights.json"
 
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
@@ -44,6 +47,12 @@ DONE = "done"  # [1] float32
 # the one option in the row (C = 1), and the loss is the mean over option tokens.
 WORDS, OPTIONS, GOLD = "words", "options", "gold"
 SCORINGS = (WORDS, OPTIONS, GOLD)
+
+# Which parameters are trained, and how those that are not are stored.
+FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"
+TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
+FP32, INT8, INT4 = "fp32", "int8", "int4"
+BASES = (FP32, INT8, INT4)
 
 MEZO, ADAM = OPTIMIZERS = ("mezo", "adam")
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")

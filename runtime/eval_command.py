@@ -47,11 +47,11 @@ def run(values) -> dict:
     if values.sample < 0:
         raise InputError(f"--sample={values.sample}: expected 0 or more")
     bundle = open_bundle(values)
-    settings, steps = _steps(values, bundle)
+    settings, steps = steps_of(values, bundle)
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
     model = open_session(values, bundle)
-    _bring_to(model, values.run, settings, steps)
+    bring_to(model, values.run, settings, steps)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         found = evaluate(model, data, bar.advance)
     where = f"{values.run} at step {len(steps)}" if values.run else "untuned"
@@ -76,8 +76,8 @@ def run(values) -> dict:
     }
 
 
-def _steps(values, bundle):
-    """Returns (hyperparameters, the steps up to the one to evaluate); none without --run."""
+def steps_of(values, bundle):
+    """Returns (hyperparameters, the steps of --run up to --at_step); none without --run."""
     if values.run is None:
         if values.at_step is not None:
             raise InputError("--at_step goes with --run")
@@ -92,7 +92,7 @@ def _steps(values, bundle):
     return settings, steps[:last]
 
 
-def _bring_to(model, run, settings, steps):
+def bring_to(model, run, settings, steps):
     """Brings the model's parameters from the bundle's values to those after these steps."""
     if isinstance(settings, AdamHyperparameters):
         if steps:

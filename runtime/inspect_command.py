@@ -26,8 +26,9 @@ def run(values) -> dict:
     """Inspects; see the module's docstring."""
     required(values, "bundle")
     bundle = read_bundle(values.bundle)
-    count = sum(math.prod(p.shape) for p in bundle.parameters)
-    for name, text in _summary(bundle, count):
+    trained = sum(math.prod(p.shape) for p in bundle.parameters)
+    count = trained + sum(map(math.prod, bundle.frozen.values()))
+    for name, text in _summary(bundle, trained):
         print(f"{name:<12}{text}")
     print("signatures", *_signatures(bundle), sep="\n  ")
     if values.slices:
@@ -49,6 +50,10 @@ def run(values) -> dict:
         "word_ids": list(bundle.word_ids),
         "option_tokens": bundle.option_tokens,
         "parameters": count,
+        "trained_parameters": trained,
+        "tune": bundle.tune,
+        "base": bundle.base,
+        "lora": bundle.lora,
         "batch_size": bundle.batch_size,
         "lengths": list(bundle.lengths),
         "noise": bundle.noise,
@@ -57,18 +62,35 @@ def run(values) -> dict:
     }
 
 
-def _summary(bundle: Bundle, count: int) -> list[tuple[str, str]]:
+def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
     task = bundle.task
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
         ("model", f"{bundle.model_name} ({bundle.family}), {_architecture(bundle)}"),
-        ("parameters", f"{count:,} in {len(bundle.parameters)} tensors, all trained, float32"),
+        ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
+        ("frozen", _frozen(bundle)),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
         ("task", f"{task.name}; template {_template(task)}"),
         _options(bundle),
         ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
         ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
     ]
+
+
+def _tuning(bundle: Bundle) -> str:
+    if bundle.tune != contract.LORA:
+        return bundle.tune
+    lora = bundle.lora
+    extras = "" if lora["extras"] == "none" else f" and {lora['extras']}"
+    return (
+        f"lora of rank {lora['rank']}, alpha {lora['alpha']:g}, on "
+        f"{', '.join(lora['targets'])}{extras}"
+    )
+
+
+def _frozen(bundle: Bundle) -> str:
+    count = sum(map(math.prod, bundle.frozen.values()))
+    return f"{count:,} in {len(bundle.frozen)} tensors, {bundle.base}" if count else "nothing"
 
 
 def _architecture(bundle: Bundle) -> str:

@@ -56,12 +56,17 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict:
         except metadata.PackageNotFoundError:
             pass
     return {
-        "cpu": cpu_name(_read("/proc/cpuinfo")),
+        "cpu": processor(),
         "cores": cores(),
         "memory_bytes": _memory_bytes(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": versions,
     }
+
+
+def processor() -> str:
+    """Returns this machine's processor's name."""
+    return cpu_name(_read("/proc/cpuinfo"))
 
 
 def cpu_name(cpuinfo: str) -> str:

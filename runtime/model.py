@@ -9,6 +9,10 @@ from . import contract
 from .batching import Batch
 from .bundle import Bundle
 from .engine import Engine
+from .errors import InputError
+
+# tflite-runtime 2.14 has no products of float rows with integers that have a scale an output.
+QUANTISED_ENGINE = "litert"
 
 
 class Model:
@@ -113,5 +117,14 @@ def _float32(value):
 
 
 def open_model(bundle: Bundle, engine_name: str, threads: int) -> Model:
-    """Opens a bundle's model file in an engine, not initialised yet."""
+    """Opens a bundle's model file in an engine, not initialised yet.
+
+    Raises:
+      InputError: the engine has no kernels for the bundle's base, or cannot be opened.
+    """
+    if bundle.base != contract.FP32 and engine_name != QUANTISED_ENGINE:
+        raise InputError(
+            f"{bundle.folder}: its base is {bundle.base}, which the engine {engine_name!r} cannot "
+            f"run; take --engine={QUANTISED_ENGINE}, or export with --base=fp32"
+        )
     return Model(bundle, Engine(engine_name, bundle.model_path, threads))

@@ -6,6 +6,7 @@ from .bundle import Bundle, read_bundle
 from .engine import ENGINES, cores
 from .errors import InputError
 from .model import Model, open_model
+from .packed_weights import open_packed
 from .progress import Progress
 
 MAX_THREADS = 256
@@ -18,6 +19,12 @@ def define_session_flags(values: flags.FlagValues) -> None:
     )
     flags.DEFINE_integer("threads", 0, "kernel threads; 0 takes all cores", flag_values=values)
     flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=values)
+    flags.DEFINE_bool(
+        "packed_weights",
+        True,
+        "keep a frozen base, packed for the kernels, in a file beside it, not in memory (litert)",
+        flag_values=values,
+    )
 
 
 def required(values: flags.FlagValues, *names: str) -> None:
@@ -33,11 +40,20 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
     return read_bundle(values.bundle)
 
 
+def packs(bundle: Bundle, engine_name: str) -> bool:
+    """Whether an engine can keep the bundle's constants, packed, in a file."""
+    return bool(bundle.frozen) and engine_name == "litert"
+
+
 def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
     """Opens the bundle in --engine, brings the initial values in and says what runs."""
     if not 0 <= values.threads <= MAX_THREADS:
         raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
-    model = open_model(bundle, values.engine, values.threads or cores())
+    threads = values.threads or cores()
+    if packs(bundle, values.engine) and values.packed_weights:
+        model = Model(bundle, open_packed(bundle, threads, lambda line: print(line, flush=True)))
+    else:
+        model = open_model(bundle, values.engine, threads)
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)
     print(f"engine: {model.engine.describe()}", flush=True)

@@ -23,6 +23,7 @@ from . import contract
 from .adam import AdamHyperparameters, AdamStep
 from .adam_train import check_adam, train_adam
 from .dataset import load_dataset, load_split
+from .default_eps import default_eps
 from .errors import InputError
 from .mezo import Hyperparameters
 from .progress import Progress
@@ -50,7 +51,12 @@ flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
 flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
-flags.DEFINE_float("eps", 1e-3, "MeZO: size of the probe, in units of z", flag_values=FLAGS)
+flags.DEFINE_float(
+    "eps",
+    None,
+    "MeZO: size of the probe, in units of z; none: as the bundle needs, 1e-3 without a tuning",
+    flag_values=FLAGS,
+)
 flags.DEFINE_integer("seed", 0, "chooses batches, and MeZO's directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
 flags.DEFINE_enum(
@@ -75,7 +81,7 @@ def run(values) -> dict:
     bundle = open_bundle(values)
     adam = values.optimizer == contract.ADAM
     data, dev, split = _data(values, bundle)
-    settings = _settings(values)
+    settings = _settings(values, bundle)
     batch_size = min(values.batch_size, len(data.examples))
     if adam:
         check_adam(bundle, batch_size)
@@ -120,7 +126,7 @@ def run(values) -> dict:
     }
 
 
-def _settings(values):
+def _settings(values, bundle):
     shared = {
         "lr": values.lr,
         "weight_decay": values.weight_decay,
@@ -129,7 +135,8 @@ def _settings(values):
     }
     if values.optimizer == contract.ADAM:
         return AdamHyperparameters(**shared)
-    return Hyperparameters(eps=values.eps, **shared)
+    eps = default_eps(bundle) if values.eps is None else values.eps
+    return Hyperparameters(eps=eps, **shared)
 
 
 def _note(step):
@@ -157,7 +164,7 @@ def _check(values):
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
     if values.optimizer == contract.ADAM and values["eps"].present:
         raise InputError("--eps is the size of MeZO's probe; leave it out with --optimizer=adam")
-    if not 1e-30 <= values.eps <= 1e30:  # with room for float32 on both sides
+    if values.eps is not None and not 1e-30 <= values.eps <= 1e30:  # with room for float32
         raise InputError(f"--eps={values.eps}: expected a number from 1e-30 to 1e30")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")

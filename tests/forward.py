@@ -26,11 +26,16 @@ def forward_inputs(tokens: int, vocab_size: int, seed: int) -> dict[str, np.ndar
 
 def torch_forward(checkpoint: Path, inputs: dict, word_ids) -> tuple[np.ndarray, np.ndarray]:
     """Computes loss [1] and logits [rows of weight > 0, C] with transformers, in float64."""
-    import torch
     from transformers import RobertaForMaskedLM
 
     model = RobertaForMaskedLM.from_pretrained(checkpoint, attn_implementation="eager")
-    model = model.double().eval()
+    return model_forward(model.double().eval(), inputs, word_ids)
+
+
+def model_forward(model, inputs: dict, word_ids) -> tuple[np.ndarray, np.ndarray]:
+    """Does the same with a model that is loaded already."""
+    import torch
+
     used = inputs["weight"] > 0
     held = {name: torch.tensor(values[used]) for name, values in inputs.items()}
     with torch.no_grad():

@@ -77,3 +77,12 @@ def torch_scores(model, bundle, inputs):
         labels = torch.tensor(inputs["label"][:2]).long()
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     return (losses * weight).sum() / weight.sum(), logits, weight.sum()
+
+
+def score_arrays(model, bundle, inputs):
+    """Does the same without gradients, and returns floats and an array."""
+    import torch
+
+    with torch.no_grad():
+        loss, logits, weight_sum = torch_scores(model, bundle, inputs)
+    return float(loss), logits.numpy(), float(weight_sum)

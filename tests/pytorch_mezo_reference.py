@@ -8,6 +8,7 @@ import math
 
 import numpy as np
 import torch
+from peft_reference import peft_model, peft_name
 from transformers import OPTForCausalLM, RobertaForMaskedLM
 
 from pocketllm.runtime import contract
@@ -22,18 +23,24 @@ NAMES = {"roberta": {"lm_head.bias": "lm_head.decoder.bias"}, "opt": {}}
 class TorchMezo:
     """A float32 language model that takes MeZO steps."""
 
-    def __init__(self, checkpoint, bundle):
-        self.model = (
-            MODELS[bundle.family]
-            .from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
-            .eval()
-        )
+    def __init__(self, checkpoint, bundle, values=None):
+        """Loads a checkpoint; of a LoRA bundle `values` are the adapter's, {parameter: array}."""
         self._bundle, self._noise = bundle, read_noise(bundle)
-        names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
+        if bundle.tune == contract.LORA:
+            self.model = peft_model(checkpoint, bundle, values)
+            names = {p.name: peft_name(p.name) for p in bundle.parameters}
+        else:
+            self.model = (
+                MODELS[bundle.family]
+                .from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
+                .eval()
+            )
+            names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
         self.tensors = {ours: self.model.get_parameter(theirs) for ours, theirs in names.items()}
-        trained = {id(tensor) for tensor in self.tensors.values()}
-        left_out = {n for n, p in self.model.named_parameters() if id(p) not in trained}
-        assert left_out <= set(NAMES[bundle.family]), left_out
+        if bundle.tune == contract.FULL:
+            trained = {id(tensor) for tensor in self.tensors.values()}
+            left_out = {n for n, p in self.model.named_parameters() if id(p) not in trained}
+            assert left_out <= set(NAMES[bundle.family]), left_out
 
     def z(self, seed):
         """Returns {parameter: z in the checkpoint's shape}."""

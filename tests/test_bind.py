@@ -46,16 +46,18 @@ print(json.dumps(peak.stop().anon_bytes - before))
         "golden",
         pytest.param("tied", marks=pytest.mark.desktop),
         pytest.param("untied", marks=pytest.mark.desktop),
+        pytest.param("lora", marks=pytest.mark.desktop),
     ],
 )
 def bundle(request):
-    """The committed bundle (one layer), and two exported here (two layers)."""
+    """The committed bundle (one layer), and three exported here (two layers)."""
     if request.param == "golden":
         return request.getfixturevalue("golden_bundle")
     if request.param == "tied":
         return request.getfixturevalue("chunked_bundle")
     make_checkpoint = request.getfixturevalue("make_checkpoint")
-    return request.getfixturevalue("make_bundle")(make_checkpoint(tied=False))
+    tune = "lora" if request.param == "lora" else "full"
+    return request.getfixturevalue("make_bundle")(make_checkpoint(tied=False), kind=tune)
 
 
 @pytest.fixture(scope="module")

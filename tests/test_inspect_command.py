@@ -10,7 +10,7 @@ from small_runs import pocketllm
 KEYS = {
     "bundle", "model_name", "family", "tied_decoder", "config", "task", "labels", "words",
     "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
-    "signatures", "files",
+    "signatures", "files", "trained_parameters", "tune", "base", "lora",
 }  # fmt: skip
 
 

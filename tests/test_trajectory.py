@@ -88,7 +88,7 @@ def compare(bundle, checkpoint, data, config, model, folder):
     start = checkpoint_layout(bundle, model)
     train(model, data, folder, config)
     losses = np.array([[step.loss_plus, step.loss_minus] for step in read_steps(folder)])
-    reference = TorchMezo(checkpoint, bundle)
+    reference = TorchMezo(checkpoint, bundle, start)
     expected = torch_run(reference, data, config)
     ended = checkpoint_layout(bundle, model)
     errors, moved = {}, {}

@@ -144,16 +144,18 @@ def export(
     slice_bytes: int | None = None,
     task="sst2",
     adam: bool = False,
+    **tuning,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
     `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the
-    model were large; `task` is a name or a task of the checkpoint's family.
+    model were large; `task` is a name or a task of the checkpoint's family, `tuning` of Tuning.
     """
-    from pocketllm.export import exporter, layout, manifest
+    from pocketllm.export import exporter, frozen, layout, manifest
     from pocketllm.export.checkpoint import open_checkpoint
     from pocketllm.export.families import family_name, model_config
     from pocketllm.export.tokenizer import tokenizer_for
+    from pocketllm.export.tuning import Tuning
     from pocketllm.export.weights import checkpoint_weights
     from pocketllm.runtime import option_tasks, tasks
     from pocketllm.runtime.files import read_json
@@ -163,15 +165,19 @@ def export(
     if isinstance(task, str):
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
-    settings = exporter.Settings("tiny", config, task, batch_size, lengths, noise, adam=adam)
+    settings = exporter.Settings(
+        "tiny", config, task, batch_size, lengths, noise, adam=adam, tuning=Tuning(**tuning)
+    )
     variables_of = partial(
         layout.variables_of,
         chunk_values=chunk_values or layout.CHUNK_VALUES,
         linear_values=linear_values or layout.LINEAR_VALUES,
     )
+    constants_of = partial(frozen.constants_of, chunk_values=linear_values or layout.LINEAR_VALUES)
     slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)
     with (
         mock.patch.object(exporter, "variables_of", variables_of),
+        mock.patch.object(exporter, "constants_of", constants_of),
         mock.patch.object(exporter, "slices_of", slices_of),
         mock.patch.object(manifest, "slices_of", slices_of),
     ):

@@ -1,0 +1,150 @@
+"""Frozen parameters: constants of the graph, read from the mapped file and never copied.
+
+A matrix is an input [1, in, out] of BATCH_MATMUL while converting, as a trainable one is. As a
+constant it stays as the checkpoint has it, [out, in], in a FULLY_CONNECTED with its bias. On a
+quantised base its values are integers and each output has a scale, in the flatbuffer; XNNPACK
+then quantises the rows that come in as they come. A table's scales are a constant beside it.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketllm.runtime import contract
+
+from .flatgraph import Graph, external_buffer
+from .fully_connected import connect_fully, is_matmul
+from .layout import LINEAR_VALUES, Parameter, row_chunks
+from .quantise import int4_rows, int8_rows, packed_nibbles
+from .weights import Weights
+
+SCALES = "scales"  # storage of a quantised table's scales
+BITS = {contract.FP32: 32, SCALES: 32, contract.INT8: 8, contract.INT4: 4}
+TYPES = {contract.INT8: schema.TensorType.INT8, contract.INT4: schema.TensorType.INT4}
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A frozen parameter, a chunk of a table's rows, or the scales of these rows.
+
+    Attributes:
+      name: of the graph's input while converting, and of its external buffer.
+      shape: as the graph reads it.
+      parameter: where the values come from.
+      rows: (first, last + 1) of the parameter's rows, for a table.
+      storage: one of contract.BASES, or SCALES.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    parameter: Parameter
+    rows: tuple[int, int] | None = None
+    storage: str = contract.FP32
+
+    @property
+    def stored_shape(self) -> list[int]:
+        """Shape of its values in the model file: as the checkpoint's."""
+        return list(self.parameter.shape if self.parameter.kind == "linear" else self.shape)
+
+    @property
+    def stored_bytes(self) -> int:
+        """Bytes of its values in the model file."""
+        return math.prod(self.shape) * BITS[self.storage] // 8
+
+
+def constants_of(
+    parameters: Iterable[Parameter],
+    base: str,
+    quantised_tables: frozenset[str],
+    chunked: frozenset[str],
+    chunk_values: int = LINEAR_VALUES,
+) -> list[Constant]:
+    """Lays frozen parameters out, whole but for the tables named in `chunked`.
+
+    Args:
+      parameters: the frozen ones.
+      base: how matrices are stored, one of contract.BASES.
+      quantised_tables: names of the tables that are int8 on a quantised base.
+      chunked: names of the tables that are cut into chunks of rows.
+      chunk_values: most values of a chunk, but for one row.
+    """
+    found = []
+    for parameter in parameters:
+        name, shape = parameter.name, parameter.shape
+        if parameter.kind == "linear":
+            odd = parameter.values % 2  # nibbles come in pairs
+            storage = contract.INT8 if odd and base == contract.INT4 else base
+            found.append(Constant(name, (1, *shape[::-1]), parameter, None, storage))
+            continue
+        if parameter.kind == "vector":
+            found.append(Constant(name, shape, parameter))
+            continue
+        quantised = base != contract.FP32 and name in quantised_tables
+        chunks = row_chunks(shape, chunk_values) if name in chunked else [(0, shape[0])]
+        for number, rows in enumerate(chunks):
+            held, count = f"{name}/{number}", rows[1] - rows[0]
+            storage = contract.INT8 if quantised else contract.FP32
+            found.append(Constant(held, (count, shape[1]), parameter, rows, storage))
+            if quantised:
+                found.append(Constant(scales_of(held), (count, 1), parameter, rows, SCALES))
+    return found
+
+
+def scales_of(name: str) -> str:
+    """Names the scales of a quantised table's chunk."""
+    return f"{name}/scales"
+
+
+def stream_constants(
+    graph: Graph, weights: Weights, constants: Iterable[Constant]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (name, values as the file holds them), reading each parameter once.
+
+    The scales that stand in the flatbuffer are filled in on the way: pack it again afterwards.
+    """
+    held_name, values, scales = None, None, None
+    for constant in constants:
+        if constant.storage == SCALES:
+            yield constant.name, scales[:, None]
+            continue
+        if constant.parameter.name != held_name:
+            held_name, values = constant.parameter.name, weights.read(constant.parameter)
+        stored = values if constant.rows is None else values[slice(*constant.rows)]
+        if constant.storage in TYPES:
+            stored, scales = (
+                int8_rows(stored) if constant.storage == contract.INT8 else int4_rows(stored)
+            )
+            graph.scales.get(constant.name, scales)[:] = scales
+        yield constant.name, packed_nibbles(stored) if constant.storage == contract.INT4 else stored
+
+
+def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> None:
+    """Makes input tensor `index` a constant, and the products with it FULLY_CONNECTED.
+
+    What a function does not use gets no buffer, and where none does, no bytes in the file.
+    """
+    users = [made for made in subgraph.operators if index in made.inputs]
+    if not users:
+        return
+    held = subgraph.tensors[index]
+    held.buffer = external_buffer(graph, constant.name, constant.stored_bytes)
+    if not all(is_matmul(graph, made) for made in users):
+        return
+    held.shape = constant.stored_shape
+    if constant.storage in TYPES:
+        held.type = TYPES[constant.storage]
+        held.quantization = _quantization(graph, constant.name, held.shape[0])
+    for made in users:
+        connect_fully(graph, made, constant.storage != contract.FP32)
+
+
+def _quantization(graph, name, channels):
+    """Returns parameters whose scales are those of `name`, one an output, filled in later."""
+    made = schema.QuantizationParametersT()
+    made.scale = graph.scales.setdefault(name, np.zeros(channels, np.float32))
+    made.zeroPoint = np.zeros(channels, np.int64)
+    made.quantizedDimension = 0
+    return made

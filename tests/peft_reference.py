@@ -1,0 +1,34 @@
+"""LoRA as PEFT computes it on the Hugging Face model, to compare with."""
+
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import OPTForCausalLM, RobertaForMaskedLM
+
+MODELS = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}
+
+
+def peft_model(checkpoint, bundle, values):
+    """Wraps a checkpoint as a bundle says and puts the trained values in; {parameter: array}."""
+    model = MODELS[bundle.family].from_pretrained(
+        checkpoint, attn_implementation="eager", dtype=torch.float32
+    )
+    lora = bundle.lora
+    config = LoraConfig(
+        r=lora["rank"], lora_alpha=lora["alpha"], target_modules=list(lora["targets"])
+    )
+    model = get_peft_model(model, config).eval()
+    adapters = {n for n, p in model.named_parameters() if p.requires_grad}
+    assert adapters == {peft_name(name) for name in values if "lora" in name}
+    with torch.no_grad():
+        for name, held in values.items():
+            model.get_parameter(peft_name(name)).copy_(torch.tensor(held))
+    return model
+
+
+def peft_name(name):
+    """Returns what PEFT calls a parameter of ours."""
+    if name == "lm_head.bias":  # tied or not, the decoder's own bias is the one that is added
+        name = "lm_head.decoder.bias"
+    for which in ("lora_A", "lora_B"):
+        name = name.replace(f"{which}.weight", f"{which}.default.weight")
+    return f"base_model.model.{name}"

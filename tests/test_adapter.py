@@ -1,0 +1,92 @@
+"""`pocketllm replay` on a LoRA run: PEFT loads what it writes and computes the same logits."""
+
+import json
+
+import pytest
+from forward import forward_inputs, model_forward, relative_error
+from opt_forward import opt_inputs, score_arrays
+from small_runs import complaint, pocketllm, rows, run_config, write_tsv
+from test_lora import lora_bundle
+
+from pocketllm.runtime.contract import LOGITS, forward_loss_for
+from pocketllm.runtime.dataset import load_dataset
+from pocketllm.runtime.train import train
+
+pytestmark = pytest.mark.desktop
+
+TOLERANCE = 1e-5
+# (family, tied, extras, base): relative error of the logits; integers are measured at 0.02
+CASES = {
+    "roberta": ("roberta", True, "none", "fp32", TOLERANCE),
+    "roberta_head": ("roberta", False, "lm_head", "fp32", TOLERANCE),
+    "roberta_int8": ("roberta", False, "none", "int8", 0.05),
+    "opt": ("opt", True, "none", "fp32", TOLERANCE),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_peft_loads_the_adapter_and_gives_the_same_logits(
+    case, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+):
+    import torch
+    from peft import PeftModel
+    from transformers import OPTForCausalLM, RobertaForMaskedLM
+
+    family, tied, extras, base, tolerance = CASES[case]
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)
+    settings = {"rank": 4, "extras": extras}
+    bundle = lora_bundle(make_bundle, checkpoint, settings, lengths=(16,), base=base)
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    model = open_ready(bundle, "litert")
+    train(model, data, tmp_path / "run", run_config(bundle, data, steps=12, lr=0.05, eps=0.05))
+    flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
+    done = pocketllm("replay", *flags)
+    assert (done.returncode, done.stderr) == (0, "") and "at step 12" in done.stdout
+
+    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
+    plain = kind.from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
+
+    def run(theirs):
+        theirs = theirs.double().eval()
+        if family == "roberta":
+            inputs = forward_inputs(16, bundle.config["vocab_size"], seed=2)
+            return inputs, model_forward(theirs, inputs, bundle.word_ids)[1]
+        inputs = opt_inputs(bundle, 16, seed=3)
+        return inputs, score_arrays(theirs, bundle, inputs)[1]
+
+    inputs, before = run(plain)
+    _, logits = run(PeftModel.from_pretrained(plain, tmp_path / "out"))
+    actual = model.engine.run(forward_loss_for(16), **inputs)[LOGITS][:2]
+
+    assert relative_error(actual, logits) <= tolerance
+    assert relative_error(before, logits) > max(0.01, 2 * tolerance), "the adapter counts"
+
+
+def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
+    make_checkpoint, make_bundle, open_ready, tmp_path
+):
+    from safetensors.numpy import load_file
+
+    bundle = lora_bundle(make_bundle, make_checkpoint(), {"rank": 4}, lengths=(16,))
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    config = run_config(bundle, data, steps=6)
+    train(open_ready(bundle, "litert"), data, tmp_path / "run", config)
+    flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
+
+    held = {}
+    for step in (0, 6):
+        told = tmp_path / "told.json"
+        done = pocketllm("replay", *flags, f"--at_step={step}", f"--json={told}", "--force")
+        assert done.returncode == 0 and json.loads(told.read_text())["step"] == step
+        held[step] = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    b = next(name for name in held[0] if "lora_B" in name)
+    assert not held[0][b].any() and held[6][b].any()
+
+    complaint(pocketllm("replay", *flags), 2, "exists already")
+    complaint(pocketllm("replay", *flags, "--force", "--at_step=7"), 2, "steps 0 to 6")
+    tied = lora_bundle(make_bundle, make_checkpoint(), {"extras": "lm_head"}, lengths=(16,))
+    flags[0] = f"--bundle={tied.folder}"
+    complaint(pocketllm("replay", *flags, "--force"), 2, "--lora_extras=lm_head", "decoder is")
+    full = make_bundle(make_checkpoint())
+    flags[0] = f"--bundle={full.folder}"
+    complaint(pocketllm("replay", *flags, "--force"), 2, "--tune=full", "--tune=lora")

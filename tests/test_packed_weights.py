@@ -1,0 +1,122 @@
+"""Packed weights in a file: the same bits as without, made once, never taken where they differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from small_runs import complaint, pocketllm, rows, state_of, write_tsv
+
+from pocketllm.runtime import contract, packed_weights
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.dataset import batches_of, load_dataset
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.model import Model
+from pocketllm.runtime.packed_weights import open_packed
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.fixture
+def bundle(make_checkpoint, tmp_path):
+    """A LoRA bundle of its own on an int8 base."""
+    import tiny
+
+    return read_bundle(tiny.export(make_checkpoint(), tmp_path / "b", kind="lora", base="int8"))
+
+
+def steps(model, data):
+    """Takes calls of every kind; returns the losses and the state."""
+    model.initialize()
+    losses = []
+    for seed in range(3):
+        model.perturb(seed, 0.1)
+        losses.append(model.loss(batches_of(data, model.bundle, range(20))))
+        model.decay(0.9)
+    return losses, state_of(model)
+
+
+def packed(bundle):
+    """Returns what the file system says of the file."""
+    return (bundle.folder / contract.PACKED_FILE).stat()
+
+
+@pytest.mark.parametrize("base", ["fp32", "int8"])
+@pytest.mark.parametrize("kind", ["lora", "prefix", "head"])
+def test_every_call_gives_the_bits_that_it_gives_without_the_file(
+    kind, base, make_checkpoint, make_bundle, open_ready, tmp_path
+):
+    bundle = make_bundle(make_checkpoint(), kind=kind, base=base)
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    expected = steps(open_ready(bundle, "litert"), data)
+
+    for _ in ("packing", "packed"):
+        model = Model(bundle, open_packed(bundle, 1))
+        assert steps(model, data) == expected
+    model.write({v.name: np.full(v.shape, 0.5, np.float32) for v in bundle.variables})
+    assert all((values == 0.5).all() for _, values in model.read())
+
+
+def test_the_file_is_made_once(bundle):
+    told = []
+    open_packed(bundle, 1, told.append)
+    made = packed(bundle)
+    open_packed(bundle, 1, told.append)
+
+    assert len(told) == 1 and "packing the frozen weights" in told[0]
+    assert packed(bundle).st_mtime_ns == made.st_mtime_ns and made.st_size > 0
+
+
+def spoil_stamp(bundle):
+    (bundle.folder / contract.PACKED_STAMP).write_text("{}")
+
+
+def lose_stamp(bundle):
+    (bundle.folder / contract.PACKED_STAMP).unlink()
+
+
+def cut_short(bundle):
+    path = bundle.folder / contract.PACKED_FILE
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("spoil", [spoil_stamp, lose_stamp, cut_short])
+def test_a_file_that_does_not_match_is_made_again(spoil, bundle):
+    open_packed(bundle, 1)
+    size = packed(bundle).st_size
+    spoil(bundle)
+    told = []
+    open_packed(bundle, 1, told.append)
+
+    assert len(told) == 1 and packed(bundle).st_size == size
+
+
+def test_the_file_of_another_model_or_machine_is_made_again(bundle, monkeypatch):
+    told = []
+    open_packed(bundle, 1, told.append)
+    files = bundle.files | {contract.MODEL_FILE: {"bytes": 1, "sha256": "0" * 64}}
+    open_packed(replace(bundle, files=files), 1, told.append)
+    monkeypatch.setattr(packed_weights, "processor", lambda: "another one")
+    open_packed(bundle, 1, told.append)
+
+    assert len(told) == 3
+
+
+def test_a_folder_that_cannot_be_written_is_named(bundle, monkeypatch):
+    monkeypatch.setattr(packed_weights.os, "access", lambda *_: False)
+    with pytest.raises(InputError, match="cannot be written.*--nopacked_weights"):
+        open_packed(bundle, 1)
+
+
+def test_commands_use_the_file_and_an_export_replaces_it(bundle, tmp_path):
+    data = write_tsv(tmp_path / "train.tsv", rows(20, seed=3))
+    flags = ["eval", f"--bundle={bundle.folder}", f"--data={data}"]
+    with_file, without = pocketllm(*flags), pocketllm(*flags, "--nopacked_weights")
+    assert (with_file.returncode, with_file.stderr) == (0, "")
+    assert "packed weights in a mapped file" in with_file.stdout
+    assert with_file.stdout.splitlines()[-1] == without.stdout.splitlines()[-1]
+
+    export = ["export", "--model=roberta-micro", "--task=sst2", "--lengths=32"]
+    out = f"--out={bundle.folder}"
+    complaint(pocketllm(*export, out), 2, "exists already")
+    assert pocketllm(*export, out, "--force").returncode == 0
+    assert not (bundle.folder / contract.PACKED_FILE).exists()

@@ -23,7 +23,7 @@ test-slow: $(DESKTOP)/installed
 $(DESKTOP)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'
 	$(PYTHON) -m venv $(DESKTOP)
-	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,test]'
+	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,reference,test]'
 	$(DESKTOP)/bin/pip check
 	touch $@
 

@@ -3,6 +3,8 @@
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
+# A file's tests stay together: they share exported bundles.
+ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
 .PHONY: quickstart install test test-slow clean
 
@@ -13,8 +15,8 @@ install: $(DESKTOP)/installed
 
 # Desktop: the exporter, plots, tests. Device: what a phone holds, and pytest to test it there.
 test: $(DESKTOP)/installed $(DEVICE)/installed
-	$(DESKTOP)/bin/python -m pytest
-	$(DEVICE)/bin/python -m pytest -m "not slow and not desktop"
+	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES)
+	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not slow and not desktop"
 
 # Full-size models: about 12 GB of memory, 10 GB of disk and some 10 minutes.
 test-slow: $(DESKTOP)/installed

@@ -14,7 +14,7 @@ DIR/bundles while they are needed, on a disk: one in memory would count as memor
   --scale  RoBERTa, OPT                   batches   limit    needs
   {scales}
 
-cells, of --scale=micro with 256 for 64:
+cells, of --scale=micro with 320 for 64:
   {cells}
 
 examples:

@@ -53,7 +53,7 @@ class Scale:
 SCALES = {
     "micro": Scale(
         {"roberta": "roberta-micro", "opt": "opt-micro"},
-        (8, 256),
+        (8, 320),
         PHONE_BYTES // MICRO_SHARE,
         has_weights=True,
         needs="0.1 GB of disk",

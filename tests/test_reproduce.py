@@ -104,7 +104,7 @@ def test_an_interrupted_reproduction_continues_with_the_cell_it_was_in(setting, 
     assert ran == names[2:] and unfinished(setting, cells) == []
     # The bundle was still there; every bundle goes with its last cell.
     exported = [name for name in stand_ins[1:] if name not in names]
-    assert exported == ["roberta-mezo-adam-8", "roberta-mezo-adam-256", "opt-mezo-8"]
+    assert exported == ["roberta-mezo-adam-8", "roberta-mezo-adam-320", "opt-mezo-8"]
     assert list((setting.out / "bundles").iterdir()) == []
 
 

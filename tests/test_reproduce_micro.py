@@ -13,7 +13,7 @@ from pocketllm.benchmarks.reproduce_plan import SCALES, cells_of
 pytestmark = pytest.mark.desktop
 
 NAMES = [cell.name for cell in cells_of(SCALES["micro"])]
-OUT_OF_MEMORY = {"pocketllm-roberta-adam-256", "pytorch-roberta-adam-256"}
+OUT_OF_MEMORY = {"pocketllm-roberta-adam-320", "pytorch-roberta-adam-320"}
 FIRST_CELL_SECONDS, SECONDS = 200, 900  # on a busy machine
 
 
@@ -80,7 +80,7 @@ def test_the_report_has_its_files_and_no_bundle_is_left(finished):
     assert list((out / "bundles").iterdir()) == []
     assert not list(out.glob("runs/*/parameters*"))
     text = (out / "report.md").read_text()
-    assert "| Adam, batch 256 | out of memory (batch 64) | out of memory |" in text
+    assert "| Adam, batch 320 | out of memory (batch 64) | out of memory |" in text
     assert "Not run yet" not in text and f"--out={out}" in text
 
 

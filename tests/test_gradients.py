@@ -14,6 +14,7 @@ from pocketllm.runtime.contract import adam_step_for
 
 pytestmark = pytest.mark.desktop
 
+# Measured over all cases, both engines: up to 2e-5 of the largest gradient of a parameter.
 TOLERANCE = 1e-4
 
 

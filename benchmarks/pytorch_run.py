@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 from pocketllm.runtime.adam import AdamStep
 from pocketllm.runtime.batching import step_members, step_seed, training_row
 from pocketllm.runtime.bundle import Bundle, read_bundle
+from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.dataset import load_dataset
 from pocketllm.runtime.files import write_json
 from pocketllm.runtime.machine import MACHINE, Session, describe_machine
@@ -62,7 +63,7 @@ def adam_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Call
     return step
 
 
-STEPPERS = {"mezo": mezo_stepper, "adam": adam_stepper}
+STEPPERS = {MEZO: mezo_stepper, ADAM: adam_stepper}
 
 
 def measure(request: dict, report: Callable[[str], None]) -> dict:
@@ -100,7 +101,7 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
 def _begin(folder, asked, bundle, data, engine):
     """Writes what a run directory says before its first step."""
     config = asdict(asked) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
-    of_mezo = [] if asked.optimizer == "mezo" else ["eps"]
+    of_mezo = [] if asked.optimizer == MEZO else ["eps"]
     for name in ("bundle", "data", "run", "threads", *of_mezo):
         del config[name]
     write_json(folder / CONFIG, config)

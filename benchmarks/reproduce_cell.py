@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pocketllm.runtime.contract import MEZO
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.files import read_json, write_json
 from pocketllm.runtime.native_output import LOG_VARIABLE
@@ -23,7 +24,6 @@ from .report_data import read_runs, summarise
 from .reproduce_plan import (
     EPS,
     LEARNING_RATES,
-    MEZO,
     POCKETLLM,
     SEED,
     STEPS,

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.tflite_models.presets import MICRO
 
 PHONE_BYTES = 12_000_000_000  # the paper's phone has 12 GB
 MICRO_SHARE = 16  # so that Adam runs out at the micro models' large batch, and nothing else
 STEPS, TOKENS, SEED = 10, 64, 0
 POCKETLLM, PYTORCH = "pocketllm", "pytorch"
-MEZO, ADAM = "mezo", "adam"
 # What MeZO's authors use when all parameters are trained; eps is MeZO's probe.
 LEARNING_RATES = {("roberta", MEZO): 1e-6, ("roberta", ADAM): 1e-5, ("opt", MEZO): 1e-7}
 EPS = 1e-3

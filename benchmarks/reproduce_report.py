@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.files import write_bytes, write_json
 
@@ -13,7 +14,7 @@ from .report_data import read_runs, summarise
 from .report_figures import LOSS, draw_runs
 from .report_text import figure_caption
 from .reproduce_cell import DONE
-from .reproduce_plan import ADAM, MEZO, POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
+from .reproduce_plan import POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
 from .reproduce_text import OPTIMIZERS, reproduction_text
 from .summary import relative_difference
 

@@ -2,11 +2,13 @@
 
 import shlex
 
+from pocketllm.runtime.contract import ADAM, MEZO
+
 from .report_text import DASH, escaped, machine_line, table
 from .reproduce_cell import DONE, OUT_OF_MEMORY
 from .reproduce_plan import MICRO_SHARE, POCKETLLM, PYTORCH, TASKS
 
-OPTIMIZERS = {"mezo": "MeZO", "adam": "Adam"}
+OPTIMIZERS = {MEZO: "MeZO", ADAM: "Adam"}
 SIDES = {POCKETLLM: "ours", PYTORCH: "PyTorch"}
 FAMILIES = {"roberta": "RoBERTa", "opt": "OPT"}
 
@@ -93,7 +95,7 @@ def _limit_reason(config):
 def _observed(result):
     """Says what the comparison comes to, as far as the cells are there."""
     cells, rows = result["cells"], result["rows"]
-    mezo = {(row["family"], row["batch_size"]): row for row in rows if row["optimizer"] == "mezo"}
+    mezo = {(row["family"], row["batch_size"]): row for row in rows if row["optimizer"] == MEZO}
     for row in rows:
         for side, shown in SIDES.items():
             held = cells[row[side]]
@@ -102,7 +104,7 @@ def _observed(result):
     for row in rows:
         for side, shown in SIDES.items():
             held, other = cells[row[side]], cells[mezo[row["family"], row["batch_size"]][side]]
-            if row["optimizer"] == "mezo" or not (_is_done(held) and _is_done(other)):
+            if row["optimizer"] == MEZO or not (_is_done(held) and _is_done(other)):
                 continue
             yield (
                 f"{_row_name(row)}, {shown}: "

@@ -193,10 +193,8 @@ def _build(
 ) -> tuple[Graph, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
     graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
-    for tokens in settings.lengths:
-        report(f"converting {contract.forward_loss_for(tokens)}")
-        aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
-        forward = forward_pass(
+    forwards = {
+        tokens: forward_pass(
             settings.config,
             variables,
             target,
@@ -206,6 +204,11 @@ def _build(
             frozen,
             settings.tuning.lora.scaling,
         )
+        for tokens in settings.lengths
+    }
+    for tokens, forward in forwards.items():
+        report(f"converting {contract.forward_loss_for(tokens)}")
+        aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
         bind(graph, forward_loss(forward, tokens, aliases))
     report(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)
@@ -214,20 +217,17 @@ def _build(
     bind(graph, perturb)
     bind_decay(graph, [v for v in variables if v.parameter.decays])
     if settings.adam:
-        _bind_adam(graph, settings, variables, target, tied, report)
+        _bind_adam(graph, forwards, variables, report)
     bind_transfers(graph, slices_of(variables))
     constants = counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
     return graph, constants
 
 
-def _bind_adam(graph, settings, variables, target, tied, report):
+def _bind_adam(graph, forwards, variables, report):
     """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0."""
-    for tokens in settings.lengths:
+    for tokens, forward in forwards.items():
         report(f"converting {contract.adam_step_for(tokens)}")
-        aliases = (contract.ADAM_STEP,) if tokens == settings.lengths[-1] else ()
-        forward = forward_pass(
-            settings.config, variables, target, tied, settings.batch_size, tokens
-        )
+        aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
         step = adam_step(forward, variables, tokens, aliases)
         bind(graph, step)
     held = set(step.assigned.values()) - set(variables)

@@ -82,6 +82,7 @@ def adam_step(
         variables=bound,
         assigned=assigned,
         aliases=aliases,
+        frozen=forward.constants,
     )
 
 

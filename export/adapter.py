@@ -1,6 +1,7 @@
 """A PEFT adapter: adapter_config.json and adapter_model.safetensors, as `peft` reads them."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ def adapter_tensors(bundle: Bundle, model: Model) -> dict[str, np.ndarray]:
     """Returns {PEFT's name: values in the checkpoint's shape} of what a LoRA bundle trains."""
     held = dict(model.read())
     found = {
-        f"{PREFIX}{p.name}": _whole(p, [held[v.name] for v in p.variables])
+        f"{PREFIX}{p.name}": in_checkpoint_layout(p, [held[v.name] for v in p.variables])
         for p in bundle.parameters
     }
     if PREFIX + BIAS in found:
@@ -55,6 +56,7 @@ def write_adapter(folder: Path, bundle: Bundle, model: Model) -> None:
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
 
 
-def _whole(parameter: Parameter, pieces):
+def in_checkpoint_layout(parameter: Parameter, pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns a parameter's values in the checkpoint's shape, from those of its variables."""
     rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
     return np.ascontiguousarray(np.concatenate(rows))

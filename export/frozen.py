@@ -4,6 +4,10 @@ A matrix is an input [1, in, out] of BATCH_MATMUL while converting, as a trainab
 constant it stays as the checkpoint has it, [out, in], in a FULLY_CONNECTED with its bias. On a
 quantised base its values are integers and each output has a scale, in the flatbuffer; XNNPACK
 then quantises the rows that come in as they come. A table's scales are a constant beside it.
+
+A backward pass multiplies with the same matrix the other way round, [in, out]. In float32 that is a
+product with the same bytes. Integers with a scale an output have no such product: there a second
+constant holds the transposed matrix, rounded with a scale an input.
 """
 
 import math
@@ -15,7 +19,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
-from .flatgraph import Graph, external_buffer
+from .flatgraph import Graph, external_buffer, tensor
 from .fully_connected import connect_fully, is_matmul
 from .layout import LINEAR_VALUES, Parameter, row_chunks
 from .quantise import int4_rows, int8_rows, packed_nibbles
@@ -43,6 +47,11 @@ class Constant:
     parameter: Parameter
     rows: tuple[int, int] | None = None
     storage: str = contract.FP32
+
+    @property
+    def is_table(self) -> bool:
+        """Whether rows of it are looked up."""
+        return self.parameter.kind == "table"
 
     @property
     def stored_shape(self) -> list[int]:
@@ -98,6 +107,11 @@ def scales_of(name: str) -> str:
     return f"{name}/scales"
 
 
+def backward_of(name: str) -> str:
+    """Names the transposed copy of a quantised matrix that a backward pass takes."""
+    return f"{name}/backward"
+
+
 def stream_constants(
     graph: Graph, weights: Weights, constants: Iterable[Constant]
 ) -> Iterator[tuple[str, np.ndarray]]:
@@ -113,12 +127,21 @@ def stream_constants(
         if constant.parameter.name != held_name:
             held_name, values = constant.parameter.name, weights.read(constant.parameter)
         stored = values if constant.rows is None else values[slice(*constant.rows)]
-        if constant.storage in TYPES:
-            stored, scales = (
-                int8_rows(stored) if constant.storage == contract.INT8 else int4_rows(stored)
-            )
-            graph.scales.get(constant.name, scales)[:] = scales
-        yield constant.name, packed_nibbles(stored) if constant.storage == contract.INT4 else stored
+        if constant.storage not in TYPES:
+            yield constant.name, stored
+            continue
+        back = backward_of(constant.name)
+        if back in graph.externals:
+            yield back, _rounded(graph, back, constant.storage, stored.T)[0]
+        rounded, scales = _rounded(graph, constant.name, constant.storage, stored)
+        yield constant.name, rounded
+
+
+def _rounded(graph, name, storage, values):
+    """Returns (integers as the file holds them, their rows' scales), which the graph gets too."""
+    integers, scales = int8_rows(values) if storage == contract.INT8 else int4_rows(values)
+    graph.scales.get(name, scales)[:] = scales
+    return packed_nibbles(integers) if storage == contract.INT4 else integers, scales
 
 
 def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> None:
@@ -127,18 +150,39 @@ def bind_constant(graph: Graph, subgraph, index: int, constant: Constant) -> Non
     What a function does not use gets no buffer, and where none does, no bytes in the file.
     """
     users = [made for made in subgraph.operators if index in made.inputs]
-    if not users:
-        return
-    held = subgraph.tensors[index]
-    held.buffer = external_buffer(graph, constant.name, constant.stored_bytes)
+    held, name = subgraph.tensors[index], constant.name
     if not all(is_matmul(graph, made) for made in users):
+        held.buffer = external_buffer(graph, name, constant.stored_bytes)
         return
-    held.shape = constant.stored_shape
+    # A table is stored as it is read, a layer's matrix the other way round.
+    forward = [made for made in users if made.builtinOptions.adjY == constant.is_table]
+    backward = [made for made in users if made.builtinOptions.adjY != constant.is_table]
+    shape = constant.stored_shape[-2:]
+    if forward:
+        _hold(graph, held, name, constant, shape)
+    for made in forward:
+        connect_fully(graph, made, constant.storage in TYPES)
+    if not backward:
+        return
+    other = tensor(subgraph, backward_of(name), [1, *shape], np.float32)
+    if constant.storage in TYPES:
+        _hold(graph, subgraph.tensors[other], backward_of(name), constant, shape[::-1])
+    else:
+        _hold(graph, subgraph.tensors[other], name, constant, [1, *shape])
+    for made in backward:
+        made.inputs = [made.inputs[0], other]
+        if constant.storage in TYPES:
+            connect_fully(graph, made, True)
+        else:
+            made.builtinOptions.adjY = False
+
+
+def _hold(graph, held, name, constant, shape):
+    """Gives a tensor the external buffer of `name`, as values of this shape and storage."""
+    held.buffer, held.shape = external_buffer(graph, name, constant.stored_bytes), shape
     if constant.storage in TYPES:
         held.type = TYPES[constant.storage]
-        held.quantization = _quantization(graph, constant.name, held.shape[0])
-    for made in users:
-        connect_fully(graph, made, constant.storage != contract.FP32)
+        held.quantization = _quantization(graph, name, shape[0])
 
 
 def _quantization(graph, name, channels):

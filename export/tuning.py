@@ -74,11 +74,6 @@ def tuning_of(values) -> Tuning:
             f"--base={values.base}: what is trained is stored in fp32, and --tune=full trains "
             "everything; add --tune=lora, prefix or head"
         )
-    if values.tune != contract.FULL and contract.ADAM in values.optimizers:
-        raise InputError(
-            f"--optimizers={values.optimizers}: adam_step is there for --tune=full alone; leave "
-            f"adam out of --tune={values.tune}"
-        )
     for name, kind in OWNERS.items():
         if values[name].present and values.tune != kind:
             raise InputError(f"--{name} goes with --tune={kind}, not {values.tune}")

@@ -2,7 +2,7 @@
 
 import torch
 from opt_forward import torch_scores
-from pytorch_mezo_reference import MODELS, NAMES
+from peft_reference import trained_model
 
 # The loss does not depend on a bias of the keys: it adds the same to all of a row's scores. What is
 # computed as its gradient is rounding, which Adam blows up to steps of the size of lr.
@@ -12,15 +12,13 @@ INVARIANT = ("key.bias", "k_proj.bias")
 class TorchAdam:
     """A language model, dropout off, with the parameters that a bundle trains."""
 
-    def __init__(self, checkpoint, bundle, dtype):
-        self.model = (
-            MODELS[bundle.family]
-            .from_pretrained(checkpoint, attn_implementation="eager", dtype=dtype)
-            .eval()
-        )
+    def __init__(self, checkpoint, bundle, dtype, values=None):
+        """Loads a checkpoint; of a LoRA bundle `values` are the adapter's, {parameter: array}."""
         self._bundle = bundle
-        names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
-        self.tensors = {ours: self.model.get_parameter(theirs) for ours, theirs in names.items()}
+        self.model, self.tensors = trained_model(checkpoint, bundle, values)
+        self.model.to(dtype)
+        for tensor in self.tensors.values():
+            tensor.requires_grad_()
         self._optimizer = None
 
     def gradients(self, inputs):

@@ -1,10 +1,33 @@
-"""LoRA as PEFT computes it on the Hugging Face model, to compare with."""
+"""What a bundle trains as PyTorch has it: the Hugging Face model, or PEFT's LoRA on it."""
 
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import OPTForCausalLM, RobertaForMaskedLM
 
+from pocketllm.runtime import contract
+
 MODELS = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}
+# Tied or not, the decoder's own bias is the one that is added.
+NAMES = {"roberta": {"lm_head.bias": "lm_head.decoder.bias"}, "opt": {}}
+
+
+def trained_model(checkpoint, bundle, values=None):
+    """Returns (float32 model without dropout, {parameter: tensor} of those that a bundle trains).
+
+    Of a LoRA bundle `values` are the adapter's, {parameter: array}.
+    """
+    if bundle.tune == contract.LORA:
+        model = peft_model(checkpoint, bundle, values)
+        return model, {p.name: model.get_parameter(peft_name(p.name)) for p in bundle.parameters}
+    model = MODELS[bundle.family].from_pretrained(
+        checkpoint, attn_implementation="eager", dtype=torch.float32
+    )
+    names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
+    tensors = {ours: model.get_parameter(theirs) for ours, theirs in names.items()}
+    trained = {id(tensor) for tensor in tensors.values()}
+    left_out = {n for n, p in model.named_parameters() if id(p) not in trained}
+    assert left_out <= set(NAMES[bundle.family]), left_out
+    return model.eval(), tensors
 
 
 def peft_model(checkpoint, bundle, values):

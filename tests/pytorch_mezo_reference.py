@@ -6,18 +6,13 @@ what z is; the model, the loss, the four passes of a step and the weight decay a
 
 import math
 
-import numpy as np
 import torch
-from peft_reference import peft_model, peft_name
-from transformers import OPTForCausalLM, RobertaForMaskedLM
+from peft_reference import trained_model
 
+from pocketllm.export.adapter import in_checkpoint_layout
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle import read_noise
 from pocketllm.runtime.noise import direction
-
-MODELS = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}
-# Tied or not, the decoder's own bias is the one that is added.
-NAMES = {"roberta": {"lm_head.bias": "lm_head.decoder.bias"}, "opt": {}}
 
 
 class TorchMezo:
@@ -26,21 +21,7 @@ class TorchMezo:
     def __init__(self, checkpoint, bundle, values=None):
         """Loads a checkpoint; of a LoRA bundle `values` are the adapter's, {parameter: array}."""
         self._bundle, self._noise = bundle, read_noise(bundle)
-        if bundle.tune == contract.LORA:
-            self.model = peft_model(checkpoint, bundle, values)
-            names = {p.name: peft_name(p.name) for p in bundle.parameters}
-        else:
-            self.model = (
-                MODELS[bundle.family]
-                .from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
-                .eval()
-            )
-            names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
-        self.tensors = {ours: self.model.get_parameter(theirs) for ours, theirs in names.items()}
-        if bundle.tune == contract.FULL:
-            trained = {id(tensor) for tensor in self.tensors.values()}
-            left_out = {n for n, p in self.model.named_parameters() if id(p) not in trained}
-            assert left_out <= set(NAMES[bundle.family]), left_out
+        self.model, self.tensors = trained_model(checkpoint, bundle, values)
 
     def z(self, seed):
         """Returns {parameter: z in the checkpoint's shape}."""
@@ -50,9 +31,7 @@ class TorchMezo:
                 direction(self._noise, seed, v.stream, math.prod(v.shape)).reshape(v.shape)
                 for v in parameter.variables
             ]
-            rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
-            whole = np.concatenate(rows)
-            found[parameter.name] = torch.from_numpy(np.ascontiguousarray(whole))
+            found[parameter.name] = torch.from_numpy(in_checkpoint_layout(parameter, pieces))
         return found
 
     def loss(self, examples):

@@ -24,9 +24,9 @@ def take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay
     import torch
     from adam_reference import INVARIANT, TorchAdam
 
-    reference = TorchAdam(checkpoint, bundle, torch.float32)
-    before = {name: tensor.detach().numpy().copy() for name, tensor in reference.tensors.items()}
     model = open_ready(bundle, engine)
+    reference = TorchAdam(checkpoint, bundle, torch.float32, checkpoint_layout(bundle, model))
+    before = {name: tensor.detach().numpy().copy() for name, tensor in reference.tensors.items()}
     model.engine.run(ADAM_INITIALIZE)
     losses, expected = [], []
     for number in range(1, STEPS + 1):

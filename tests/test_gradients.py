@@ -39,20 +39,31 @@ def gradient_function(forward, variables, tokens, aliases=()):
         flatbuffer=convert(graph, forward.inputs),
         inputs=list(forward.inputs),
         variables=forward.variables,
+        frozen=forward.constants,
     )
 
 
 def gradients_in(model, inputs, tokens):
     """Returns {parameter: gradient in the checkpoint's shape}; zeros where there is none."""
+    from pocketllm.export.adapter import in_checkpoint_layout
+
     outputs = model.engine.run(adam_step_for(tokens), **inputs)
-    found = {}
-    for parameter in model.bundle.parameters:
-        pieces = []
-        for variable in parameter.variables:
-            piece = outputs.get(f"g{variable.stream}", np.zeros(variable.shape, np.float32))
-            pieces.append(piece[0].T if parameter.transposed else piece)
-        found[parameter.name] = np.concatenate(pieces)
-    return found
+
+    def gradient(variable):
+        return outputs.get(f"g{variable.stream}", np.zeros(variable.shape, np.float32))
+
+    return {
+        p.name: in_checkpoint_layout(p, [gradient(v) for v in p.variables])
+        for p in model.bundle.parameters
+    }
+
+
+def export_gradients(checkpoint, folder, **settings):
+    """Exports a bundle whose `adam_step` returns gradients; `gradients_in` gives them."""
+    from pocketllm.export import exporter
+
+    with mock.patch.object(exporter, "adam_step", gradient_function):
+        return read_bundle(tiny.export(checkpoint, folder, adam=True, **settings))
 
 
 def compare(checkpoint, folder, make_inputs, open_ready, settings):
@@ -61,10 +72,7 @@ def compare(checkpoint, folder, make_inputs, open_ready, settings):
     from adam_reference import INVARIANT, TorchAdam
     from conftest import ENGINES
 
-    from pocketllm.export import exporter
-
-    with mock.patch.object(exporter, "adam_step", gradient_function):
-        bundle = read_bundle(tiny.export(checkpoint, folder, adam=True, **settings))
+    bundle = export_gradients(checkpoint, folder, **settings)
     reference = TorchAdam(checkpoint, bundle, torch.float64)
     for tokens in bundle.lengths:
         inputs = make_inputs(bundle, tokens)

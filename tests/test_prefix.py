@@ -26,7 +26,7 @@ def attention_with(prefixes):
 
     def attend(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
         batch, heads, _, width = key.shape
-        held = [torch.tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
+        held = [torch.as_tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
         held = [p.reshape(1, -1, heads, width).transpose(1, 2) for p in held]
         held = [p.expand(batch, -1, -1, -1) for p in held]
         key, value = torch.cat([held[0], key], 2), torch.cat([held[1], value], 2)

@@ -52,13 +52,13 @@ OPT_CASES = {
 
 def checkpoint_layout(bundle, model):
     """Returns {parameter: values in the checkpoint's shape} of what the engine holds."""
+    from pocketllm.export.adapter import in_checkpoint_layout
+
     held = dict(model.read())
-    found = {}
-    for parameter in bundle.parameters:
-        pieces = [held[v.name] for v in parameter.variables]
-        rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
-        found[parameter.name] = np.concatenate(rows)
-    return found
+    return {
+        p.name: in_checkpoint_layout(p, [held[v.name] for v in p.variables])
+        for p in bundle.parameters
+    }
 
 
 def torch_run(reference, data, config):

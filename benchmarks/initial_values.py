@@ -1,11 +1,10 @@
 """Reads the initial values of a bundle's parameters out of its model file, one at a time."""
 
-import math
 from collections.abc import Iterator
 
 import numpy as np
 
-from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.bundle import Bundle, read_initial
 
 
 def initial_values(bundle: Bundle) -> Iterator[tuple[str, np.ndarray]]:
@@ -13,9 +12,7 @@ def initial_values(bundle: Bundle) -> Iterator[tuple[str, np.ndarray]]:
     for parameter in bundle.parameters:
         values = np.empty(parameter.shape, np.float32)
         for variable in parameter.variables:
-            held = np.fromfile(
-                bundle.model_path, np.float32, math.prod(variable.shape), offset=variable.offset
-            ).reshape(variable.shape)
+            held = read_initial(bundle, variable)
             first, end = variable.rows or (0, parameter.shape[0])
             values[first:end] = held[0].T if parameter.transposed else held
         yield parameter.name, values

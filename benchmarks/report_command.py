@@ -53,7 +53,7 @@ def write_report(folders: Sequence[str | Path], out: Path, force: bool = False) 
       out: folder to write; appears whole.
       force: replaces a report that is there.
     """
-    check_replaceable(out, force, {TEXT, RESULT, *FIGURES}, "a report")
+    check_replaceable(out, force, {TEXT, RESULT, *FIGURES}.__contains__, "a report")
     runs = read_runs(folders)
     result = {
         "runs": [summarise(run) for run in runs],

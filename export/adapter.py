@@ -1,31 +1,27 @@
 """A PEFT adapter: adapter_config.json and adapter_model.safetensors, as `peft` reads them."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.bundle import Bundle, Parameter
+from pocketllm.runtime.bundle import Bundle
 from pocketllm.runtime.model import Model
 
+from .trained_tensors import trained_tensors
+
 CONFIG_FILE, TENSORS_FILE = "adapter_config.json", "adapter_model.safetensors"
-FILES = {CONFIG_FILE, TENSORS_FILE}
 PREFIX = "base_model.model."
-# One parameter under both of its names: transformers adds the decoder's.
-BIAS, BIAS_TOO = "lm_head.bias", "lm_head.decoder.bias"
 
 
-def adapter_tensors(bundle: Bundle, model: Model) -> dict[str, np.ndarray]:
+def is_adapter_file(name: str) -> bool:
+    """Whether a file is one that `write_adapter` writes."""
+    return name in (CONFIG_FILE, TENSORS_FILE)
+
+
+def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
     """Returns {PEFT's name: values in the checkpoint's shape} of what a LoRA bundle trains."""
-    held = dict(model.read())
-    found = {
-        f"{PREFIX}{p.name}": in_checkpoint_layout(p, [held[v.name] for v in p.variables])
-        for p in bundle.parameters
-    }
-    if PREFIX + BIAS in found:
-        found[PREFIX + BIAS_TOO] = found[PREFIX + BIAS].copy()
-    return found
+    return {f"{PREFIX}{name}": values for name, values in trained_tensors(model)}
 
 
 def adapter_config(bundle: Bundle) -> dict:
@@ -46,17 +42,11 @@ def adapter_config(bundle: Bundle) -> dict:
     }
 
 
-def write_adapter(folder: Path, bundle: Bundle, model: Model) -> None:
+def write_adapter(folder: Path, model: Model) -> None:
     """Writes both files into a folder that exists."""
     from safetensors.numpy import save_file
 
-    tensors = adapter_tensors(bundle, model)
+    tensors = adapter_tensors(model)
     save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
-    text = json.dumps(adapter_config(bundle), indent=2)
+    text = json.dumps(adapter_config(model.bundle), indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
-
-
-def in_checkpoint_layout(parameter: Parameter, pieces: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns a parameter's values in the checkpoint's shape, from those of its variables."""
-    rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
-    return np.ascontiguousarray(np.concatenate(rows))

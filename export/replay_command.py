@@ -1,13 +1,19 @@
-"""Writes what a run reached: of a LoRA run a PEFT adapter, for the checkpoint it began from.
+"""Writes what a run reached: a Hugging Face checkpoint, of a LoRA run a PEFT adapter.
 
 The run's steps are done again (noise passes only, no data), up to the best dev step, the last one
-where no dev set was given, or --at_step.
+where no dev set was given, or --at_step. The checkpoint has config.json, the tokenizer and the
+weights under transformers' names; an adapter is for the checkpoint that its bundle began from.
+--undo then runs the steps backwards and says how near that comes to the initial values; it needs no
+--out.
 
 examples:
-  pocketllm replay --bundle=lora --run=run --out=adapter
+  pocketllm replay --bundle=micro --run=run --out=checkpoint
   pocketllm replay --bundle=lora --run=run --out=adapter --at_step=500
+  pocketllm replay --bundle=micro --run=run --undo
 """
 
+import contextlib
+from dataclasses import asdict
 from pathlib import Path
 
 from absl import flags
@@ -15,39 +21,87 @@ from absl import flags
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.eval_command import bring_to, steps_of
+from pocketllm.runtime.mezo import Hyperparameters
+from pocketllm.runtime.progress import Progress
 from pocketllm.runtime.session import define_session_flags, open_bundle, open_session, required
 
-from .adapter import FILES, write_adapter
+from .adapter import is_adapter_file, write_adapter
+from .hf_checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
 from .staging import check_replaceable, staged
+from .trained_tensors import names_of
+from .undo import undo
+
+# What can be written -> (its name, whether a file belongs to it)
+RESULTS = {
+    contract.FULL: ("checkpoint", is_checkpoint_file),
+    contract.LORA: ("adapter", is_adapter_file),
+}
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)
 flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
 flags.DEFINE_integer("at_step", None, "step of the run to write", flag_values=FLAGS)
+flags.DEFINE_enum("dtype", "fp32", list(DTYPES), "of the checkpoint", flag_values=FLAGS)
+flags.DEFINE_bool("undo", False, "run the steps backwards too", flag_values=FLAGS)
 flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 
 
 def run(values) -> dict:
-    """Writes an adapter; see the module's docstring."""
-    required(values, "bundle", "run", "out")
-    out = Path(values.out).absolute()
-    check_replaceable(out, values.force, FILES, "an adapter")
+    """Writes a checkpoint or an adapter; see the module's docstring."""
+    required(values, "bundle", "run", *([] if values.undo else ["out"]))
     bundle = open_bundle(values)
-    if bundle.tune != contract.LORA:
-        raise InputError(
-            f"{bundle.folder}: --tune={bundle.tune}; only what --tune=lora trains can be written"
+    out = Path(values.out).absolute() if values.out else None
+    if out:
+        _check_written(values, bundle, out)
+    settings, steps = steps_of(values, bundle)
+    if values.undo and not isinstance(settings, Hyperparameters):
+        raise InputError(f"{values.run}: --undo needs a MeZO run, an Adam run keeps no steps")
+    found = {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}
+    with staged(out) if out else contextlib.nullcontext() as beside:
+        model = open_session(values, bundle)
+        bring_to(model, values.run, settings, steps)
+        if out:
+            _write(beside, model, values.dtype)
+    if out:
+        kind = RESULTS[bundle.tune][0]
+        print(f"{values.out}: {kind} of {values.run} at step {len(steps)}")
+    if values.undo:
+        with Progress("undoing", len(steps), "step") as bar:
+            undone = undo(model, steps, settings, bar.advance)
+        print(
+            f"{values.run}: {len(steps)} steps moved a value by up to {undone.moved:.3g}, undone "
+            f"they leave {undone.left:.3g} of it (largest value {undone.largest_value:.3g})"
         )
+        found["undo"] = asdict(undone)
+    return found
+
+
+def _write(folder, model, dtype):
+    if model.bundle.tune == contract.LORA:
+        write_adapter(folder, model)
+        return
+    count = sum(len(names_of(p)) for p in model.bundle.parameters)
+    with Progress("writing", count, "tensor") as bar:
+        write_checkpoint(folder, model, dtype, bar.advance)
+
+
+def _check_written(values, bundle, out):
+    """Raises InputError where a bundle's result cannot be written, or not there."""
+    if bundle.tune not in RESULTS:
+        raise InputError(
+            f"{bundle.folder}: --tune={bundle.tune}; what --tune=full trains can be written as a "
+            "checkpoint, and --tune=lora as an adapter"
+        )
+    kind, belongs = RESULTS[bundle.tune]
+    check_replaceable(out, values.force, belongs, f"a {kind}")
+    if bundle.tune != contract.LORA:
+        return
+    if values["dtype"].present:
+        raise InputError(f"--dtype={values.dtype} is of checkpoints; an adapter is in fp32")
     if bundle.lora["extras"] != "none" and bundle.tied_decoder:
         raise InputError(
             f"{bundle.folder}: trained with --lora_extras={bundle.lora['extras']}; PEFT keeps "
             "whole modules, and this LM head's decoder is the word embeddings, which the run did "
             "not train: export with --lora_extras=none for an adapter"
         )
-    settings, steps = steps_of(values, bundle)
-    model = open_session(values, bundle)
-    with staged(out) as beside:
-        bring_to(model, values.run, settings, steps)
-        write_adapter(beside, bundle, model)
-    print(f"{values.out}: adapter of {values.run} at step {len(steps)}")
-    return {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}

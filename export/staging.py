@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -45,7 +45,10 @@ def staged(out: Path) -> Iterator[Path]:
 
 
 def check_replaceable(
-    out: Path, force: bool, files: set[str] = BUNDLE_FILES, what: str = "a bundle"
+    out: Path,
+    force: bool,
+    belongs: Callable[[str], bool] = BUNDLE_FILES.__contains__,
+    what: str = "a bundle",
 ) -> None:
     """Raises InputError unless `out` is free, or with `force` an empty folder or a bundle.
 
@@ -54,7 +57,7 @@ def check_replaceable(
     Args:
       out: the folder to be written.
       force: replaces what is there.
-      files: all that a bundle, or another result, consists of.
+      belongs: whether a file of this name is part of a bundle, or of another result.
       what: the result.
     """
     if not out.exists():
@@ -62,7 +65,7 @@ def check_replaceable(
     if not force:
         raise InputError(f"{out}: exists already; choose another --out or give --force")
     held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    foreign = sorted(held - files)
+    foreign = sorted(name for name in held if not belongs(name))
     if foreign:
         raise InputError(
             f"{out}: holds {foreign[0]!r}, which is no part of {what}, so --force does not "

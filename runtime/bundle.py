@@ -1,5 +1,6 @@
 """Bundle: what `bundle.json` says, checked; tflite_models/FORMAT.md describes the format."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -145,6 +146,13 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
     for name, entry in bundle.files.items() if verify else ():
         _verify(folder, name, entry)
     return bundle
+
+
+def read_initial(bundle: Bundle, variable: Variable) -> np.ndarray:
+    """Reads the initial values of a variable out of the model file."""
+    count = math.prod(variable.shape)
+    values = np.fromfile(bundle.model_path, np.float32, count, offset=variable.offset)
+    return values.reshape(variable.shape)
 
 
 def read_noise(bundle: Bundle) -> Noise:

@@ -93,6 +93,15 @@ def replay_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> N
     _update(model, taken, settings)
 
 
+def undo_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> None:
+    """Takes a step back: its passes the other way round. θ comes back within rounding."""
+    if settings.weight_decay:
+        model.decay(1 / (1 - taken.lr * settings.weight_decay))
+    model.perturb(taken.seed, taken.lr * taken.projected_grad - settings.eps)
+    model.perturb(taken.seed, 2 * settings.eps)
+    model.perturb(taken.seed, -settings.eps)
+
+
 def _update(model, taken, settings):
     # From θ - eps·z: back to θ and down the slope in one pass.
     model.perturb(taken.seed, settings.eps - taken.lr * taken.projected_grad)

@@ -9,7 +9,7 @@ import math
 import torch
 from peft_reference import trained_model
 
-from pocketllm.export.adapter import in_checkpoint_layout
+from pocketllm.export.trained_tensors import in_checkpoint_layout
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle import read_noise
 from pocketllm.runtime.noise import direction

@@ -135,7 +135,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
     import torch
     from adam_reference import INVARIANT, TorchAdam
 
-    from pocketllm.export.adapter import in_checkpoint_layout
+    from pocketllm.export.trained_tensors import in_checkpoint_layout
 
     roberta = bundle.family == "roberta"
     make = request.getfixturevalue("make_checkpoint" if roberta else "make_opt_checkpoint")

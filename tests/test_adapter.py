@@ -87,6 +87,6 @@ def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
     tied = lora_bundle(make_bundle, make_checkpoint(), {"extras": "lm_head"}, lengths=(16,))
     flags[0] = f"--bundle={tied.folder}"
     complaint(pocketllm("replay", *flags, "--force"), 2, "--lora_extras=lm_head", "decoder is")
-    full = make_bundle(make_checkpoint())
-    flags[0] = f"--bundle={full.folder}"
-    complaint(pocketllm("replay", *flags, "--force"), 2, "--tune=full", "--tune=lora")
+    flags[0] = f"--bundle={bundle.folder}"
+    done = pocketllm("replay", *flags, "--force", "--dtype=fp16")
+    complaint(done, 2, "--dtype=fp16 is of checkpoints")

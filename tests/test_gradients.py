@@ -45,7 +45,7 @@ def gradient_function(forward, variables, tokens, aliases=()):
 
 def gradients_in(model, inputs, tokens):
     """Returns {parameter: gradient in the checkpoint's shape}; zeros where there is none."""
-    from pocketllm.export.adapter import in_checkpoint_layout
+    from pocketllm.export.trained_tensors import in_checkpoint_layout
 
     outputs = model.engine.run(adam_step_for(tokens), **inputs)
 

@@ -52,7 +52,7 @@ OPT_CASES = {
 
 def checkpoint_layout(bundle, model):
     """Returns {parameter: values in the checkpoint's shape} of what the engine holds."""
-    from pocketllm.export.adapter import in_checkpoint_layout
+    from pocketllm.export.trained_tensors import in_checkpoint_layout
 
     held = dict(model.read())
     return {

@@ -1,0 +1,36 @@
+"""What a model was trained to, as tensors of a checkpoint: Hugging Face's names and shapes."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from pocketllm.runtime.bundle import Parameter
+from pocketllm.runtime.model import Model
+
+# RoBERTa's: the decoder's bias is the head's, and transformers saves it under both names.
+NAMED_TWICE = {"lm_head.bias": "lm_head.decoder.bias"}
+
+
+def in_checkpoint_layout(parameter: Parameter, pieces: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns a parameter's values in the checkpoint's shape, from those of its variables."""
+    rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
+    return np.ascontiguousarray(np.concatenate(rows))
+
+
+def names_of(parameter: Parameter) -> list[str]:
+    """Returns every name under which transformers saves a parameter, ours first."""
+    return [parameter.name, *filter(None, [NAMED_TWICE.get(parameter.name)])]
+
+
+def trained_tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (name, float32 values) of what is trained, a tensor with two names under both."""
+    owners = {v.name: p for p in model.bundle.parameters for v in p.variables}
+    held: dict[str, np.ndarray] = {}
+    for variable_name, values in model.read():
+        held[variable_name] = values
+        parameter = owners[variable_name]
+        if all(variable.name in held for variable in parameter.variables):
+            pieces = [held.pop(variable.name) for variable in parameter.variables]
+            whole = in_checkpoint_layout(parameter, pieces)
+            for name in names_of(parameter):
+                yield name, whole

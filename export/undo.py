@@ -1,0 +1,57 @@
+"""Runs a MeZO run backwards, which shows how much of its values' digits rounding has taken."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pocketllm.runtime.bundle import read_initial
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.mezo import Hyperparameters, Step, undo_step
+from pocketllm.runtime.model import Model
+
+
+@dataclass(frozen=True)
+class Undone:
+    """Largest distances of a parameter's value from its initial one.
+
+    Attributes:
+      moved: after the run.
+      left: after the run and back.
+      largest_value: the largest of the initial values.
+    """
+
+    moved: float
+    left: float
+    largest_value: float
+
+
+def undo(
+    model: Model,
+    steps: Sequence[Step],
+    settings: Hyperparameters,
+    progress: Callable[[int], None] = lambda done: None,
+) -> Undone:
+    """Takes back the steps that brought a model here, the last first.
+
+    Raises:
+      InputError: the weight decay of a step left nothing.
+    """
+    if any(step.lr * settings.weight_decay == 1 for step in steps):
+        raise InputError("--undo: a step's weight decay left nothing of the values to go back to")
+    moved, largest = _distance(model)
+    for step in reversed(steps):
+        undo_step(model, step, settings)
+        progress(1)
+    return Undone(moved, _distance(model)[0], largest)
+
+
+def _distance(model):
+    """Returns (largest change since the start, largest value at the start)."""
+    variables = {v.name: v for v in model.bundle.variables}
+    changed = largest = 0.0
+    for name, values in model.read():
+        initial = read_initial(model.bundle, variables[name])
+        changed = max(changed, float(np.abs(values - initial).max()))
+        largest = max(largest, float(np.abs(initial).max()))
+    return changed, largest

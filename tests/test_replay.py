@@ -1,0 +1,180 @@
+"""`pocketllm replay` on a full-parameter run: transformers loads what it writes; --undo."""
+
+import json
+
+import numpy as np
+import pytest
+from forward import forward_inputs, model_forward, relative_error
+from opt_forward import opt_inputs, score_arrays
+from small_runs import adam_config, complaint, pocketllm, rows, run_config, write_tsv
+from test_trajectory import checkpoint_layout
+
+from pocketllm.runtime.adam_train import train_adam
+from pocketllm.runtime.contract import LOGITS, LOSS, TOKENIZER_FILE, forward_loss_for
+from pocketllm.runtime.dataset import load_dataset
+from pocketllm.runtime.encode import load_tokenizer
+from pocketllm.runtime.train import train
+
+pytestmark = pytest.mark.desktop
+
+TOLERANCE = 1e-5
+# name: (family, changes of the checkpoint)
+CASES = {
+    "roberta": ("roberta", {}),
+    "roberta_untied": ("roberta", {"tied": False, "type_vocab_size": 2}),
+    "opt": ("opt", {}),
+    "opt_untied": ("opt", {"tied": False, "word_embed_proj_dim": 8}),
+}
+
+
+@pytest.fixture
+def trained(make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path):
+    """Trains a tiny model for 8 steps: (case) -> (model at their end, flags of replay)."""
+
+    def make(case, adam=False, **tuning):
+        family, changes = CASES[case]
+        checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](**changes)
+        bundle = make_bundle(checkpoint, lengths=(16,), adam=adam, **tuning)
+        model, run = open_ready(bundle, "litert"), tmp_path / "run"
+        data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+        if adam:
+            train_adam(model, data, run, adam_config(bundle, data, steps=8))
+        else:
+            decay = {"weight_decay": 0.5, "lr_schedule": "linear"}
+            train(model, data, run, run_config(bundle, data, steps=8, **decay))
+        return model, [f"--bundle={bundle.folder}", f"--run={run}"]
+
+    return make
+
+
+def loaded(folder, family):
+    """Opens a checkpoint in transformers, in float32, and asserts that its names are all right."""
+    import torch
+    from transformers import OPTForCausalLM, RobertaForMaskedLM
+
+    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
+    theirs, told = kind.from_pretrained(
+        folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
+    )
+    assert not any(told[key] for key in told), told
+    return theirs
+
+
+def compare(theirs, model):
+    """Asserts that transformers has the device's losses and logits."""
+    bundle, theirs = model.bundle, theirs.double().eval()
+    if bundle.family == "roberta":
+        inputs = forward_inputs(16, bundle.config["vocab_size"], seed=2)
+        loss, logits = model_forward(theirs, inputs, bundle.word_ids)
+    else:
+        inputs = opt_inputs(bundle, 16, seed=3)
+        loss, logits, _ = score_arrays(theirs, bundle, inputs)
+    actual = model.engine.run(forward_loss_for(16), **inputs)
+    assert relative_error(actual[LOSS], loss) <= TOLERANCE
+    assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_transformers_loads_the_checkpoint_and_has_the_devices_losses(
+    case, trained, open_ready, tmp_path
+):
+    from transformers import AutoTokenizer
+
+    model, flags = trained(case)
+    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}")
+    assert (done.returncode, done.stderr) == (0, "") and "at step 8" in done.stdout
+
+    theirs = loaded(tmp_path / "out", model.bundle.family)
+    compare(theirs, model)
+    for name, values in checkpoint_layout(model.bundle, model).items():
+        assert np.array_equal(values, theirs.get_parameter(name).detach().float().numpy()), name
+    assert theirs.config.tie_word_embeddings == ("untied" not in case)
+
+    ours = load_tokenizer(model.bundle.folder / TOKENIZER_FILE)
+    tokenizer, text = AutoTokenizer.from_pretrained(tmp_path / "out"), " It was a great film, ä."
+    assert tokenizer(text)["input_ids"] == ours.encode(text).ids
+    assert tokenizer.pad_token == "<pad>"
+
+
+def test_the_checkpoint_can_be_exported_again(trained, make_bundle, open_ready, tmp_path):
+    model, flags = trained("roberta_untied")
+    assert pocketllm("replay", *flags, f"--out={tmp_path / 'out'}").returncode == 0
+
+    again = open_ready(make_bundle(tmp_path / "out", lengths=(16,)), "litert")
+
+    assert [v.name for v in again.bundle.variables] == [v.name for v in model.bundle.variables]
+    reached = dict(model.read())
+    for name, values in again.read():
+        assert np.array_equal(values, reached[name]), name
+
+
+@pytest.mark.parametrize("dtype", ["fp16", "bf16"])
+def test_halves_are_the_nearest_to_the_values(dtype, trained, tmp_path):
+    import torch
+
+    model, flags = trained("roberta")
+    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}", f"--dtype={dtype}")
+    assert done.returncode == 0, done.stderr
+
+    kind = {"fp16": torch.float16, "bf16": torch.bfloat16}[dtype]
+    theirs = loaded(tmp_path / "out", "roberta")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["dtype"] == str(kind)[6:]
+    for name, values in checkpoint_layout(model.bundle, model).items():
+        assert torch.equal(torch.tensor(values).to(kind).float(), theirs.get_parameter(name)), name
+
+
+def test_a_value_too_large_for_the_dtype_is_named(trained, tmp_path):
+    from pocketllm.export.hf_checkpoint import write_checkpoint
+    from pocketllm.runtime.errors import InputError
+
+    model, _ = trained("roberta")
+    values = dict(model.read())
+    values["lm_head.bias"][3] = 1e5
+    model.write(values)
+
+    with pytest.raises(InputError, match="lm_head.bias: holds 100000, .*--dtype=fp32"):
+        write_checkpoint(tmp_path, model, "fp16")
+
+
+def test_a_large_checkpoint_is_written_in_shards(trained, monkeypatch, tmp_path):
+    from pocketllm.export import hf_checkpoint
+
+    monkeypatch.setattr(hf_checkpoint, "SHARD_BYTES", 10_000)
+    model, _ = trained("opt_untied")
+    hf_checkpoint.write_checkpoint(tmp_path / "out", model, "fp32")
+
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
+    assert len(names) > 3 and names[0] == f"model-00001-of-{len(names):05d}.safetensors"
+    assert all(hf_checkpoint.is_checkpoint_file(p.name) for p in (tmp_path / "out").iterdir())
+    compare(loaded(tmp_path / "out", "opt"), model)
+
+
+def test_undone_steps_lead_back_to_the_start_within_rounding(trained, tmp_path):
+    _, flags = trained("roberta")
+
+    done = pocketllm("replay", *flags, "--undo", f"--json={tmp_path / 'told.json'}")
+
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    undone = json.loads((tmp_path / "told.json").read_text())["undo"]
+    print(done.stdout)
+    assert undone["moved"] > 0.05
+    assert 0 < undone["left"] <= 1e-6 * undone["largest_value"]  # float32, 8 steps of 7 passes
+
+
+def test_a_run_of_adam_becomes_a_checkpoint_and_cannot_be_undone(trained, tmp_path):
+    model, flags = trained("roberta", adam=True)
+    out = f"--out={tmp_path / 'out'}"
+
+    complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a MeZO run")
+    assert pocketllm("replay", *flags, out).returncode == 0
+    compare(loaded(tmp_path / "out", "roberta"), model)
+
+
+def test_what_cannot_be_written_is_said(trained, tmp_path):
+    _, flags = trained("roberta", kind="head")
+    out = tmp_path / "out"
+
+    complaint(pocketllm("replay", *flags, f"--out={out}"), 2, "--tune=head", "as a checkpoint")
+    complaint(pocketllm("replay", *flags), 2, "--out is missing")
+    assert pocketllm("replay", *flags, "--undo").returncode == 0
+    assert not out.exists()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
+from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import read_json
 from pocketllm.runtime.machine import Session, read_sessions
@@ -50,7 +51,7 @@ class AdamLine:
 
 
 # optimizer in config.json -> its lines; MeZO's runs need not name it
-LINES = {"mezo": MezoLine, "adam": AdamLine}
+LINES = {MEZO: MezoLine, ADAM: AdamLine}
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ def summarise(run: Run) -> dict:
         "model": last and last.model,
         "task": last and last.task,
         "bundle_sha256": run.config.get("bundle_sha256"),
-        "steps": len(run.lines),
+        "steps": run.lines[-1].step,
         "first_loss": losses[0],
         "last_loss": losses[-1],
         "lowest_loss": losses[lowest],
@@ -141,19 +142,19 @@ def running_median(values: Sequence[float], window: int) -> list[float]:
 
 def _read(folder, name):
     config = read_json(folder / CONFIG, "give the run directory of `pocketllm train`")
-    optimizer = config.get("optimizer", "mezo")
+    optimizer = config.get("optimizer", MEZO)
     if optimizer not in tuple(LINES):
         raise InputError(
             f"{folder / CONFIG}: the optimizer is {optimizer!r}, expected {' or '.join(LINES)}"
         )
-    lines = read_steps(folder, LINES[optimizer])
+    lines = read_steps(folder, LINES[optimizer], gaps=optimizer == MEZO)
     if not lines:
         raise InputError(f"{folder}: holds no steps yet; report it when it has some")
     for line in lines:
         # Written so that it also refuses NaN, and integers beyond any float.
         if not all(abs(value) <= sys.float_info.max for value in asdict(line).values()):
             raise InputError(f"{folder / METRICS}: line {line.step} holds what is no finite number")
-    evaluations = [held for held in read_evaluations(folder) if held.step <= len(lines)]
+    evaluations = [held for held in read_evaluations(folder) if held.step <= lines[-1].step]
     sessions = read_sessions(folder)
     return Run(name, folder, config, optimizer, tuple(lines), tuple(evaluations), tuple(sessions))
 

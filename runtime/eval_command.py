@@ -23,7 +23,7 @@ from .mezo import replay_step
 from .parameters import check_kept, load_parameters
 from .progress import Progress
 from .records import best_step
-from .run_dir import read_run
+from .run_dir import describe_torn_end, read_run
 from .session import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
@@ -84,6 +84,8 @@ def steps_of(values, bundle):
         return None, []
     required(values, "run")
     settings, steps = read_run(Path(values.run), bundle.fingerprint)
+    if torn := describe_torn_end(Path(values.run)):
+        print(torn, flush=True)
     last = best_step(Path(values.run), len(steps)) if values.at_step is None else values.at_step
     if not 0 <= last <= len(steps):
         raise InputError(f"--at_step={last}: the run holds steps 0 to {len(steps)}")

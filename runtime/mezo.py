@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from .errors import LossError
 from .schedule import learning_rate
 
@@ -86,6 +88,12 @@ def mezo_step(
     return taken
 
 
+def last_scale(taken: Step, eps: float) -> float:
+    """Returns the scale of a step's third pass, as float32 has it: back by eps and down."""
+    with np.errstate(over="ignore"):
+        return float(np.float32(eps - taken.lr * taken.projected_grad))
+
+
 def replay_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> None:
     """Does a step again without data: the same passes, so the same bits."""
     model.perturb(taken.seed, settings.eps)
@@ -104,6 +112,6 @@ def undo_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> Non
 
 def _update(model, taken, settings):
     # From θ - eps·z: back to θ and down the slope in one pass.
-    model.perturb(taken.seed, settings.eps - taken.lr * taken.projected_grad)
+    model.perturb(taken.seed, last_scale(taken, settings.eps))
     if settings.weight_decay:
         model.decay(1 - taken.lr * settings.weight_decay)

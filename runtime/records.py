@@ -4,6 +4,7 @@ JSON writes floats so that they read back as the same bits.
 """
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
@@ -12,7 +13,6 @@ import numpy as np
 
 from .adam import AdamStep
 from .errors import InputError, RunError
-from .files import write_bytes
 from .mezo import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
@@ -34,12 +34,13 @@ class Evaluated:
     metrics: dict = field(default_factory=dict)
 
 
-def read_steps(folder: Path, kind: type = Step) -> list:
+def read_steps(folder: Path, kind: type = Step, gaps: bool = False) -> list:
     """Reads `metrics.jsonl`; a last line that was cut short is left out.
 
     Args:
       folder: the run directory.
       kind: the dataclass that a line becomes; further fields of the line are left out.
+      gaps: whether lines may be missing; after a power failure the journal may hold more steps.
     """
     path = Path(folder) / METRICS
     data = path.read_bytes() if path.exists() else b""
@@ -52,8 +53,9 @@ def read_steps(folder: Path, kind: type = Step) -> list:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); it cannot be used"
             ) from error
-        if step.step != number:
-            raise InputError(f"{path}: line {number} holds step {step.step}, expected {number}")
+        expected = steps[-1].step + 1 if steps else 1
+        if step.step < expected or step.step > expected and not gaps:
+            raise InputError(f"{path}: line {number} holds step {step.step}, expected {expected}")
         steps.append(step)
     return steps
 
@@ -67,6 +69,19 @@ def cut_torn_lines(folder: Path) -> None:
                 file.truncate(data.rfind(b"\n") + 1)
 
 
+def cut_lines_beyond(folder: Path, last: int) -> None:
+    """Cuts off the last lines of `metrics.jsonl` as long as they are of steps beyond `last`."""
+    path = Path(folder) / METRICS
+    if not path.exists():
+        return
+    lines = path.read_bytes().splitlines(keepends=True)
+    kept = len(lines)
+    while kept and _step_of(lines[kept - 1]) > last:
+        kept -= 1
+    with open(path, "r+b") as file:
+        file.truncate(sum(map(len, lines[:kept])))
+
+
 def append_step(
     folder: Path, step: Step | AdamStep, seconds: float, anon_bytes: int, rss_bytes: int
 ) -> None:
@@ -77,12 +92,6 @@ def append_step(
         "peak_rss_bytes": rss_bytes,
     }
     _append(Path(folder) / METRICS, record)
-
-
-def drop_last_step(folder: Path) -> None:
-    """Takes the last step off `metrics.jsonl`."""
-    path = Path(folder) / METRICS
-    write_bytes(path, b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
@@ -131,6 +140,14 @@ def typed(kind, record):
             raise ValueError(f"{name} is {value!r}, expected {entry.type.__name__}")
         values[name] = value
     return kind(**values)
+
+
+def _step_of(line):
+    """Returns the step of a line of `metrics.jsonl`; one that cannot be read is beyond any."""
+    try:
+        return json.loads(line)["step"]
+    except (ValueError, TypeError, KeyError):
+        return math.inf
 
 
 def _append(path, record):

@@ -1,7 +1,7 @@
 """A run's folder: its `config.json`, whom it belongs to, and beginning or continuing it.
 
-MeZO's steps are the run: (seed, projected_grad, lr) of each, with the bundle, give its parameters.
-Adam's do not: such a run keeps parameters, and cannot be continued.
+MeZO's steps are the run: with the bundle, its journal gives the parameters. Adam's are not: such a
+run keeps parameters, and cannot be continued.
 """
 
 import fcntl
@@ -14,15 +14,13 @@ from . import contract
 from .adam import AdamHyperparameters, AdamStep
 from .errors import InputError, RunError
 from .files import read_json, write_json
+from .journal import JOURNAL, new_journal, read_journal
 from .mezo import Hyperparameters, Step
-from .records import cut_torn_lines, read_steps, typed
+from .records import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
 
 CONFIG, LOCK = "config.json", ".lock"
-# optimizer -> (its hyperparameters, its steps); a MeZO run's config.json does not name it
-KINDS = {
-    contract.MEZO: (Hyperparameters, Step),
-    contract.ADAM: (AdamHyperparameters, AdamStep),
-}
+# optimizer -> its hyperparameters; a MeZO run's config.json does not name it
+KINDS = {contract.MEZO: Hyperparameters, contract.ADAM: AdamHyperparameters}
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,7 @@ class RunConfig:
       seed: chooses the batches and directions.
       settings: hyperparameters; their type says which optimizer.
       split: "TRAIN/DEV" examples drawn from the training data, None for all of it.
+      noise: of a MeZO run, one of contract.NOISE_KINDS.
     """
 
     bundle_sha256: str
@@ -44,11 +43,12 @@ class RunConfig:
     seed: int
     settings: Hyperparameters | AdamHyperparameters
     split: str | None = None
+    noise: str | None = None
 
     @property
     def optimizer(self) -> str:
         """A key of KINDS."""
-        return next(name for name, kinds in KINDS.items() if kinds[0] is type(self.settings))
+        return next(name for name, kind in KINDS.items() if kind is type(self.settings))
 
 
 def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]:
@@ -86,7 +86,10 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]
         raise InputError(
             f"{path}: holds a run with another config ({changes}); choose another --run"
         )
-    steps = read_steps(folder, KINDS[optimizer][1])
+    if optimizer == contract.MEZO:
+        steps = _journalled(folder, described)
+    else:
+        steps = read_steps(folder, AdamStep)
     if optimizer == contract.ADAM and len(steps) not in (0, config.settings.steps):
         raise InputError(
             f"{folder}: an Adam run of {len(steps)} steps, found --steps={config.settings.steps}; "
@@ -107,7 +110,12 @@ def start_or_continue(folder: Path, config: RunConfig) -> list[Step] | list[Adam
     """
     steps = steps_so_far(folder, config)
     cut_torn_lines(folder)
-    write_json(Path(folder) / CONFIG, _described(config))
+    described = _described(config)
+    write_json(Path(folder) / CONFIG, described)
+    if config.optimizer == contract.MEZO:
+        cut_lines_beyond(folder, len(steps))
+        if not (Path(folder) / JOURNAL).exists():
+            new_journal(Path(folder) / JOURNAL, _header(described))
     return steps
 
 
@@ -119,19 +127,35 @@ def read_run(
     Raises:
       InputError: no run, a damaged one, or one of another bundle.
     """
-    path = Path(folder) / CONFIG
-    held = read_json(path, "give the --run directory of `pocketllm train`")
+    path = Path(folder) / JOURNAL
+    if path.exists():
+        journal = read_journal(path)
+        held, steps = journal.header | {"steps": len(journal.steps)}, journal.steps
+    else:
+        path = Path(folder) / CONFIG
+        held = read_json(path, "give the --run directory of `pocketllm train`")
+        _check_journalled(folder, held, path)
+        steps = read_steps(folder, AdamStep)
     if held.get("bundle_sha256") != bundle_sha256:
         raise InputError(
             f"{path}: the run belongs to bundle {str(held.get('bundle_sha256'))[:12]}…, this one "
             f"is {bundle_sha256[:12]}…; give the bundle it was trained from"
         )
-    settings_kind, step_kind = KINDS[_optimizer(held, path)]
     try:
-        settings = typed(settings_kind, held)
+        return typed(KINDS[_optimizer(held, path)], held), steps
     except ValueError as error:
         raise InputError(f"{path}: {error}; the file was altered") from error
-    return settings, read_steps(folder, step_kind)
+
+
+def describe_torn_end(folder: Path) -> str | None:
+    """Says what stands at the end of a run's journal and never came to count; None if nothing."""
+    path = Path(folder) / JOURNAL
+    if not path.exists() or not (held := read_journal(path)).torn_bytes:
+        return None
+    return (
+        f"{path}: the last {held.torn_bytes} bytes are of a step that was not finished; the run "
+        f"holds {len(held.steps)} steps"
+    )
 
 
 @contextmanager
@@ -159,6 +183,39 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def _journalled(folder, described):
+    """Returns a MeZO run's steps, none where it was stopped before its journal was made."""
+    path = Path(folder) / JOURNAL
+    if not path.exists():
+        _check_journalled(folder, described, path)
+        return []
+    journal, expected = read_journal(path), _header(described)
+    differing = [n for n in sorted(expected) if journal.header.get(n) != expected[n]]
+    if differing:
+        raise InputError(
+            f"{path}: belongs to another run than {CONFIG} beside it ({', '.join(differing)}); "
+            "choose another --run"
+        )
+    return journal.steps
+
+
+def _check_journalled(folder, held, path):
+    """Raises InputError where a MeZO run has lines and no journal."""
+    steps = (Path(folder) / METRICS).exists() and held.get("optimizer", contract.MEZO)
+    if steps == contract.MEZO:
+        raise InputError(
+            f"{folder}: a MeZO run without its {JOURNAL}, which holds its steps; it was made by an "
+            "earlier version or the file was removed: restore it, or choose another --run"
+        )
+
+
+def _header(described):
+    """Returns a journal's header; `steps` may be raised later, and is no part of it."""
+    return {k: v for k, v in described.items() if k != "steps"} | {
+        "format_version": contract.FORMAT_VERSION
+    }
+
+
 def _optimizer(held, path):
     optimizer = held.get("optimizer", contract.MEZO)
     if optimizer not in tuple(KINDS):
@@ -171,8 +228,7 @@ def _optimizer(held, path):
 
 def _described(config):
     values = asdict(config)
-    if config.split is None:
-        del values["split"]
+    values = {name: value for name, value in values.items() if value is not None}
     if config.optimizer != contract.MEZO:
         values["optimizer"] = config.optimizer
     return values.pop("settings") | values

@@ -3,16 +3,18 @@
 import math
 import statistics
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from .batching import Batch, step_members, step_seed
 from .dataset import Dataset, batches_of
 from .errors import LossError, RunError
+from .journal import JOURNAL, JournalWriter
 from .machine import record_session
 from .memory import PeakMemory
 from .mezo import mezo_step, replay_step
 from .model import Model
-from .records import append_step, best_step, drop_last_step, read_steps
+from .records import append_step, best_step, cut_lines_beyond
 from .run_dir import RunConfig, run_lock, start_or_continue
 from .training import Listener, Trained, check_last_step, dev_evaluations
 
@@ -44,8 +46,9 @@ def train(
     settings = config.settings
     seconds: list[float] = []
     batches: list[Batch] = []
-    with PeakMemory() as memory, run_lock(folder):
+    with PeakMemory() as memory, run_lock(folder), ExitStack() as opened:
         taken = start_or_continue(folder, config)
+        journal = opened.enter_context(JournalWriter(Path(folder) / JOURNAL))
         if len(taken) < settings.steps:
             record_session(folder, len(taken) + 1, model)
         evaluate_dev = dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
@@ -64,11 +67,12 @@ def train(
                 seconds.append(time.monotonic() - started)
                 peak = memory.peak()
                 append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+                journal.append(step, settings.eps)
                 listener.stepped(step, seconds[-1])
                 evaluate_dev(number)
             check_last_step(model, batches, settings.steps)
         except LossError as error:
-            kept = _keep_sound(model, batches, folder)
+            kept = _keep_sound(model, batches, folder, journal)
             raise RunError(
                 f"{error}; the run keeps step {kept}, start a new one with a smaller --lr or --eps"
             ) from error
@@ -76,10 +80,11 @@ def train(
         return Trained(settings.steps, best_step(folder, settings.steps), median, memory.peak())
 
 
-def _keep_sound(model, batches, folder):
+def _keep_sound(model, batches, folder, journal):
     """Returns the step to keep: the last, or the one before if that led where no loss is finite."""
-    last = len(read_steps(folder))
+    last = journal.count
     if last == 0 or not batches or math.isfinite(model.loss(batches)):
         return last
-    drop_last_step(folder)  # its own losses were finite: the parameters before it are sound
-    return last - 1
+    journal.drop_last()  # its own losses were finite: the parameters before it are sound
+    cut_lines_beyond(folder, journal.count)
+    return journal.count

@@ -28,7 +28,7 @@ from .errors import InputError
 from .mezo import Hyperparameters
 from .progress import Progress
 from .records import best_evaluation, read_evaluations
-from .run_dir import RunConfig, steps_so_far
+from .run_dir import RunConfig, describe_torn_end, steps_so_far
 from .schedule import SCHEDULES
 from .session import define_session_flags, open_bundle, open_session, required
 from .split import split_numbers
@@ -85,13 +85,18 @@ def run(values) -> dict:
     batch_size = min(values.batch_size, len(data.examples))
     if adam:
         check_adam(bundle, batch_size)
-    config = RunConfig(bundle.fingerprint, data.sha256, batch_size, values.seed, settings, split)
+    noise = None if adam else bundle.noise["kind"]
+    config = RunConfig(
+        bundle.fingerprint, data.sha256, batch_size, values.seed, settings, split, noise
+    )
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     if batch_size < values.batch_size:
         print(f"--batch_size={values.batch_size}: every step sees all {batch_size} examples")
     folder = Path(values.run)
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
+    if torn := describe_torn_end(folder):
+        print(torn, flush=True)
     model = open_session(values, bundle)
     with Progress("training", settings.steps, "step") as bar:
 

@@ -71,7 +71,8 @@ def run_config(bundle, data: Dataset, **changes) -> RunConfig:
         "lr": 1e-2, "eps": 1e-2, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 6,
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
-    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=Hyperparameters(**values))
+    settings, noise = Hyperparameters(**values), bundle.noise["kind"]
+    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings, noise=noise)
 
 
 def adam_config(bundle, data: Dataset, **changes) -> RunConfig:

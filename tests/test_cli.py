@@ -124,7 +124,7 @@ def test_training_leaves_metrics_of_exactly_the_documented_fields(trained):
         assert 0 < record["peak_anon_bytes"] <= record["peak_rss_bytes"]
         assert 0 < record["seconds"] < 60
     assert sorted(p.name for p in run.iterdir()) == [
-        ".lock", "config.json", "evaluations.jsonl", "machine.json", "metrics.jsonl",
+        ".lock", "config.json", "evaluations.jsonl", "journal", "machine.json", "metrics.jsonl",
     ]  # fmt: skip
 
 

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from small_runs import complaint, pocketllm, python, rows, write_tsv
 
+from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES
+
 pytest_plugins = ["runtime_fixtures"]
 
 
@@ -132,14 +134,30 @@ def test_a_folder_that_holds_something_else_is_refused(train, tmp_path):
     complaint(train(), 2, "exists and holds no run; choose another --run")
 
 
-def test_a_damaged_run_is_refused_with_its_line(train, evaluate, tmp_path):
+def test_a_damaged_journal_is_refused_with_its_record(train, evaluate, tmp_path):
     assert train(steps=3).returncode == 0
-    metrics = tmp_path / "run" / "metrics.jsonl"
-    lines = metrics.read_bytes().splitlines(keepends=True)
-    metrics.write_bytes(lines[0] + b"{}\n" + lines[2])
+    journal = tmp_path / "run" / JOURNAL
+    data = bytearray(journal.read_bytes())
+    data[-2 * RECORD_BYTES + 7] ^= 4
+    journal.write_bytes(data)
 
     for done in (train(steps=3), evaluate(run=tmp_path / "run")):
-        complaint(done, 2, f"{metrics}: line 2 is damaged")
+        complaint(done, 2, f"{journal}: record 2 of 3 is damaged", "restore it from a copy")
+    assert journal.read_bytes() == data
+
+
+def test_a_torn_journal_is_said_and_the_run_goes_on(train, evaluate, tmp_path):
+    assert train(steps=3).returncode == 0
+    journal = tmp_path / "run" / JOURNAL
+    whole = journal.read_bytes()
+    journal.write_bytes(whole[:-9])
+
+    said = f"{journal}: the last {RECORD_BYTES - 9} bytes are of a step that was not finished"
+    done = evaluate(run=tmp_path / "run")
+    assert done.returncode == 0 and said in done.stdout and "at step 2" in done.stdout
+    done = train(steps=3)
+    assert done.returncode == 0 and said in done.stdout
+    assert journal.read_bytes() == whole
 
 
 @pytest.mark.parametrize(

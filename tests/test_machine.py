@@ -9,6 +9,7 @@ import pytest
 from small_runs import complaint, pocketllm, run_config
 
 from pocketllm.runtime import machine
+from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES
 from pocketllm.runtime.machine import cpu_name, describe_machine, read_sessions
 from pocketllm.runtime.train import train
 
@@ -69,8 +70,8 @@ def test_what_was_announced_but_made_no_step_is_replaced(trained, go_on, monkeyp
     (before,) = read_sessions(trained)
     monkeypatch.setattr(machine, "describe_machine", lambda: describe_machine() | {"cpu": "a"})
     folder = go_on(4)
-    lines = (folder / "metrics.jsonl").read_text().splitlines(keepends=True)
-    (folder / "metrics.jsonl").write_text("".join(lines[:3]))
+    journal = folder / JOURNAL
+    journal.write_bytes(journal.read_bytes()[:-RECORD_BYTES])
     monkeypatch.undo()
 
     go_on(4)

@@ -1,6 +1,7 @@
 """The run directory: what it refuses, what it repairs, and which step it calls the best."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from small_runs import pocketllm, steady
 
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.journal import JOURNAL, JournalWriter
 from pocketllm.runtime.mezo import Hyperparameters, Step
 from pocketllm.runtime.records import (
     Evaluated,
@@ -35,20 +37,28 @@ def step(number, **changes):
     return Step(step=number, seed=1000 + number, **values | changes)
 
 
+def take(folder, *numbers):
+    """Records steps as `train` does."""
+    with JournalWriter(folder / JOURNAL) as journal:
+        for number in numbers:
+            append_step(folder, step(number), 0.5, 1, 2)
+            journal.append(step(number), 1e-3)
+
+
 @pytest.fixture
 def run(tmp_path):
     """A run directory of three steps."""
     folder = tmp_path / "run"
     start_or_continue(folder, config())
-    for number in (1, 2, 3):
-        append_step(folder, step(number), 0.5, 1, 2)
+    take(folder, 1, 2, 3)
     return folder
 
 
 def test_a_new_run_starts_empty_and_a_held_one_gives_its_steps_back(run, tmp_path):
     assert start_or_continue(tmp_path / "deep" / "new", config()) == []
     assert start_or_continue(run, config()) == [step(1), step(2), step(3)]
-    assert read_run(run, "b" * 64) == (config().settings, [step(1), step(2), step(3)])
+    settings = replace(config().settings, steps=3)  # of the journal: those that were taken
+    assert read_run(run, "b" * 64) == (settings, [step(1), step(2), step(3)])
 
 
 def test_an_empty_folder_is_taken(tmp_path):
@@ -114,13 +124,10 @@ def test_more_steps_go_on_with_a_constant_schedule_and_are_refused_with_a_linear
 
 @steady
 @given(cut=st.integers(min_value=1))
-def test_a_last_line_cut_anywhere_is_dropped_and_cut_off_before_more_is_written(
-    cut, tmp_path_factory
-):
+def test_a_last_line_cut_anywhere_is_dropped_and_the_run_goes_on(cut, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     start_or_continue(folder, config())
-    for number in (1, 2, 3):
-        append_step(folder, step(number), 0.5, 1, 2)
+    take(folder, 1, 2, 3)
     data = (folder / "metrics.jsonl").read_bytes()
     last = len(data.splitlines(keepends=True)[-1])
     torn = data[: -1 - (cut - 1) % last]
@@ -129,9 +136,36 @@ def test_a_last_line_cut_anywhere_is_dropped_and_cut_off_before_more_is_written(
     assert read_steps(folder) == [step(1), step(2)]
     assert (folder / "metrics.jsonl").read_bytes() == torn  # reading repairs nothing
 
-    assert start_or_continue(folder, config()) == [step(1), step(2)]
-    append_step(folder, step(3), 0.5, 1, 2)
-    assert (folder / "metrics.jsonl").read_bytes() == data
+    # A power failure may cost lines of steps that the journal holds.
+    assert start_or_continue(folder, config()) == [step(1), step(2), step(3)]
+    take(folder, 4)
+    assert [held.step for held in read_steps(folder, gaps=True)] == [1, 2, 4]
+
+
+def test_lines_of_steps_that_did_not_come_to_count_are_cut_off(run):
+    append_step(run, step(4), 0.5, 1, 2)
+    append_step(run, step(5), 0.5, 1, 2)
+    with open(run / "metrics.jsonl", "a") as file:
+        file.write('{"step": 6, "se')
+
+    assert start_or_continue(run, config()) == [step(1), step(2), step(3)]
+    assert read_steps(run) == [step(1), step(2), step(3)]
+
+
+def test_a_run_without_its_journal_is_refused(run):
+    (run / JOURNAL).unlink()
+
+    for read in (lambda: start_or_continue(run, config()), lambda: read_run(run, "b" * 64)):
+        with pytest.raises(InputError, match="a MeZO run without its journal.*restore it"):
+            read()
+
+
+def test_the_journal_of_another_run_is_refused(run, tmp_path):
+    start_or_continue(tmp_path / "other", config(seed=7))
+    (tmp_path / "other" / JOURNAL).replace(run / JOURNAL)
+
+    with pytest.raises(InputError, match=r"belongs to another run than config.json .*\(seed\)"):
+        start_or_continue(run, config())
 
 
 @pytest.mark.parametrize(

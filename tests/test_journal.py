@@ -1,0 +1,196 @@
+"""The journal: what was written comes back, and damage is named or cut off, never believed."""
+
+import json
+import os
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from small_runs import steady
+
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.journal import (
+    MAGIC,
+    RECORD_BYTES,
+    JournalWriter,
+    new_journal,
+    read_journal,
+)
+from pocketllm.runtime.mezo import Step
+
+HEADER = {"bundle_sha256": "b" * 64, "seed": 3, "noise": "codebook"}
+EPS = 1e-3
+
+finite = st.floats(allow_nan=False, allow_infinity=False)
+
+
+def step(number):
+    return Step(number, -number, 0.5 + number, 0.25, 125.0 - number, 1e-4)
+
+
+def write(path, count, header=HEADER):
+    """Writes a journal of so many steps; returns its bytes."""
+    new_journal(path, header)
+    with JournalWriter(path) as journal:
+        for number in range(1, count + 1):
+            journal.append(step(number), EPS)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "journal"
+
+
+def test_a_new_journal_holds_its_header_and_no_steps(path):
+    data = write(path, 0)
+    held = read_journal(path)
+
+    assert (held.header, held.steps, held.eps) == (HEADER, [], None)
+    assert (held.end, held.torn_bytes) == (len(data), 0)
+    assert data.startswith(MAGIC)
+
+
+def test_the_bytes_are_those_of_the_format(path):
+    data = write(path, 1)
+
+    text = json.dumps(HEADER, sort_keys=True).encode()
+    header = b"PLLMJRN1" + struct.pack("<I", len(text)) + text
+    seal = zlib.crc32(header)
+    scale = np.float32(EPS - 1e-4 * 124.0)
+    record = struct.pack("<Iidddddf", 1, -1, 1.5, 0.25, 124.0, 1e-4, EPS, scale)
+    sealed = struct.pack("<I", zlib.crc32(record, seal))
+    assert data == header + struct.pack("<I", seal) + record + sealed
+    assert RECORD_BYTES == len(record + sealed) <= 64
+
+
+@steady
+@given(
+    held=st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), *[finite] * 4), max_size=5),
+    eps=st.floats(1e-30, 1e30),
+    header=st.dictionaries(st.text(), st.none() | st.text() | finite | st.integers()),
+)
+def test_what_was_written_comes_back_as_the_same_bits(held, eps, header, tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "journal"
+    written = [Step(number, *values) for number, values in enumerate(held, 1)]
+    new_journal(path, header)
+    for taken in written:  # opened again for every step, as after a kill
+        with JournalWriter(path) as journal:
+            journal.append(taken, eps)
+
+    found = read_journal(path)
+    assert found.header == header
+    assert [repr(one) for one in found.steps] == [repr(one) for one in written]  # -0.0 is not 0.0
+    assert found.eps == (eps if held else None)
+
+
+def test_cut_anywhere_in_its_last_two_records_it_goes_on_with_the_whole_ones(path):
+    data = write(path, 4)
+    first = len(data) - 4 * RECORD_BYTES
+
+    for cut in range(1, 2 * RECORD_BYTES + 1):
+        torn = data[: len(data) - cut]
+        path.write_bytes(torn)
+        kept = (len(torn) - first) // RECORD_BYTES
+        held = read_journal(path)
+        assert held.steps == [step(number) for number in range(1, kept + 1)]
+        assert held.torn_bytes == len(torn) - first - kept * RECORD_BYTES
+        assert path.read_bytes() == torn, "reading repairs nothing"
+
+        with JournalWriter(path) as journal:
+            for number in range(kept + 1, 5):
+                journal.append(step(number), EPS)
+        assert path.read_bytes() == data
+
+
+def test_blocks_that_never_reached_the_disk_are_no_steps(path):
+    data = write(path, 4)
+    path.write_bytes(data[: -2 * RECORD_BYTES - 9] + bytes(2 * RECORD_BYTES + 9))
+
+    assert read_journal(path).steps == [step(1)]
+
+
+def test_a_flipped_bit_is_never_believed(path):
+    data = write(path, 4)
+    first = len(data) - 4 * RECORD_BYTES
+
+    for position in range(len(data)):
+        for bit in range(8):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            path.write_bytes(damaged)
+            number, place = divmod(position - first, RECORD_BYTES)
+            number += 1
+            if position < first:
+                with pytest.raises(InputError, match="header is damaged|no journal of version 1"):
+                    read_journal(path)
+            elif number < 3 or number == 3 and place < RECORD_BYTES - 4:
+                with pytest.raises(InputError, match=f"record {number} of 4 is damaged"):
+                    read_journal(path)
+            else:  # nothing sound behind it: as if it had been cut off, and taken again
+                assert read_journal(path).steps == [step(n) for n in range(1, number)]
+
+
+def test_records_of_another_journal_do_not_fit(path, tmp_path):
+    data, other = write(path, 3), write(tmp_path / "other", 3, HEADER | {"seed": 4})
+    assert len(data) == len(other)
+
+    path.write_bytes(data[: -3 * RECORD_BYTES] + other[-3 * RECORD_BYTES :])
+    with pytest.raises(InputError, match="record 1 of 3 is damaged"):
+        read_journal(path)
+
+
+def test_the_last_step_can_be_taken_back(path):
+    data = write(path, 3)
+    with JournalWriter(path) as journal:
+        journal.append(step(4), EPS)
+        journal.drop_last()
+        assert journal.count == 3
+
+    assert path.read_bytes() == data
+
+
+@pytest.mark.parametrize("change", [{"eps": 2e-3}, {"number": 5}])
+def test_sealed_records_that_do_not_follow_each_other_are_refused(change, path):
+    write(path, 2)
+    with JournalWriter(path) as journal:
+        journal.append(step(change.get("number", 3)), change.get("eps", EPS))
+
+    with pytest.raises(InputError, match="record 3 holds step .*written by another version"):
+        read_journal(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"PLLM", b'{"step": 1}\n', MAGIC, MAGIC + b"\xff" * 40])
+def test_what_is_no_journal_is_refused(data, path):
+    path.write_bytes(data)
+    with pytest.raises(InputError, match="no journal of version 1"):
+        read_journal(path)
+
+
+def test_a_full_disk_is_a_failure_that_keeps_the_steps_before(path, monkeypatch):
+    data = write(path, 2)
+    written = os.pwrite
+
+    def full(file, record, offset):
+        if len(record) < RECORD_BYTES:
+            raise OSError(28, "No space left on device")
+        return written(file, record[:20], offset)
+
+    with JournalWriter(path) as journal:
+        monkeypatch.setattr(os, "pwrite", full)
+        with pytest.raises(RunError, match="journal: cannot be written: No space left on device"):
+            journal.append(step(3), EPS)
+        monkeypatch.undo()
+    assert len(path.read_bytes()) == len(data) + 20
+
+    with JournalWriter(path) as journal:
+        journal.append(step(3), EPS)
+    assert read_journal(path).steps == [step(1), step(2), step(3)]
+
+
+def test_a_journal_that_cannot_be_opened_is_said(path):
+    with pytest.raises(InputError, match="journal: No such file"):
+        read_journal(path)

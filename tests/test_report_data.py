@@ -128,7 +128,7 @@ def test_a_run_without_steps_is_refused(torn, tmp_path):
         ("{}", "line 2 is damaged (step is None"),
         ("nonsense", "line 2 is damaged"),
         (json.dumps(adam_line(2, 0.5)), "line 2 is damaged (seed is None"),
-        (json.dumps(mezo_line(3, 0.5, 0.5)), "line 2 holds step 3, expected 2"),
+        (json.dumps(mezo_line(1, 0.5, 0.5)), "line 2 holds step 1, expected 2"),
         (json.dumps(mezo_line(2, 0.5, 0.5, seconds="1")), "seconds is '1', expected float"),
         (json.dumps(mezo_line(2, float("nan"), 0.5)), "line 2 holds what is no finite number"),
         (json.dumps(mezo_line(2, 0.5, float("inf"))), "line 2 holds what is no finite number"),

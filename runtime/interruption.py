@@ -27,7 +27,10 @@ def check() -> None:
 
 @contextmanager
 def postponed() -> Iterator[None]:
-    """Lets a signal wait for the next `check`, or the end, of what must not be left at any line."""
+    """Lets a signal wait for the next `check`, or the end, of what must not be left at any line.
+
+    A second signal does not wait.
+    """
     global _waiting
     _waiting = True
     try:
@@ -39,6 +42,6 @@ def postponed() -> Iterator[None]:
 
 def _stop(*_):
     global _asked
-    _asked = True
-    if not _waiting:
+    again, _asked = _asked, True
+    if again or not _waiting:
         raise KeyboardInterrupt

@@ -6,6 +6,7 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
+from . import interruption
 from .batching import Batch, step_members, step_seed
 from .dataset import Dataset, batches_of
 from .errors import LossError, RunError
@@ -39,6 +40,9 @@ def train(
       eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
       listener: told of steps and evaluations.
 
+    Returns:
+      The end of it; Ctrl-C and SIGTERM end it after the step under way.
+
     Raises:
       InputError: the folder holds another run.
       RunError: a loss is not finite, or the disk is full; the steps before are kept.
@@ -46,6 +50,7 @@ def train(
     settings = config.settings
     seconds: list[float] = []
     batches: list[Batch] = []
+    stopped = False
     with PeakMemory() as memory, run_lock(folder), ExitStack() as opened:
         taken = start_or_continue(folder, config)
         journal = opened.enter_context(JournalWriter(Path(folder) / JOURNAL))
@@ -63,21 +68,25 @@ def train(
                 members = step_members(len(data.examples), config.batch_size, config.seed, number)
                 batches = batches_of(data, model.bundle, members)
                 seed = step_seed(config.seed, number)
-                step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
-                seconds.append(time.monotonic() - started)
-                peak = memory.peak()
-                append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
-                journal.append(step, settings.eps)
+                with interruption.postponed():
+                    step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+                    seconds.append(time.monotonic() - started)
+                    peak = memory.peak()
+                    append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+                    journal.append(step, settings.eps)
                 listener.stepped(step, seconds[-1])
                 evaluate_dev(number)
             check_last_step(model, batches, settings.steps)
+        except KeyboardInterrupt:
+            stopped = True  # what was under way is no part of the run yet, and is done again
         except LossError as error:
             kept = _keep_sound(model, batches, folder, journal)
             raise RunError(
                 f"{error}; the run keeps step {kept}, start a new one with a smaller --lr or --eps"
             ) from error
         median = statistics.median(seconds) if seconds else 0.0
-        return Trained(settings.steps, best_step(folder, settings.steps), median, memory.peak())
+        last = journal.count
+        return Trained(last, best_step(folder, last), median, memory.peak(), stopped)
 
 
 def _keep_sound(model, batches, folder, journal):

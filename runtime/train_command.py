@@ -1,6 +1,7 @@
 """Fine-tunes a bundle with MeZO or Adam; every step is a line in RUN/metrics.jsonl.
 
 With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
+Ctrl-C and SIGTERM end it after the step under way, a second one at once.
 
 --optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
 and takes no more examples a step than that has rows. Its run cannot be continued; it keeps the
@@ -114,10 +115,16 @@ def run(values) -> dict:
         f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
         f"anonymous, {done.peak.rss_bytes / 1e9:.3f} GB all pages"
     )
+    if done.stopped:
+        print(
+            f"{folder}: stopped after step {done.last_step} of {settings.steps}; the same command "
+            "goes on from there"
+        )
     best = best_evaluation(read_evaluations(folder, dev.sha256)) if dev else None
     return {
         "run": str(folder),
         "last_step": done.last_step,
+        "stopped": done.stopped,
         "best_step": done.best_step,
         "best_dev": asdict(best) if best else None,
         "step_seconds": done.step_seconds,

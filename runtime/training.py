@@ -27,12 +27,21 @@ class Listener:
 
 @dataclass(frozen=True)
 class Trained:
-    """The end of a run: last and best step, peak memory, median seconds of the steps taken."""
+    """The end of a run, or of this part of it.
+
+    Attributes:
+      last_step: the last one taken.
+      best_step: of the dev evaluations; the last one without any.
+      step_seconds: median of the steps taken here, 0 of none.
+      peak: memory.
+      stopped: whether a signal ended it early.
+    """
 
     last_step: int
     best_step: int
     step_seconds: float
     peak: Peak
+    stopped: bool = False
 
 
 def dev_evaluations(

@@ -1,0 +1,100 @@
+"""MeZO runs that signals end and kills break off: none loses a step, none comes out different."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from small_runs import pocketllm
+
+from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
+
+pytest_plugins = ["runtime_fixtures"]
+
+KILLS, STEPS = 25, 120
+
+
+@pytest.fixture
+def command(golden_bundle, train_file, dev_file):
+    """Returns the arguments of `pocketllm train` on the committed bundle."""
+
+    def arguments(run, steps=STEPS):
+        return [
+            "train", f"--bundle={golden_bundle.folder}", f"--train={train_file}", "--lr=1e-3",
+            f"--run={run}", f"--steps={steps}", "--weight_decay=0.1", "--threads=1",
+            f"--dev={dev_file}", "--eval_every=10",
+        ]  # fmt: skip
+
+    return arguments
+
+
+def started(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "pocketllm.runtime.cli", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path, more_bytes, process):
+    """Waits until a file has grown to more than so many bytes."""
+    until = time.monotonic() + 60
+    while time.monotonic() < until and process.poll() is None:
+        if path.exists() and path.stat().st_size > more_bytes:
+            return
+        time.sleep(0.01)
+    raise AssertionError(process.communicate()[1])
+
+
+def steps_of(run):
+    return read_journal(run / JOURNAL).steps
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_a_signal_ends_the_run_after_its_step_and_says_how_to_go_on(number, command, tmp_path):
+    run = tmp_path / "run"
+    process = started(command(run, steps=100_000))
+    try:
+        wait_for(run / JOURNAL, 10 * RECORD_BYTES, process)
+        process.send_signal(number)
+        said, complaint = process.communicate(timeout=60)
+    finally:
+        process.kill()
+
+    taken = len(steps_of(run))
+    assert (process.returncode, complaint) == (0, "")
+    assert f"stopped after step {taken} of 100000; the same command goes on" in said
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == taken
+    assert pocketllm(*command(run, steps=taken + 3)).returncode == 0
+    assert len(steps_of(run)) == taken + 3
+
+
+def test_killed_at_any_moment_and_resumed_a_run_ends_as_if_never_touched(command, tmp_path):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    begun = time.monotonic()
+    assert pocketllm(*command(whole)).returncode == 0
+    seconds = time.monotonic() - begun
+    rng, kills, reached = np.random.default_rng(0), 0, set()
+    while kills < KILLS:
+        process = started(command(killed))
+        time.sleep(seconds * rng.uniform(0.2, 0.9))
+        kills += process.poll() is None
+        process.kill()
+        process.communicate()
+        assert process.returncode in (0, -signal.SIGKILL)
+        if (killed / JOURNAL).exists():
+            reached.add(len(steps_of(killed)))
+        if process.returncode == 0:  # it came to its end: another run for the rest of the kills
+            assert (killed / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
+            killed = tmp_path / f"killed-{kills}"
+
+    done = pocketllm(*command(killed))
+    assert done.returncode == 0, done.stderr
+    print(f"{kills} kills, after {sorted(reached)} steps")
+    assert (killed / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
+    for name in ("evaluations.jsonl", "config.json"):
+        assert (killed / name).read_bytes() == (whole / name).read_bytes()
+    assert len(reached) > 3, "kills that come before the first step prove nothing"

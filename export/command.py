@@ -85,8 +85,9 @@ def run(values) -> dict:
 
     # TensorFlow logs while it loads; what can be is checked before that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from .exporter import Settings, export_bundle
+    from .exporter import export_bundle
     from .families import model_config
+    from .settings import Settings
 
     config = model_config(described, str(config_path))
     weights, tokenizer = _source(values, config)

@@ -10,12 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.encode import special_ids
-from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import sha256_of, write_json
-from pocketllm.runtime.option_encode import option_special_ids
-from pocketllm.runtime.option_tasks import OptionTask, scoring_of
-from pocketllm.runtime.tasks import Task, label_word_ids
 
 from .adam import adam_step
 from .bind import bind
@@ -27,48 +22,13 @@ from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_up
 from .layout import slices_of, variables_of
 from .manifest import manifest
 from .noise_tables import noise_table
-from .opt_config import OptConfig
-from .roberta_config import RobertaConfig
+from .settings import Settings, check_lengths, check_tokenizer
 from .staging import check_replaceable, staged
-from .target import Target
+from .target import target_of
 from .tokenizer import save_tokenizer
 from .trained import tuned, with_targets
 from .transfers import bind_adam_initialize, bind_decay, bind_transfers
-from .tuning import Tuning
 from .weights import Weights, stream_values
-
-# Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
-# ReCoRD's few rows. More would be scored too, for nothing, in every row.
-GOLD_OPTION_TOKENS = 128
-# A word can take more tokens behind a row with an empty field.
-SPARE_OPTION_TOKENS = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What to export.
-
-    Attributes:
-      model_name: what the bundle calls its model.
-      config: architecture.
-      task: template and label words, of the config's family.
-      batch_size: rows of the forward signatures.
-      lengths: tokens of the forward signatures, ascending.
-      noise_kind: one of contract.NOISE_KINDS.
-      option_tokens: longest option to score; 0 for what the task needs.
-      tuning: what is trained, and how the rest is stored.
-      adam: whether `adam_step` is exported beside MeZO's signatures.
-    """
-
-    model_name: str
-    config: RobertaConfig | OptConfig
-    task: Task | OptionTask
-    batch_size: int
-    lengths: tuple[int, ...]
-    noise_kind: str
-    option_tokens: int = 0
-    tuning: Tuning = Tuning()
-    adam: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,9 +68,9 @@ def export_bundle(
     """
     out = Path(out).absolute()
     check_replaceable(out, force)
-    _check_lengths(settings)
-    _check_tokenizer(settings, tokenizer)
-    target = target_of(settings, tokenizer)
+    check_lengths(settings)
+    check_tokenizer(settings, tokenizer)
+    target = target_of(settings.task, settings.option_tokens, tokenizer)
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
     weights = tuned(weights, settings.config, target, settings.tuning)
     variables = variables_of(weights.parameters)
@@ -139,44 +99,6 @@ def export_bundle(
     model_bytes = files[contract.MODEL_FILE]["bytes"]
     count = sum(parameter.values for parameter in weights.parameters)
     return Exported(model_bytes, count, converted - started, bound - converted, written - bound)
-
-
-def target_of(settings: Settings, tokenizer: Tokenizer) -> Target:
-    """Decides how the task is scored with a tokenizer."""
-    task, asked = settings.task, settings.option_tokens
-    if isinstance(task, Task):
-        return Target(contract.WORDS, label_word_ids(task, tokenizer), len(task.words), 0)
-    scoring = scoring_of(task, tokenizer)
-    if scoring.kind == contract.GOLD:
-        return Target(scoring.kind, (), 1, asked or GOLD_OPTION_TOKENS)
-    longest = max(scoring.option_tokens + SPARE_OPTION_TOKENS, asked)
-    option_tokens = longest if scoring.kind == contract.OPTIONS else 0
-    return Target(scoring.kind, scoring.word_ids, len(task.words), option_tokens)
-
-
-def _check_lengths(settings):
-    lengths, limit = settings.lengths, settings.config.max_tokens
-    if settings.batch_size < 1:
-        raise InputError(f"--batch_size={settings.batch_size}: expected at least 1")
-    if not lengths or min(lengths) < 8:
-        raise InputError(f"--lengths={','.join(map(str, lengths))}: expected lengths of 8 or more")
-    if max(lengths) > limit:
-        raise InputError(
-            f"--lengths: {max(lengths)} tokens, {settings.model_name} has positions for {limit}"
-        )
-
-
-def _check_tokenizer(settings, tokenizer):
-    if isinstance(settings.task, Task):
-        special_ids(tokenizer)
-    else:
-        option_special_ids(tokenizer)
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-    if highest >= settings.config.vocab_size:
-        raise InputError(
-            f"{settings.model_name}: the tokenizer's ids go up to {highest}, the model has "
-            f"{settings.config.vocab_size} tokens; give the tokenizer files of this checkpoint"
-        )
 
 
 def _constants(settings, weights, target):

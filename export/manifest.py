@@ -17,7 +17,7 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
     """Builds bundle.json.
 
     Args:
-      settings: exporter.Settings.
+      settings: settings.Settings.
       weights: weights.Weights.
       variables: layout of the parameters.
       target: target.Target.

@@ -71,7 +71,7 @@ def train_adam(
 
     with PeakMemory() as memory, run_lock(folder):
         finished = start_or_continue(folder, config)
-        evaluate_dev = dev_evaluations(
+        evaluate_dev, _ = dev_evaluations(
             model, folder, last, dev, eval_every, listener, before_record=keep_if_best
         )
         try:

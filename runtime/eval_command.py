@@ -25,6 +25,7 @@ from .progress import Progress
 from .records import best_step
 from .run_dir import describe_torn_end, read_run
 from .session import define_session_flags, open_bundle, open_session, required
+from .snapshots import restore
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)
@@ -101,6 +102,8 @@ def bring_to(model, run, settings, steps):
             load_parameters(model, Path(run), len(steps))
         return
     with Progress("replaying", len(steps), "step") as bar:
-        for step in steps:
+        restored = restore(model, Path(run), len(steps), bar.say) if steps else 0
+        bar.advance(restored)
+        for step in steps[restored:]:
             replay_step(model, step, settings)
             bar.advance()

@@ -36,7 +36,7 @@ class Journal:
       eps: size of the probe, None without steps.
       end: bytes up to the last sound record; what stands behind it was never finished.
       torn_bytes: behind `end`.
-      checksum: of the last record, or of the header; the next record's begins with it.
+      seals: checksums of the header and of each step's record, which the next one's begins with.
     """
 
     header: dict
@@ -44,7 +44,7 @@ class Journal:
     eps: float | None
     end: int
     torn_bytes: int
-    checksum: int
+    seals: list[int]
 
 
 def new_journal(path: Path, header: dict) -> None:
@@ -85,7 +85,7 @@ def read_journal(path: Path) -> Journal:
         )
     steps, eps = _steps(records[:whole], path)
     end = first + whole * RECORD_BYTES
-    return Journal(header, steps, eps, end, len(data) - end, before[whole])
+    return Journal(header, steps, eps, end, len(data) - end, before[: whole + 1])
 
 
 class JournalWriter:
@@ -95,13 +95,18 @@ class JournalWriter:
         """Opens a journal. Raises InputError or RunError if it is damaged or read-only."""
         held = read_journal(path)
         self.count = len(held.steps)  # steps written
-        self._path, self._end, self._checksums = path, held.end, [held.checksum]
+        self._path, self._end, self._seals = path, held.end, held.seals[-2:]
         self._flushed = time.monotonic()
         try:
             self._file = os.open(path, os.O_WRONLY)
             os.ftruncate(self._file, held.end)
         except OSError as error:
             raise self._failure(error) from error
+
+    @property
+    def seal(self) -> int:
+        """Checksum of the last record, of the header without any."""
+        return self._seals[-1]
 
     def __enter__(self):
         return self
@@ -118,7 +123,7 @@ class JournalWriter:
         scale = last_scale(step, eps)
         values = (step.loss_plus, step.loss_minus, step.projected_grad, step.lr, eps, scale)
         record = _RECORD.pack(step.step, step.seed, *values)
-        checksum = zlib.crc32(record, self._checksums[-1])
+        checksum = zlib.crc32(record, self._seals[-1])
         record += _WORD.pack(checksum)
         try:
             written = 0
@@ -131,13 +136,13 @@ class JournalWriter:
             raise self._failure(error) from error
         self.count += 1
         self._end += RECORD_BYTES
-        self._checksums = [self._checksums[-1], checksum]
+        self._seals = [self._seals[-1], checksum]
 
     def drop_last(self) -> None:
         """Takes back the step that was appended last, once."""
         self.count -= 1
         self._end -= RECORD_BYTES
-        self._checksums.pop()
+        self._seals.pop()
         os.ftruncate(self._file, self._end)
 
     def close(self) -> None:

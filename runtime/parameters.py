@@ -1,8 +1,10 @@
 """Parameters kept in a run directory: `parameters-STEP.npz`, the bundle's variables by name.
 
-A MeZO run needs none, its steps are replayed. An Adam run keeps its best dev step's and its last.
+An Adam run keeps its best dev step's and its last. Those of a MeZO run are snapshots (snapshots.py)
+and hold the seal of the journal they belong to.
 """
 
+import itertools
 import zipfile
 import zlib
 from collections.abc import Collection
@@ -16,6 +18,7 @@ from .files import written_beside
 from .model import Model
 
 STEM, SUFFIX = "parameters-", ".npz"
+SEAL = "journal/seal"  # no variable is called so
 # What NumPy and zipfile raise for a file that is not what save_parameters wrote.
 UNREADABLE = (
     OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError,
@@ -30,14 +33,20 @@ def kept_steps(folder: Path) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-def save_parameters(model: Model, folder: Path, step: int) -> None:
+def save_parameters(model: Model, folder: Path, step: int, seal: int | None = None) -> None:
     """Writes the model's parameters, slice by slice, in the format of numpy.savez.
+
+    Args:
+      model: holds them.
+      folder: the run directory.
+      step: the last one taken.
+      seal: checksum of that step's record, of a run that has a journal.
 
     Raises:
       RunError: the disk is full; what was there before stays.
     """
     with interruption.postponed():  # a zipfile that is left in the middle cannot be closed
-        _save(model, _path(folder, step))
+        _save(model, _path(folder, step), seal)
 
 
 def load_parameters(model: Model, folder: Path, step: int) -> None:
@@ -50,13 +59,23 @@ def load_parameters(model: Model, folder: Path, step: int) -> None:
     expected = {variable.name for variable in model.bundle.variables}
     try:
         with np.load(path, allow_pickle=False) as held:
-            if set(held.files) != expected:
-                raise ValueError(f"{len(held.files)} variables, expected {len(expected)}")
+            found = set(held.files) - {SEAL}
+            if found != expected:
+                raise ValueError(f"{len(found)} variables, expected {len(expected)}")
             model.write(held)
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}; {_which(folder)}") from error
     except UNREADABLE as error:
         raise InputError(f"{path}: damaged ({error}); {_which(folder)}") from error
+
+
+def seal_of(folder: Path, step: int) -> int | None:
+    """Returns the seal of kept parameters, None of damaged ones and of those without."""
+    try:
+        with np.load(_path(folder, step), allow_pickle=False) as held:
+            return int(held[SEAL])
+    except (*UNREADABLE, KeyError):
+        return None
 
 
 def check_kept(folder: Path, step: int) -> None:
@@ -75,9 +94,10 @@ def drop_parameters(folder: Path, but: Collection[int]) -> None:
             _path(folder, step).unlink()
 
 
-def _save(model, path):
+def _save(model, path, seal):
     with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        for name, values in model.read():
+        sealed = [] if seal is None else [(SEAL, np.array(seal, np.uint32))]
+        for name, values in itertools.chain(sealed, model.read()):
             interruption.check()
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)

@@ -69,6 +69,17 @@ def cut_torn_lines(folder: Path) -> None:
                 file.truncate(data.rfind(b"\n") + 1)
 
 
+def seconds_so_far(folder: Path) -> float:
+    """Returns what the steps of `metrics.jsonl` took together; a damaged line counts nothing."""
+    path, total = Path(folder) / METRICS, 0.0
+    for line in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            total += float(json.loads(line)["seconds"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return total
+
+
 def cut_lines_beyond(folder: Path, last: int) -> None:
     """Cuts off the last lines of `metrics.jsonl` as long as they are of steps beyond `last`."""
     path = Path(folder) / METRICS

@@ -15,8 +15,9 @@ from .machine import record_session
 from .memory import PeakMemory
 from .mezo import mezo_step, replay_step
 from .model import Model
-from .records import append_step, best_step, cut_lines_beyond
+from .records import append_step, best_step, cut_lines_beyond, seconds_so_far
 from .run_dir import RunConfig, run_lock, start_or_continue
+from .snapshots import TimedPasses, restore, save_snapshot, snapshot_due
 from .training import Listener, Trained, check_last_step, dev_evaluations
 
 
@@ -56,11 +57,19 @@ def train(
         journal = opened.enter_context(JournalWriter(Path(folder) / JOURNAL))
         if len(taken) < settings.steps:
             record_session(folder, len(taken) + 1, model)
-        evaluate_dev = dev_evaluations(model, folder, settings.steps, dev, eval_every, listener)
+        evaluate_dev, is_missing = dev_evaluations(
+            model, folder, settings.steps, dev, eval_every, listener
+        )
+        passes, before = TimedPasses(model), seconds_so_far(folder)
         try:
             evaluate_dev(0)
-            for step in taken:
-                replay_step(model, step, settings)
+            evaluated = next((s.step for s in taken if is_missing(s.step)), len(taken))
+            restored = restore(model, folder, evaluated, listener.said)
+            listener.replayed(restored)
+            if restored:
+                evaluate_dev(restored)
+            for step in taken[restored:]:
+                replay_step(passes, step, settings)
                 listener.replayed(1)
                 evaluate_dev(step.step)
             for number in range(len(taken) + 1, settings.steps + 1):
@@ -69,11 +78,14 @@ def train(
                 batches = batches_of(data, model.bundle, members)
                 seed = step_seed(config.seed, number)
                 with interruption.postponed():
-                    step = mezo_step(model, lambda: model.loss(batches), number, seed, settings)
+                    step = mezo_step(passes, lambda: model.loss(batches), number, seed, settings)
                     seconds.append(time.monotonic() - started)
                     peak = memory.peak()
                     append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
                     journal.append(step, settings.eps)
+                if snapshot_due(passes.seconds, before + sum(seconds)):
+                    save_snapshot(model, folder, number, journal.seal)
+                    passes.seconds = 0.0
                 listener.stepped(step, seconds[-1])
                 evaluate_dev(number)
             check_last_step(model, batches, settings.steps)

@@ -107,7 +107,7 @@ def run(values) -> dict:
         def evaluated(step, found):
             bar.say(f"step {step}: dev {found.describe()}")
 
-        listener = Listener(replayed=bar.advance, stepped=stepped, evaluated=evaluated)
+        listener = Listener(bar.advance, stepped, evaluated, bar.say)
         run_steps = train_adam if adam else train
         done = run_steps(model, data, folder, config, dev, values.eval_every, listener)
     print(

@@ -23,6 +23,7 @@ class Listener:
     replayed: Callable[[int], None] = lambda steps: None
     stepped: Callable[[Step | AdamStep, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+    said: Callable[[str], None] = lambda line: None
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ def dev_evaluations(
     eval_every: int,
     listener: Listener,
     before_record: Callable[[Evaluated], None] = lambda record: None,
-) -> Callable[[int], None]:
-    """Returns what to call after each step: evaluates and records where that is due.
+) -> tuple[Callable[[int], None], Callable[[int], bool]]:
+    """Returns (what to call after each step, whether it will evaluate and record at a step).
 
     Args:
       model: holds the parameters.
@@ -66,9 +67,12 @@ def dev_evaluations(
     """
     recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
 
-    def evaluate_dev(step):
+    def is_missing(step):
         due = step in (0, last) or (eval_every and step % eval_every == 0)
-        if not dev or not due or step in recorded:
+        return bool(dev and due and step not in recorded)
+
+    def evaluate_dev(step):
+        if not is_missing(step):
             return
         found = evaluate(model, dev)
         if not math.isfinite(found.loss):
@@ -80,7 +84,7 @@ def dev_evaluations(
         append_evaluation(folder, record)
         listener.evaluated(step, found)
 
-    return evaluate_dev
+    return evaluate_dev, is_missing
 
 
 def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:

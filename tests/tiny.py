@@ -154,6 +154,7 @@ def export(
     from pocketllm.export import exporter, frozen, layout, manifest
     from pocketllm.export.checkpoint import open_checkpoint
     from pocketllm.export.families import family_name, model_config
+    from pocketllm.export.settings import Settings
     from pocketllm.export.tokenizer import tokenizer_for
     from pocketllm.export.tuning import Tuning
     from pocketllm.export.weights import checkpoint_weights
@@ -165,7 +166,7 @@ def export(
     if isinstance(task, str):
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
-    settings = exporter.Settings(
+    settings = Settings(
         "tiny", config, task, batch_size, lengths, noise, adam=adam, tuning=Tuning(**tuning)
     )
     variables_of = partial(

@@ -1,0 +1,69 @@
+"""Settings of an export, and what the model and its tokenizer allow."""
+
+from dataclasses import dataclass
+
+from tokenizers import Tokenizer
+
+from pocketllm.runtime.encode import special_ids
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.option_encode import option_special_ids
+from pocketllm.runtime.option_tasks import OptionTask
+from pocketllm.runtime.tasks import Task
+
+from .opt_config import OptConfig
+from .roberta_config import RobertaConfig
+from .tuning import Tuning
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to export.
+
+    Attributes:
+      model_name: what the bundle calls its model.
+      config: architecture.
+      task: template and label words, of the config's family.
+      batch_size: rows of the forward signatures.
+      lengths: tokens of the forward signatures, ascending.
+      noise_kind: one of contract.NOISE_KINDS.
+      option_tokens: longest option to score; 0 for what the task needs.
+      tuning: what is trained, and how the rest is stored.
+      adam: whether `adam_step` is exported beside MeZO's signatures.
+    """
+
+    model_name: str
+    config: RobertaConfig | OptConfig
+    task: Task | OptionTask
+    batch_size: int
+    lengths: tuple[int, ...]
+    noise_kind: str
+    option_tokens: int = 0
+    tuning: Tuning = Tuning()
+    adam: bool = False
+
+
+def check_lengths(settings: Settings) -> None:
+    """Raises InputError for a batch size or lengths that the model cannot have."""
+    lengths, limit = settings.lengths, settings.config.max_tokens
+    if settings.batch_size < 1:
+        raise InputError(f"--batch_size={settings.batch_size}: expected at least 1")
+    if not lengths or min(lengths) < 8:
+        raise InputError(f"--lengths={','.join(map(str, lengths))}: expected lengths of 8 or more")
+    if max(lengths) > limit:
+        raise InputError(
+            f"--lengths: {max(lengths)} tokens, {settings.model_name} has positions for {limit}"
+        )
+
+
+def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
+    """Raises InputError for a tokenizer that is not the checkpoint's."""
+    if isinstance(settings.task, Task):
+        special_ids(tokenizer)
+    else:
+        option_special_ids(tokenizer)
+    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
+    if highest >= settings.config.vocab_size:
+        raise InputError(
+            f"{settings.model_name}: the tokenizer's ids go up to {highest}, the model has "
+            f"{settings.config.vocab_size} tokens; give the tokenizer files of this checkpoint"
+        )

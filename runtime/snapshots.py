@@ -1,0 +1,96 @@
+"""Snapshots of a MeZO run's parameters, so that going on does not begin at the first step.
+
+They save time and hold nothing that the journal does not: one that is damaged, or of another run,
+is passed over. A snapshot is due when doing the steps since the last one again would take longer
+than RECOVERY_SECONDS, or RECOVERY_SHARE of the run so far where that is more. So their number
+grows with the logarithm of the run's length: where a step takes five times its noise passes, a
+day's run writes about 20, of the size of the parameters, and ten days' 12 more.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import InputError
+from .journal import JOURNAL, read_journal
+from .mezo import Perturbable
+from .model import Model
+from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters, seal_of
+
+RECOVERY_SECONDS, RECOVERY_SHARE, KEPT = 120.0, 0.05, 2
+
+
+class TimedPasses:
+    """A model's noise passes, and in `seconds` what they took: what doing them again will take."""
+
+    def __init__(self, model: Perturbable):
+        self._model, self.seconds = model, 0.0
+
+    def perturb(self, seed: int, scale: float) -> None:
+        """θ ← θ + scale · z(seed)."""
+        with self._timed():
+            self._model.perturb(seed, scale)
+
+    def decay(self, factor: float) -> None:
+        """θ ← factor · θ for the parameters that decay."""
+        with self._timed():
+            self._model.decay(factor)
+
+    @contextmanager
+    def _timed(self):
+        started = time.monotonic()
+        yield
+        self.seconds += time.monotonic() - started
+
+
+def snapshot_due(tail_seconds: float, run_seconds: float) -> bool:
+    """Whether to take a snapshot.
+
+    Args:
+      tail_seconds: that the noise passes since the last snapshot took.
+      run_seconds: that the whole run took so far.
+    """
+    return tail_seconds > max(RECOVERY_SECONDS, RECOVERY_SHARE * run_seconds)
+
+
+def save_snapshot(model: Model, folder: Path, step: int, seal: int) -> None:
+    """Writes the parameters after `step`, whose record has this seal; the newest KEPT stay.
+
+    Raises:
+      RunError: the disk is full; the snapshots before stay.
+    """
+    save_parameters(model, folder, step, seal)
+    drop_parameters(folder, but=kept_steps(folder)[-KEPT:])
+
+
+def restore(
+    model: Model, folder: Path, last: int, say: Callable[[str], None] = lambda line: None
+) -> int:
+    """Brings the newest sound snapshot in that is not beyond step `last`; returns its step.
+
+    Without any, the model is at its initial values, as before, and 0 is returned.
+
+    Args:
+      model: at its initial values.
+      folder: the run directory.
+      last: a step of its journal, or 0.
+      say: told of a snapshot that cannot be used.
+    """
+    seals = read_journal(Path(folder) / JOURNAL).seals
+    spoilt = False
+    for step in reversed(kept_steps(folder)):
+        if not 0 < step <= last:
+            continue
+        if seal_of(folder, step) != seals[step]:
+            say(f"{folder}: the snapshot of step {step} is damaged or of another run, passed over")
+            continue
+        try:
+            load_parameters(model, folder, step)
+            return step
+        except InputError as error:
+            say(f"{str(error).split(';')[0]}, passed over")
+            spoilt = True
+    if spoilt:  # some slices of it may have come in
+        model.initialize()
+    return 0

@@ -11,6 +11,7 @@ from typing import BinaryIO
 from .errors import InputError, RunError
 
 READ_BYTES = 1 << 20
+PARTIAL = ".partial-"  # of what is written beside, and of which process
 
 
 def check_writable(path: Path) -> None:
@@ -42,7 +43,7 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     check_writable(path)
-    beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+    beside = path.with_name(f".{path.name}{PARTIAL}{os.getpid()}")
     try:
         with open(beside, "wb") as file:
             yield file
@@ -55,6 +56,12 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):
             raise RunError(f"{path}: cannot be written: {error.strerror}") from error
         raise
+
+
+def drop_partial(folder: Path) -> None:
+    """Removes what killed processes have left half-written in a folder that no other writes to."""
+    for path in Path(folder).glob(f".*{PARTIAL}*"):
+        path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

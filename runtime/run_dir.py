@@ -13,7 +13,7 @@ from pathlib import Path
 from . import contract
 from .adam import AdamHyperparameters, AdamStep
 from .errors import InputError, RunError
-from .files import read_json, write_json
+from .files import drop_partial, read_json, write_json
 from .journal import JOURNAL, new_journal, read_journal
 from .mezo import Hyperparameters, Step
 from .records import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
@@ -110,6 +110,7 @@ def start_or_continue(folder: Path, config: RunConfig) -> list[Step] | list[Adam
     """
     steps = steps_so_far(folder, config)
     cut_torn_lines(folder)
+    drop_partial(folder)
     described = _described(config)
     write_json(Path(folder) / CONFIG, described)
     if config.optimizer == contract.MEZO:

@@ -44,14 +44,17 @@ class TimedPasses:
         self.seconds += time.monotonic() - started
 
 
-def snapshot_due(tail_seconds: float, run_seconds: float) -> bool:
+def snapshot_due(
+    tail_seconds: float, run_seconds: float, recovery_seconds: float = RECOVERY_SECONDS
+) -> bool:
     """Whether to take a snapshot.
 
     Args:
       tail_seconds: that the noise passes since the last snapshot took.
       run_seconds: that the whole run took so far.
+      recovery_seconds: that doing them again may take in any case.
     """
-    return tail_seconds > max(RECOVERY_SECONDS, RECOVERY_SHARE * run_seconds)
+    return tail_seconds > max(recovery_seconds, RECOVERY_SHARE * run_seconds)
 
 
 def save_snapshot(model: Model, folder: Path, step: int, seal: int) -> None:

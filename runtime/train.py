@@ -17,7 +17,7 @@ from .mezo import mezo_step, replay_step
 from .model import Model
 from .records import append_step, best_step, cut_lines_beyond, seconds_so_far
 from .run_dir import RunConfig, run_lock, start_or_continue
-from .snapshots import TimedPasses, restore, save_snapshot, snapshot_due
+from .snapshots import RECOVERY_SECONDS, TimedPasses, restore, save_snapshot, snapshot_due
 from .training import Listener, Trained, check_last_step, dev_evaluations
 
 
@@ -29,6 +29,7 @@ def train(
     dev: Dataset | None = None,
     eval_every: int = 0,
     listener: Listener = Listener(),
+    recovery_seconds: float = RECOVERY_SECONDS,
 ) -> Trained:
     """Runs MeZO up to `config.settings.steps`, going on from the steps a run directory holds.
 
@@ -40,6 +41,7 @@ def train(
       dev: examples to choose the best step by, or None.
       eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
       listener: told of steps and evaluations.
+      recovery_seconds: that going on may take without a snapshot, see snapshots.py.
 
     Returns:
       The end of it; Ctrl-C and SIGTERM end it after the step under way.
@@ -83,7 +85,7 @@ def train(
                     peak = memory.peak()
                     append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
                     journal.append(step, settings.eps)
-                if snapshot_due(passes.seconds, before + sum(seconds)):
+                if snapshot_due(passes.seconds, before + sum(seconds), recovery_seconds):
                     save_snapshot(model, folder, number, journal.seal)
                     passes.seconds = 0.0
                 listener.stepped(step, seconds[-1])

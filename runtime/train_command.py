@@ -16,6 +16,7 @@ examples:
 """
 
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from absl import flags
@@ -32,6 +33,7 @@ from .records import best_evaluation, read_evaluations
 from .run_dir import RunConfig, describe_torn_end, steps_so_far
 from .schedule import SCHEDULES
 from .session import define_session_flags, open_bundle, open_session, required
+from .snapshots import RECOVERY_SECONDS
 from .split import split_numbers
 from .train import train
 from .training import Listener
@@ -65,6 +67,13 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_integer(
     "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
+)
+flags.DEFINE_float(
+    "recovery_seconds",
+    RECOVERY_SECONDS,
+    "MeZO: going on after a kill may take so long, or 5% of the run so far; snapshots see to it",
+    0.0,
+    flag_values=FLAGS,
 )
 flags.DEFINE_enum(
     "optimizer",
@@ -108,7 +117,7 @@ def run(values) -> dict:
             bar.say(f"step {step}: dev {found.describe()}")
 
         listener = Listener(bar.advance, stepped, evaluated, bar.say)
-        run_steps = train_adam if adam else train
+        run_steps = train_adam if adam else partial(train, recovery_seconds=values.recovery_seconds)
         done = run_steps(model, data, folder, config, dev, values.eval_every, listener)
     print(
         f"{folder}: {done.last_step} steps, best step {done.best_step}, "

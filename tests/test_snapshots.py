@@ -46,7 +46,7 @@ def often(monkeypatch):
     """Makes a snapshot due after every third step."""
     calls = []
 
-    def due(tail_seconds, run_seconds):
+    def due(tail_seconds, run_seconds, recovery_seconds):
         assert 0 < tail_seconds <= run_seconds
         calls.append(tail_seconds)
         return len(calls) % 3 == 0

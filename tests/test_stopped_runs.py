@@ -5,10 +5,10 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
 from small_runs import pocketllm
 
+from pocketllm.benchmarks.kills import kill_and_resume, training
 from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
 
 pytest_plugins = ["runtime_fixtures"]
@@ -72,29 +72,12 @@ def test_a_signal_ends_the_run_after_its_step_and_says_how_to_go_on(number, comm
     assert len(steps_of(run)) == taken + 3
 
 
-def test_killed_at_any_moment_and_resumed_a_run_ends_as_if_never_touched(command, tmp_path):
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    begun = time.monotonic()
-    assert pocketllm(*command(whole)).returncode == 0
-    seconds = time.monotonic() - begun
-    rng, kills, reached = np.random.default_rng(0), 0, set()
-    while kills < KILLS:
-        process = started(command(killed))
-        time.sleep(seconds * rng.uniform(0.2, 0.9))
-        kills += process.poll() is None
-        process.kill()
-        process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL)
-        if (killed / JOURNAL).exists():
-            reached.add(len(steps_of(killed)))
-        if process.returncode == 0:  # it came to its end: another run for the rest of the kills
-            assert (killed / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
-            killed = tmp_path / f"killed-{kills}"
+def test_killed_at_any_moment_and_resumed_a_run_ends_as_if_never_touched(
+    golden_bundle, train_file, dev_file, tmp_path
+):
+    command = training(golden_bundle.folder, train_file, dev_file, STEPS)
+    done = kill_and_resume(command, tmp_path, KILLS, seed=0)
 
-    done = pocketllm(*command(killed))
-    assert done.returncode == 0, done.stderr
-    print(f"{kills} kills, after {sorted(reached)} steps")
-    assert (killed / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
-    for name in ("evaluations.jsonl", "config.json"):
-        assert (killed / name).read_bytes() == (whole / name).read_bytes()
-    assert len(reached) > 3, "kills that come before the first step prove nothing"
+    print(f"{done.count} kills, at steps {sorted(done.steps)}, {done.partial_files} half-written")
+    assert done.count == KILLS
+    assert len(done.steps) > 3, "kills that come before the first step prove nothing"

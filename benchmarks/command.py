@@ -12,31 +12,46 @@ only ("PyTorch, row"); RoBERTa's head runs on the mask's row. GFLOP/s count the 
 loss needs (benchmarks/flops.py), for all sides alike. Peak anonymous is the highest RssAnon +
 RssShmem, peak all pages the highest VmHWM.
 
+With --tune=lora, prefix or head the base is frozen, and ours keeps it, packed for the kernels, in a
+file beside the bundle. Ours is then measured in three processes: one makes that file ("packing"),
+one finds it, one does without ("no file"). PyTorch is compared with LoRA only, twice: training all
+parameters, and training the same LoRA parameters on the base in float32 ("PyTorch, LoRA"). It takes
+the weights from a second bundle, exported with --tune=full, or given as --full_bundle. The losses
+before the first step must be the same on an fp32 base; what int8 or int4 change is shown.
+
+--memory_limit measures our steps once more in a process of its own that may not have more: a memory
+cgroup, which counts all its pages, those of mapped files too. The caches are dropped before, and
+the file of packed weights is made. Where no cgroup can be made it is RLIMIT_DATA, which does not
+count pages of files; the table then says so.
+
 examples:
   pocketllm bench --model=roberta-large --batch_sizes=8,64 --against=pytorch --json=large.json
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
   pocketllm bench --bundle=BUNDLE --batch_sizes=8 --engine=tflite
+  pocketllm bench --model=roberta-large --tune=lora --base=int8 --memory_limit=320M
 """
 
 import tempfile
-from importlib import util
 from pathlib import Path
 
 from absl import flags
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle import Bundle, read_bundle
+from pocketllm.runtime.default_eps import default_eps
 from pocketllm.runtime.engine import ENGINES, cores
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.machine import PACKAGES, describe_machine
 from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.session import packs
 from pocketllm.tflite_models.presets import PRESETS
 
-from .comparison import check_losses, count_parameters, measure_batch
-from .measured_export import LENGTHS, export_measured
-from .table import batch_table, losses_table
+from .checks import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
+from .comparison import check_losses, measure_batch
+from .measured_export import LENGTHS, export_measured, random_preset
+from .table import batch_table, conditions_table, losses_table
 from .worker import run_worker
-from .workload import Workload, check_scoring, second_length
+from .workload import Workload, count_parameters, second_length
 
 MIN_TOKENS = 8
 MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow")
@@ -52,25 +67,46 @@ flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=
 flags.DEFINE_integer("threads", None, "of every side; none: all cores", 1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of weights, inputs and directions", 0, flag_values=FLAGS)
 flags.DEFINE_enum("noise", None, list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS)
+flags.DEFINE_enum("tune", contract.FULL, list(contract.TUNES), "what is trained", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "base", contract.FP32, list(contract.BASES), "how the rest is stored", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "full_bundle",
+    None,
+    "the checkpoint of a LoRA --bundle, exported with --tune=full, for --against",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string(
+    "memory_limit",
+    None,
+    "also measure ours within this: bytes, or decimal K, M, G: 320M is 320,000,000 bytes",
+    flag_values=FLAGS,
+)
 
 
 def run(values) -> dict:
     """Measures; see the module's docstring."""
-    batch_sizes = _batch_sizes(values.batch_sizes)
-    _check(values)
+    batch_sizes = batch_sizes_of(values.batch_sizes)
+    limit_bytes = limit_bytes_of(values.memory_limit)
+    check_flags(values)
     threads = values.threads or cores()
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         exported = None
         if not values.bundle:
-            exported = _export(values, Path(folder) / "bundle")
+            exported = _export_tuned(values, Path(folder) / "bundle")
         bundle = read_bundle(values.bundle or Path(folder) / "bundle", verify=False)
-        _check_bundle(values, bundle)
+        check_bundle(values, bundle)
+        weights = _full_weights(values, bundle, Path(folder) / "full") if values.against else None
         sgemm = run_worker("sgemm", "sgemm", {"threads": threads}, threads, stages=2)
         result = {
             "model": bundle.model_name,
             "parameters": count_parameters(bundle),
+            "tune": bundle.tune,
+            "base": bundle.base,
             "engine": values.engine,
             "noise": bundle.noise["kind"],
+            "eps": default_eps(bundle),
             "seq_len": values.seq_len,
             "steps": values.steps,
             "seed": values.seed,
@@ -82,15 +118,17 @@ def run(values) -> dict:
         }
         print(_headline(result), flush=True)
         for batch_size in batch_sizes:
-            work = _workload(values, bundle, batch_size, threads)
-            batch = measure_batch(work, bundle, bool(values.against), sgemm["gflops"])
-            print(f"{batch_table(batch)}\n{losses_table(batch)}", flush=True)
-            check_losses(batch)
+            work = _workload(values, bundle, batch_size, threads, weights)
+            against = bool(values.against)
+            batch = measure_batch(work, bundle, against, sgemm["gflops"], limit_bytes)
+            tables = batch_table(batch), conditions_table(batch), losses_table(batch)
+            print("\n".join(filter(None, tables)), flush=True)
+            check_losses(batch, bundle.base)
             result["batches"].append(batch)
     return result
 
 
-def _workload(values, bundle, batch_size, threads):
+def _workload(values, bundle, batch_size, threads, weights):
     return Workload(
         bundle=str(bundle.folder.resolve()),
         engine=values.engine,
@@ -100,75 +138,54 @@ def _workload(values, bundle, batch_size, threads):
         steps=values.steps,
         seed=values.seed,
         second_len=second_length(bundle.lengths, values.seq_len),
+        eps=default_eps(bundle),
+        packed=packs(bundle, values.engine),
+        weights=weights,
     )
 
 
-def _export(values, out):
-    stages = len({*LENGTHS, values.seq_len}) + 3
-    with Progress("export", stages, "stage") as bar:
-        bar.say(f"exporting {values.model} with random weights")
-        took = export_measured(
-            values.model,
-            values.seq_len,
-            values.noise or contract.NOISE_KINDS[0],
-            values.seed,
-            out,
-            on_line=lambda line: bar.advance(1, line),
-        )
+def _export_tuned(values, out):
+    noise = values.noise or contract.NOISE_KINDS[0]
+    lengths = sorted({*LENGTHS, values.seq_len})
+    tuning = [f"--noise={noise}", f"--tune={values.tune}", f"--base={values.base}"]
+    took = _export(values, lengths, tuning, out, "with random weights")
     print(f"export: {took['seconds']:.1f} s, peak all pages {took['peak_rss_bytes'] / 1e9:.3f} GB")
     return took
 
 
-def _batch_sizes(texts):
-    try:
-        sizes = [int(text) for text in texts]
-    except ValueError:
-        sizes = []
-    if not sizes or min(sizes) < 1:
-        raise InputError(f"--batch_sizes={','.join(texts)}: expected whole numbers of 1 or more")
-    return sizes
+def _full_weights(values, bundle: Bundle, out: Path) -> str | None:
+    """Returns the folder of the bundle that PyTorch's weights come from; None: the measured one."""
+    if bundle.tune == contract.FULL:
+        return None
+    if not values.full_bundle:
+        if values.bundle:
+            raise InputError(
+                f"--bundle={values.bundle}: its base is frozen; give the same checkpoint, exported "
+                "with --tune=full, as --full_bundle: PyTorch takes its weights from there"
+            )
+        _export(values, [values.seq_len], [], out, "for PyTorch, with the same weights")
+    full = read_bundle(values.full_bundle or out, verify=False)
+    check_weights(full, bundle)
+    return str(full.folder.resolve())
 
 
-def _check(values):
-    """Refuses, before minutes of work, what cannot be measured."""
-    if values.model is None and values.bundle is None:
-        raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
-    if values.model is not None and values.model not in PRESETS:
-        raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
-    if values.bundle and values.noise:
-        raise InputError("--noise goes with an export of --model, a --bundle has its noise already")
-    module, distribution = ENGINES[values.engine]
-    if not _is_installed(module):
-        raise InputError(f"--engine={values.engine}: not installed; install {distribution}")
-    for package in ("torch", "transformers") if values.against else ():
-        if not _is_installed(package):
-            raise InputError(f"--against={values.against}: {package} is missing; install it")
-
-
-def _is_installed(module):
-    """Says whether a module's top package can be found, without importing it."""
-    return util.find_spec(module.split(".")[0]) is not None
-
-
-def _check_bundle(values, bundle):
-    if values.model and values.model != bundle.model_name:
-        raise InputError(
-            f"--bundle={values.bundle}: a bundle of {bundle.model_name}, --model is {values.model}"
-        )
-    check_scoring(bundle)
-    if values.seq_len > max(bundle.lengths):
-        raise InputError(
-            f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "
-            "tokens; export it with longer --lengths"
-        )
+def _export(values, lengths, settings, out, what):
+    with Progress("export", len(lengths) + 3, "stage") as bar:
+        bar.say(f"exporting {values.model} {what}")
+        chosen = [*random_preset(values.model, values.seed, lengths), *settings]
+        return export_measured(chosen, out, on_line=lambda line: bar.advance(1, line))
 
 
 def _headline(result):
     versions = result["machine"]["versions"]
     names = ("ai-edge-litert", "tflite-runtime", "torch")
     engines = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
+    trained = f"{result['parameters'] / 1e6:.1f} M parameters"
+    if result["tune"] != contract.FULL:
+        trained = f"{result['parameters'] / 1e6:.3f} M parameters of {result['tune']} on"
+        trained += f" {result['base']}, eps {result['eps']:g}"
     return (
-        f"{result['model']}, {result['parameters'] / 1e6:.1f} M parameters, {result['seq_len']} "
-        f"tokens, engine {result['engine']}, threads {result['threads']}, on "
+        f"{result['model']}, {trained}, {result['seq_len']} tokens, engine {result['engine']}, "
+        f"threads {result['threads']}, on "
         f"{result['machine']['cpu']} ({engines}); sgemm {result['sgemm']['gflops']:.1f} GFLOP/s"
     )

@@ -11,11 +11,12 @@ from pocketllm.runtime.batching import micro_batches, step_seed
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 from pocketllm.runtime.mezo import Hyperparameters, mezo_step
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.model import Model, open_model
+from pocketllm.runtime.packed_weights import open_packed
 
 from .stopwatch import step_record, timed
 from .worker import serve
-from .workload import EPS, FIRST, LR, Workload, random_rows
+from .workload import FIRST, LR, Workload, count_parameters, random_rows
 
 
 def measure(request: dict, report) -> dict:
@@ -23,7 +24,7 @@ def measure(request: dict, report) -> dict:
     work = Workload(**request)
     memory = PeakMemory()
     bundle = read_bundle(work.bundle, verify=False)
-    model = open_model(bundle, work.engine, work.threads)
+    model = _open(work, bundle)
     report("initialising")
     started = time.perf_counter()
     model.initialize()
@@ -42,7 +43,7 @@ def measure(request: dict, report) -> dict:
         report(f"step {step}")
         inputs = batches(step, tokens)
         buckets.update(batch.tokens for batch in inputs)
-        record = _step(model, inputs, step, step_seed(work.seed, step))
+        record = _step(model, inputs, step, work)
         if is_timed:
             records.append(record)
     peak = memory.stop()
@@ -53,18 +54,25 @@ def measure(request: dict, report) -> dict:
         "micro_batches": len(first),
         "first_loss": first_loss,
         "steps": records,
+        "parameters": count_parameters(bundle),
         "peak_anon_bytes": peak.anon_bytes,
         "peak_rss_bytes": peak.rss_bytes,
     }
 
 
-def _step(model, inputs, step, seed):
+def _open(work, bundle):
+    if work.packed:
+        return Model(bundle, open_packed(bundle, work.threads))
+    return open_model(bundle, work.engine, work.threads)
+
+
+def _step(model, inputs, step, work):
     noise_seconds, forward_seconds = [], []
     watched = SimpleNamespace(perturb=timed(model.perturb, noise_seconds), decay=model.decay)
-    settings = Hyperparameters(LR, EPS, weight_decay=0.0, lr_schedule="constant", steps=step)
+    settings = Hyperparameters(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
     loss = timed(lambda: model.loss(inputs), forward_seconds)
     started = time.perf_counter()
-    taken = mezo_step(watched, loss, step, seed, settings)
+    taken = mezo_step(watched, loss, step, step_seed(work.seed, step), settings)
     seconds = time.perf_counter() - started
     losses = taken.loss_plus, taken.loss_minus
     return step_record(step, seconds, noise_seconds, forward_seconds, losses)

@@ -1,4 +1,4 @@
-"""Worker: MeZO in PyTorch as its authors wrote it, on a bundle's weights.
+"""Worker: MeZO in PyTorch as its authors wrote it, on a bundle's weights, all or LoRA's.
 
 Four draws of z a step (perturb by +eps, by -2 eps, back by +eps, update), each from the same seed
 with torch.normal, one parameter tensor at a time; the whole batch in one forward pass.
@@ -14,10 +14,11 @@ from pocketllm.runtime.batching import step_seed
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 
+from .pytorch_lora import add_lora
 from .pytorch_model import load_model, one_batch, word_loss
 from .stopwatch import step_record, timed
 from .worker import serve
-from .workload import EPS, FIRST, LR, Workload, random_rows
+from .workload import FIRST, LR, Workload, random_rows
 
 
 def perturb(parameters: Sequence[torch.nn.Parameter], seed: int, scale: float) -> None:
@@ -77,8 +78,8 @@ def measure(request: dict, report) -> dict:
     torch.set_num_threads(work.threads)
     report("loading")
     bundle = read_bundle(work.bundle, verify=False)
-    model = load_model(bundle)
-    parameters = list(model.parameters())
+    model = load_model(read_bundle(work.weights, verify=False) if work.weights else bundle)
+    parameters = add_lora(model, bundle) if work.lora else list(model.parameters())
 
     def loss(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
@@ -91,7 +92,7 @@ def measure(request: dict, report) -> dict:
     for step, tokens, is_timed in work.schedule:
         report(f"step {step}")
         seed = step_seed(work.seed, step)
-        record = mezo_step(parameters, loss(step, tokens), seed, LR, EPS, step)
+        record = mezo_step(parameters, loss(step, tokens), seed, LR, work.eps, step)
         if is_timed:
             records.append(record)
     peak = memory.stop()
@@ -99,6 +100,7 @@ def measure(request: dict, report) -> dict:
         "runs": f"torch {torch.__version__}, {torch.get_num_threads()} threads",
         "first_loss": first_loss,
         "steps": records,
+        "parameters": sum(parameter.numel() for parameter in parameters),
         "peak_anon_bytes": peak.anon_bytes,
         "peak_rss_bytes": peak.rss_bytes,
     }

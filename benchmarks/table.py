@@ -15,6 +15,13 @@ ROWS = {
 }
 
 
+# key of a batch -> (its column's heading, what it is)
+CONDITIONS = {
+    "packing": ("packing", "makes the file of packed weights that the others find"),
+    "unpacked": ("no file", "packed weights in anonymous memory (--nopacked_weights)"),
+}
+
+
 def batch_table(batch: dict) -> str:
     """Returns the table of one batch size; `batch` is an entry of the result's `batches`."""
     ours, suffixes = batch["ours"], measured(batch)
@@ -36,6 +43,30 @@ def batch_table(batch: dict) -> str:
     return "\n".join(lines)
 
 
+def conditions_table(batch: dict) -> str:
+    """Returns ours under other conditions beside ours; "" where none was measured."""
+    limited, sides = batch["limited"], {}
+    for key, (head, what) in CONDITIONS.items():
+        if batch[key]:
+            sides[head] = batch[key], f"  {head}: {what}"
+    if limited:
+        head = f"in {limited['limit_bytes'] / 1e6:g} MB"
+        sides[head] = limited, f"  {head}: {_limit(limited)}"
+    if not sides:
+        return ""
+    ours = batch["ours"]["summary"]
+    lines = [_line(f"batch {batch['batch_size']}, ours", ["above", *sides])]
+    for figure in ("step_seconds", "forward_seconds", "peak_anon_bytes", "peak_rss_bytes"):
+        label, factor, decimals = ROWS[figure]
+        summaries = [ours, *(side.get("summary") for side, _ in sides.values())]
+        cells = [f"{s[figure] * factor:.{decimals}f}" if s else "-" for s in summaries]
+        lines.append(_line(f"  {label}", cells))
+        if figure == "step_seconds":
+            times = [f"{s[figure] / ours[figure]:.2f}" if s else "-" for s in summaries]
+            lines.append(_line("  step, times as above", times))
+    return "\n".join([*lines, *(what for _, what in sides.values())])
+
+
 def losses_table(batch: dict) -> str:
     """Returns each timed step's losses at +eps and -eps."""
     lines = []
@@ -44,6 +75,20 @@ def losses_table(batch: dict) -> str:
         pairs = [f"{s['loss_plus']:.5f} / {s['loss_minus']:.5f}" for s in side["steps"]]
         lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")
     return "\n".join(lines)
+
+
+def _limit(limited):
+    """Says what the limit was, and what came of it."""
+    ended = "ended out of memory" if limited["out_of_memory"] else "ran to the end"
+    dropped = "all" if limited["caches_dropped"] else "the bundle's files'"
+    limit = f"{limited['limit_kind']} of {limited['limit_bytes']:,} bytes"
+    if limited["limit_peak_bytes"] is None:
+        return (
+            f"{ended} under {limit}: no memory cgroup can be made here, and this counts what is "
+            "allocated, no pages of files; it is no limit on all memory"
+        )
+    peak = f"{limited['limit_peak_bytes'] / 1e9:.3f} GB"
+    return f"{ended} in a {limit}, {peak} of it used, file pages too; {dropped} caches dropped"
 
 
 def _line(label, cells):

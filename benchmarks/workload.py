@@ -1,5 +1,6 @@
 """Workload: what every measured process does, and the inputs that all of them see."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,7 +13,6 @@ from pocketllm.runtime.encode import Encoded
 from pocketllm.runtime.errors import InputError
 
 LR = 1e-6
-EPS = 1e-3
 # Inputs of step 0 give the first loss, before anything is perturbed; step 1 warms up, untimed.
 FIRST, WARM_UP = 0, 1
 
@@ -31,6 +31,11 @@ class Workload:
       seed: of inputs and directions.
       second_len: tokens of one more untimed step, in another bucket; None for no such step.
       full_head: whether PyTorch's LM head runs on every token; ours never does.
+      eps: size of the probe, in units of z.
+      packed: whether ours keeps a frozen base, packed for the kernels, in a file.
+      weights: folder of the bundle of all parameters that PyTorch takes its weights from; None
+        for `bundle` itself.
+      lora: whether PyTorch trains `bundle`'s LoRA parameters, and not all of the model's.
     """
 
     bundle: str
@@ -42,6 +47,10 @@ class Workload:
     seed: int
     second_len: int | None
     full_head: bool = False
+    eps: float = 1e-3
+    packed: bool = False
+    weights: str | None = None
+    lora: bool = False
 
     @property
     def schedule(self) -> list[tuple[int, int, bool]]:
@@ -50,6 +59,11 @@ class Workload:
         steps = [(WARM_UP, self.seq_len, False)]
         steps += [(step, self.seq_len, True) for step in range(WARM_UP + 1, last + 1)]
         return steps + ([(last + 1, self.second_len, False)] if self.second_len else [])
+
+
+def count_parameters(bundle: Bundle) -> int:
+    """Returns the number of values that a noise pass changes."""
+    return sum(math.prod(parameter.shape) for parameter in bundle.parameters)
 
 
 def second_length(lengths: Sequence[int], seq_len: int) -> int | None:

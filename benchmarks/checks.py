@@ -1,0 +1,90 @@
+"""What the bench cannot measure, refused before minutes of work."""
+
+import re
+from collections.abc import Sequence
+from importlib import util
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.engine import ENGINES
+from pocketllm.runtime.errors import InputError
+from pocketllm.tflite_models.presets import PRESETS
+
+from .sides import sides_of
+from .workload import check_scoring
+
+# Flags that go with an export of --model.
+EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base"}
+SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def batch_sizes_of(texts: Sequence[str]) -> list[int]:
+    """Reads --batch_sizes."""
+    try:
+        sizes = [int(text) for text in texts]
+    except ValueError:
+        sizes = []
+    if not sizes or min(sizes) < 1:
+        raise InputError(f"--batch_sizes={','.join(texts)}: expected whole numbers of 1 or more")
+    return sizes
+
+
+def limit_bytes_of(text: str | None) -> int | None:
+    """Reads --memory_limit: bytes, or with K, M or G a thousand, a million, a billion of them."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"([1-9]\d*)([KMG]?)B?", text, re.ASCII | re.IGNORECASE)
+    if not found:
+        raise InputError(f"--memory_limit={text}: expected bytes, or like 320M (320,000,000 bytes)")
+    return int(found[1]) * SUFFIXES.get(found[2].upper(), 1)
+
+
+def check_flags(values) -> None:
+    """Raises InputError for flags that say nothing to measure, or cannot go together."""
+    if values.model is None and values.bundle is None:
+        raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
+    if values.model is not None and values.model not in PRESETS:
+        raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
+    for name, what in EXPORTED.items() if values.bundle else ():
+        if values[name].present:
+            raise InputError(
+                f"--{name} goes with an export of --model, a --bundle has {what} already"
+            )
+    if values.tune == contract.FULL and values.base != contract.FP32 and not values.bundle:
+        raise InputError(f"--base={values.base} goes with --tune=lora, prefix or head")
+    module, distribution = ENGINES[values.engine]
+    if not _is_installed(module):
+        raise InputError(f"--engine={values.engine}: not installed; install {distribution}")
+    for package in ("torch", "transformers") if values.against else ():
+        if not _is_installed(package):
+            raise InputError(f"--against={values.against}: {package} is missing; install it")
+
+
+def check_bundle(values, bundle: Bundle) -> None:
+    """Raises InputError for flags that do not fit the bundle."""
+    if values.model and values.model != bundle.model_name:
+        raise InputError(
+            f"--bundle={values.bundle}: a bundle of {bundle.model_name}, --model is {values.model}"
+        )
+    check_scoring(bundle)
+    if values.seq_len > max(bundle.lengths):
+        raise InputError(
+            f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "
+            "tokens; export it with longer --lengths"
+        )
+    if values.against:
+        sides_of(bundle)
+
+
+def check_weights(full: Bundle, bundle: Bundle) -> None:
+    """Raises InputError unless `full` can give PyTorch the weights that `bundle` was made of."""
+    if full.tune != contract.FULL or full.config != bundle.config:
+        raise InputError(
+            f"{full.folder}: --tune={full.tune} of {full.model_name}; PyTorch takes its weights "
+            f"from a bundle of the same checkpoint as {bundle.folder}, exported with --tune=full"
+        )
+
+
+def _is_installed(module):
+    """Says whether a module's top package can be found, without importing it."""
+    return util.find_spec(module.split(".")[0]) is not None

@@ -1,0 +1,86 @@
+"""Our steps once more under other conditions: without the packed weights, and in little memory."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.files import read_json
+from pocketllm.runtime.progress import Progress
+
+from .memory_limit import drop_caches, run_limited
+from .worker import last_words, thread_variables
+from .workload import Workload
+
+
+def forget_packed(bundle: Bundle) -> None:
+    """Removes a bundle's file of packed weights, the stamp first: alone the file is not taken."""
+    for name in (contract.PACKED_STAMP, contract.PACKED_FILE):
+        (bundle.folder / name).unlink(missing_ok=True)
+
+
+def measure_limited(
+    work: Workload, bundle: Bundle, limit_bytes: int, summarised: Callable[[dict], dict]
+) -> dict:
+    """Measures our worker under a hard limit, caches dropped before.
+
+    Args:
+      work: what it does; the file of packed weights, if it takes one, is made already.
+      bundle: that of `work`.
+      limit_bytes: of memory_limit.run_limited.
+      summarised: adds the summary to a worker's result.
+
+    Returns:
+      {"limit_bytes", "limit_kind", "limit_peak_bytes", "caches_dropped", "out_of_memory"}, and
+      unless it ran out of memory the worker's result with its summary.
+
+    Raises:
+      RunError: it failed, and not for want of memory.
+    """
+    with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
+        result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
+        command = ["-m", f"{__package__}.ours", json.dumps(asdict(work)), str(result)]
+        drop_file_pages(bundle.folder)
+        caches_dropped = drop_caches()
+        with Progress(f"batch {work.batch_size}: limited", len(work.schedule) + 3, "stage") as bar:
+            bar.say(f"measuring batch {work.batch_size}: ours in {limit_bytes / 1e6:g} MB")
+            outcome = run_limited(
+                [sys.executable, *command],
+                limit_bytes,
+                log,
+                thread_variables(work.threads),
+                on_line=lambda line: bar.advance(1, line),
+            )
+        if outcome.ended.returncode and not outcome.out_of_memory:
+            raise RunError(
+                f"batch {work.batch_size}: ours in {limit_bytes} bytes failed "
+                f"({outcome.ended.how}): {last_words(log.read_text(errors='replace'))}"
+            )
+        found = {
+            "limit_bytes": limit_bytes,
+            "limit_kind": outcome.kind,
+            "limit_peak_bytes": outcome.peak_bytes,
+            "caches_dropped": caches_dropped,
+            "out_of_memory": outcome.out_of_memory,
+        }
+        if outcome.out_of_memory:
+            return found
+        return found | summarised(read_json(result, "run the bench again"))
+
+
+def drop_file_pages(folder: Path) -> None:
+    """Lets go of the clean pages of a folder's files that no process has mapped.
+
+    Anybody may, where dropping all caches is the administrator's: a page that another process read
+    before costs a cgroup nothing.
+    """
+    for path in filter(Path.is_file, folder.iterdir()):
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)

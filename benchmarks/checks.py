@@ -15,6 +15,8 @@ from .workload import check_scoring
 
 # Flags that go with an export of --model.
 EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base"}
+# Flags that go with --signal alone.
+SIGNALS = ("directions", "data")
 SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -41,6 +43,9 @@ def limit_bytes_of(text: str | None) -> int | None:
 
 def check_flags(values) -> None:
     """Raises InputError for flags that say nothing to measure, or cannot go together."""
+    for name in SIGNALS:
+        if values[name].present:
+            raise InputError(f"--{name} goes with --signal")
     if values.model is None and values.bundle is None:
         raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
     if values.model is not None and values.model not in PRESETS:

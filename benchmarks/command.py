@@ -24,11 +24,18 @@ cgroup, which counts all its pages, those of mapped files too. The caches are dr
 the file of packed weights is made. Where no cgroup can be made it is RLIMIT_DATA, which does not
 count pages of files; the table then says so.
 
+--signal measures something else: along --directions directions, how well the projected gradients of
+a quantised base correlate with those of the same model in fp32, at several eps. --model may be a
+checkpoint folder; none: roberta-micro, with its trained weights. Without --tune and --base all
+pairs are measured: so the runtime's default eps were chosen.
+
 examples:
   pocketllm bench --model=roberta-large --batch_sizes=8,64 --against=pytorch --json=large.json
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
   pocketllm bench --bundle=BUNDLE --batch_sizes=8 --engine=tflite
   pocketllm bench --model=roberta-large --tune=lora --base=int8 --memory_limit=320M
+  pocketllm bench --signal
+  pocketllm bench --signal --model=CHECKPOINT --tune=lora --base=int8 --data=train.tsv
 """
 
 import tempfile
@@ -49,7 +56,8 @@ from pocketllm.tflite_models.presets import PRESETS
 from .checks import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
 from .comparison import check_losses, measure_batch
 from .measured_export import LENGTHS, export_measured, random_preset
-from .table import batch_table, conditions_table, losses_table
+from .signal_bench import run_signal
+from .table import batch_table, conditions_table, headline, losses_table
 from .worker import run_worker
 from .workload import Workload, count_parameters, second_length
 
@@ -83,10 +91,17 @@ flags.DEFINE_string(
     "also measure ours within this: bytes, or decimal K, M, G: 320M is 320,000,000 bytes",
     flag_values=FLAGS,
 )
+flags.DEFINE_bool("signal", False, "measure projected gradients instead", flag_values=FLAGS)
+flags.DEFINE_integer("directions", 50, "of --signal", 3, flag_values=FLAGS)
+flags.DEFINE_string(
+    "data", None, "SST-2's rows for --signal; none: roberta-micro's", flag_values=FLAGS
+)
 
 
 def run(values) -> dict:
     """Measures; see the module's docstring."""
+    if values.signal:
+        return run_signal(values)
     batch_sizes = batch_sizes_of(values.batch_sizes)
     limit_bytes = limit_bytes_of(values.memory_limit)
     check_flags(values)
@@ -116,7 +131,7 @@ def run(values) -> dict:
             "sgemm": sgemm,
             "batches": [],
         }
-        print(_headline(result), flush=True)
+        print(headline(result), flush=True)
         for batch_size in batch_sizes:
             work = _workload(values, bundle, batch_size, threads, weights)
             against = bool(values.against)
@@ -174,18 +189,3 @@ def _export(values, lengths, settings, out, what):
         bar.say(f"exporting {values.model} {what}")
         chosen = [*random_preset(values.model, values.seed, lengths), *settings]
         return export_measured(chosen, out, on_line=lambda line: bar.advance(1, line))
-
-
-def _headline(result):
-    versions = result["machine"]["versions"]
-    names = ("ai-edge-litert", "tflite-runtime", "torch")
-    engines = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
-    trained = f"{result['parameters'] / 1e6:.1f} M parameters"
-    if result["tune"] != contract.FULL:
-        trained = f"{result['parameters'] / 1e6:.3f} M parameters of {result['tune']} on"
-        trained += f" {result['base']}, eps {result['eps']:g}"
-    return (
-        f"{result['model']}, {trained}, {result['seq_len']} tokens, engine {result['engine']}, "
-        f"threads {result['threads']}, on "
-        f"{result['machine']['cpu']} ({engines}); sgemm {result['sgemm']['gflops']:.1f} GFLOP/s"
-    )

@@ -1,5 +1,7 @@
 """The bench's tables for people."""
 
+from pocketllm.runtime import contract
+
 from .sides import NAMES, measured
 
 # figure -> (what it is called, factor, decimals)
@@ -13,13 +15,27 @@ ROWS = {
     "peak_anon_bytes": ("peak anonymous, GB", 1e-9, 3),
     "peak_rss_bytes": ("peak all pages, GB", 1e-9, 3),
 }
-
-
 # key of a batch -> (its column's heading, what it is)
 CONDITIONS = {
     "packing": ("packing", "makes the file of packed weights that the others find"),
     "unpacked": ("no file", "packed weights in anonymous memory (--nopacked_weights)"),
 }
+
+
+def headline(result: dict) -> str:
+    """Says what is measured, on what."""
+    versions = result["machine"]["versions"]
+    names = ("ai-edge-litert", "tflite-runtime", "torch")
+    engines = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
+    trained = f"{result['parameters'] / 1e6:.1f} M parameters"
+    if result["tune"] != contract.FULL:
+        trained = f"{result['parameters'] / 1e6:.3f} M parameters of {result['tune']} on"
+        trained += f" {result['base']}, eps {result['eps']:g}"
+    return (
+        f"{result['model']}, {trained}, {result['seq_len']} tokens, engine {result['engine']}, "
+        f"threads {result['threads']}, on "
+        f"{result['machine']['cpu']} ({engines}); sgemm {result['sgemm']['gflops']:.1f} GFLOP/s"
+    )
 
 
 def batch_table(batch: dict) -> str:

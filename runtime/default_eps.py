@@ -2,7 +2,8 @@
 
 Integers make the loss a staircase: probes smaller than its steps measure rounding. Chosen as the
 smallest power of ten whose projected gradients correlate 0.95 with those of the fp32 base
-(roberta-micro, 50 directions); for fp32 as MeZO's authors chose.
+(roberta-micro, 50 directions: `pocketllm bench --signal` repeats that); for fp32 as MeZO's authors
+chose.
 """
 
 from . import contract

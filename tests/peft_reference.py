@@ -14,7 +14,7 @@ NAMES = {"roberta": {"lm_head.bias": "lm_head.decoder.bias"}, "opt": {}}
 def trained_model(checkpoint, bundle, values=None):
     """Returns (float32 model without dropout, {parameter: tensor} of those that a bundle trains).
 
-    Of a LoRA bundle `values` are the adapter's, {parameter: array}.
+    `values`, {parameter: array}, are those that a tuning added: LoRA's adapter, a prefix.
     """
     if bundle.tune == contract.LORA:
         model = peft_model(checkpoint, bundle, values)
@@ -22,6 +22,8 @@ def trained_model(checkpoint, bundle, values=None):
     model = MODELS[bundle.family].from_pretrained(
         checkpoint, attn_implementation="eager", dtype=torch.float32
     )
+    if bundle.tune == contract.PREFIX:
+        return model.eval(), {name: torch.tensor(held) for name, held in values.items()}
     names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
     tensors = {ours: model.get_parameter(theirs) for ours, theirs in names.items()}
     trained = {id(tensor) for tensor in tensors.values()}

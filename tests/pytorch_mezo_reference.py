@@ -8,6 +8,7 @@ import math
 
 import torch
 from peft_reference import trained_model
+from prefix_reference import prefixed
 
 from pocketllm.export.trained_tensors import in_checkpoint_layout
 from pocketllm.runtime import contract
@@ -19,7 +20,7 @@ class TorchMezo:
     """A float32 language model that takes MeZO steps."""
 
     def __init__(self, checkpoint, bundle, values=None):
-        """Loads a checkpoint; of a LoRA bundle `values` are the adapter's, {parameter: array}."""
+        """Loads a checkpoint; `values`, {parameter: array}, are those that a tuning added."""
         self._bundle, self._noise = bundle, read_noise(bundle)
         self.model, self.tensors = trained_model(checkpoint, bundle, values)
 
@@ -44,7 +45,7 @@ class TorchMezo:
         for row, sequence in enumerate(sequences):
             size = len(sequence.input_ids)
             ids[row, :size], mask[row, :size] = torch.from_numpy(sequence.input_ids), 1
-        with torch.no_grad():
+        with torch.no_grad(), prefixed(self._bundle, self.tensors):
             scores = self.model(ids, attention_mask=mask).logits
         if gold:
             return self._option_loss(scores, sequences)

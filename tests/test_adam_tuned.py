@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from test_adam_steps import take_steps
 from test_bind import MATMULS, nodes_of
 from test_gradients import TOLERANCE, export_gradients, gradients_in
 from test_lora import random_state
-from test_prefix import attention_with, by_layer
 
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, WORDS, forward_loss_for
@@ -95,6 +93,7 @@ def test_gradients_of_lora_in_opt_are_those_of_autograd(
 
 def test_gradients_of_a_prefix_are_those_of_autograd(make_checkpoint, open_ready, tmp_path):
     import torch
+    from prefix_reference import prefixed
     from transformers import RobertaForMaskedLM
 
     checkpoint = make_checkpoint()
@@ -104,10 +103,7 @@ def test_gradients_of_a_prefix_are_those_of_autograd(make_checkpoint, open_ready
 
     def gradients(values):
         held = {name: torch.tensor(v).double().requires_grad_() for name, v in values.items()}
-        with mock.patch(
-            "transformers.models.roberta.modeling_roberta.eager_attention_forward",
-            attention_with(by_layer(held)),
-        ):
+        with prefixed(bundle, held):
             loss, _, _ = torch_scores(theirs.double().eval(), bundle, inputs)
         found = torch.autograd.grad(loss, list(held.values()))
         return {name: gradient.numpy() for name, gradient in zip(held, found)}

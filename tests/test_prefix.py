@@ -1,14 +1,12 @@
 """Prefix tuning against transformers, its attention given the same keys and values."""
 
-from unittest import mock
-
 import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
 from test_lora import random_state
-from test_trajectory import checkpoint_layout
+from test_trajectory import check, checkpoint_layout, compare
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
 from pocketllm.runtime.dataset import load_dataset
@@ -20,48 +18,23 @@ pytestmark = pytest.mark.desktop
 TOLERANCE = 1e-5  # of float32 in the graph against float64
 
 
-def attention_with(prefixes):
-    """Returns transformers' eager attention over {layer: (keys, values), [P, D] each} and x."""
-    import torch
-
-    def attend(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
-        batch, heads, _, width = key.shape
-        held = [torch.as_tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
-        held = [p.reshape(1, -1, heads, width).transpose(1, 2) for p in held]
-        held = [p.expand(batch, -1, -1, -1) for p in held]
-        key, value = torch.cat([held[0], key], 2), torch.cat([held[1], value], 2)
-        scores = query @ key.transpose(2, 3) * scaling
-        seen = torch.zeros(*attention_mask.shape[:3], held[0].shape[2], dtype=key.dtype)
-        weights = torch.softmax(scores + torch.cat([seen, attention_mask], 3), -1)
-        return (weights @ value).transpose(1, 2).contiguous(), weights
-
-    return attend
-
-
-def by_layer(values):
-    """Returns {layer: (keys, values)} of {parameter: array}, in the bundle's order."""
-    held = list(values.values())
-    return {layer: held[2 * layer : 2 * layer + 2] for layer in range(len(held) // 2)}
-
-
 @pytest.mark.parametrize("activation", ["gelu", "relu"])
 def test_roberta_has_the_losses_and_logits_of_transformers(
     activation, engine, make_checkpoint, make_bundle, open_ready
 ):
+    from prefix_reference import prefixed
     from transformers import RobertaForMaskedLM
 
     checkpoint = make_checkpoint(hidden_act=activation, tied=activation == "gelu")
     bundle = make_bundle(checkpoint, kind="prefix")
     model = open_ready(bundle, engine)
-    attend = attention_with(by_layer(random_state(model, seed=7)))
+    values = random_state(model, seed=7)
     theirs = RobertaForMaskedLM.from_pretrained(checkpoint, attn_implementation="eager")
 
     for tokens in bundle.lengths:
         inputs = forward_inputs(tokens, bundle.config["vocab_size"], seed=2)
         plain = model_forward(theirs.double().eval(), inputs, bundle.word_ids)[1]
-        with mock.patch(
-            "transformers.models.roberta.modeling_roberta.eager_attention_forward", attend
-        ):
+        with prefixed(bundle, values):
             loss, logits = model_forward(theirs, inputs, bundle.word_ids)
         actual = model.engine.run(forward_loss_for(tokens), **inputs)
         assert relative_error(actual[LOSS], loss) <= TOLERANCE
@@ -74,18 +47,19 @@ def test_opt_has_the_losses_and_scores_of_transformers(
     scoring, engine, make_opt_checkpoint, make_bundle, open_ready
 ):
     from opt_torch_reference import load
+    from prefix_reference import prefixed
 
     checkpoint = make_opt_checkpoint(max_position_embeddings=200)
     bundle = make_bundle(
         checkpoint, task=task_of(scoring), lengths=(9, 150), kind="prefix", prefix_tokens=3
     )
     model = open_ready(bundle, engine)
-    attend = attention_with(by_layer(random_state(model, seed=7)))
+    values = random_state(model, seed=7)
     theirs = load(checkpoint)
 
     for tokens in bundle.lengths:
         inputs = opt_inputs(bundle, tokens, seed=3)
-        with mock.patch("transformers.models.opt.modeling_opt.eager_attention_forward", attend):
+        with prefixed(bundle, values):
             loss, logits, _ = score_arrays(theirs, bundle, inputs)
         actual = model.engine.run(forward_loss_for(tokens), **inputs)
         assert relative_error(actual[LOSS], [loss]) <= TOLERANCE
@@ -114,6 +88,20 @@ def test_the_prefix_starts_as_the_models_own_keys_and_values_of_random_tokens(
     assert len(values) == len(heard) == 2 * bundle.config["num_hidden_layers"]
     for name, tensor in heard.items():
         assert relative_error(values[f"{name}.prefix"], tensor.numpy()) <= TOLERANCE
+
+
+@pytest.mark.parametrize("family", ["roberta", "opt"])
+def test_twenty_prefix_steps_follow_pytorch(
+    family, engine, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+):
+    made = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
+    bundle = make_bundle(made, kind="prefix", lengths=(24,), prefix_tokens=3)
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    hyper = {"lr": 1e-2, "eps": 1e-1, "batch_size": 7, "seed": 3, "weight_decay": 0.2}
+    config = run_config(bundle, data, steps=20, **hyper)
+    model = open_ready(bundle, engine)
+
+    check(compare(bundle, made, data, config, model, tmp_path / "run"))
 
 
 def test_steps_of_a_prefix_are_those_of_its_losses(

@@ -1,5 +1,7 @@
 """Packed weights in a file: the same bits as without, made once, never taken where they differ."""
 
+import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ from pocketllm.runtime import contract, packed_weights
 from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.dataset import batches_of, load_dataset
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.files import sha256_of
 from pocketllm.runtime.model import Model
 from pocketllm.runtime.packed_weights import open_packed
 
@@ -79,7 +82,14 @@ def cut_short(bundle):
     path.write_bytes(path.read_bytes()[:-100])
 
 
-@pytest.mark.parametrize("spoil", [spoil_stamp, lose_stamp, cut_short])
+def damage_one_byte(bundle):
+    path = bundle.folder / contract.PACKED_FILE
+    held = bytearray(path.read_bytes())
+    held[len(held) // 2] ^= 1
+    path.write_bytes(held)
+
+
+@pytest.mark.parametrize("spoil", [spoil_stamp, lose_stamp, cut_short, damage_one_byte])
 def test_a_file_that_does_not_match_is_made_again(spoil, bundle):
     open_packed(bundle, 1)
     size = packed(bundle).st_size
@@ -88,6 +98,30 @@ def test_a_file_that_does_not_match_is_made_again(spoil, bundle):
     open_packed(bundle, 1, told.append)
 
     assert len(told) == 1 and packed(bundle).st_size == size
+
+
+def test_damaged_contents_are_not_computed_with(bundle, tmp_path):
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    expected = steps(Model(bundle, open_packed(bundle, 1)), data)
+    path = bundle.folder / contract.PACKED_FILE
+    path.write_bytes(bytes(packed(bundle).st_size))
+
+    assert steps(Model(bundle, open_packed(bundle, 1)), data) == expected
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_copy_is_read_once_and_taken_as_it_is(writable, bundle, tmp_path, monkeypatch):
+    open_packed(bundle, 1)
+    copy = replace(bundle, folder=shutil.copytree(bundle.folder, tmp_path / "copy"))
+    os.utime(copy.folder / contract.PACKED_FILE, ns=(0, 0))
+    if not writable:
+        monkeypatch.setattr(packed_weights.os, "access", lambda *_: False)
+    digests, told = [], []
+    monkeypatch.setattr(packed_weights, "sha256_of", lambda p: digests.append(p) or sha256_of(p))
+    for _ in range(2):
+        open_packed(copy, 1, told.append)
+
+    assert told == [] and len(digests) == (1 if writable else 2)
 
 
 def test_the_file_of_another_model_or_machine_is_made_again(bundle, monkeypatch):

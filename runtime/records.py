@@ -96,7 +96,7 @@ def cut_lines_beyond(folder: Path, last: int) -> None:
 def append_step(
     folder: Path, step: Step | AdamStep, seconds: float, anon_bytes: int, rss_bytes: int
 ) -> None:
-    """Adds a step to `metrics.jsonl`; it counts from here on."""
+    """Adds a step to `metrics.jsonl`."""
     record = asdict(step) | {
         "seconds": round(seconds, 6),
         "peak_anon_bytes": anon_bytes,

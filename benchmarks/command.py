@@ -49,8 +49,8 @@ from pocketllm.runtime.default_eps import default_eps
 from pocketllm.runtime.engine import ENGINES, cores
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.machine import PACKAGES, describe_machine
+from pocketllm.runtime.packed_weights import packs
 from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.session import packs
 from pocketllm.tflite_models.presets import PRESETS
 
 from .checks import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of

@@ -12,7 +12,7 @@ from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.memory import PeakMemory
 from pocketllm.runtime.mezo import Hyperparameters, mezo_step
 from pocketllm.runtime.model import Model, open_model
-from pocketllm.runtime.packed_weights import open_packed
+from pocketllm.runtime.packed_weights import open_packed, packs
 
 from .stopwatch import step_record, timed
 from .worker import serve
@@ -61,8 +61,8 @@ def measure(request: dict, report) -> dict:
 
 
 def _open(work, bundle):
-    if work.packed:
-        return Model(bundle, open_packed(bundle, work.threads))
+    if packs(bundle, work.engine):
+        return Model(bundle, open_packed(bundle, work.threads, in_file=work.packed))
     return open_model(bundle, work.engine, work.threads)
 
 

@@ -18,7 +18,7 @@ ROWS = {
 # key of a batch -> (its column's heading, what it is)
 CONDITIONS = {
     "packing": ("packing", "makes the file of packed weights that the others find"),
-    "unpacked": ("no file", "packed weights in anonymous memory (--nopacked_weights)"),
+    "unpacked": ("no file", "packed weights in memory (--nopacked_weights)"),
 }
 
 

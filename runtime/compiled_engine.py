@@ -1,7 +1,8 @@
-"""LiteRT's CompiledModel behind the interface of Engine: constants' packed copies in a mapped file.
+"""LiteRT's CompiledModel behind the interface of Engine: constants' packed copies are shared.
 
-XNNPACK packs every constant matrix for its kernels. The Interpreter keeps these copies in anonymous
-memory; CompiledModel takes a file for them, whose pages can be dropped like the model's own.
+XNNPACK packs every constant matrix for its kernels. The Interpreter keeps a copy of its own for
+every length in anonymous memory; CompiledModel has one for all of them and takes a file for it,
+whose pages can be dropped like the model's own.
 """
 
 from importlib import import_module, metadata
@@ -13,6 +14,7 @@ from .errors import InputError, RunError
 from .file_pages import release_file_pages
 
 DISTRIBUTION = "ai-edge-litert"
+IN_MEMORY = ":memory"  # XNNPACK's name of a cache without a file
 
 
 class CompiledEngine:
@@ -20,8 +22,10 @@ class CompiledEngine:
 
     name = "litert"
 
-    def __init__(self, model_path: Path, threads: int, packed_path: Path):
+    def __init__(self, model_path: Path, threads: int, packed_path: Path | None):
         """Opens the file; packs its matrices into `packed_path` unless that exists already.
+
+        Without a path they stay in memory.
 
         Raises:
           InputError: the engine is missing, or cannot read the file.
@@ -35,9 +39,8 @@ class CompiledEngine:
                 f"engine 'litert' cannot be imported ({error}); install {DISTRIBUTION}"
             ) from error
         self._path = Path(model_path).resolve()
-        cpu = cpu_options.CpuOptions(
-            num_threads=threads, xnnpack_weight_cache_path=str(Path(packed_path).resolve())
-        )
+        held = str(Path(packed_path).resolve()) if packed_path else IN_MEMORY
+        cpu = cpu_options.CpuOptions(num_threads=threads, xnnpack_weight_cache_path=held)
         try:
             self._model = compiled_model.CompiledModel.from_file(
                 str(self._path), options=options.Options(cpu_options=cpu)
@@ -47,6 +50,7 @@ class CompiledEngine:
                 f"{model_path}: litert cannot open it ({error}); export it again"
             ) from error
         self.threads = threads
+        self._held = "a mapped file" if packed_path else "memory"
         self._signatures = self._model.get_signature_list()
         self._buffers: dict[str, tuple[dict, dict]] = {}
         self._outputs: dict[str, dict] = {}
@@ -70,7 +74,7 @@ class CompiledEngine:
         version = metadata.version(DISTRIBUTION)
         return (
             f"{self.name} ({DISTRIBUTION} {version}, {self.threads} threads, XNNPACK delegate, "
-            "packed weights in a mapped file)"
+            f"packed weights in {self._held})"
         )
 
     def release_file_pages(self) -> None:

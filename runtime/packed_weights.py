@@ -26,20 +26,31 @@ from .machine import processor
 MODIFIED = "modified_ns"
 
 
+def packs(bundle: Bundle, engine_name: str) -> bool:
+    """Whether an engine can share the bundle's constants, packed, and keep them in a file."""
+    return bool(bundle.frozen) and engine_name == "litert"
+
+
 def open_packed(
-    bundle: Bundle, threads: int, say: Callable[[str], None] = lambda line: None
+    bundle: Bundle,
+    threads: int,
+    in_file: bool = True,
+    say: Callable[[str], None] = lambda line: None,
 ) -> CompiledEngine:
-    """Opens a bundle with its packed weights in a file, made first where none fits.
+    """Opens a bundle with its packed weights in a file, made first where none fits, or in memory.
 
     Args:
-      bundle: of a frozen base.
+      bundle: one that `packs`.
       threads: of the kernels.
+      in_file: False keeps them in memory.
       say: told that the file is made.
 
     Raises:
       InputError: the engine is missing, cannot read the model, or the folder cannot be written.
     """
     path = bundle.folder / contract.PACKED_FILE
+    if not in_file:
+        return CompiledEngine(bundle.model_path, threads, None)
     if _fits(bundle):
         return CompiledEngine(bundle.model_path, threads, path)
     if not os.access(bundle.folder, os.W_OK):

@@ -1,12 +1,14 @@
 """What the train and eval commands share: flags, and opening a bundle in an engine."""
 
+from functools import partial
+
 from absl import flags
 
 from .bundle import Bundle, read_bundle
 from .engine import ENGINES, cores
 from .errors import InputError
 from .model import Model, open_model
-from .packed_weights import open_packed
+from .packed_weights import open_packed, packs
 from .progress import Progress
 
 MAX_THREADS = 256
@@ -40,18 +42,14 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
     return read_bundle(values.bundle)
 
 
-def packs(bundle: Bundle, engine_name: str) -> bool:
-    """Whether an engine can keep the bundle's constants, packed, in a file."""
-    return bool(bundle.frozen) and engine_name == "litert"
-
-
 def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
     """Opens the bundle in --engine, brings the initial values in and says what runs."""
     if not 0 <= values.threads <= MAX_THREADS:
         raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
     threads = values.threads or cores()
-    if packs(bundle, values.engine) and values.packed_weights:
-        model = Model(bundle, open_packed(bundle, threads, lambda line: print(line, flush=True)))
+    if packs(bundle, values.engine):
+        in_file, say = values.packed_weights, partial(print, flush=True)
+        model = Model(bundle, open_packed(bundle, threads, in_file, say))
     else:
         model = open_model(bundle, values.engine, threads)
     with Progress("initialising", bundle.slices, "slice") as bar:

@@ -60,7 +60,7 @@ def test_a_lora_bundle_is_measured_three_times_and_against_both_sides_of_pytorch
 
     assert done.returncode == 0, done.stderr
     assert "PyTorch, LoRA: PyTorch on the same LoRA parameters, base frozen" in done.stdout
-    assert "no file: packed weights in anonymous memory" in done.stdout
+    assert "no file: packed weights in memory" in done.stdout
     result = json.loads(out.read_text())
     assert (result["tune"], result["base"]) == ("lora", base)
     assert result["eps"] == {"fp32": 1e-3, "int8": 1e-2}[base]

@@ -61,9 +61,9 @@ def test_every_call_gives_the_bits_that_it_gives_without_the_file(
 
 def test_the_file_is_made_once(bundle):
     told = []
-    open_packed(bundle, 1, told.append)
+    open_packed(bundle, 1, say=told.append)
     made = packed(bundle)
-    open_packed(bundle, 1, told.append)
+    open_packed(bundle, 1, say=told.append)
 
     assert len(told) == 1 and "packing the frozen weights" in told[0]
     assert packed(bundle).st_mtime_ns == made.st_mtime_ns and made.st_size > 0
@@ -95,7 +95,7 @@ def test_a_file_that_does_not_match_is_made_again(spoil, bundle):
     size = packed(bundle).st_size
     spoil(bundle)
     told = []
-    open_packed(bundle, 1, told.append)
+    open_packed(bundle, 1, say=told.append)
 
     assert len(told) == 1 and packed(bundle).st_size == size
 
@@ -119,18 +119,18 @@ def test_a_copy_is_read_once_and_taken_as_it_is(writable, bundle, tmp_path, monk
     digests, told = [], []
     monkeypatch.setattr(packed_weights, "sha256_of", lambda p: digests.append(p) or sha256_of(p))
     for _ in range(2):
-        open_packed(copy, 1, told.append)
+        open_packed(copy, 1, say=told.append)
 
     assert told == [] and len(digests) == (1 if writable else 2)
 
 
 def test_the_file_of_another_model_or_machine_is_made_again(bundle, monkeypatch):
     told = []
-    open_packed(bundle, 1, told.append)
+    open_packed(bundle, 1, say=told.append)
     files = bundle.files | {contract.MODEL_FILE: {"bytes": 1, "sha256": "0" * 64}}
-    open_packed(replace(bundle, files=files), 1, told.append)
+    open_packed(replace(bundle, files=files), 1, say=told.append)
     monkeypatch.setattr(packed_weights, "processor", lambda: "another one")
-    open_packed(bundle, 1, told.append)
+    open_packed(bundle, 1, say=told.append)
 
     assert len(told) == 3
 
@@ -147,6 +147,7 @@ def test_commands_use_the_file_and_an_export_replaces_it(bundle, tmp_path):
     with_file, without = pocketllm(*flags), pocketllm(*flags, "--nopacked_weights")
     assert (with_file.returncode, with_file.stderr) == (0, "")
     assert "packed weights in a mapped file" in with_file.stdout
+    assert "packed weights in memory" in without.stdout
     assert with_file.stdout.splitlines()[-1] == without.stdout.splitlines()[-1]
 
     export = ["export", "--model=roberta-micro", "--task=sst2", "--lengths=32"]

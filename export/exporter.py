@@ -10,7 +10,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.files import sha256_of, write_json
+from pocketllm.runtime.files import sha256_of
+from pocketllm.runtime.sealed_json import write_sealed
 
 from .adam import adam_step
 from .bind import bind
@@ -94,7 +95,7 @@ def export_bundle(
         }
         noise = _noise_entry(settings.noise_kind, constants.get(NOISE_TABLE), places)
         described = manifest(settings, weights, variables, target, graph, noise, places, files)
-        write_json(beside / contract.MANIFEST_FILE, described)
+        write_sealed(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]
     count = sum(parameter.values for parameter in weights.parameters)

@@ -12,6 +12,7 @@ from .errors import InputError
 from .files import read_json, sha256_of
 from .noise import Noise
 from .option_tasks import OptionTask
+from .sealed_json import check_seal
 from .task_json import from_json
 from .tasks import Task
 
@@ -124,7 +125,7 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
 
     Args:
       folder: the bundle's folder.
-      verify: also compare every file's size and sha256 with bundle.json.
+      verify: also compare the other files' sizes and sha256 sums with bundle.json.
 
     Raises:
       InputError: missing, of another format version, inconsistent, or altered.
@@ -138,6 +139,7 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
             f"{manifest}: bundle format {version!r}, this runtime reads format "
             f"{contract.FORMAT_VERSION}; {REMEDY}"
         )
+    check_seal(manifest, values, REMEDY)
     try:
         bundle = _parse(folder, values)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -206,11 +208,25 @@ def _parse(folder, values):
         raise ValueError(f"optimizers {list(bundle.optimizers)} without mezo")
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
         bundle.files[needed]
+    _check_places(bundle)
     for tokens in bundle.lengths:
         bundle.signatures[contract.forward_loss_for(tokens)]
         if contract.ADAM in bundle.optimizers:
             bundle.signatures[contract.adam_step_for(tokens)]
     return bundle
+
+
+def _check_places(bundle):
+    """Raises ValueError where values would be read from outside the model file."""
+    places = {v.name: (v.offset, v.shape) for v in bundle.variables}
+    if "offset" in bundle.noise:
+        table = bundle.noise
+        places["the noise table"] = (table["offset"], (table["rows"], table["columns"]))
+    size = bundle.files[contract.MODEL_FILE]["bytes"]
+    for name, (offset, shape) in places.items():
+        sound = all(isinstance(n, int) and n > 0 for n in shape) and isinstance(offset, int)
+        if not sound or not 0 <= offset <= size - 4 * math.prod(shape):
+            raise ValueError(f"{name} {list(shape)} at {offset} is not inside the model file")
 
 
 def _check_scoring(bundle):

@@ -54,7 +54,10 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
         with suppress(OSError):  # where the folder is no folder, say
             beside.unlink()
         if isinstance(error, OSError):
-            raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+            raise RunError(
+                f"{path}: cannot be written: {error.strerror}; what was there before stays: free "
+                "some space, or choose another path, and run the same command again"
+            ) from error
         raise
 
 
@@ -72,7 +75,12 @@ def write_bytes(path: Path, data: bytes) -> None:
 
 def write_json(path: Path, value: dict) -> None:
     """Writes one JSON object, indented, by rename."""
-    write_bytes(path, (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: dict) -> bytes:
+    """Returns one JSON object as files hold it: indented, UTF-8."""
+    return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def read_json(path: Path, remedy: str) -> dict:

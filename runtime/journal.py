@@ -146,9 +146,11 @@ class JournalWriter:
         os.ftruncate(self._file, self._end)
 
     def close(self) -> None:
-        """Flushes to the disk and closes."""
+        """Flushes to the disk and closes; raises RunError where the disk is full."""
         try:
             os.fsync(self._file)
+        except OSError as error:  # a file system may say only now that it has no place
+            raise self._failure(error) from error
         finally:
             os.close(self._file)
 
@@ -173,7 +175,7 @@ def _header(data, path):
         header = json.loads(sealed[begin:])
         if not isinstance(header, dict):
             raise ValueError("it is no JSON object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(
             f"{path}: the header is damaged ({error}); restore the file from a copy"
         ) from error

@@ -2,11 +2,15 @@
 
 An Adam run keeps its best dev step's and its last. Those of a MeZO run are snapshots (snapshots.py)
 and hold the seal of the journal they belong to.
+
+The format is numpy.savez's, and NumPy reads it. Here it is read without NumPy's reader: what is
+expected is known, so that no claim of the file's is evaluated or decides how much memory it takes,
+and every array is read to its end, where zipfile compares the checksum.
 """
 
 import itertools
+import struct
 import zipfile
-import zlib
 from collections.abc import Collection
 from pathlib import Path
 
@@ -19,10 +23,11 @@ from .model import Model
 
 STEM, SUFFIX = "parameters-", ".npz"
 SEAL = "journal/seal"  # no variable is called so
-# What NumPy and zipfile raise for a file that is not what save_parameters wrote.
+NPY = b"\x93NUMPY\x01\x00"  # of an array, in version 1 of the format; then the header's length
+# What zipfile raises for a file that is not what save_parameters wrote, and `_array`.
 UNREADABLE = (
-    OSError, ValueError, TypeError, AttributeError, EOFError, RuntimeError,
-    zipfile.BadZipFile, zlib.error,
+    OSError, ValueError, KeyError, OverflowError, EOFError, RuntimeError, struct.error,
+    zipfile.BadZipFile,
 )  # fmt: skip
 
 
@@ -56,13 +61,13 @@ def load_parameters(model: Model, folder: Path, step: int) -> None:
       InputError: not kept, damaged, or of another bundle.
     """
     path = _path(folder, step)
-    expected = {variable.name for variable in model.bundle.variables}
+    shapes = {variable.name: variable.shape for variable in model.bundle.variables}
     try:
-        with np.load(path, allow_pickle=False) as held:
-            found = set(held.files) - {SEAL}
-            if found != expected:
-                raise ValueError(f"{len(found)} variables, expected {len(expected)}")
-            model.write(held)
+        with zipfile.ZipFile(path) as archive:
+            found = set(archive.namelist()) - {_member(SEAL)}
+            if found != set(map(_member, shapes)):
+                raise ValueError(f"{len(found)} variables, expected {len(shapes)}")
+            model.write(_Variables(archive, shapes))
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}; {_which(folder)}") from error
     except UNREADABLE as error:
@@ -72,9 +77,9 @@ def load_parameters(model: Model, folder: Path, step: int) -> None:
 def seal_of(folder: Path, step: int) -> int | None:
     """Returns the seal of kept parameters, None of damaged ones and of those without."""
     try:
-        with np.load(_path(folder, step), allow_pickle=False) as held:
-            return int(held[SEAL])
-    except (*UNREADABLE, KeyError):
+        with zipfile.ZipFile(_path(folder, step)) as archive:
+            return int(_array(archive, SEAL, np.uint32, ()))
+    except UNREADABLE:
         return None
 
 
@@ -99,8 +104,39 @@ def _save(model, path, seal):
         sealed = [] if seal is None else [(SEAL, np.array(seal, np.uint32))]
         for name, values in itertools.chain(sealed, model.read()):
             interruption.check()
-            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+            with archive.open(_member(name), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)
+
+
+class _Variables:
+    """The variables in an open archive, each read when it is asked for."""
+
+    def __init__(self, archive, shapes):
+        self._archive, self._shapes = archive, shapes
+
+    def __getitem__(self, name):
+        return _array(self._archive, name, np.float32, self._shapes[name])
+
+
+def _array(archive, name, dtype, shape):
+    """Reads an array of this type and shape; raises one of UNREADABLE for any other."""
+    info, values = archive.getinfo(_member(name)), np.empty(shape, dtype)
+    if info.compress_type != zipfile.ZIP_STORED:
+        raise ValueError(f"{name} is compressed")
+    expected = f"{{'descr': {values.dtype.str!r}, 'fortran_order': False, 'shape': {shape}, }}"
+    with archive.open(info) as member:
+        begin = member.read(len(NPY) + 2)
+        header = member.read(int.from_bytes(begin[len(NPY) :], "little")).rstrip()
+        if not begin.startswith(NPY) or header != expected.encode():
+            raise ValueError(f"{name} is {str(header[:200])[1:]}, expected {expected!r}")
+        read = member.readinto(memoryview(values.reshape(-1)).cast("B"))
+        if read < values.nbytes or member.read(1):
+            raise ValueError(f"{name} is not of {values.nbytes} bytes")
+    return values
+
+
+def _member(name):
+    return f"{name}.npy"
 
 
 def _path(folder, step):

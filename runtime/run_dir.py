@@ -19,6 +19,7 @@ from .mezo import Hyperparameters, Step
 from .records import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
 
 CONFIG, LOCK = "config.json", ".lock"
+DAMAGED = "restore the file from a copy, or choose another --run"
 # optimizer -> its hyperparameters; a MeZO run's config.json does not name it
 KINDS = {contract.MEZO: Hyperparameters, contract.ADAM: AdamHyperparameters}
 
@@ -69,7 +70,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]
         if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {LOCK}):
             raise InputError(f"{folder}: exists and holds no run; choose another --run")
         return []
-    held, described = read_json(path, "choose another --run"), _described(config)
+    held, described = read_json(path, DAMAGED), _described(config)
     if (optimizer := _optimizer(held, path)) != config.optimizer:
         raise InputError(
             f"{path}: holds a run with --optimizer={optimizer}, this one is {config.optimizer}; "

@@ -6,6 +6,8 @@ import shutil
 import pytest
 from small_runs import complaint, pocketllm
 
+from pocketllm.runtime.sealed_json import write_sealed
+
 pytest_plugins = ["runtime_fixtures"]
 
 
@@ -17,7 +19,7 @@ def claimed(golden_bundle, tmp_path):
     values["optimizers"] = ["mezo", "adam"]
     for tokens in golden_bundle.lengths:
         values["signatures"][f"adam_step_{tokens}"] = {"inputs": {}, "outputs": {}}
-    (folder / "bundle.json").write_text(json.dumps(values))
+    write_sealed(folder / "bundle.json", values)
     return folder
 
 
@@ -56,7 +58,7 @@ def test_more_examples_than_the_graph_has_rows_say_how_to_export(claimed, train_
 def test_a_bundle_that_claims_a_step_it_does_not_list_is_refused(claimed, train_file, tmp_path):
     values = json.loads((claimed / "bundle.json").read_text())
     del values["signatures"]["adam_step_8"]
-    (claimed / "bundle.json").write_text(json.dumps(values))
+    write_sealed(claimed / "bundle.json", values)
 
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
 

@@ -12,6 +12,7 @@ from small_runs import steady
 from pocketllm.runtime.bundle import read_bundle, read_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.sealed_json import write_sealed
 from pocketllm.runtime.task_json import to_json
 
 
@@ -32,7 +33,7 @@ def rewrite(folder, change):
     path = folder / "bundle.json"
     values = json.loads(path.read_text())
     change(values)
-    path.write_text(json.dumps(values))
+    write_sealed(path, values)
 
 
 def refused(folder, **how) -> str:
@@ -122,12 +123,12 @@ def test_a_manifest_that_is_no_object_is_refused(content, said, folder):
 
 
 def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest):
-    unread = {"tune", "base", "optimizers", "ignored_tensors"}
+    unread = {"tune", "base", "optimizers", "ignored_tensors", "seal"}
     needed = set(manifest) - unread - {"format_version"}
     assert {"model_name", "task", "lengths", "parameters", "signatures", "files"} <= needed
     for key in needed:
         values = {name: value for name, value in manifest.items() if name != key}
-        (folder / "bundle.json").write_text(json.dumps(values))
+        write_sealed(folder / "bundle.json", values)
 
         assert f"missing '{key}'" in refused(folder)
 
@@ -213,6 +214,18 @@ def test_a_bundle_from_before_there_were_options_scores_words(folder):
     assert (bundle.family, bundle.scoring, bundle.option_tokens) == ("roberta", "words", 0)
 
 
+@pytest.mark.parametrize("offset", [-64, 1 << 40, None])
+@pytest.mark.parametrize("of_noise", [False, True])
+def test_values_that_lie_outside_the_model_file_are_refused(of_noise, offset, folder):
+    def change(values):
+        where = values["noise"] if of_noise else values["parameters"][-1]["variables"][0]
+        where["offset"] = offset
+
+    rewrite(folder, change)
+
+    assert "bundle.json: not a valid bundle" in refused(folder)
+
+
 @pytest.mark.parametrize("name", ["../model.tflite", "/etc/hostname", "a/b", "..", ".", "a\0b"])
 def test_a_file_name_that_leaves_the_folder_is_refused(name, folder):
     (folder.parent / "model.tflite").write_bytes(b"")
@@ -267,7 +280,7 @@ def test_no_mutation_of_the_manifest_gives_anything_but_an_input_error(
         parent[where[-1]] = data.draw(json_values)
     folder = tmp_path_factory.getbasetemp() / "mutated"
     shutil.copytree(golden_bundle.folder, folder, dirs_exist_ok=True)
-    (folder / "bundle.json").write_text(json.dumps(values))
+    write_sealed(folder / "bundle.json", values)
 
     try:
         bundle = read_bundle(folder)

@@ -7,6 +7,8 @@ import re
 import pytest
 from small_runs import pocketllm
 
+from pocketllm.runtime.sealed_json import write_sealed
+
 KEYS = {
     "bundle", "model_name", "family", "tied_decoder", "config", "task", "labels", "words",
     "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
@@ -77,7 +79,7 @@ def test_a_slice_without_its_signature_is_an_input_error(golden_bundle, tmp_path
     manifest = tmp_path / "bundle.json"
     values = json.loads(manifest.read_text())
     del values["signatures"]["read_0"]
-    manifest.write_text(json.dumps(values))
+    write_sealed(manifest, values)
 
     done = pocketllm("inspect", f"--bundle={tmp_path}")
 

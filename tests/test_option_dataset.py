@@ -11,6 +11,7 @@ from pocketllm.runtime.bundle import read_bundle
 from pocketllm.runtime.dataset import batches_of, load_dataset, load_split
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.sealed_json import write_sealed
 from pocketllm.runtime.split import drawn
 from pocketllm.runtime.task_json import to_json
 
@@ -24,7 +25,7 @@ def opt_bundle(golden_bundle, tmp_path):
         values = json.loads((folder / "bundle.json").read_text())
         values |= {"family": "opt", "task": to_json(TASKS[name]), "word_ids": []}
         values |= {"scoring": scoring, "option_tokens": option_tokens}
-        (folder / "bundle.json").write_text(json.dumps(values))
+        write_sealed(folder / "bundle.json", values)
         return read_bundle(folder)
 
     return of

@@ -7,6 +7,7 @@ examples:
   pocketllm quickstart
   pocketllm quickstart --seeds=0,1,2
   pocketllm quickstart --model=opt-micro --workdir=quickstart-opt
+  pocketllm quickstart --tune=lora --base=int8 --workdir=quickstart-lora
 """
 
 import json
@@ -21,16 +22,26 @@ from absl import flags
 
 from pocketllm.benchmarks.report_data import read_runs
 from pocketllm.benchmarks.report_figures import ACCURACY, LOSS, draw_runs
+from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.tflite_models.presets import MICRO
 
-# Learning rates from small searches; the model cards in tflite_models/ have the figures.
-LEARNING_RATES = {"roberta-micro": 1e-4, "opt-micro": 1e-4}
-BATCH_SIZE, EPS, EVAL_EVERY = 64, 1e-3, 50
+# (model, what is trained) -> learning rate and its schedule, from small searches.
+RATES = {
+    ("roberta-micro", contract.FULL): (1e-4, "constant"),
+    ("roberta-micro", contract.LORA): (1e-2, "linear"),
+    ("roberta-micro", contract.PREFIX): (6.0, "linear"),
+    ("opt-micro", contract.FULL): (1e-4, "constant"),
+}
+MODELS = list(dict.fromkeys(model for model, _ in RATES))
+TUNES = list(dict.fromkeys(tune for _, tune in RATES))
+BATCH_SIZE, EVAL_EVERY = 64, 50
 
 FLAGS = flags.FlagValues()
+flags.DEFINE_enum("model", MODELS[0], MODELS, "a bundled model", flag_values=FLAGS)
+flags.DEFINE_enum("tune", contract.FULL, TUNES, "what is trained", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "model", "roberta-micro", list(LEARNING_RATES), "a bundled model", flag_values=FLAGS
+    "base", contract.FP32, list(contract.BASES), "how the rest is stored", flag_values=FLAGS
 )
 flags.DEFINE_string("workdir", "quickstart", "folder for everything it writes", flag_values=FLAGS)
 flags.DEFINE_list("seeds", ["0"], "one run for each of these seeds", flag_values=FLAGS)
@@ -42,6 +53,9 @@ def run(values) -> dict:
     seeds = _seeds(values.seeds)
     if values.steps < 1:
         raise InputError(f"--steps={values.steps}: expected 1 or more")
+    if (values.model, values.tune) not in RATES:
+        raise InputError(f"--tune={values.tune}: no learning rate is known for {values.model}")
+    lr, schedule = RATES[values.model, values.tune]
     started = time.monotonic()
     workdir = Path(values.workdir)
     bundle, held_out = workdir / "bundle", MICRO / "sst2_heldout.tsv"
@@ -50,6 +64,8 @@ def run(values) -> dict:
         f"--model={values.model}",
         "--task=sst2",
         "--lengths=32,64,128",
+        f"--tune={values.tune}",
+        f"--base={values.base}",
         f"--out={bundle}",
         "--force",
     )
@@ -65,8 +81,8 @@ def run(values) -> dict:
             f"--run={folder}",
             f"--steps={values.steps}",
             f"--batch_size={BATCH_SIZE}",
-            f"--lr={LEARNING_RATES[values.model]}",
-            f"--eps={EPS}",
+            f"--lr={lr:g}",
+            f"--lr_schedule={schedule}",
             f"--eval_every={EVAL_EVERY}",
             f"--seed={seed}",
         )

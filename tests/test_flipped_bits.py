@@ -206,7 +206,7 @@ def test_a_bit_of_the_packed_weights_or_their_stamp_makes_them_again(make_checkp
         for place, damaged in flips(data, spread(0, len(data), count)):
             path.write_bytes(damaged)
             told = []
-            open_packed(bundle, 1, told.append)
+            open_packed(bundle, 1, say=told.append)
             assert len(told) == 1 or path == stamp, place
             assert sha256_of(packed) == json.loads(stamp.read_bytes())["sha256"]
             assert packed.stat().st_size == size

@@ -6,7 +6,10 @@ DEVICE := .venv-device
 # A file's tests stay together: they share exported bundles.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
-.PHONY: quickstart install test test-slow clean
+# The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
+DEVICE_PACKAGES := adb qemu-user-static mksh toybox
+
+.PHONY: quickstart install test test-slow device-tools clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -14,13 +17,19 @@ quickstart: install
 install: $(DESKTOP)/installed
 
 # Desktop: the exporter, plots, tests. Device: what a phone holds, and pytest to test it there.
-test: $(DESKTOP)/installed $(DEVICE)/installed
+test: $(DESKTOP)/installed $(DEVICE)/installed device-tools
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES)
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not slow and not desktop"
 
 # Full-size models: about 12 GB of memory, 10 GB of disk and some 10 minutes.
 test-slow: $(DESKTOP)/installed
 	$(DESKTOP)/bin/python -m pytest -m slow -rP
+
+# Without the right to install them, the tests that need them are skipped and say so.
+device-tools:
+	@dpkg -s $(DEVICE_PACKAGES) >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(DEVICE_PACKAGES); } \
+	|| echo "note: the device's tests need: sudo apt-get install --no-install-recommends $(DEVICE_PACKAGES)"
 
 $(DESKTOP)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'

@@ -2,7 +2,8 @@
 
 A command is a module with a docstring (its help), FLAGS (its own absl.flags.FlagValues) and
 run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`. One that
-takes more than flags says what in ARGUMENTS, and its run() gets the list of them too.
+takes more than flags says what in ARGUMENTS, and its run() gets the list of them too. A module
+with COMMANDS, a table like the one here, is a group: its commands' names are two words.
 """
 
 import os
@@ -30,20 +31,30 @@ COMMANDS = {
     "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),
     "reproduce": ("pocketllm.benchmarks.reproduce_command", "repeat the paper's comparison"),
     "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),
+    "device": ("pocketllm.android_harness.commands", "do it on a phone, over adb"),
 }
+
+ABOUT = "Fine-tune language models through the signatures of a TensorFlow Lite file."
 
 
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failure, 2 bad input."""
     arguments = sys.argv[1:] if argv is None else argv
-    if not arguments or arguments[0] in ("--help", "-h", "help"):
-        print(_usage())
-        return DONE if arguments else BAD_INPUT
-    name = arguments[0]
+    name, commands, about = "", COMMANDS, ABOUT
     try:
-        if name not in COMMANDS:
-            raise InputError(f"unknown command {name!r}, expected one of {', '.join(COMMANDS)}")
-        return _run(name, arguments[1:])
+        while True:
+            if not arguments or arguments[0] in ("--help", "-h", "help"):
+                print(_usage(name, commands, about))
+                return DONE if arguments else BAD_INPUT
+            chosen, arguments = arguments[0], arguments[1:]
+            name = f"{name} {chosen}".lstrip()
+            if chosen not in commands:
+                expected = f"expected one of {', '.join(commands)}"
+                raise InputError(f"unknown command {chosen!r}, {expected}")
+            command = import_module(commands[chosen][0])
+            if not hasattr(command, "COMMANDS"):
+                return _run(name, command, arguments)
+            commands, about = command.COMMANDS, command.__doc__
     except InputError as error:
         return _complain(name, error, BAD_INPUT)
     except RunError as error:
@@ -63,8 +74,7 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(name, "interrupted", INTERRUPTED)
 
 
-def _run(name, arguments):
-    command = import_module(COMMANDS[name][0])
+def _run(name, command, arguments):
     values, accepted = command.FLAGS, getattr(command, "ARGUMENTS", "")
     values.set_gnu_getopt()  # flags may stand behind arguments
     values.unparse_flags()  # a second call in one process starts from the defaults
@@ -97,17 +107,18 @@ def _run(name, arguments):
     return DONE
 
 
-def _usage():
-    lines = [f"  {name:<12}{summary}" for name, (_, summary) in COMMANDS.items()]
+def _usage(group, commands, about):
+    called = f"pocketllm {group}".rstrip()
+    lines = [f"  {name:<12}{summary}" for name, (_, summary) in commands.items()]
     return "\n".join(
         [
-            "usage: pocketllm COMMAND [flags]",
+            f"usage: {called} COMMAND [flags]",
             "",
-            "Fine-tune language models through the signatures of a TensorFlow Lite file.",
+            about.strip(),
             "",
             *lines,
             "",
-            "`pocketllm COMMAND --help` lists its flags.",
+            f"`{called} COMMAND --help` lists its flags.",
         ]
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from small_runs import complaint, pocketllm, python, write_tsv
 
+from pocketllm.android_harness import commands as device
 from pocketllm.runtime.cli import COMMANDS
 
 pytest_plugins = ["runtime_fixtures"]
@@ -52,9 +53,26 @@ def test_the_installed_command_is_the_same():
     assert (done.returncode, done.stdout) == (0, pocketllm("--help").stdout)
 
 
-@pytest.mark.parametrize("command", [None, *COMMANDS])
+ALONE = [name for name in COMMANDS if name != "device"]
+GROUPED = [f"device {name}" for name in device.COMMANDS]
+
+
+def test_help_of_a_group_lists_its_commands():
+    done = pocketllm("device", "--help")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("usage: pocketllm device COMMAND [flags]\n")
+    for name, (_, summary) in device.COMMANDS.items():
+        assert f"  {name:<12}{summary}" in done.stdout
+
+
+def test_an_unknown_command_of_a_group_is_named():
+    complaint(pocketllm("device", "iamge"), 2, "unknown command 'iamge'", "image")
+
+
+@pytest.mark.parametrize("command", [None, *ALONE, *GROUPED])
 def test_help_answers_without_loading_anything_heavy(command):
-    arguments = ["--help"] if command is None else [command, "--help"]
+    arguments = ["--help"] if command is None else [*command.split(), "--help"]
     done = python(
         "import sys\n"
         "from pocketllm.runtime import cli\n"

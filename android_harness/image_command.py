@@ -1,0 +1,65 @@
+"""Builds the folder that an arm64 phone runs from: Python, the interpreter, the runtime.
+
+It is assembled from Debian's arm64 packages and aarch64 wheels, each of the sha256 that the lock
+file says, and is the same each time. What was fetched stays in --cache; a package that lies there
+already is not fetched. --refresh takes the indexes' newest instead, for a mirror that has moved on;
+the image's own image.lock.json says what that was, and --lock builds from it again.
+
+examples:
+  pocketllm device image --out=image
+  pocketllm device image --out=image --refresh --force
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.export.staging import check_replaceable
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.session import required
+
+from .image import PARTS, build
+from .image_fetch import default_cache, fetch
+from .image_lock import LOCK_NAME, SHIPPED_LOCK, read_lock
+from .image_resolve import newest_packages
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
+flags.DEFINE_bool("force", False, "overwrite an image that is there", flag_values=FLAGS)
+flags.DEFINE_string(
+    "lock", None, "lock file to build from; none: the one that PocketLLM ships", flag_values=FLAGS
+)
+flags.DEFINE_bool(
+    "refresh", False, "take the newest packages, not a lock file's", flag_values=FLAGS
+)
+flags.DEFINE_string(
+    "cache", None, "folder of packages; none: ~/.cache/pocketllm/image", flag_values=FLAGS
+)
+
+
+def run(values) -> dict:
+    """Builds; see the module's docstring."""
+    required(values, "out")
+    if values.lock and values.refresh:
+        raise InputError("--lock and --refresh both say which packages; give one of them")
+    folder = Path(values.out)
+    check_replaceable(folder.absolute(), values.force, PARTS.__contains__, "a device image")
+    cache = Path(values.cache) if values.cache else default_cache()
+    if values.refresh:
+        packages = newest_packages()
+    else:
+        packages = read_lock(Path(values.lock) if values.lock else SHIPPED_LOCK)
+    fetched = fetch(packages, cache)
+    image = build(packages, cache, folder)
+    print(
+        f"{folder}: {image.bytes / 1e6:.1f} MB in {image.files} files, from {len(packages)} "
+        f"packages, {fetched} of them fetched"
+    )
+    return {
+        "image": str(folder),
+        "bytes": image.bytes,
+        "files": image.files,
+        "packages": len(packages),
+        "fetched": fetched,
+        "lock": str(folder / LOCK_NAME),
+    }

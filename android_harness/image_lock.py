@@ -1,0 +1,62 @@
+"""What a device image is built from: Debian's arm64 packages and aarch64 wheels, by sha256.
+
+The lock file is JSON: {"format": 1, "packages": [{kind, name, version, file, sha256, url}]}.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.files import read_json, write_json
+
+FORMAT = 1
+LOCK_NAME = "image.lock.json"
+SHIPPED_LOCK = Path(__file__).parent / LOCK_NAME
+DEB, WHEEL = "deb", "wheel"
+REMEDY = "leave out --lock, or make one with --refresh"
+
+
+@dataclass(frozen=True)
+class Package:
+    """One file that is fetched.
+
+    Attributes:
+      kind: "deb" or "wheel".
+      name: of the Debian package or the Python distribution.
+      version: as its index spells it.
+      file: its name in the cache.
+      sha256: of the whole file, in hex.
+      url: where Debian has it; empty for a wheel, which comes from pip's index.
+    """
+
+    kind: str
+    name: str
+    version: str
+    file: str
+    sha256: str
+    url: str
+
+
+def read_lock(path: Path) -> list[Package]:
+    """Reads a lock file.
+
+    Raises:
+      InputError: missing, damaged or of another format.
+    """
+    held = read_json(path, REMEDY)
+    if held.get("format") != FORMAT:
+        found = held.get("format")
+        raise InputError(f"{path}: format {found!r}, expected {FORMAT}; {REMEDY}")
+    try:
+        packages = [Package(**entry) for entry in held["packages"]]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error}); {REMEDY}") from error
+    for package in packages:
+        if package.kind not in (DEB, WHEEL) or Path(package.file).name != package.file:
+            raise InputError(f"{path}: {package.name}: kind or file name is wrong; {REMEDY}")
+    return packages
+
+
+def write_lock(path: Path, packages: list[Package]) -> None:
+    """Writes a lock file."""
+    write_json(path, {"format": FORMAT, "packages": [asdict(package) for package in packages]})

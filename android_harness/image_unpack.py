@@ -1,0 +1,68 @@
+"""Reads Debian packages and wheels: {path inside: (contents, whether it can be run)}."""
+
+import io
+import posixpath
+import tarfile
+import zipfile
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError
+
+AR_MAGIC, AR_HEADER_BYTES = b"!<arch>\n", 60
+Files = dict[str, tuple[bytes, bool]]
+
+
+def read_deb(path: Path) -> Files:
+    """Reads a Debian package; a symbolic link becomes what it points at within the package.
+
+    Raises:
+      InputError: not a Debian package that this Python can read.
+    """
+    try:
+        with tarfile.open(fileobj=io.BytesIO(_data_member(path.read_bytes()))) as archive:
+            files = {
+                _plain(member.name): (archive.extractfile(member).read(), bool(member.mode & 0o100))
+                for member in archive
+                if member.isfile()
+            }
+            links = {_plain(m.name): _target(m) for m in archive if m.issym()}
+    except (ValueError, tarfile.TarError, OSError) as error:
+        raise InputError(f"{path}: no Debian package ({error}); remove the file") from error
+    return files | {name: files[target] for name, target in links.items() if target in files}
+
+
+def read_wheel(path: Path) -> Files:
+    """Reads a wheel.
+
+    Raises:
+      InputError: not a wheel.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [name for name in archive.namelist() if not name.endswith("/")]
+            return {name: (archive.read(name), False) for name in names}
+    except (zipfile.BadZipFile, OSError) as error:
+        raise InputError(f"{path}: no wheel ({error}); remove the file") from error
+
+
+def _data_member(archive: bytes) -> bytes:
+    """Returns data.tar.* out of an ar archive: 60 bytes of header before each even-sized member."""
+    if not archive.startswith(AR_MAGIC):
+        raise ValueError("no ar archive")
+    start = len(AR_MAGIC)
+    while start < len(archive):
+        header = archive[start : start + AR_HEADER_BYTES]
+        name, size = header[:16].decode("ascii").strip(" /"), int(header[48:58])
+        start += AR_HEADER_BYTES
+        if name.startswith("data.tar"):
+            return archive[start : start + size]
+        start += size + size % 2
+    raise ValueError("no data.tar in it")
+
+
+def _plain(name):
+    return posixpath.normpath(name).lstrip("/")
+
+
+def _target(member):
+    return _plain(posixpath.join(posixpath.dirname(member.name), member.linkname))

@@ -1,0 +1,127 @@
+"""The device image's aarch64 programs, run by QEMU, against this machine's."""
+
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import phone
+import pytest
+from small_runs import complaint, pocketllm, python
+
+from pocketllm.runtime.records import read_steps
+
+pytestmark = pytest.mark.desktop  # the workstation's side
+MICRO = Path(__file__).parents[1] / "tflite_models" / "roberta_micro"
+STEPS = 4
+
+IMPORTS = """
+import importlib, pathlib, sys, sysconfig
+import numpy, tokenizers, tqdm, absl, ai_edge_litert.interpreter, ai_edge_litert.compiled_model
+import hashlib, platform
+extensions = pathlib.Path(sysconfig.get_path("stdlib"), "lib-dynload").glob("*.so")
+names = [path.name.partition(".")[0] for path in extensions]
+for name in names:
+    importlib.import_module(name)
+assert len(names) > 20
+assert hashlib.sha256(b"").hexdigest().startswith("e3b0c442")
+assert hashlib.sha256 is not importlib.import_module("_sha256").sha256, "without OpenSSL"
+from importlib import metadata
+print(platform.machine(), platform.python_version(), metadata.version("pocketllm"))
+"""
+
+# Prints the sha256 of z(seed): what `perturb_and_update` makes of zeros.
+NOISE = """
+import hashlib
+import numpy as np
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.model import open_model
+model = open_model(read_bundle({bundle!r}), "litert", 1)
+model.initialize()
+zeros = {{name: np.zeros_like(values) for name, values in model.read()}}
+for seed in (0, 1, 2**31 - 1, -5):
+    model.write(zeros)
+    model.perturb(seed, 1.0)
+    digest = hashlib.sha256()
+    for name, values in model.read():
+        assert values.std() > 0.1, name
+        digest.update(values.tobytes())
+    print(seed, digest.hexdigest())
+"""
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory):
+    """The device image, where QEMU can run it."""
+    phone.need_tools("qemu-aarch64-static")
+    return phone.make_image(tmp_path_factory.mktemp("device") / "image")
+
+
+@pytest.fixture(scope="module")
+def micro(tmp_path_factory):
+    """The bundled roberta-micro, exported."""
+    folder = tmp_path_factory.mktemp("micro") / "a bundle's folder"
+    done = pocketllm("export", "--model=roberta-micro", "--task=sst2", f"--out={folder}")
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_everything_that_the_runtime_needs_can_be_imported(image):
+    done = phone.run_image(image, code=IMPORTS)
+
+    assert done.returncode == 0, done.stderr
+    machine, version, ours = done.stdout.split()
+    assert (machine, version[:5]) == ("aarch64", "3.11.")
+    assert ours == metadata.version("pocketllm")
+
+
+def test_inspect_prints_what_it_prints_here(image, golden_bundle):
+    there = phone.run_image(image, "inspect", f"--bundle={golden_bundle.folder}")
+    here = pocketllm("inspect", f"--bundle={golden_bundle.folder}")
+
+    assert (there.returncode, there.stderr) == (0, "")
+    assert there.stdout == here.stdout != ""
+
+
+def test_exit_codes_and_complaints_are_those_of_here(image, tmp_path):
+    there = phone.run_image(image, "inspect", f"--bundle={tmp_path / 'none of it'}")
+    here = pocketllm("inspect", f"--bundle={tmp_path / 'none of it'}")
+
+    complaint(there, 2, "none of it")
+    assert there.stderr == here.stderr
+
+
+def test_running_leaves_the_images_folders_as_they_were(image, golden_bundle):
+    before = {path for path in image.rglob("*")}
+
+    assert phone.run_image(image, "--help").returncode == 0
+
+    new = {path.relative_to(image).parts[0] for path in image.rglob("*") if path not in before}
+    assert new <= {"cache"}
+
+
+def test_noise_is_that_of_here_to_the_bit(image, micro):
+    code = NOISE.format(bundle=str(micro))
+    there, here = phone.run_image(image, code=code), python(code)
+
+    assert there.returncode == here.returncode == 0, there.stderr + here.stderr
+    digests = {line.split()[1] for line in there.stdout.splitlines()}
+    assert len(digests) == 4, "seeds differ"
+    assert there.stdout == here.stdout
+
+
+def test_a_few_steps_of_roberta_micro_are_those_of_here(image, micro, tmp_path):
+    arguments = [
+        "train", f"--bundle={micro}", f"--train={MICRO / 'sst2_train.tsv'}", f"--steps={STEPS}",
+        "--lr=1e-4", "--threads=1",
+    ]  # fmt: skip
+    there = phone.run_image(image, *arguments, f"--run={tmp_path / 'there'}")
+    here = pocketllm(*arguments, f"--run={tmp_path / 'here'}")
+
+    assert there.returncode == here.returncode == 0, there.stderr + here.stderr
+    ours, theirs = read_steps(tmp_path / "here"), read_steps(tmp_path / "there")
+    assert [step.seed for step in theirs] == [step.seed for step in ours]
+    assert len(theirs) == STEPS
+    for field in ("loss_plus", "loss_minus"):
+        expected = [getattr(step, field) for step in ours]
+        actual = [getattr(step, field) for step in theirs]
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)

@@ -1,0 +1,155 @@
+"""The loopback device: adbd.py under Android's folders, and Debian's adb client connected to it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import phone
+
+HERE = Path(__file__).parent
+SECONDS = 30  # that anything here may take
+PROPERTIES = {
+    "ro.product.model": "Loopback",
+    "ro.product.cpu.abilist": "arm64-v8a,armeabi-v7a",
+    "ro.build.version.release": "14",
+    "ro.build.version.sdk": "34",
+}
+
+
+@dataclass(frozen=True)
+class Loopback:
+    """A device that the environment's adb server knows, or does not (`unplug`).
+
+    Attributes:
+      control: adbd.py's folder.
+      serial: as adb calls it.
+      environment: of programs that should see it, and no other.
+    """
+
+    control: Path
+    serial: str
+    environment: dict
+
+    def adb(self, *arguments: str) -> subprocess.CompletedProcess:
+        """Runs the client."""
+        return subprocess.run(
+            ["adb", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            env=os.environ | self.environment,
+        )
+
+    def sh(self, script: str) -> str:
+        """Runs a script on the device; returns what it printed."""
+        return self.adb("-s", self.serial, "shell", script).stdout
+
+    def settings(self, **changes) -> None:
+        """Changes what the device says of itself from the next connection on."""
+        path = self.control / "settings.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+    def properties(self, **changes) -> None:
+        """Sets Android properties; `_` stands for a dot."""
+        held = PROPERTIES | {name.replace("_", "."): value for name, value in changes.items()}
+        lines = (f"{name}={value}\n" for name, value in held.items())
+        (self.control / "properties").write_text("".join(lines))
+
+    def unplug(self) -> None:
+        """Cuts the cable; what runs on the device does not notice."""
+        (self.control / "unplugged").touch()
+
+    def unplug_after(self, received: int) -> None:
+        """Cuts the cable when so many bytes more have come."""
+        (self.control / "unplug_after").write_text(str(received))
+
+    def plug_in(self) -> None:
+        """Undoes `unplug`; returns when adb knows the device again."""
+        (self.control / "unplugged").unlink(missing_ok=True)
+        self.connect()
+
+    def connect(self, state: str = "device") -> None:
+        """Connects, until adb lists the device in this state."""
+        self.adb("disconnect", self.serial)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            self.adb("connect", self.serial)
+            if f"{self.serial}\t{state}" in self.adb("devices").stdout:
+                return
+            time.sleep(0.05)
+        raise TimeoutError(self.adb("devices").stdout)
+
+    def received(self) -> int:
+        """Returns how many bytes the device has received."""
+        return int((self.control / "received").read_text())
+
+
+@contextmanager
+def loopback(folder: Path, data_size: str = "400m", features: str = "shell_v2,cmd") -> Iterator:
+    """Starts a device and an adb server of its own; skips the test where that cannot be done.
+
+    Args:
+      folder: for its files; made.
+      data_size: of the device's /data.
+      features: that its adbd announces; without shell_v2 it is an old one.
+    """
+    phone.need_tools("adb", "qemu-aarch64-static", "mksh", "toybox")
+    control = folder / "control"
+    (folder / "user").mkdir(parents=True)
+    control.mkdir()
+    settings = {"features": features, "properties": {"ro.product.model": "Loopback"}}
+    (control / "settings.json").write_text(json.dumps(settings | {"authorized": True}))
+    environment = {
+        "ANDROID_ADB_SERVER_PORT": str(_free_port()),
+        "HOME": str(folder / "user"),  # its keys
+    }
+    with open(folder / "adbd.log", "w") as log:
+        device = subprocess.Popen(
+            phone.on_phone(sys.executable, HERE / "adbd.py", control, data_size=data_size),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=_android(control),
+        )
+    try:
+        serial = f"127.0.0.1:{_wait_for(control / 'port', device)}"
+        held = Loopback(control, serial, environment)
+        held.properties()
+        try:
+            held.connect()
+            yield held
+        finally:
+            held.adb("kill-server")
+    finally:
+        device.kill()
+        device.wait()
+
+
+def _android(control):
+    kept = {name: os.environ[name] for name in ("TMPDIR", "LANG") if name in os.environ}
+    return kept | {
+        "PATH": f"/system/bin:{os.environ['PATH']}",
+        "PHONE_CONTROL": str(control),
+        "POCKETLLM_EMULATOR": phone.EMULATOR,
+    }
+
+
+def _wait_for(path, device):
+    end = time.monotonic() + SECONDS
+    while not path.exists():
+        if device.poll() is not None or time.monotonic() > end:
+            raise RuntimeError(f"no device: {(path.parents[1] / 'adbd.log').read_text()}")
+        time.sleep(0.02)
+    return path.read_text()
+
+
+def _free_port():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return taken.getsockname()[1]

@@ -27,7 +27,7 @@ CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
 )
 HEADER = struct.Struct("<6I")
 VERSION, MAX_DATA = 0x01000000, 256 * 1024
-TOKEN = 1  # the kind of AUTH message that asks for a signature
+TOKEN, PUBLIC_KEY = 1, 3  # kinds of AUTH messages: what to sign; the client's key
 
 
 class Stream:
@@ -122,7 +122,8 @@ class Connection:
 
     def _answer(self, command, first, second, data):
         if command in (CNXN, AUTH) and not self.settings["authorized"]:
-            self.send(AUTH, TOKEN, 0, bytes(20))
+            if first != PUBLIC_KEY:  # that one is for the user to agree to
+                self.send(AUTH, TOKEN, 0, bytes(20))
         elif command == CNXN:
             self.max_data = min(MAX_DATA, second)
             properties = ";".join(f"{k}={v}" for k, v in self.settings["properties"].items())

@@ -8,6 +8,7 @@ import numpy as np
 from pocketllm.runtime.bundle import Bundle
 from pocketllm.runtime.model import Model
 
+from .tensor_file import write_tensors
 from .trained_tensors import trained_tensors
 
 CONFIG_FILE, TENSORS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -44,9 +45,6 @@ def adapter_config(bundle: Bundle) -> dict:
 
 def write_adapter(folder: Path, model: Model) -> None:
     """Writes both files into a folder that exists."""
-    from safetensors.numpy import save_file
-
-    tensors = adapter_tensors(model)
-    save_file(tensors, folder / TENSORS_FILE, metadata={"format": "pt"})
+    write_tensors(folder / TENSORS_FILE, adapter_tensors(model))
     text = json.dumps(adapter_config(model.bundle), indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")

@@ -13,6 +13,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import write_json
 from pocketllm.runtime.model import Model
 
+from .tensor_file import write_tensors
 from .trained_tensors import names_of, trained_tensors
 
 CONFIG_FILE, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
@@ -57,7 +58,6 @@ def write_checkpoint(
 def _write_tensors(folder, model, dtype, progress):
     import ml_dtypes  # gives NumPy the type bfloat16
     from huggingface_hub import split_state_dict_into_shards_factory
-    from safetensors.numpy import save_file
 
     kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
     sizes = {
@@ -73,7 +73,7 @@ def _write_tensors(folder, model, dtype, progress):
         file = shards.tensor_to_filename[name]
         waiting[file][name] = _rounded(name, values, kind)
         if all(held is not None for held in waiting[file].values()):
-            save_file(waiting.pop(file), folder / file, metadata={"format": "pt"})
+            write_tensors(folder / file, waiting.pop(file))
         progress(1)
     assert not waiting, f"not written: {', '.join(waiting)}"
     if shards.is_sharded:

@@ -5,6 +5,7 @@ JSON writes floats so that they read back as the same bits.
 
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ from .errors import InputError, RunError
 from .mezo import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
-INT32 = np.iinfo(np.int32)
+INT32, FLOAT = np.iinfo(np.int32), sys.float_info
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,8 @@ def typed(kind, record):
         good = type(value) in ((int, float) if entry.type is float else (entry.type,))
         if not good or (name == "seed" and not INT32.min <= value <= INT32.max):
             raise ValueError(f"{name} is {value!r}, expected {entry.type.__name__}")
+        if type(value) is int and entry.type is float and not -FLOAT.max <= value <= FLOAT.max:
+            raise ValueError(f"{name} is larger than any float")
         values[name] = value
     return kind(**values)
 

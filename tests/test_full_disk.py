@@ -1,0 +1,170 @@
+"""A disk that is full or read-only: one line, exit code 1, and with space again all goes on.
+
+On a small file system where the right to mount one is there, and under a limit on file sizes.
+"""
+
+import resource
+import subprocess
+from contextlib import contextmanager
+
+import pytest
+from small_runs import complaint, pocketllm
+
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.journal import JOURNAL
+
+pytest_plugins = ["runtime_fixtures"]
+
+PAGE, STEPS = 4096, 80
+
+
+def mount(folder, *options):
+    """Mounts, or mounts again, a file system in memory; returns whether that went well."""
+    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
+    return subprocess.run(command, capture_output=True).returncode == 0
+
+
+@contextmanager
+def limited(size):
+    """Lets no process that is started in here write a file of more bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """Mounts a small disk: (its folder, what sets its size and mode)."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    if not mount(folder, f"size={PAGE}"):
+        pytest.skip("no right to mount a file system")
+    yield folder, lambda size, mode="rw": mount(folder, "remount", f"size={size}", mode)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.fixture
+def on_small_disk(disk):
+    """Runs a command with so many bytes of space: (folder, command)."""
+    folder, resize = disk
+
+    def run(size, *arguments):
+        assert resize(size)
+        return pocketllm(*arguments)
+
+    return folder, run
+
+
+@pytest.fixture
+def under_limit(tmp_path):
+    """Runs a command that may write files of so many bytes: (folder, command)."""
+
+    def run(size, *arguments):
+        with limited(size):
+            return pocketllm(*arguments)
+
+    return tmp_path / "disk", run
+
+
+@pytest.fixture
+def training(golden_bundle, train_file):
+    """Returns the arguments of `pocketllm train`."""
+
+    def arguments(run, **flags):
+        values = {"steps": STEPS, "lr": 1e-3, "threads": 1} | flags
+        common = ["train", f"--bundle={golden_bundle.folder}", f"--train={train_file}"]
+        return [*common, f"--run={run}", *(f"--{name}={value}" for name, value in values.items())]
+
+    return arguments
+
+
+# Where every page that is needed is missed once, appending to the journal fails too.
+@pytest.mark.parametrize(
+    ("space", "recovery_seconds", "more_bytes", "met"),
+    [
+        ("on_small_disk", 120, PAGE, ["metrics.jsonl", "journal: cannot be written: No space"]),
+        ("on_small_disk", 0, 8 * PAGE, ["parameters-"]),
+        ("under_limit", 120, PAGE, ["metrics.jsonl"]),
+        ("under_limit", 0, 2 * PAGE, ["parameters-"]),
+    ],
+)
+def test_a_run_stops_where_the_disk_is_full_and_goes_on_when_it_has_space(
+    space, recovery_seconds, more_bytes, met, training, golden_bundle, dev_file, request, tmp_path
+):
+    folder, run = request.getfixturevalue(space)
+    command = training(folder / "run", recovery_seconds=recovery_seconds)
+    whole = tmp_path / "whole"
+    assert pocketllm(*training(whole)).returncode == 0
+    size, named = PAGE, []
+    while (done := run(size, *command)).returncode:
+        complaint(done, 1, "cannot be written: ", "free some space", "run the same command again")
+        named.append(done.stderr)
+        size += more_bytes
+        assert size < 100 * PAGE
+
+    for what in met:
+        assert any(f"{folder}/run/{what}" in line for line in named), what
+    assert (folder / "run" / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
+    assert not list((folder / "run").glob(".*partial*"))
+    flags = ["eval", f"--bundle={golden_bundle.folder}", f"--data={dev_file}"]
+    found = [pocketllm(*flags, f"--run={held}").stdout for held in (folder / "run", whole)]
+    assert found[0].replace(str(folder / "run"), str(whole)) == found[1]
+
+
+def test_a_run_on_a_read_only_disk_can_be_read_and_goes_on_when_it_is_writable(
+    disk, training, golden_bundle, dev_file
+):
+    folder, set_disk = disk
+    set_disk(1_000_000)
+    command = training(folder / "run")
+    assert pocketllm(*training(folder / "run", steps=20)).returncode == 0
+
+    assert set_disk(1_000_000, "ro")
+    for refused in (command, training(folder / "new")):
+        complaint(pocketllm(*refused), 1, "cannot be written: Read-only file system")
+    flags = [f"--bundle={golden_bundle.folder}", f"--run={folder / 'run'}"]
+    done = pocketllm("eval", *flags, f"--data={dev_file}")
+    assert (done.returncode, done.stderr) == (0, "") and "at step 20" in done.stdout
+
+    assert set_disk(1_000_000)
+    assert pocketllm(*command).returncode == 0
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("space", ["on_small_disk", "under_limit"])
+def test_replay_leaves_nothing_on_a_full_disk_and_the_same_bytes_with_space(
+    space, training, golden_bundle, request, tmp_path
+):
+    folder, run = request.getfixturevalue(space)
+    held = tmp_path / "run"
+    assert pocketllm(*training(held, steps=3)).returncode == 0
+    flags = ["replay", f"--bundle={golden_bundle.folder}", f"--run={held}"]
+    assert pocketllm(*flags, f"--out={tmp_path / 'expected'}").returncode == 0
+    expected = {path.name: path.read_bytes() for path in (tmp_path / "expected").iterdir()}
+    assert max(map(len, expected.values())) > 3 * PAGE
+
+    for size in (PAGE, 3 * PAGE):  # the configuration, the weights
+        done = run(size, *flags, f"--out={folder / 'out'}")
+        complaint(done, 1, "out", "cannot be written: ")
+        assert not folder.exists() or not list(folder.iterdir())
+    done = run(1_000_000, *flags, f"--out={folder / 'out'}")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == expected
+
+
+@pytest.mark.desktop
+def test_export_leaves_nothing_on_a_full_disk_and_a_bundle_with_space(disk, make_checkpoint):
+    import tiny
+
+    folder, set_disk = disk
+    assert set_disk(3_000_000)
+    with pytest.raises(RunError, match="out: cannot be written: No space left.*; free some space"):
+        tiny.export(make_checkpoint(), folder / "out", lengths=(8,))
+    assert not list(folder.iterdir())
+
+    assert set_disk(30_000_000)
+    read_bundle(tiny.export(make_checkpoint(), folder / "out", lengths=(8,)))

@@ -1,0 +1,58 @@
+"""What the fuzzer runs: the readers take real files, and no error of theirs is hidden."""
+
+import pytest
+from small_runs import run_config
+
+from pocketllm.benchmarks.fuzz import TARGETS, reader, refusing, seeds, with_checksums
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.journal import JOURNAL, read_journal
+from pocketllm.runtime.train import train
+
+pytest_plugins = ["runtime_fixtures"]
+
+
+@pytest.fixture
+def run(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
+    """A run of 6 steps with snapshots."""
+    monkeypatch.setattr("pocketllm.runtime.train.snapshot_due", lambda *_: True)
+    model, folder = open_ready(golden_bundle, "litert"), tmp_path / "run"
+    train(model, train_data, folder, run_config(golden_bundle, train_data))
+    return folder
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_real_files_and_what_is_left_of_them_are_read_without_another_error(
+    target, golden_bundle, run, train_file, tmp_path
+):
+    (tmp_path / "work").mkdir()
+    read = reader(target, golden_bundle.folder, tmp_path / "work")
+    held = list(seeds(target, golden_bundle.folder, run, [train_file]))
+    assert len(held) >= 2
+
+    for data in held:
+        for length in (*range(20), len(data) // 2, len(data) - 1, len(data)):
+            read(data[:length])
+
+
+def test_only_the_projects_own_errors_are_refusals():
+    for refusal in (InputError("no"), RunError("no")):
+        refusing(lambda choice, data: _raise(refusal))(b"\0abc")
+    with pytest.raises(KeyError):
+        refusing(lambda choice, data: _raise(KeyError("no")))(b"\0abc")
+
+
+def test_an_altered_journal_gets_checksums_that_fit(run, tmp_path):
+    data = bytearray((run / JOURNAL).read_bytes())
+    assert with_checksums(bytes(data)) == data
+    data[data.index(b'"seed": 0') + 8] += 3
+    (tmp_path / JOURNAL).write_bytes(data)
+    with pytest.raises(InputError, match="header is damaged"):
+        read_journal(tmp_path / JOURNAL)
+
+    (tmp_path / JOURNAL).write_bytes(with_checksums(bytes(data)))
+    held = read_journal(tmp_path / JOURNAL)
+    assert held.header["seed"] == 3 and len(held.steps) == 6
+
+
+def _raise(error):
+    raise error

@@ -1,9 +1,9 @@
 """The default size of the probe: what the loss of a bundle resolves.
 
 Integers make the loss a staircase: probes smaller than its steps measure rounding. Chosen as the
-smallest power of ten whose projected gradients correlate 0.95 with those of the fp32 base
-(roberta-micro, 50 directions: `pocketllm bench --signal` repeats that); for fp32 as MeZO's authors
-chose.
+smallest power of ten, from the 1e-3 of MeZO's authors on, whose projected gradients correlate 0.95
+with those of the fp32 base (roberta-micro, 50 directions: `pocketllm bench --signal` repeats that);
+for fp32 as MeZO's authors chose.
 """
 
 from . import contract

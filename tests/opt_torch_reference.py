@@ -1,5 +1,5 @@
 """The OPT loss as the reference computes it, in PyTorch: every option a sequence of its own, the
-whole vocabulary's log-softmax on every token."""
+whole vocabulary's log-softmax on every token of an option."""
 
 import torch
 from opt_reference import TOKENIZER, reference, reference_ids
@@ -33,9 +33,9 @@ def option_log_probs(model, encodings):
     """Returns the log-probabilities of each option's tokens, a tensor an option."""
     found = []
     for whole, scored in encodings:
-        logits = model(torch.tensor([whole])).logits[0]  # T V
-        log_probs = torch.log_softmax(logits, -1)[torch.arange(len(whole) - 1), whole[1:]]
-        found.append(log_probs[-scored:])
+        # all tokens' logits would be most of the work; the last one's predict what follows
+        logits = model(torch.tensor([whole]), logits_to_keep=scored + 1).logits[0, :-1]  # scored V
+        found.append(torch.log_softmax(logits, -1)[torch.arange(scored), whole[-scored:]])
     return found
 
 

@@ -60,7 +60,10 @@ def run(values) -> dict:
     found = {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:
         model = open_session(values, bundle)
-        bring_to(model, values.run, settings, steps)
+        count, seconds = bring_to(model, values.run, settings, steps)
+        if count:
+            print(f"{values.run}: {count} steps done again, {seconds / count:.3f} s a step")
+        found["replayed_steps"], found["replay_seconds"] = count, seconds
         if out:
             _write(beside, model, values.dtype)
     if out:

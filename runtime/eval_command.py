@@ -11,6 +11,7 @@ examples:
 """
 
 import math
+import time
 from pathlib import Path
 
 from absl import flags
@@ -96,14 +97,20 @@ def steps_of(values, bundle):
 
 
 def bring_to(model, run, settings, steps):
-    """Brings the model's parameters from the bundle's values to those after these steps."""
+    """Brings the model's parameters from the bundle's values to those after these steps.
+
+    Returns:
+      How many steps were done again, behind the newest snapshot, and the seconds that took.
+    """
     if isinstance(settings, AdamHyperparameters):
         if steps:
             load_parameters(model, Path(run), len(steps))
-        return
+        return 0, 0.0
     with Progress("replaying", len(steps), "step") as bar:
         restored = restore(model, Path(run), len(steps), bar.say) if steps else 0
         bar.advance(restored)
+        started = time.monotonic()
         for step in steps[restored:]:
             replay_step(model, step, settings)
             bar.advance()
+        return len(steps) - restored, time.monotonic() - started

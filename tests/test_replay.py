@@ -81,8 +81,11 @@ def test_transformers_loads_the_checkpoint_and_has_the_devices_losses(
     from transformers import AutoTokenizer
 
     model, flags = trained(case)
-    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}")
+    told = tmp_path / "told.json"
+    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}", f"--json={told}")
     assert (done.returncode, done.stderr) == (0, "") and "at step 8" in done.stdout
+    assert "8 steps done again, " in done.stdout
+    assert json.loads(told.read_text())["replayed_steps"] == 8
 
     theirs = loaded(tmp_path / "out", model.bundle.family)
     compare(theirs, model)

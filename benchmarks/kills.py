@@ -46,13 +46,14 @@ class Kills:
     partial_files: int = 0
 
 
-def training(bundle: Path, train: Path, dev: Path, steps: int) -> list[str]:
-    """Returns the command of a run, but for its --run."""
-    return [
-        sys.executable, "-m", "pocketllm.runtime.cli", "train", f"--bundle={bundle}",
-        f"--train={train}", f"--dev={dev}", f"--steps={steps}", "--lr=1e-3", "--weight_decay=0.1",
-        "--eval_every=10", "--threads=1", "--recovery_seconds=0",
-    ]  # fmt: skip
+def training(bundle: Path, train: Path, dev: Path, steps: int, **changes: float) -> list[str]:
+    """Returns the command of a run, but for its --run; `changes` are of flags."""
+    values = {
+        "bundle": bundle, "train": train, "dev": dev, "steps": steps, "lr": 1e-3,
+        "weight_decay": 0.1, "eval_every": 10, "threads": 1, "recovery_seconds": 0,
+    } | changes  # fmt: skip
+    command = [sys.executable, "-m", "pocketllm.runtime.cli", "train"]
+    return [*command, *(f"--{name}={value}" for name, value in values.items())]
 
 
 def kill_and_resume(command: Sequence[str], folder: Path, kills: int, seed: int) -> Kills:

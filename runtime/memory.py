@@ -50,10 +50,10 @@ class PeakMemory:
             self.peak()
 
 
-def read_status() -> tuple[int, int]:
-    """Returns (RssAnon + RssShmem now, VmHWM) in bytes; zeros where there is no /proc."""
+def read_status(process: int | str = "self") -> tuple[int, int]:
+    """Returns a process's (RssAnon + RssShmem now, VmHWM) in bytes; zeros without /proc or it."""
     try:
-        with open("/proc/self/status") as file:
+        with open(f"/proc/{process}/status") as file:
             values = dict(line.split(":", 1) for line in file)
     except OSError:
         return 0, 0

@@ -3,6 +3,7 @@
 import math
 import statistics
 import time
+from array import array
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def train(
       RunError: a loss is not finite, or the disk is full; the steps before are kept.
     """
     settings = config.settings
-    seconds: list[float] = []
+    seconds = array("d")  # of each step: eight bytes, for runs are long
     batches: list[Batch] = []
     stopped = False
     with PeakMemory() as memory, run_lock(folder), ExitStack() as opened:
@@ -62,7 +63,7 @@ def train(
         evaluate_dev, is_missing = dev_evaluations(
             model, folder, settings.steps, dev, eval_every, listener
         )
-        passes, before = TimedPasses(model), seconds_so_far(folder)
+        passes, run_seconds = TimedPasses(model), seconds_so_far(folder)
         try:
             evaluate_dev(0)
             evaluated = next((s.step for s in taken if is_missing(s.step)), len(taken))
@@ -82,10 +83,11 @@ def train(
                 with interruption.postponed():
                     step = mezo_step(passes, lambda: model.loss(batches), number, seed, settings)
                     seconds.append(time.monotonic() - started)
+                    run_seconds += seconds[-1]
                     peak = memory.peak()
                     append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
                     journal.append(step, settings.eps)
-                if snapshot_due(passes.seconds, before + sum(seconds), recovery_seconds):
+                if snapshot_due(passes.seconds, run_seconds, recovery_seconds):
                     save_snapshot(model, folder, number, journal.seal)
                     passes.seconds = 0.0
                 listener.stepped(step, seconds[-1])

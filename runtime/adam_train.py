@@ -98,6 +98,7 @@ def _take_steps(model, data, folder, config, memory, listener, evaluate_dev):
     seconds = []
     model.initialize_adam()
     for number in range(1, last + 1):
+        measured = listener.awaited()
         started = time.monotonic()
         members = step_members(len(data.examples), config.batch_size, config.seed, number)
         batches = batches_of(data, model.bundle, members)
@@ -107,7 +108,7 @@ def _take_steps(model, data, folder, config, memory, listener, evaluate_dev):
         if number == last:  # before its line, with which the run is finished
             check_last_step(model, batches, last)
             _keep(model, folder, last)
-        append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+        append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes, measured)
         listener.stepped(step, seconds[-1])
         evaluate_dev(number)
         if len(kept_steps(folder)) > 1:

@@ -95,15 +95,20 @@ def cut_lines_beyond(folder: Path, last: int) -> None:
 
 
 def append_step(
-    folder: Path, step: Step | AdamStep, seconds: float, anon_bytes: int, rss_bytes: int
+    folder: Path,
+    step: Step | AdamStep,
+    seconds: float,
+    anon_bytes: int,
+    rss_bytes: int,
+    measured: dict | None = None,
 ) -> None:
-    """Adds a step to `metrics.jsonl`."""
+    """Adds a step to `metrics.jsonl`; `measured` are fields of its own."""
     record = asdict(step) | {
         "seconds": round(seconds, 6),
         "peak_anon_bytes": anon_bytes,
         "peak_rss_bytes": rss_bytes,
     }
-    _append(Path(folder) / METRICS, record)
+    _append(Path(folder) / METRICS, (measured or {}) | record)
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:

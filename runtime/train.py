@@ -76,6 +76,7 @@ def train(
                 listener.replayed(1)
                 evaluate_dev(step.step)
             for number in range(len(taken) + 1, settings.steps + 1):
+                measured = listener.awaited()
                 started = time.monotonic()
                 members = step_members(len(data.examples), config.batch_size, config.seed, number)
                 batches = batches_of(data, model.bundle, members)
@@ -85,7 +86,9 @@ def train(
                     seconds.append(time.monotonic() - started)
                     run_seconds += seconds[-1]
                     peak = memory.peak()
-                    append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+                    append_step(
+                        folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes, measured
+                    )
                     journal.append(step, settings.eps)
                 if snapshot_due(passes.seconds, run_seconds, recovery_seconds):
                     save_snapshot(model, folder, number, journal.seal)

@@ -1,6 +1,7 @@
 """Fine-tunes a bundle with MeZO or Adam; every step is a line in RUN/metrics.jsonl.
 
 With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
+On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
 Ctrl-C and SIGTERM end it after the step under way, a second one at once.
 
 --optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
@@ -28,6 +29,7 @@ from .dataset import load_dataset, load_split
 from .default_eps import default_eps
 from .errors import InputError
 from .mezo import Hyperparameters
+from .pauses import Limits, pauses_of
 from .progress import Progress
 from .records import best_evaluation, read_evaluations
 from .run_dir import RunConfig, describe_torn_end, steps_so_far
@@ -75,6 +77,16 @@ flags.DEFINE_float(
     0.0,
     flag_values=FLAGS,
 )
+flags.DEFINE_float(
+    "max_temp",
+    None,
+    "wait while the battery is hotter, in degrees Celsius",
+    flag_values=FLAGS,
+)
+flags.DEFINE_integer(
+    "min_battery", 0, "wait while the battery holds less, in percent", 0, 100, flag_values=FLAGS
+)
+flags.DEFINE_bool("only_charging", False, "wait while no charger is there", flag_values=FLAGS)
 flags.DEFINE_enum(
     "optimizer",
     contract.MEZO,
@@ -107,6 +119,7 @@ def run(values) -> dict:
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     if torn := describe_torn_end(folder):
         print(torn, flush=True)
+    awaited = pauses_of(Limits(values.max_temp, values.min_battery, values.only_charging))
     model = open_session(values, bundle)
     with Progress("training", settings.steps, "step") as bar:
 
@@ -116,7 +129,8 @@ def run(values) -> dict:
         def evaluated(step, found):
             bar.say(f"step {step}: dev {found.describe()}")
 
-        listener = Listener(bar.advance, stepped, evaluated, bar.say)
+        awaits = partial(awaited, bar.say)
+        listener = Listener(bar.advance, stepped, evaluated, bar.say, awaits)
         run_steps = train_adam if adam else partial(train, recovery_seconds=values.recovery_seconds)
         done = run_steps(model, data, folder, config, dev, values.eval_every, listener)
     print(

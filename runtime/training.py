@@ -18,12 +18,16 @@ from .records import Evaluated, append_evaluation, read_evaluations
 
 @dataclass(frozen=True)
 class Listener:
-    """Told what happens; by default nothing listens."""
+    """Told what happens; by default nothing listens.
+
+    `awaited` is called before each step, may wait, and returns fields for the step's line.
+    """
 
     replayed: Callable[[int], None] = lambda steps: None
     stepped: Callable[[Step | AdamStep, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
     said: Callable[[str], None] = lambda line: None
+    awaited: Callable[[], dict] = dict
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,43 @@
+"""The app developers' page calls what a bundle has: signatures, inputs and outputs."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from pocketllm.export.lora import Lora
+
+pytestmark = pytest.mark.desktop
+PAGE = Path(__file__).parents[1] / "android_harness" / "KOTLIN.md"
+NAME = r'"(\w+)"'
+
+
+@pytest.fixture(scope="module")
+def bundle(make_bundle, make_checkpoint):
+    """What the page says to export, tiny."""
+    return make_bundle(make_checkpoint(), kind="lora", base="int8", lora=Lora())
+
+
+@pytest.fixture(scope="module")
+def calls():
+    """{signature as it is spelled: (inputs, outputs)} of the page's calls."""
+    code = re.search(r"```kotlin\n(.*?)```", PAGE.read_text(), re.S)[1]
+    found = re.findall(r'\brun\(\s*"([^"]+)",(.*?)listOf\(([^)]*)\)', code, re.S)
+    return {
+        signature: (set(re.findall(NAME + " to ", inputs)), set(re.findall(NAME, outputs)))
+        for signature, inputs, outputs in found
+    }
+
+
+def test_the_page_calls_what_a_step_needs(calls):
+    assert set(calls) == {"initialize_$slice", "forward_loss_$tokens", "perturb_and_update"}
+
+
+def test_every_signature_input_and_output_is_a_lora_bundles_own(calls, bundle):
+    ends = {"$slice": range(bundle.slices), "$tokens": bundle.lengths}
+    for spelled, (inputs, outputs) in calls.items():
+        stem, _, variable = spelled.partition("$")
+        for end in ends[f"${variable}"] if variable else [""]:
+            held = bundle.signatures[f"{stem}{end}"]
+            assert inputs == set(held["inputs"]), spelled
+            assert outputs == set(held["outputs"]), spelled

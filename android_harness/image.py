@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
 
+import pocketllm.benchmarks
 import pocketllm.runtime
 from pocketllm.export.staging import staged
 from pocketllm.runtime.errors import InputError, RunError
@@ -104,9 +105,15 @@ def _from_wheel(path):
 
 
 def _ours():
-    """Returns the runtime, and as much of a distribution as tells its version."""
-    runtime = Path(pocketllm.runtime.__file__).parent
-    files = {f"site/pocketllm/runtime/{p.name}": (p.read_bytes(), False) for p in _modules(runtime)}
+    """Returns the runtime, the bench's side of it, and what tells a distribution's version."""
+    runtime, benchmarks = (
+        Path(package.__file__).parent for package in (pocketllm.runtime, pocketllm.benchmarks)
+    )
+    modules = [*_modules(runtime), *(benchmarks / f"{name}.py" for name in contents.BENCHMARKS)]
+    files = {
+        f"site/pocketllm/{path.parent.name}/{path.name}": (path.read_bytes(), False)
+        for path in modules
+    }
     version = metadata.version("pocketllm")
     told = f"Metadata-Version: 2.1\nName: pocketllm\nVersion: {version}\n".encode()
     return files | {f"site/pocketllm-{version}.dist-info/METADATA": (told, False)}

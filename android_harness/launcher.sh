@@ -1,5 +1,5 @@
 #!/system/bin/sh
-# Runs pocketllm with the Python of this folder. On another processor than arm64, an emulator does:
+# Runs pocketllm, or $POCKETLLM_MODULE, with the Python of this folder. On another processor than arm64, an emulator does:
 # POCKETLLM_EMULATOR=qemu-aarch64-static ./pocketllm --help
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 unset LD_PRELOAD LD_LIBRARY_PATH
@@ -7,4 +7,4 @@ export PYTHONHOME="$here/python" PYTHONPATH="$here/site" PYTHONUTF8=1
 # Compiled modules stay out of the folders that `device push` compares.
 export PYTHONPYCACHEPREFIX="$here/cache"
 exec $POCKETLLM_EMULATOR "$here/lib/ld-linux-aarch64.so.1" --library-path "$here/lib" \
-    "$here/python/bin/python3.11" -sP -m pocketllm.runtime.cli "$@"
+    "$here/python/bin/python3.11" -sP -m "${POCKETLLM_MODULE:-pocketllm.runtime.cli}" "$@"

@@ -12,14 +12,15 @@ REPEATS = 12
 
 
 def measure(request: dict, report) -> dict:
-    """Measures both libraries with `threads` threads; see worker.serve.
+    """Measures both libraries with `threads` threads, `size` or SIZE; see worker.serve.
 
     The environment has told numpy's library its threads, see worker.run_worker.
     """
-    left, right = np.random.default_rng(0).standard_normal((2, SIZE, SIZE), np.float32)
+    size = request.get("size", SIZE)
+    left, right = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
     out = np.empty_like(left)
     report("numpy")
-    rates = {"numpy_gflops": _rate(lambda: np.matmul(left, right, out=out))}
+    rates = {"numpy_gflops": _rate(lambda: np.matmul(left, right, out=out), size)}
     try:
         import torch
     except ImportError:
@@ -28,18 +29,18 @@ def measure(request: dict, report) -> dict:
         torch.set_num_threads(request["threads"])
         a, b, c = (torch.from_numpy(matrix) for matrix in (left, right, out))
         report("torch")
-        rates["torch_gflops"] = _rate(lambda: torch.matmul(a, b, out=c))
-    return rates | {"size": SIZE, "gflops": max(rates.values())}
+        rates["torch_gflops"] = _rate(lambda: torch.matmul(a, b, out=c), size)
+    return rates | {"size": size, "gflops": max(rates.values())}
 
 
-def _rate(multiply):
-    """Returns the best GFLOP/s of several products of [SIZE, SIZE] matrices."""
+def _rate(multiply, size):
+    """Returns the best GFLOP/s of several products of [size, size] matrices."""
     best_seconds = float("inf")
     for _ in range(REPEATS):
         started = time.perf_counter()
         multiply()
         best_seconds = min(best_seconds, time.perf_counter() - started)
-    return 2 * SIZE**3 / best_seconds / 1e9
+    return 2 * size**3 / best_seconds / 1e9
 
 
 if __name__ == "__main__":

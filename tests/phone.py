@@ -77,7 +77,7 @@ def run_image(image: Path, *arguments, code: str | None = None) -> subprocess.Co
     """Runs the image's `pocketllm`, or with `code` its Python, under QEMU."""
     launcher, run_code = (image / LAUNCHER).read_text(), '-c "$POCKETLLM_CODE"'
     if code is not None:
-        launcher = launcher.replace("-m pocketllm.runtime.cli", run_code)
+        launcher = launcher.replace('-m "${POCKETLLM_MODULE:-pocketllm.runtime.cli}"', run_code)
         assert run_code in launcher
     return subprocess.run(
         on_phone("sh", "-c", launcher, image / LAUNCHER, *arguments),

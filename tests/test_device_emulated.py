@@ -1,18 +1,12 @@
 """The device image's aarch64 programs, run by QEMU, against this machine's."""
 
 from importlib import metadata
-from pathlib import Path
 
-import numpy as np
 import phone
 import pytest
 from small_runs import complaint, pocketllm, python
 
-from pocketllm.runtime.records import read_steps
-
 pytestmark = pytest.mark.desktop  # the workstation's side
-MICRO = Path(__file__).parents[1] / "tflite_models" / "roberta_micro"
-STEPS = 4
 
 IMPORTS = """
 import importlib, pathlib, sys, sysconfig
@@ -107,21 +101,3 @@ def test_noise_is_that_of_here_to_the_bit(image, micro):
     digests = {line.split()[1] for line in there.stdout.splitlines()}
     assert len(digests) == 4, "seeds differ"
     assert there.stdout == here.stdout
-
-
-def test_a_few_steps_of_roberta_micro_are_those_of_here(image, micro, tmp_path):
-    arguments = [
-        "train", f"--bundle={micro}", f"--train={MICRO / 'sst2_train.tsv'}", f"--steps={STEPS}",
-        "--lr=1e-4", "--threads=1",
-    ]  # fmt: skip
-    there = phone.run_image(image, *arguments, f"--run={tmp_path / 'there'}")
-    here = pocketllm(*arguments, f"--run={tmp_path / 'here'}")
-
-    assert there.returncode == here.returncode == 0, there.stderr + here.stderr
-    ours, theirs = read_steps(tmp_path / "here"), read_steps(tmp_path / "there")
-    assert [step.seed for step in theirs] == [step.seed for step in ours]
-    assert len(theirs) == STEPS
-    for field in ("loss_plus", "loss_minus"):
-        expected = [getattr(step, field) for step in ours]
-        actual = [getattr(step, field) for step in theirs]
-        np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-4)

@@ -1,0 +1,35 @@
+"""Follows what runs on the phone: its output from the beginning, to its end.
+
+With --run that run's training, else what was started last. Ctrl-C ends a training after the step
+under way, as in `pocketllm device train`; a second one leaves.
+
+examples:
+  pocketllm device attach
+  pocketllm device attach --run=first
+"""
+
+from absl import flags
+
+from pocketllm.runtime.errors import InputError
+
+from .job import job_names
+from .layout import checked_name
+from .session import define_phone_flags, finish_job, open_phone
+
+FLAGS = flags.FlagValues()
+define_phone_flags(FLAGS)
+flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Follows; see the module's docstring."""
+    wanted = f"train-{checked_name('run', values.run)}" if values.run else None
+    phone = open_phone(values)
+    names = job_names(phone)
+    if not names or wanted not in (None, *names):
+        raise InputError(
+            f"{wanted or phone.serial}: nothing was started on the phone; `pocketllm device train`"
+        )
+    name = wanted or names[0]
+    print(f"following {name}", flush=True)
+    return finish_job(phone, name, values.reconnect_seconds)

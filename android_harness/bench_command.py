@@ -1,0 +1,98 @@
+"""Measures MeZO steps of a bundle on the phone, as `pocketllm bench` does here.
+
+The bundle was pushed and is here too. As on the desktop every measurement runs in a process of its
+own: first the phone's own float32 matrix multiply (sgemm), then each batch size, full rows of
+--seq_len random tokens, one step to warm up and --steps timed; shown are medians.
+
+example:
+  pocketllm device bench --bundle=mine --batch_sizes=8 --seq_len=64 --json=phone.json
+"""
+
+import json
+from dataclasses import asdict
+
+from absl import flags
+
+from pocketllm.benchmarks.checks import batch_sizes_of
+from pocketllm.benchmarks.flops import forward_flops
+from pocketllm.benchmarks.summary import summarise
+from pocketllm.benchmarks.table import batch_table
+from pocketllm.benchmarks.worker import thread_variables
+from pocketllm.benchmarks.workload import Workload, check_scoring, count_parameters, second_length
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.default_eps import default_eps
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.session import packs, required
+
+from . import job
+from .adb import checked
+from .layout import job_folder
+from .session import define_phone_flags, finish_job, open_phone, there_bundle
+
+FLAGS = flags.FlagValues()
+define_phone_flags(FLAGS)
+flags.DEFINE_string("bundle", None, "bundle folder here, that was pushed", flag_values=FLAGS)
+flags.DEFINE_list("batch_sizes", ["8"], "examples a step", flag_values=FLAGS)
+flags.DEFINE_integer("seq_len", 64, "tokens of every example", 8, flag_values=FLAGS)
+flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
+flags.DEFINE_integer("threads", None, "of the kernels; none: all cores", 1, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "of inputs and directions", 0, flag_values=FLAGS)
+flags.DEFINE_integer("sgemm_size", 2048, "rows of sgemm's matrices", 16, flag_values=FLAGS)
+JOB = "bench"
+ENGINE = "litert"
+
+
+def run(values) -> dict:
+    """Measures; see the module's docstring."""
+    required(values, "bundle")
+    batch_sizes = batch_sizes_of(values.batch_sizes)
+    bundle = read_bundle(values.bundle, verify=False)
+    check_scoring(bundle)
+    if values.seq_len > max(bundle.lengths):
+        raise InputError(
+            f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "
+            "tokens; take fewer"
+        )
+    phone = open_phone(values)
+    there = there_bundle(phone, values.bundle)
+    threads = values.threads or int(checked(phone, "nproc", "nproc"))
+    name = checked(phone, "getprop ro.product.model", "getprop").strip()
+
+    def measure(module, request):
+        variables = {job.MODULE: module} | thread_variables(threads)
+        arguments = [json.dumps(request), f"{job_folder(JOB)}/result"]
+        job.start(phone, JOB, arguments, variables)
+        return finish_job(phone, JOB, values.reconnect_seconds)
+
+    sgemm = measure("pocketllm.benchmarks.sgemm", {"threads": threads, "size": values.sgemm_size})
+    print(
+        f"{bundle.model_name}, {count_parameters(bundle) / 1e6:.3f} M parameters trained, "
+        f"{values.seq_len} tokens, threads {threads}, on {name}; "
+        f"sgemm {sgemm['gflops']:.1f} GFLOP/s",
+        flush=True,
+    )
+    batches = []
+    for batch_size in batch_sizes:
+        work = Workload(
+            bundle=there,
+            engine=ENGINE,
+            threads=threads,
+            batch_size=batch_size,
+            seq_len=values.seq_len,
+            steps=values.steps,
+            seed=values.seed,
+            second_len=second_length(bundle.lengths, values.seq_len),
+            eps=default_eps(bundle),
+            packed=packs(bundle, ENGINE),
+        )
+        side = measure("pocketllm.benchmarks.ours", asdict(work))
+        flops = batch_size * forward_flops(bundle.config, values.seq_len, len(bundle.word_ids))
+        summary = summarise(side, flops, side["parameters"], sgemm["gflops"])
+        batch = {
+            "batch_size": batch_size,
+            "forward_flops": flops,
+            "ours": side | {"summary": summary},
+        }
+        print(batch_table(batch), flush=True)
+        batches.append(batch)
+    return {"device": name, "threads": threads, "sgemm": sgemm, "batches": batches}

@@ -1,0 +1,33 @@
+"""Says whether a phone can train, and what to do if not: adb, the phone, room, the image.
+
+The exit code is 0 when all is good, else 1.
+
+example:
+  pocketllm device doctor --serial=R58M12ABCDE
+"""
+
+from dataclasses import asdict
+
+from absl import flags
+
+from pocketllm.runtime.errors import RunError
+
+from .doctor import look_at_adb, look_at_phone
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("serial", None, "the device, as `adb devices` calls it", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Looks; see the module's docstring."""
+    findings, phone = look_at_adb(values.serial)
+    if phone:
+        findings += look_at_phone(phone)
+    for finding in findings:
+        mark = "BAD " if not finding.good else "note" if finding.remedy else "ok  "
+        remedy = f"; {finding.remedy}" if finding.remedy else ""
+        print(f"{mark} {finding.name}: {finding.found}{remedy}", flush=True)
+    bad = [finding.name for finding in findings if not finding.good]
+    if bad:
+        raise RunError(f"not ready: {', '.join(bad)}; what to do is said above")
+    return {"findings": [asdict(finding) for finding in findings], "serial": phone.serial}

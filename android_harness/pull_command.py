@@ -1,0 +1,73 @@
+"""Copies a run directory from the phone: what `pocketllm replay`, `eval` and `report` need.
+
+That is its journal, metrics, evaluations and machine, and an Adam run's parameters. Snapshots stay
+there, for the journal holds what they hold; data never comes along.
+
+examples:
+  pocketllm device pull --run=first
+  pocketllm device pull --run=first --out=runs/first --force
+"""
+
+import re
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.export.staging import check_replaceable, staged
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.files import read_json, sha256_of
+from pocketllm.runtime.journal import JOURNAL
+from pocketllm.runtime.machine import MACHINE
+from pocketllm.runtime.records import EVALUATIONS, METRICS
+from pocketllm.runtime.run_dir import CONFIG, LOCK
+from pocketllm.runtime.session import required
+
+from .adb import fetch_file
+from .job import RUNNING, look
+from .layout import checked_name, run_folder
+from .session import define_phone_flags, open_phone
+from .tree import sums_in
+
+FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE}
+PARAMETERS = re.compile(r"parameters-\d+\.npz")
+
+FLAGS = flags.FlagValues()
+define_phone_flags(FLAGS)
+flags.DEFINE_string("run", None, "name of the run on the phone", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "folder to write; none: --run", flag_values=FLAGS)
+flags.DEFINE_bool("force", False, "overwrite a run that is there", flag_values=FLAGS)
+
+
+def run(values) -> dict:
+    """Pulls; see the module's docstring."""
+    required(values, "run")
+    name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
+    check_replaceable(out, values.force, _belongs, "a run")
+    phone = open_phone(values)
+    if look(phone, f"train-{name}", 0, 0).state == RUNNING:
+        raise InputError(
+            f"{name}: is being trained; stop it (Ctrl-C in `pocketllm device attach`), or wait"
+        )
+    there = run_folder(name)
+    sums = sums_in(phone, there)
+    if CONFIG not in sums:
+        raise InputError(f"{there}: no run on the phone; --run takes the name it was trained under")
+    with staged(out) as beside:
+        _fetch(phone, there, CONFIG, sums, beside)
+        adam = read_json(beside / CONFIG, "pull again").get("optimizer") == contract.ADAM
+        held = sorted(name for name in sums if name in FILES or adam and PARAMETERS.fullmatch(name))
+        for file in held:
+            _fetch(phone, there, file, sums, beside)
+    print(f"{out}: {', '.join(held)}")
+    return {"run": str(out), "files": held, "serial": phone.serial}
+
+
+def _belongs(name):
+    return name in (*FILES, LOCK) or bool(PARAMETERS.fullmatch(name))
+
+
+def _fetch(phone, there, name, sums, folder):
+    fetch_file(phone, f"{there}/{name}", folder / name)
+    if sha256_of(folder / name) != sums[name]:
+        raise RunError(f"{there}/{name}: arrived damaged; run the same command again")

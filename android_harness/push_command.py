@@ -1,0 +1,65 @@
+"""Copies the device image and a bundle to the phone: only what changed, verified there.
+
+They lie in /data/local/tmp/pocketllm, a bundle under its folder's name. Each file is staged and
+takes its place when all have arrived; a push that was cut off goes on where it stopped.
+
+examples:
+  pocketllm device push --image=image --bundle=mine
+  pocketllm device push --bundle=mine --serial=R58M12ABCDE
+"""
+
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.export.staging import BUNDLE_FILES
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.errors import InputError
+
+from .doctor import check_abi
+from .image import LAUNCHER
+from .image_lock import LOCK_NAME
+from .layout import IMAGE, bundle_folder, checked_name
+from .session import define_phone_flags, open_phone, push_tree
+from .tree import folder_files
+
+FLAGS = flags.FlagValues()
+define_phone_flags(FLAGS)
+flags.DEFINE_string("image", None, "folder from `pocketllm device image`", flag_values=FLAGS)
+flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
+# The kernels' copy of a frozen base is one machine's.
+PACKED = {contract.PACKED_FILE, contract.PACKED_STAMP}
+
+
+def run(values) -> dict:
+    """Pushes; see the module's docstring."""
+    if not values.image and not values.bundle:
+        raise InputError("--image is missing (or --bundle); see --help")
+    sources = []
+    if values.image:
+        sources.append(("image", _image_files(Path(values.image)), IMAGE))
+    if values.bundle:
+        name = checked_name("bundle", values.bundle)
+        sources.append((name, _bundle_files(values.bundle), bundle_folder(name)))
+    phone = open_phone(values)
+    check_abi(phone)
+    return {"serial": phone.serial} | {
+        ("image" if target == IMAGE else "bundle"): push_tree(phone, files, target, what)
+        for what, files, target in sources
+    }
+
+
+def _image_files(folder):
+    for name in (LAUNCHER, LOCK_NAME):
+        if not (folder / name).is_file():
+            raise InputError(
+                f"--image={folder}: no {name} in it; build one with `pocketllm device image`"
+            )
+    return folder_files(folder)
+
+
+def _bundle_files(folder):
+    bundle = read_bundle(folder)  # a damaged one is not worth the way
+    names = sorted(BUNDLE_FILES - PACKED)
+    return {name: bundle.folder / name for name in names if (bundle.folder / name).exists()}

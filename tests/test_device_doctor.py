@@ -1,0 +1,155 @@
+"""`pocketllm device doctor`, and how every command says that there is no phone to talk to."""
+
+import socket
+import threading
+
+import pytest
+from device_cases import device
+from loopback import loopback
+from small_runs import complaint
+
+from pocketllm.android_harness import adb as client
+
+pytestmark = pytest.mark.desktop  # the workstation's side
+
+
+@pytest.fixture(scope="module")
+def phone(tmp_path_factory):
+    """A device with nothing on it."""
+    with loopback(tmp_path_factory.mktemp("doctor") / "device", data_size="64m") as held:
+        yield held
+
+
+def lines_of(done):
+    """Returns {what was looked at: its line}."""
+    return {line[5:].partition(": ")[0]: line for line in done.stdout.splitlines()}
+
+
+def test_a_good_phone_is_good(phone):
+    done = device(phone, "doctor")
+    phone.sh("true")
+
+    found = lines_of(done)
+    assert found["processor"] == "ok   processor: ABI arm64-v8a,armeabi-v7a"
+    assert "Loopback, Android 14" in found["system"]
+    assert found["clock"] == "ok   clock: right"
+    assert found["tools"] == "ok   tools: all there"
+    assert found["programs"].startswith("ok ")
+    assert found["image"].startswith("note image: not pushed yet")
+    assert found["storage"].startswith("BAD ") and "0.1 GB free" in found["storage"]
+    assert done.returncode == 1 and "not ready: storage;" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("properties", "name", "said"),
+    [
+        ({"ro_product_cpu_abilist": "armeabi-v7a"}, "processor", "expected arm64-v8a"),
+        ({"ro_build_version_sdk": "24"}, "system", "API level 24"),
+    ],
+)
+def test_a_phone_that_cannot_is_told_why(phone, properties, name, said):
+    phone.properties(**properties)
+    done = device(phone, "doctor")
+    phone.properties()
+
+    assert done.returncode == 1
+    assert said in lines_of(done)[name] and lines_of(done)[name].startswith("BAD ")
+
+
+def test_a_clock_in_the_past_is_said_and_does_no_harm(phone, tmp_path):
+    (phone.control / "seconds").write_text("86400\n")  # 2 January 1970
+    done = device(phone, "doctor")
+    (phone.control / "seconds").unlink()
+
+    assert lines_of(done)["clock"].startswith("note clock: ")
+    assert "behind" in lines_of(done)["clock"]
+
+
+def test_several_devices_want_a_choice(phone, tmp_path):
+    with loopback(tmp_path / "second", data_size="16m") as second:
+        phone.adb("connect", second.serial)
+        several = device(phone, "pull", "--run=r", f"--out={tmp_path / 'o'}")
+        chosen = device(
+            phone, "pull", "--run=r", f"--out={tmp_path / 'o'}", f"--serial={second.serial}"
+        )
+        doctor = device(phone, "doctor")
+        phone.adb("disconnect", second.serial)
+
+    complaint(several, 2, "2 devices", phone.serial, second.serial, "--serial")
+    complaint(chosen, 2, "no run on the phone")
+    assert "several" in doctor.stdout and "--serial" in doctor.stdout
+
+
+def test_an_unauthorised_device_is_told_how(phone):
+    phone.settings(authorized=False)
+    phone.connect("unauthorized")
+    done = device(phone, "attach")
+    doctor = device(phone, "doctor")
+    phone.settings(authorized=True)
+    phone.connect()
+
+    complaint(done, 1, "unauthorized", "allow USB debugging")
+    assert "unauthorized; unlock the phone" in doctor.stdout
+
+
+def test_no_device_and_a_wrong_one_are_told_how(phone):
+    wrong = device(phone, "attach", "--serial=R58M")
+    phone.unplug()
+    phone.adb("disconnect", phone.serial)
+    none = device(phone, "attach")
+    doctor = device(phone, "doctor")
+    phone.plug_in()
+
+    complaint(wrong, 1, "no device R58M", phone.serial)
+    complaint(none, 1, "no device", "USB debugging")
+    assert "BAD  device: none" in doctor.stdout
+
+
+def test_without_adb_the_package_is_named(phone, tmp_path):
+    (tmp_path / "bin").mkdir()
+    for command in ("doctor", "attach"):
+        done = device(phone, command, PATH=str(tmp_path / "bin"))
+
+        complaint(done, 2, "adb: not found", "platform tools")
+
+
+def test_another_versions_server_is_replaced_and_said(phone, tmp_path):
+    """A server of adb 1.0.32, that ends when it is asked to, as they all do."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    answers = {b"host:version": b"OKAY0004" + b"0020", b"host:kill": b"OKAY"}
+
+    def serve():
+        while True:
+            link, _ = listener.accept()
+            asked = link.recv(int(link.recv(4), 16))
+            link.sendall(answers.get(asked, b"FAIL0004none"))
+            link.close()
+            if asked == b"host:kill":
+                return listener.close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    done = device(phone, "doctor", ANDROID_ADB_SERVER_PORT=str(port))
+    ended = phone.adb("-P", str(port), "kill-server")
+
+    found = lines_of(done)["adb server"]
+    assert found.startswith("note ")
+    assert "version 32 ran, this client is 41; it was replaced" in found
+    assert ended.returncode == 0
+
+
+def test_the_shells_exit_code_and_bytes_come_through_both_protocols(phone, tmp_path, monkeypatch):
+    with loopback(tmp_path / "old", "16m", features="cmd") as old:
+        for held in (phone, old):
+            monkeypatch.setenv("HOME", held.environment["HOME"])
+            port = held.environment["ANDROID_ADB_SERVER_PORT"]
+            monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
+            there = client.find_phone(held.serial)
+
+            answer = client.shell(there, "printf 'a\\n\\nb'; exit 5\n")
+            nothing = client.shell(there, "exit 0")
+            noisy = client.shell(there, "printf '\\377\\n'; echo err >&2")
+
+            assert (answer.code, answer.output) == (5, "a\n\nb")
+            assert (nothing.code, nothing.output) == (0, "")
+            assert noisy.output.encode(errors="surrogateescape") == b"\xff\nerr\n"

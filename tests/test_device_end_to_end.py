@@ -1,0 +1,175 @@
+"""All of it, on the loopback device with the real image: aarch64 programs, run by QEMU."""
+
+import json
+import re
+
+import numpy as np
+import phone as emulated
+import pytest
+from device_cases import device, start_device, wait_for_line
+from loopback import loopback
+from small_runs import pocketllm
+
+from pocketllm.runtime.journal import JOURNAL, read_journal
+from pocketllm.runtime.records import read_steps
+
+pytestmark = pytest.mark.desktop  # the workstation's side
+STEPS = 20
+LOSS_TOLERANCE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("end to end")
+
+
+@pytest.fixture(scope="module")
+def bundle(folder):
+    """roberta-micro for two short rows at a time: the emulated processor is slow."""
+    out = folder / "micro's bundle"
+    asked = ["--model=roberta-micro", "--task=sst2", "--batch_size=2", "--lengths=16"]
+    done = pocketllm("export", *asked, f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+@pytest.fixture(scope="module")
+def data(folder):
+    path = folder / "it's my data.tsv"
+    rows = ["a good film\t1", "a dull film\t0", "great\t1", "so bad\t0"]
+    path.write_text("\n".join(["sentence\tlabel", *rows, ""]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def phone(folder, bundle):
+    """A device with the image and the bundle."""
+    image = emulated.make_image(folder / "image")
+    with loopback(folder / "device", data_size="400m") as held:
+        (held.control / "battery").write_text("  level: 83\n  temperature: 317\n  status: 2\n")
+        done = device(held, "push", f"--image={image}", f"--bundle={bundle}")
+        assert done.returncode == 0, done.stderr
+        yield held
+
+
+def train(bundle, data, run, *more):
+    return [
+        "train", f"--bundle={bundle}", f"--train={data}", f"--run={run}", f"--steps={STEPS}",
+        "--batch_size=2", "--lr=1e-4", "--threads=1", *more,
+    ]  # fmt: skip
+
+
+def test_the_doctor_starts_the_image(phone):
+    done = device(phone, "doctor")
+
+    assert done.returncode == 0, done.stderr
+    assert "ok   image: runs" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def pulled(phone, bundle, data, folder):
+    """A run on the device whose cable was pulled in the middle, followed again, and pulled."""
+    run = "run; rm -rf *"
+    process = start_device(phone, *train(bundle, data, run, "--reconnect_seconds=0"))
+    wait_for_line(process, "engine: ")
+    phone.unplug()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1 and "goes on on the phone" in errors
+    phone.plug_in()
+    attached = device(phone, "attach", f"--run={run}")
+    assert attached.returncode == 0, attached.stderr
+    assert re.search(rf"runs/{re.escape(run)}: {STEPS} steps", attached.stdout)
+    out = folder / "pulled run"
+    done = device(phone, "pull", f"--run={run}", f"--out={out}")
+    assert done.returncode == 0, done.stderr
+    return out
+
+
+def test_the_run_comes_back_without_data_and_with_what_the_phone_measured(pulled, data, phone):
+    names = {path.name for path in pulled.iterdir()}
+    assert names == {"config.json", "journal", "machine.json", "metrics.jsonl"}
+    for path in pulled.iterdir():
+        assert b"dull" not in path.read_bytes()
+    first = json.loads((pulled / "metrics.jsonl").read_text().splitlines()[0])
+    assert (first["battery_percent"], first["battery_celsius"]) == (83, 31.7)
+    assert first["charging"] is True and first["pss_bytes"] > 1e6
+    machine = json.loads((pulled / "machine.json").read_text())["sessions"][0]
+    assert machine["system"].endswith("aarch64")
+
+
+def test_the_phones_losses_are_those_of_here(pulled, bundle, data, tmp_path):
+    done = pocketllm(*train(bundle, data, tmp_path / "here"))
+    assert done.returncode == 0, done.stderr
+
+    ours, theirs = read_steps(tmp_path / "here"), read_steps(pulled)
+
+    assert [step.seed for step in theirs] == [step.seed for step in ours]
+    assert len(theirs) == STEPS == len(read_journal(pulled / JOURNAL).steps)
+    for field in ("loss_plus", "loss_minus"):
+        expected = [getattr(step, field) for step in ours]
+        actual = [getattr(step, field) for step in theirs]
+        np.testing.assert_allclose(actual, expected, rtol=0, atol=LOSS_TOLERANCE)
+
+
+def test_the_run_is_replayed_here(pulled, bundle, tmp_path):
+    done = pocketllm(
+        "replay", f"--bundle={bundle}", f"--run={pulled}", f"--out={tmp_path / 'checkpoint'}"
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "checkpoint" / "model.safetensors").stat().st_size > 1e6
+
+
+def test_evaluating_there_gives_what_it_gives_here(phone, pulled, bundle, data, tmp_path):
+    there = device(
+        phone, "eval", f"--bundle={bundle}", f"--data={data}", "--run=run; rm -rf *",
+        "--threads=1", f"--json={tmp_path / 'there'}",
+    )  # fmt: skip
+    here = pocketllm(
+        "eval", f"--bundle={bundle}", f"--data={data}", f"--run={pulled}", "--threads=1",
+        f"--json={tmp_path / 'here'}",
+    )  # fmt: skip
+
+    assert (there.returncode, here.returncode) == (0, 0), there.stderr + here.stderr
+    theirs, ours = (json.loads((tmp_path / name).read_text()) for name in ("there", "here"))
+    assert theirs["accuracy"] == ours["accuracy"]
+    assert theirs["loss"] == pytest.approx(ours["loss"], abs=LOSS_TOLERANCE)
+
+
+def test_an_error_there_is_an_error_here(phone, bundle, tmp_path):
+    (tmp_path / "bad.tsv").write_text("sentence\tlabel\nfine\tmaybe\n")
+
+    there = device(phone, *train(bundle, tmp_path / "bad.tsv", "bad"))
+    here = pocketllm(*train(bundle, tmp_path / "bad.tsv", tmp_path / "bad"))
+
+    assert there.returncode == here.returncode == 2
+    said = here.stderr.partition(" error: ")[2].partition("bad.tsv")[2]
+    assert said and there.stderr.endswith(said)
+
+
+def test_the_bench_measures_there(phone, bundle, tmp_path):
+    done = device(
+        phone, "bench", f"--bundle={bundle}", "--batch_sizes=1", "--seq_len=16", "--steps=1",
+        "--threads=1", "--sgemm_size=64", f"--json={tmp_path / 'j'}",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert "on Loopback; sgemm " in done.stdout and "step, s" in done.stdout
+    ours = json.loads((tmp_path / "j").read_text())["batches"][0]["ours"]
+    assert ours["summary"]["step_seconds"] > 0 and np.isfinite(ours["first_loss"])
+
+
+def test_ctrl_c_ends_the_run_after_a_step_and_the_command_goes_on(phone, bundle, data, tmp_path):
+    """With `pocketllm train` itself, and the phone's clock in 1970."""
+    (phone.control / "seconds").write_text("86400\n")
+    asked = train(bundle, data, "stopped", "--steps=2000", f"--json={tmp_path / 'j'}")
+    process = start_device(phone, *asked)
+    wait_for_line(process, "engine: ")
+    process.terminate()
+    output, errors = process.communicate(timeout=60)
+    (phone.control / "seconds").unlink()
+
+    assert process.returncode == 0, errors
+    result = json.loads((tmp_path / "j").read_text())
+    assert result["stopped"] is True and result["last_step"] < 2000
+    assert "the same command goes on from there" in output

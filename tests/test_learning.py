@@ -13,8 +13,8 @@ LEAST_GAIN_POINTS = 10
 MOST_LOST_POINTS = 3
 
 
-def gains(folder, *flags):
-    """Returns the points that each of three seeds gains in 600 steps."""
+def quickstart(folder, *flags):
+    """Returns the result of 600 steps with each of three seeds."""
     result = folder / "quickstart.json"
     done = pocketllm(
         "quickstart", *flags, f"--workdir={folder / 'work'}", "--seeds=0,1,2",
@@ -24,28 +24,34 @@ def gains(folder, *flags):
     print(*flags, *done.stdout.splitlines()[-9:-3], sep="\n")
     found = json.loads(result.read_text())
     assert found["before"]["examples"] == 872 and len(found["gain_points"]) == 3
-    return found["gain_points"]
+    return found
+
+
+def reached(found):
+    """Returns the mean accuracy after training, in percent."""
+    return 100 * mean(after["accuracy"] for after in found["after"].values())
 
 
 @pytest.fixture(scope="module")
-def full_gains(tmp_path_factory):
-    """Those of all of roberta-micro's parameters."""
-    return gains(tmp_path_factory.mktemp("full"))
+def full(tmp_path_factory):
+    """What comes of training all of roberta-micro's parameters."""
+    return quickstart(tmp_path_factory.mktemp("full"))
 
 
-def test_held_out_accuracy_of_sst2_rises_by_ten_points_with_roberta(full_gains):
-    assert min(full_gains) >= LEAST_GAIN_POINTS
+def test_held_out_accuracy_of_sst2_rises_by_ten_points_with_roberta(full):
+    assert min(full["gain_points"]) >= LEAST_GAIN_POINTS
 
 
 def test_held_out_accuracy_of_sst2_rises_by_ten_points_with_opt(tmp_path):
-    assert min(gains(tmp_path, "--model=opt-micro")) >= LEAST_GAIN_POINTS
+    assert min(quickstart(tmp_path, "--model=opt-micro")["gain_points"]) >= LEAST_GAIN_POINTS
 
 
 @pytest.mark.parametrize("base", ["fp32", "int8"])
 @pytest.mark.parametrize("tune", ["lora", "prefix"])
 def test_lora_and_a_prefix_gain_what_all_parameters_do_within_three_points(
-    tune, base, full_gains, tmp_path
+    tune, base, full, tmp_path
 ):
-    tuned = gains(tmp_path, f"--tune={tune}", f"--base={base}")
+    """Over the same model: what a bundle starts with is its own, a random prefix adds 5 points."""
+    tuned = quickstart(tmp_path, f"--tune={tune}", f"--base={base}")
 
-    assert mean(tuned) >= mean(full_gains) - MOST_LOST_POINTS
+    assert reached(tuned) >= reached(full) - MOST_LOST_POINTS

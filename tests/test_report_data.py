@@ -132,7 +132,10 @@ def test_a_run_without_steps_is_refused(torn, tmp_path):
         (json.dumps(mezo_line(2, 0.5, 0.5, seconds="1")), "seconds is '1', expected float"),
         (json.dumps(mezo_line(2, float("nan"), 0.5)), "line 2 holds what is no finite number"),
         (json.dumps(mezo_line(2, 0.5, float("inf"))), "line 2 holds what is no finite number"),
-        (json.dumps(mezo_line(2, 0.5, 0.5, lr=10**400)), "line 2 holds what is no finite number"),
+        (
+            json.dumps(mezo_line(2, 0.5, 0.5, lr=10**400)),
+            "line 2 is damaged (lr is larger than any float)",
+        ),
     ],
 )
 def test_a_damaged_line_is_named(line, said, tmp_path):

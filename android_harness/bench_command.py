@@ -26,8 +26,8 @@ from pocketllm.runtime.session import packs, required
 
 from . import job
 from .adb import checked
-from .layout import job_folder
-from .session import define_phone_flags, finish_job, open_phone, there_bundle
+from .layout import result_file
+from .session import define_phone_flags, open_phone, run_job, there_bundle
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
@@ -60,9 +60,8 @@ def run(values) -> dict:
 
     def measure(module, request):
         variables = {job.MODULE: module} | thread_variables(threads)
-        arguments = [json.dumps(request), f"{job_folder(JOB)}/result"]
-        job.start(phone, JOB, arguments, variables)
-        return finish_job(phone, JOB, values.reconnect_seconds)
+        arguments = [json.dumps(request), result_file(JOB)]
+        return run_job(phone, JOB, arguments, values.reconnect_seconds, variables)
 
     sgemm = measure("pocketllm.benchmarks.sgemm", {"threads": threads, "size": values.sgemm_size})
     print(

@@ -14,7 +14,7 @@ from pocketllm.runtime import eval_command
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.session import required
 
-from .layout import checked_name, run_folder
+from .layout import checked_name, result_file, run_folder
 from .session import (
     borrow_flags,
     define_phone_flags,
@@ -33,6 +33,8 @@ flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=FLAGS
 flags.DEFINE_string("data", None, "labelled data here, sent to the phone", flag_values=FLAGS)
 flags.DEFINE_string("device_data", None, "labelled data on the phone", flag_values=FLAGS)
 
+JOB = "eval"
+
 
 def run(values) -> dict:
     """Evaluates; see the module's docstring."""
@@ -43,7 +45,12 @@ def run(values) -> dict:
     phone = open_phone(values)
     bundle = there_bundle(phone, values.bundle)
     data = there_data(phone, "data", values.data, values.device_data)
-    arguments = ["eval", f"--bundle={bundle}", f"--data={data}", *lent(values, eval_command.FLAGS)]
-    if name:
-        arguments.append(f"--run={run_folder(name)}")
-    return run_job(phone, "eval", arguments, values.reconnect_seconds)
+    arguments = [
+        "eval",
+        f"--bundle={bundle}",
+        f"--data={data}",
+        *([f"--run={run_folder(name)}"] if name else []),
+        *lent(values, eval_command.FLAGS),
+        f"--json={result_file(JOB)}",
+    ]
+    return run_job(phone, JOB, arguments, values.reconnect_seconds)

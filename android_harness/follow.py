@@ -4,8 +4,8 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
+from pocketllm.runtime import interruption
 from pocketllm.runtime.errors import InputError, RunError
 
 from .adb import ConnectionLost, Phone
@@ -63,25 +63,25 @@ def follow(
       KeyboardInterrupt: it was stopped before it had begun; or at the second Ctrl-C, and it ends by
         itself.
     """
-    output, stopping, gone_since = Output(), False, None
-    while True:
-        try:
-            seen = _look(phone, name, output, gone_since is not None, say)
-            gone_since = None
-            output.show(seen)
-            if seen.state != RUNNING and not (seen.out or seen.err):
-                return _end(seen, name, output)
-            if not (seen.out or seen.err):
-                time.sleep(LOOK_SECONDS)
-        except ConnectionLost as error:
-            gone_since = _wait(error, gone_since, reconnect_seconds, name, say)
-        except KeyboardInterrupt:
-            if stopping:
-                raise
-            stopping = True
-            say(STOPPING)
-            with suppress(ConnectionLost):
-                stop(phone, name)
+    output, stopping, stopped, gone_since = Output(), False, False, None
+    with interruption.noticed() as asked_to_stop:
+        while True:
+            try:
+                if asked_to_stop() and not stopping:
+                    stopping = True
+                    say(STOPPING)
+                if stopping and not stopped:  # a phone that is gone is told when it is back
+                    stop(phone, name)
+                    stopped = True
+                seen = _look(phone, name, output, gone_since is not None, say)
+                gone_since = None
+                output.show(seen)
+                if seen.state != RUNNING and not (seen.out or seen.err):
+                    return _end(seen, name, output)
+                if not (seen.out or seen.err):
+                    time.sleep(LOOK_SECONDS)
+            except ConnectionLost as error:
+                gone_since = _wait(error, gone_since, reconnect_seconds, name, say)
 
 
 def _look(phone, name, output, was_gone, say):

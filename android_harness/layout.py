@@ -31,6 +31,11 @@ def job_folder(name: str) -> str:
     return f"{HOME}/jobs/{name}"
 
 
+def result_file(name: str) -> str:
+    """Returns the file of a detached command's result, one JSON object."""
+    return f"{job_folder(name)}/result"
+
+
 def checked_name(flag: str, path: str) -> str:
     """Returns the last part of a path: what the thing is called on the phone.
 

@@ -1,17 +1,19 @@
 """What the device commands share: flags, the phone, data on the way there, a job to its end."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime import interruption
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.progress import Progress
 
 from . import job
 from .adb import Phone, checked, find_phone
 from .follow import follow
-from .layout import IMAGE, bundle_folder, checked_name, data_folder, job_folder, script
+from .layout import IMAGE, bundle_folder, checked_name, data_folder, result_file, script
 from .transfer import push_files
 from .tree import MANIFEST, local_tree
 
@@ -111,20 +113,34 @@ def there_data(phone: Phone, flag: str, here: str | None, there: str | None) -> 
     return f"{data_folder(digest)}/{name}"
 
 
-def run_job(phone: Phone, name: str, arguments: list[str], reconnect_seconds: float) -> dict:
+def run_job(
+    phone: Phone,
+    name: str,
+    arguments: list[str],
+    reconnect_seconds: float,
+    variables: Mapping[str, str] = {},
+) -> dict:
     """Runs a command on the phone, detached, and shows it to its end; returns its result.
 
-    Errors are those of `job.start` and `follow`.
+    Args:
+      phone: where it runs.
+      name: of the job.
+      arguments: of the command; they make it write `result_file(name)`.
+      reconnect_seconds: see `follow`.
+      variables: see `job.start`.
+
+    Raises:
+      InputError, RunError, ConnectionLost, KeyboardInterrupt: see `job.start` and `follow`.
     """
-    result = f"--json={job_folder(name)}/result"
-    job.start(phone, name, [*arguments, result])
-    return finish_job(phone, name, reconnect_seconds)
+    with interruption.noticed():  # by `follow`: what has been started is also stopped
+        job.start(phone, name, arguments, variables)
+        return finish_job(phone, name, reconnect_seconds)
 
 
 def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> dict:
     """Shows a job to its end; returns its result."""
     follow(phone, name, reconnect_seconds)
-    text = checked(phone, script('cat "$job/result"', job=job_folder(name)), name)
+    text = checked(phone, script('cat "$result"', result=result_file(name)), name)
     try:
         return json.loads(text) | {"serial": phone.serial, "job": name}
     except ValueError as error:

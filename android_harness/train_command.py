@@ -17,7 +17,7 @@ from pocketllm.runtime import train_command
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.session import required
 
-from .layout import checked_name, run_folder
+from .layout import checked_name, result_file, run_folder
 from .session import (
     borrow_flags,
     define_phone_flags,
@@ -49,6 +49,7 @@ def run(values) -> dict:
     bundle = there_bundle(phone, values.bundle)
     train = there_data(phone, "train", values.train, values.device_data)
     dev = there_data(phone, "dev", values.dev, values.device_dev)
+    job = f"train-{name}"
     arguments = [
         "train",
         f"--bundle={bundle}",
@@ -56,5 +57,6 @@ def run(values) -> dict:
         f"--run={run_folder(name)}",
         *([f"--dev={dev}"] if dev else []),
         *lent(values, train_command.FLAGS),
+        f"--json={result_file(job)}",
     ]
-    return run_job(phone, f"train-{name}", arguments, values.reconnect_seconds)
+    return run_job(phone, job, arguments, values.reconnect_seconds)

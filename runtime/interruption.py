@@ -5,7 +5,7 @@ A KeyboardInterrupt that is raised inside a library's callback may be swallowed 
 """
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 _asked = _waiting = False
@@ -26,17 +26,27 @@ def check() -> None:
 
 
 @contextmanager
+def noticed() -> Iterator[Callable[[], bool]]:
+    """Lets a first signal through to whoever asks what this yields: whether one came.
+
+    A second signal raises KeyboardInterrupt, at any line.
+    """
+    global _waiting
+    before, _waiting = _waiting, True
+    try:
+        yield lambda: _asked
+    finally:
+        _waiting = before
+
+
+@contextmanager
 def postponed() -> Iterator[None]:
     """Lets a signal wait for the next `check`, or the end, of what must not be left at any line.
 
     A second signal does not wait.
     """
-    global _waiting
-    _waiting = True
-    try:
+    with noticed():
         yield
-    finally:
-        _waiting = False
     check()
 
 

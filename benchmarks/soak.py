@@ -27,10 +27,10 @@ from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.evaluate import evaluate
 from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
 from pocketllm.runtime.memory import read_status
-from pocketllm.runtime.mezo import replay_step
 from pocketllm.runtime.model import open_model
 from pocketllm.runtime.parameters import SEAL, kept_steps
 from pocketllm.runtime.records import read_evaluations
+from pocketllm.runtime.replay import replay
 from pocketllm.runtime.run_dir import read_run
 
 from .kills import training
@@ -114,11 +114,12 @@ def _replayed(bundle_folder, dev, run):
     settings, steps = read_run(run, bundle.fingerprint)
     model = open_model(bundle, "litert", threads=1)
     model.initialize()
-    kept = set(kept_steps(run))
-    for step in steps:
-        replay_step(model, step, settings)
-        if step.step in kept:
-            _compare(model, run / f"parameters-{step.step}.npz")
+    kept, done = kept_steps(run), 0
+    for step in kept:
+        replay(model, steps[done:step], settings)
+        _compare(model, run / f"parameters-{step}.npz")
+        done = step
+    replay(model, steps[done:], settings)
     recorded = read_evaluations(run)[-1]
     found = evaluate(model, load_dataset(dev, bundle))
     if (recorded.step, recorded.loss, recorded.accuracy) != (
@@ -127,7 +128,7 @@ def _replayed(bundle_folder, dev, run):
         found.accuracy,
     ):
         raise RunError(f"{run}: the replayed dev loss is {found.loss!r}, was {recorded.loss!r}")
-    return (*sorted(kept), len(steps))
+    return (*kept, len(steps))
 
 
 def _compare(model, path):

@@ -9,6 +9,7 @@ from pocketllm.runtime.bundle import read_initial
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.mezo import Hyperparameters, Step, undo_step
 from pocketllm.runtime.model import Model
+from pocketllm.runtime.replay import replay
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,7 @@ def undo(
     if any(step.lr * settings.weight_decay == 1 for step in steps):
         raise InputError("--undo: a step's weight decay left nothing of the values to go back to")
     moved, largest = _distance(model)
-    for step in reversed(steps):
-        undo_step(model, step, settings)
-        progress(1)
+    replay(model, steps[::-1], settings, progress, take=undo_step)
     return Undone(moved, _distance(model)[0], largest)
 
 

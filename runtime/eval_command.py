@@ -20,10 +20,10 @@ from .adam import AdamHyperparameters
 from .dataset import load_dataset
 from .errors import InputError, RunError
 from .evaluate import evaluate, rows_of
-from .mezo import replay_step
 from .parameters import check_kept, load_parameters
 from .progress import Progress
 from .records import best_step
+from .replay import replay
 from .run_dir import describe_torn_end, read_run
 from .session import define_session_flags, open_bundle, open_session, required
 from .snapshots import restore
@@ -110,7 +110,5 @@ def bring_to(model, run, settings, steps):
         restored = restore(model, Path(run), len(steps), bar.say) if steps else 0
         bar.advance(restored)
         started = time.monotonic()
-        for step in steps[restored:]:
-            replay_step(model, step, settings)
-            bar.advance()
+        replay(model, steps[restored:], settings, bar.advance)
         return len(steps) - restored, time.monotonic() - started

@@ -105,6 +105,14 @@ class Model:
                     raise ValueError(f"{name} is {found}, expected {expected[name]}")
             self._run_once(signature, **slice_)
 
+    def rewrite(self, change: Callable[[dict[str, np.ndarray]], None]) -> None:
+        """Lets `change` alter the trainable state in place, slice by slice: {name: values}."""
+        for number in range(self.bundle.slices):
+            values = self._run_once(contract.numbered(contract.READ, number))
+            change(values)
+            self._run_once(contract.numbered(contract.WRITE, number), **values)
+            del values  # or it would stay while the next slice comes
+
     def _run_once(self, signature, **inputs):
         outputs = self.engine.run(signature, **inputs)
         self.engine.release_tensors(signature)

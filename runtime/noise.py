@@ -46,9 +46,9 @@ def mix(x: np.ndarray) -> np.ndarray:
     return x ^ (x >> np.uint32(15))
 
 
-def counters(size: int) -> np.ndarray:
-    """Returns the hashed counters 0 … size - 1, uint32; a constant of the graph."""
-    return mix(np.arange(size, dtype=np.uint32) ^ COUNTER_SALT)
+def counters(stop: int, start: int = 0) -> np.ndarray:
+    """Returns the hashed counters start … stop - 1, uint32; from 0, a constant of the graph."""
+    return mix(np.arange(start, stop, dtype=np.uint32) ^ COUNTER_SALT)
 
 
 def stream_salts(streams: np.ndarray) -> np.ndarray:
@@ -56,16 +56,31 @@ def stream_salts(streams: np.ndarray) -> np.ndarray:
     return mix(np.asarray(streams, np.uint32) ^ STREAM_SALT)
 
 
+def seed_words(seeds: np.ndarray) -> np.ndarray:
+    """Hashes seeds, int32 as given to `perturb_and_update`, to one uint32 each."""
+    return mix(np.asarray(seeds, np.int64).astype(np.uint32) ^ SEED_SALT)
+
+
 def stream_keys(seed: int, streams: np.ndarray) -> np.ndarray:
     """Returns the uint32 key of every stream for an int32 `seed`."""
-    seed_word = mix(np.array([seed], np.int64).astype(np.uint32) ^ SEED_SALT)
-    return mix(seed_word ^ stream_salts(streams))
+    return mix(seed_words([seed]) ^ stream_salts(streams))
 
 
-def words(size: int, key: np.ndarray) -> np.ndarray:
-    """Returns `size` hashed uint32 words of the stream with this key; use their top bits."""
-    x = (counters(size) ^ key) * MULTIPLIER_1
+def words(hashed: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Returns hashed uint32 words; use their top bits.
+
+    Args:
+      hashed: counters of the words.
+      keys: of their streams; the two are broadcast.
+    """
+    x = (hashed ^ keys) * MULTIPLIER_1
     return (x ^ (x >> np.uint32(15))) * MULTIPLIER_2
+
+
+def table_rows(noise: Noise, hashed: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Returns which row of a table kind's table each block of z is; shapes as for `words`."""
+    shift = 32 - (noise.table.shape[0].bit_length() - 1)
+    return words(hashed, keys) >> np.uint32(shift)
 
 
 def direction(noise: Noise, seed: int, stream: int, size: int) -> np.ndarray:
@@ -83,10 +98,8 @@ def direction(noise: Noise, seed: int, stream: int, size: int) -> np.ndarray:
     key = stream_keys(seed, np.array([stream]))
     if noise.kind == "gaussian":
         return _box_muller(key, size)
-    rows, columns = noise.table.shape
-    blocks = -(-size // columns)
-    shift = np.uint32(32 - (rows.bit_length() - 1))
-    return noise.table[words(blocks, key) >> shift].reshape(-1)[:size]
+    blocks = -(-size // noise.table.shape[1])
+    return noise.table[table_rows(noise, counters(blocks), key)].reshape(-1)[:size]
 
 
 def perturb(theta: np.ndarray, z: np.ndarray, scale: float) -> np.ndarray:
@@ -95,11 +108,11 @@ def perturb(theta: np.ndarray, z: np.ndarray, scale: float) -> np.ndarray:
 
 
 def _box_muller(key: np.ndarray, size: int) -> np.ndarray:
-    half = -(-size // 2)
+    hashed = counters(-(-size // 2))
     # 23 bits and a half: never 0, never 1, exact in float32.
-    steps = (words(half, key) >> np.uint32(9)).astype(np.float32)
+    steps = (words(hashed, key) >> np.uint32(9)).astype(np.float32)
     uniform = (steps + np.float32(0.5)) * np.float32(2.0**-23)
-    turns = (words(half, mix(key ^ SECOND_WORD_SALT)) >> np.uint32(8)).astype(np.float32)
+    turns = (words(hashed, mix(key ^ SECOND_WORD_SALT)) >> np.uint32(8)).astype(np.float32)
     angle = (turns * np.float32(2 * np.pi * 2.0**-24)).astype(np.float64)
     radius = np.sqrt(-2 * np.log(uniform.astype(np.float64)))
     z = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])

@@ -1,14 +1,15 @@
 """Snapshots of a MeZO run's parameters, so that going on does not begin at the first step.
 
 They save time and hold nothing that the journal does not: one that is damaged, or of another run,
-is passed over. A snapshot is due when doing the steps since the last one again would take longer
-than RECOVERY_SECONDS, or RECOVERY_SHARE of the run so far where that is more. So their number
+is passed over. A snapshot is due when the noise passes since the last one took longer than
+RECOVERY_SECONDS, or RECOVERY_SHARE of the run so far where that is more; doing the steps again
+takes no longer, and a third of it or less where replay.py's tiles can do it. So their number
 grows with the logarithm of the run's length: where a step takes five times its noise passes, a
 day's run writes about 20, of the size of the parameters, and ten days' 12 more.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,23 +23,24 @@ RECOVERY_SECONDS, RECOVERY_SHARE, KEPT = 120.0, 0.05, 2
 
 
 class TimedPasses:
-    """A model's noise passes, and in `seconds` what they took: what doing them again will take."""
+    """A model's noise passes, and in `seconds` what they took: doing them again takes no longer."""
 
     def __init__(self, model: Perturbable):
         self._model, self.seconds = model, 0.0
 
     def perturb(self, seed: int, scale: float) -> None:
         """θ ← θ + scale · z(seed)."""
-        with self._timed():
+        with self.timed():
             self._model.perturb(seed, scale)
 
     def decay(self, factor: float) -> None:
         """θ ← factor · θ for the parameters that decay."""
-        with self._timed():
+        with self.timed():
             self._model.decay(factor)
 
     @contextmanager
-    def _timed(self):
+    def timed(self) -> Iterator[None]:
+        """Adds what is done within to `seconds`."""
         started = time.monotonic()
         yield
         self.seconds += time.monotonic() - started

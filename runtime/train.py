@@ -14,9 +14,10 @@ from .errors import LossError, RunError
 from .journal import JOURNAL, JournalWriter
 from .machine import record_session
 from .memory import PeakMemory
-from .mezo import mezo_step, replay_step
+from .mezo import mezo_step
 from .model import Model
 from .records import append_step, best_step, cut_lines_beyond, seconds_so_far
+from .replay import replay
 from .run_dir import RunConfig, run_lock, start_or_continue
 from .snapshots import RECOVERY_SECONDS, TimedPasses, restore, save_snapshot, snapshot_due
 from .training import Listener, Trained, check_last_step, dev_evaluations
@@ -71,10 +72,10 @@ def train(
             listener.replayed(restored)
             if restored:
                 evaluate_dev(restored)
-            for step in taken[restored:]:
-                replay_step(passes, step, settings)
-                listener.replayed(1)
-                evaluate_dev(step.step)
+            for stretch in _stretches(taken[restored:], is_missing):
+                with passes.timed():
+                    replay(model, stretch, settings, listener.replayed)
+                evaluate_dev(stretch[-1].step)
             for number in range(len(taken) + 1, settings.steps + 1):
                 measured = listener.awaited()
                 started = time.monotonic()
@@ -106,6 +107,15 @@ def train(
         median = statistics.median(seconds) if seconds else 0.0
         last = journal.count
         return Trained(last, best_step(folder, last), median, memory.peak(), stopped)
+
+
+def _stretches(steps, ends):
+    """Cuts steps into lists; a step of whose number `ends` is true is the last of one."""
+    start = 0
+    for index, step in enumerate(steps, 1):
+        if index == len(steps) or ends(step.step):
+            yield steps[start:index]
+            start = index
 
 
 def _keep_sound(model, batches, folder, journal):

@@ -130,3 +130,19 @@ def open_ready():
         return model
 
     return open_
+
+
+@pytest.fixture(scope="session")
+def noise_bundle(request):
+    """Returns a bundle of a noise kind, or the committed one (codebook of 128 x 16)."""
+
+    def make(kind):
+        if kind == "golden":
+            return request.getfixturevalue("golden_bundle")
+        if kind == "codebook":
+            return request.getfixturevalue("chunked_bundle")
+        checkpoint = request.getfixturevalue("make_checkpoint")(num_hidden_layers=1)
+        export = request.getfixturevalue("make_bundle")
+        return export(checkpoint, lengths=(8,), noise=kind, chunk_values=16 * 99)
+
+    return make

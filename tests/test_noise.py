@@ -9,37 +9,17 @@ import itertools
 import numpy as np
 import pytest
 from forward import relative_error
+from noise_kinds import in_graph
 
 from pocketllm.export.noise_tables import noise_table
 from pocketllm.runtime.bundle import read_noise
 from pocketllm.runtime.contract import NOISE_KINDS
-from pocketllm.runtime.noise import Noise, direction, perturb, stream_keys, words
+from pocketllm.runtime.noise import Noise, counters, direction, perturb, stream_keys, words
 
 INT32 = np.iinfo(np.int32)
 SEEDS = (0, 1, -1, 2, 123456789, -987654321, INT32.max, INT32.min)
 # Found over 300 seeds of 200,000 values: 3.1e-7 in litert, 1.2e-7 in tflite.
 GAUSSIAN_TOLERANCE = 1e-6
-
-in_graph = pytest.mark.parametrize(
-    "kind",
-    ["golden", *(pytest.param(kind, marks=pytest.mark.desktop) for kind in NOISE_KINDS)],
-)
-
-
-@pytest.fixture(scope="session")
-def noise_bundle(request):
-    """Returns a bundle of a noise kind, or the committed one (codebook of 128 x 16)."""
-
-    def make(kind):
-        if kind == "golden":
-            return request.getfixturevalue("golden_bundle")
-        if kind == "codebook":
-            return request.getfixturevalue("chunked_bundle")
-        checkpoint = request.getfixturevalue("make_checkpoint")(num_hidden_layers=1)
-        export = request.getfixturevalue("make_bundle")
-        return export(checkpoint, lengths=(8,), noise=kind, chunk_values=16 * 99)
-
-    return make
 
 
 @pytest.fixture(scope="session", params=NOISE_KINDS)
@@ -149,7 +129,7 @@ def test_no_seeds_stream_is_a_shift_of_anothers():
     # Also keys that lie side by side, as those of some seeds do: added to a counter they would
     # make shifts by 1 and by 64.
     keys = (keys[:, None] + np.array([0, 1, 64], np.uint32)).reshape(-1)
-    drawn = [set(words(count, key).tolist()) for key in keys]
+    drawn = [set(words(counters(count), key).tolist()) for key in keys]
     # Shifts (or any reorderings) of each other share their words; two independent streams share
     # count^2 / 2^32 = 0.004 on average, so 3 is out of reach.
     assert max(len(a & b) for a, b in itertools.combinations(drawn, 2)) < 3

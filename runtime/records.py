@@ -5,7 +5,9 @@ JSON writes floats so that they read back as the same bits.
 
 import json
 import math
+import re
 import sys
+import zlib
 from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field
 from pathlib import Path
@@ -17,6 +19,7 @@ from .errors import InputError, RunError
 from .mezo import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
+SEALED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
 INT32, FLOAT = np.iinfo(np.int32), sys.float_info
 
 
@@ -108,12 +111,14 @@ def append_step(
         "peak_anon_bytes": anon_bytes,
         "peak_rss_bytes": rss_bytes,
     }
-    _append(Path(folder) / METRICS, (measured or {}) | record)
+    _append(Path(folder) / METRICS, json.dumps((measured or {}) | record))
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
-    """Adds a dev evaluation to `evaluations.jsonl`."""
-    _append(Path(folder) / EVALUATIONS, asdict(record))
+    """Adds a dev evaluation to `evaluations.jsonl`, with the CRC-32 of the line before it."""
+    text = json.dumps(asdict(record))
+    checksum = zlib.crc32(text.encode())
+    _append(Path(folder) / EVALUATIONS, f'{text[:-1]}, "checksum": {checksum}}}')
 
 
 def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evaluated]:
@@ -122,13 +127,24 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
     Args:
       folder: the run directory.
       data_sha256: of the dev set; by default the one that was evaluated last.
+
+    Raises:
+      InputError: a line was altered; those of earlier versions have no checksum and are believed.
     """
     path = Path(folder) / EVALUATIONS
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-    try:
-        records = [typed(Evaluated, json.loads(line)) for line in lines]
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); it cannot be used") from error
+    records = []
+    for number, line in enumerate(lines, 1):
+        try:
+            sealed = SEALED.fullmatch(line)
+            if sealed and zlib.crc32(sealed[1] + b"}") != int(sealed[2]):
+                raise ValueError("its checksum is another")
+            records.append(typed(Evaluated, json.loads(line)))
+        except ValueError as error:
+            raise InputError(
+                f"{path}: line {number} is damaged ({error}); take it out, and a MeZO run that "
+                "goes on evaluates that step again"
+            ) from error
     wanted = data_sha256 or (records[-1].data_sha256 if records else None)
     by_step = {record.step: record for record in records if record.data_sha256 == wanted}
     return [by_step[step] for step in sorted(by_step)]
@@ -169,10 +185,10 @@ def _step_of(line):
         return math.inf
 
 
-def _append(path, record):
+def _append(path, line):
     try:
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+            file.write(line + "\n")
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written: {error.strerror}; the steps before are kept, free some "

@@ -17,6 +17,7 @@ from pocketllm.runtime.files import json_bytes, sha256_of
 from pocketllm.runtime.journal import JOURNAL
 from pocketllm.runtime.mezo import replay_step
 from pocketllm.runtime.packed_weights import open_packed
+from pocketllm.runtime.records import Evaluated, append_evaluation, read_evaluations
 from pocketllm.runtime.run_dir import CONFIG, read_run, steps_so_far
 from pocketllm.runtime.snapshots import restore
 from pocketllm.runtime.train import train
@@ -128,6 +129,25 @@ def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, ope
         assert state_of(model) == expected, place
         passed_over += len(said)
     assert passed_over > 300, "most of the file is what counts"
+
+
+def test_a_bit_of_an_evaluation_is_refused_or_changes_nothing(tmp_path):
+    for step, accuracy in ((0, 0.5), (2, 0.875), (4, 0.75)):
+        append_evaluation(tmp_path, Evaluated(step, accuracy, 1 / 3, 8, "d" * 64, {"f1": 0.1}))
+    path, expected = tmp_path / "evaluations.jsonl", read_evaluations(tmp_path)
+    data, refused = path.read_bytes(), 0
+    for place in range(len(data) * 8):
+        damaged = bytearray(data)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = read_evaluations(tmp_path)
+        except InputError as error:
+            assert "is damaged" in str(error)
+            refused += 1
+        else:  # a bit of the checksum's name, or of the last line's end: it was cut short then
+            assert found in (expected, expected[:-1])
+    assert refused > 0.9 * len(data) * 8
 
 
 def test_a_bit_of_the_settings_is_refused_or_changes_nothing(run, golden_bundle, train_data):

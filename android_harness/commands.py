@@ -10,4 +10,8 @@ COMMANDS = {
     "attach": ("pocketllm.android_harness.attach_command", "follow what runs on the phone"),
     "bench": ("pocketllm.android_harness.bench_command", "measure on the phone"),
     "pull": ("pocketllm.android_harness.pull_command", "copy a run back"),
+    "clean": (
+        "pocketllm.android_harness.clean_command",
+        "remove data, runs, bundles from the phone",
+    ),
 }

@@ -7,6 +7,7 @@ from pocketllm.runtime.errors import InputError
 HOME = "/data/local/tmp/pocketllm"  # the shell's user may write there, and run programs
 IMAGE = f"{HOME}/image"
 LAUNCHER = f"{IMAGE}/pocketllm"
+DATA = f"{HOME}/data"
 INCOMING = f"{HOME}/incoming"  # the piece that is on its way
 MAX_NAME_BYTES = 200  # with room for what is put around it, of the 255 of a file system
 
@@ -23,7 +24,7 @@ def run_folder(name: str) -> str:
 
 def data_folder(sha256: str) -> str:
     """Returns the folder of a data file of ours."""
-    return f"{HOME}/data/{sha256[:16]}"
+    return f"{DATA}/{sha256[:16]}"
 
 
 def job_folder(name: str) -> str:

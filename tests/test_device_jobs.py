@@ -8,6 +8,7 @@ import time
 import pytest
 from device_cases import (
     device,
+    files_on,
     let_end,
     let_run,
     stand_in_image,
@@ -236,3 +237,37 @@ def test_eval_is_a_job_too(phone, data):
     assert done.returncode == 0, done.stderr
     for given in ("eval", "--sample=3", f"--run={HOME}/runs/r"):
         assert f"given: {given}\n" in done.stdout
+
+
+@new_and_old_device
+def test_cleaning_takes_what_it_is_told_and_nothing_else(phone, data, tmp_path):
+    let_end(phone)
+    for run in ("it's old", "new"):
+        assert device(phone, *train(data, run)).returncode == 0
+        phone.sh(f'mkdir -p "{HOME}/runs/{run}"; echo x > "{HOME}/runs/{run}/journal"')
+    before = set(files_on(phone))
+
+    done = device(phone, "clean", "--data", "--run=it's old", f"--json={tmp_path / 'j'}")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    gone = before - set(files_on(phone))
+    assert {path.split("/")[1] for path in gone} == {"data", "runs", "jobs"}
+    assert all("it's old" in path for path in gone if not path.startswith("./data/"))
+    assert not any(path.startswith("./data/") for path in files_on(phone))
+    assert "./runs/new/journal" in files_on(phone)
+    freed = json.loads((tmp_path / "j").read_text())["freed_bytes"]
+    assert freed[f"{HOME}/data"] >= len(data.read_bytes())  # and the folder's manifest
+    complaint(device(phone, "clean", "--run=it's old"), 2, "runs/it's old", "on the phone")
+    complaint(device(phone, "clean"), 2, "nothing to remove", "--all")
+
+
+@new_device
+def test_nothing_is_removed_under_a_command_that_runs(phone, data):
+    process = start_device(phone, *train(data))
+    wait_for_line(process, "step 2 ")
+
+    complaint(device(phone, "clean", "--data"), 2, "is running on the phone", "attach")
+
+    let_end(phone)
+    process.communicate(timeout=30)
+    assert process.returncode == 0

@@ -20,7 +20,8 @@ from pocketllm.runtime.files import read_json, sha256_of
 from pocketllm.runtime.journal import JOURNAL
 from pocketllm.runtime.machine import MACHINE
 from pocketllm.runtime.records import EVALUATIONS, METRICS
-from pocketllm.runtime.run_dir import CONFIG, LOCK
+from pocketllm.runtime.run_dir import CONFIG
+from pocketllm.runtime.run_lock import LOCK
 from pocketllm.runtime.session import required
 
 from .adb import fetch_file

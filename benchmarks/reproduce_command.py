@@ -35,7 +35,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.files import read_json, sha256_of, write_json
 from pocketllm.runtime.machine import PACKAGES, describe_machine
 from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.run_dir import run_lock
+from pocketllm.runtime.run_lock import run_lock
 from pocketllm.runtime.session import MAX_THREADS, required
 from pocketllm.tflite_models.presets import PRESETS
 

@@ -15,7 +15,8 @@ from .memory import PeakMemory
 from .model import Model
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
 from .records import append_step, best_evaluation, best_step, read_evaluations
-from .run_dir import RunConfig, run_lock, start_or_continue
+from .run_dir import RunConfig, start_or_continue
+from .run_lock import run_lock
 from .training import Listener, Trained, check_last_step, dev_evaluations
 
 

@@ -135,7 +135,7 @@ def _pieces(
     values: Mapping[str, np.ndarray], streams: dict, decaying: set, columns: int
 ) -> Iterator[_Piece]:
     """Cuts variables into pieces of at most a tile."""
-    most = TILE_VALUES // columns * columns
+    most = max(1, TILE_VALUES // columns) * columns
     for name, array in values.items():
         flat = array.reshape(-1)
         assert np.shares_memory(flat, array), f"{name}: not in one piece"

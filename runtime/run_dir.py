@@ -4,21 +4,19 @@ MeZO's steps are the run: with the bundle, its journal gives the parameters. Ada
 run keeps parameters, and cannot be continued.
 """
 
-import fcntl
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from . import contract
 from .adam import AdamHyperparameters, AdamStep
-from .errors import InputError, RunError
+from .errors import InputError
 from .files import drop_partial, read_json, write_json
 from .journal import JOURNAL, new_journal, read_journal
 from .mezo import Hyperparameters, Step
 from .records import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
+from .run_lock import LOCK
 
-CONFIG, LOCK = "config.json", ".lock"
+CONFIG = "config.json"
 DAMAGED = "restore the file from a copy, or choose another --run"
 # optimizer -> its hyperparameters; a MeZO run's config.json does not name it
 KINDS = {contract.MEZO: Hyperparameters, contract.ADAM: AdamHyperparameters}
@@ -158,31 +156,6 @@ def describe_torn_end(folder: Path) -> str | None:
         f"{path}: the last {held.torn_bytes} bytes are of a step that was not finished; the run "
         f"holds {len(held.steps)} steps"
     )
-
-
-@contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
-    """Keeps every other process out of a run directory, which is made if need be.
-
-    Raises:
-      InputError: another process holds it.
-    """
-    path = Path(folder) / LOCK
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")
-    except OSError as error:
-        raise RunError(
-            f"{folder}: cannot be written: {error.strerror}; choose another --run"
-        ) from error
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise InputError(
-                f"{folder}: another process trains in it; wait for that, or choose another --run"
-            ) from error
-        yield
 
 
 def _journalled(folder, described):

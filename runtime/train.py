@@ -18,7 +18,8 @@ from .mezo import mezo_step
 from .model import Model
 from .records import append_step, best_step, cut_lines_beyond, seconds_so_far
 from .replay import replay
-from .run_dir import RunConfig, run_lock, start_or_continue
+from .run_dir import RunConfig, start_or_continue
+from .run_lock import run_lock
 from .snapshots import RECOVERY_SECONDS, TimedPasses, restore, save_snapshot, snapshot_due
 from .training import Listener, Trained, check_last_step, dev_evaluations
 

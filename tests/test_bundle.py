@@ -226,6 +226,12 @@ def test_values_that_lie_outside_the_model_file_are_refused(of_noise, offset, fo
     assert "bundle.json: not a valid bundle" in refused(folder)
 
 
+def test_a_noise_table_that_no_word_could_index_is_refused(folder):
+    rewrite(folder, lambda values: values["noise"].update(rows=96))
+
+    assert "96 rows, which is no power of two" in refused(folder)
+
+
 @pytest.mark.parametrize("name", ["../model.tflite", "/etc/hostname", "a/b", "..", ".", "a\0b"])
 def test_a_file_name_that_leaves_the_folder_is_refused(name, folder):
     (folder.parent / "model.tflite").write_bytes(b"")

@@ -19,7 +19,8 @@ from pocketllm.runtime.records import (
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.run_dir import RunConfig, read_run, run_lock, start_or_continue
+from pocketllm.runtime.run_dir import RunConfig, read_run, start_or_continue
+from pocketllm.runtime.run_lock import run_lock
 
 pytest_plugins = ["runtime_fixtures"]
 

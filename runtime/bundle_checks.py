@@ -1,0 +1,62 @@
+"""What must hold of a bundle's values before anything is done with them."""
+
+import math
+from typing import TYPE_CHECKING
+
+from . import contract
+from .tasks import Task
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+
+def check_bundle(bundle: "Bundle") -> None:
+    """Raises ValueError or KeyError where what `bundle.json` says does not fit together."""
+    if bundle.tune not in contract.TUNES or bundle.base not in contract.BASES:
+        raise ValueError(f"unknown tune {bundle.tune!r} or base {bundle.base!r}")
+    if bundle.noise["kind"] not in contract.NOISE_KINDS:
+        raise ValueError(f"unknown noise kind {bundle.noise['kind']!r}")
+    if not bundle.lengths or list(bundle.lengths) != sorted(set(bundle.lengths)):
+        raise ValueError(f"lengths {list(bundle.lengths)} are not ascending")
+    if bundle.batch_size < 1 or bundle.slices < 1:
+        raise ValueError("batch_size and slices must be positive")
+    _check_scoring(bundle)
+    if contract.MEZO not in bundle.optimizers:
+        raise ValueError(f"optimizers {list(bundle.optimizers)} without mezo")
+    for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
+        bundle.files[needed]
+    _check_places(bundle)
+    for tokens in bundle.lengths:
+        bundle.signatures[contract.forward_loss_for(tokens)]
+        if contract.ADAM in bundle.optimizers:
+            bundle.signatures[contract.adam_step_for(tokens)]
+
+
+def _check_places(bundle):
+    """Raises ValueError where values would be read from outside the model file."""
+    places = {v.name: (v.offset, v.shape) for v in bundle.variables}
+    if "offset" in bundle.noise:
+        table = bundle.noise
+        places["the noise table"] = (table["offset"], (table["rows"], table["columns"]))
+    size = bundle.files[contract.MODEL_FILE]["bytes"]
+    for name, (offset, shape) in places.items():
+        sound = all(isinstance(n, int) and n > 0 for n in shape) and isinstance(offset, int)
+        if not sound or not 0 <= offset <= size - 4 * math.prod(shape):
+            raise ValueError(f"{name} {list(shape)} at {offset} is not inside the model file")
+    rows = bundle.noise.get("rows", 1)
+    if rows & (rows - 1):
+        raise ValueError(f"the noise table has {rows} rows, which is no power of two")
+
+
+def _check_scoring(bundle):
+    scoring = bundle.scoring
+    if scoring not in contract.SCORINGS:
+        raise ValueError(f"unknown scoring {scoring!r}")
+    if isinstance(bundle.task, Task) and scoring != contract.WORDS:
+        raise ValueError(f"scoring {scoring!r} of a task with one row for all words")
+    if (scoring == contract.GOLD) == bool(bundle.task.words):
+        raise ValueError(f"scoring {scoring!r} of a task with words {list(bundle.task.words)}")
+    if len(bundle.word_ids) != (len(bundle.task.words) if scoring == contract.WORDS else 0):
+        raise ValueError(f"{len(bundle.word_ids)} word_ids for {len(bundle.task.words)} words")
+    if scoring != contract.WORDS and bundle.option_tokens < 1:
+        raise ValueError(f"option_tokens {bundle.option_tokens} is not positive")

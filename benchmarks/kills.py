@@ -2,7 +2,8 @@
 
 Each time `pocketllm train` is started anew on the same run directory. At the end the journals, the
 evaluations and the parameters of the last snapshot must be the same bytes. Snapshots are taken as
-often as can be, so that kills meet them too.
+often as can be, so that kills meet them too, or with --recovery_seconds more rarely, so that there
+is something to replay.
 
 example:
   python -m pocketllm.benchmarks.kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.files import PARTIAL
 from pocketllm.runtime.journal import JOURNAL, read_journal
 from pocketllm.runtime.parameters import kept_steps
+from pocketllm.runtime.progress import Progress
 
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
@@ -34,6 +36,7 @@ flags.DEFINE_string("dev", None, "dev data", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 200, "of every run", 1, flag_values=FLAGS)
 flags.DEFINE_integer("kills", 200, "kill -9 so many times", 1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of the moments", 0, flag_values=FLAGS)
+flags.DEFINE_float("recovery_seconds", 0.0, "of `train`", 0.0, flag_values=FLAGS)
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
@@ -56,7 +59,13 @@ def training(bundle: Path, train: Path, dev: Path, steps: int, **changes: float)
     return [*command, *(f"--{name}={value}" for name, value in values.items())]
 
 
-def kill_and_resume(command: Sequence[str], folder: Path, kills: int, seed: int) -> Kills:
+def kill_and_resume(
+    command: Sequence[str],
+    folder: Path,
+    kills: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda kills: None,
+) -> Kills:
     """Runs a command to its end undisturbed, and then again and again with kills.
 
     Args:
@@ -64,6 +73,7 @@ def kill_and_resume(command: Sequence[str], folder: Path, kills: int, seed: int)
       folder: for the run directories, empty.
       kills: kill -9 so many times, over as many runs as come to their ends in between.
       seed: of the moments.
+      progress: told of each kill.
 
     Raises:
       RunError: a run that was killed failed, or came out different.
@@ -77,6 +87,7 @@ def kill_and_resume(command: Sequence[str], folder: Path, kills: int, seed: int)
         number += 1
         run = folder / f"killed-{number}"
         while not _killed(command, run, seconds * rng.uniform(0.2, 1.1), done):
+            progress(1)
             if done.count == kills:
                 _run(command, run)
                 break
@@ -125,9 +136,10 @@ def _compare(whole, run):
 
 def main() -> None:
     """Kills, and says what was met."""
-    command = training(Path(FLAGS.bundle), Path(FLAGS.train), Path(FLAGS.dev), FLAGS.steps)
-    with tempfile.TemporaryDirectory() as folder:
-        done = kill_and_resume(command, Path(folder), FLAGS.kills, FLAGS.seed)
+    given = (Path(FLAGS.bundle), Path(FLAGS.train), Path(FLAGS.dev), FLAGS.steps)
+    command = training(*given, recovery_seconds=FLAGS.recovery_seconds)
+    with tempfile.TemporaryDirectory() as folder, Progress("killing", FLAGS.kills, "kill") as bar:
+        done = kill_and_resume(command, Path(folder), FLAGS.kills, FLAGS.seed, bar.advance)
     reached = sorted(done.steps)
     print(
         f"{done.count} kills, at {len(reached)} different steps from {reached[0]} to "

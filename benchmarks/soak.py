@@ -29,6 +29,7 @@ from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
 from pocketllm.runtime.memory import read_status
 from pocketllm.runtime.model import open_model
 from pocketllm.runtime.parameters import SEAL, kept_steps
+from pocketllm.runtime.progress import Progress
 from pocketllm.runtime.records import read_evaluations
 from pocketllm.runtime.replay import replay
 from pocketllm.runtime.run_dir import read_run
@@ -77,7 +78,8 @@ def soak(bundle: Path, train: Path, dev: Path, run: Path, steps: int, window: in
       RunError: the run failed, a loss is not finite, or replay comes to other parameters.
     """
     command = training(bundle, train, dev, steps, lr=lr, eval_every=window)
-    samples = _memory_over_steps([*command, f"--run={run}"], run / JOURNAL)
+    with Progress("training", steps * RECORD_BYTES, "B", scale=True) as bar:
+        samples = _memory_over_steps([*command, f"--run={run}"], run / JOURNAL, bar.advance)
     held = read_journal(run / JOURNAL)
     header_bytes = held.end - len(held.steps) * RECORD_BYTES
     at = [((size - header_bytes) // RECORD_BYTES, anon) for size, anon in samples]
@@ -91,14 +93,17 @@ def soak(bundle: Path, train: Path, dev: Path, run: Path, steps: int, window: in
     return Soaked(*medians, (len(first), len(last)), max(losses), compared)
 
 
-def _memory_over_steps(command, journal):
+def _memory_over_steps(command, journal, progress):
     """Runs a command; returns [(bytes of the journal, anonymous bytes of the process)]."""
-    samples = []
+    samples, told = [], 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         while process.poll() is None:
             if journal.exists():
-                samples.append((journal.stat().st_size, read_status(process.pid)[0]))
+                size = journal.stat().st_size
+                samples.append((size, read_status(process.pid)[0]))
+                progress(size - told)
+                told = size
             time.sleep(SAMPLE_SECONDS)
         complaint = process.stderr.read().decode()
     finally:

@@ -9,6 +9,8 @@ from small_runs import state_of
 
 from pocketllm.runtime import replay as module
 from pocketllm.runtime.mezo import Hyperparameters, Step, replay_step, undo_step
+from pocketllm.runtime.model import Model
+from pocketllm.runtime.packed_weights import open_packed
 from pocketllm.runtime.replay import replay
 
 # Not a multiple of what is hashed together; pairs of neighbours have one seed.
@@ -59,6 +61,19 @@ def test_steps_taken_back_have_the_bits_of_the_graph(
     expected = in_the_graph(model, STEPS[::-1], settings, undo_step)
 
     replay(model, STEPS[::-1], settings, take=undo_step)
+
+    assert state_of(model) == expected
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("kind", ["lora", "prefix", "head"])
+def test_little_on_a_packed_base_has_the_bits_of_the_graph(kind, make_checkpoint, make_bundle):
+    bundle = make_bundle(make_checkpoint(), kind=kind, base="int8")
+    model = Model(bundle, open_packed(bundle, 2))
+    model.initialize()
+    expected = in_the_graph(model, STEPS, SETTINGS)
+
+    replay(model, STEPS, SETTINGS)
 
     assert state_of(model) == expected
 

@@ -50,6 +50,7 @@ def signals_are_ours():
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     interruption.install()
     yield
+    interruption.install()  # forgets the signals that came
     for number, handler in before.items():
         signal.signal(number, handler)
 

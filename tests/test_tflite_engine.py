@@ -40,16 +40,16 @@ def test_it_trains_and_evaluates_and_gets_better(engine, micro, tmp_path):
 
     trained = result(
         tmp_path, "train", bundle, f"--train={MICRO / 'sst2_train.tsv'}", f"--run={run}",
-        f"--dev={MICRO / 'sst2_dev.tsv'}", "--steps=60", "--batch_size=64", "--lr=3e-4",
-        "--eval_every=20", f"--engine={engine}",
+        f"--dev={MICRO / 'sst2_dev.tsv'}", "--steps=30", "--batch_size=64", "--lr=3e-4",
+        "--eval_every=15", f"--engine={engine}",
     )  # fmt: skip
     after = result(
-        tmp_path, "eval", bundle, data, f"--engine={engine}", f"--run={run}", "--at_step=60"
+        tmp_path, "eval", bundle, data, f"--engine={engine}", f"--run={run}", "--at_step=30"
     )
 
     for found in (before, trained, after):
         assert found["engine"].startswith(ENGINE_NAMES[engine])
-    assert (before["step"], trained["last_step"], after["step"]) == (0, 60, 60)
+    assert (before["step"], trained["last_step"], after["step"]) == (0, 30, 30)
     assert before["examples"] == after["examples"] == 872
     print(f"{engine}: held-out loss {before['loss']:.4f} -> {after['loss']:.4f}, accuracy "
           f"{before['accuracy']:.4f} -> {after['accuracy']:.4f}")  # fmt: skip

@@ -144,6 +144,7 @@ def export(
     slice_bytes: int | None = None,
     task="sst2",
     adam: bool = False,
+    option_tokens: int = 0,
     **tuning,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
@@ -167,8 +168,9 @@ def export(
         tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
         task = tables[family_name(config)][task]
     settings = Settings(
-        "tiny", config, task, batch_size, lengths, noise, adam=adam, tuning=Tuning(**tuning)
-    )
+        "tiny", config, task, batch_size, lengths, noise, option_tokens,
+        adam=adam, tuning=Tuning(**tuning),
+    )  # fmt: skip
     variables_of = partial(
         layout.variables_of,
         chunk_values=chunk_values or layout.CHUNK_VALUES,

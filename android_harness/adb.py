@@ -8,6 +8,7 @@ import os
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
@@ -138,6 +139,11 @@ def checked(phone: Phone, script: str, trouble: str) -> str:
         said = answer.output.strip().splitlines()
         raise RunError(f"{trouble}: {said[-1] if said else f'exit code {answer.code}'}")
     return answer.output
+
+
+def is_there(phone: Phone, path: str, test: str = "-e") -> bool:
+    """Returns whether a path passes a test of the shell's: "-e" it exists, "-r" it can be read."""
+    return "yes" in checked(phone, f"[ {test} {quote(path)} ] && echo yes; true", path)
 
 
 def send_file(phone: Phone, path: Path, there: str) -> None:

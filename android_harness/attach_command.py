@@ -13,7 +13,7 @@ from absl import flags
 from pocketllm.runtime.errors import InputError
 
 from .job import job_names
-from .layout import checked_name
+from .layout import checked_name, training_job
 from .session import define_phone_flags, finish_job, open_phone
 
 FLAGS = flags.FlagValues()
@@ -23,7 +23,7 @@ flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=FLAGS
 
 def run(values) -> dict:
     """Follows; see the module's docstring."""
-    wanted = f"train-{checked_name('run', values.run)}" if values.run else None
+    wanted = training_job(checked_name("run", values.run)) if values.run else None
     phone = open_phone(values)
     names = job_names(phone)
     if not names or wanted not in (None, *names):

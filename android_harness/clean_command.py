@@ -14,9 +14,18 @@ from absl import flags
 
 from pocketllm.runtime.errors import InputError
 
-from .adb import checked
-from .job import RUNNING, job_names, look
-from .layout import DATA, HOME, bundle_folder, checked_name, job_folder, run_folder, script
+from .adb import checked, is_there
+from .job import check_stopped, job_names
+from .layout import (
+    DATA,
+    HOME,
+    bundle_folder,
+    checked_name,
+    job_folder,
+    run_folder,
+    script,
+    training_job,
+)
 from .session import define_phone_flags, open_phone
 from .tree import MANIFEST, sizes_in
 
@@ -33,26 +42,21 @@ NAMED = {"run": run_folder, "bundle": bundle_folder}
 
 def run(values) -> dict:
     """Removes; see the module's docstring."""
-    names = {flag: checked_name(flag, values[flag].value) for flag in NAMED if values[flag].value}
-    if not (names or values.data or values.all):
+    folders = {f: NAMED[f](checked_name(f, values[f].value)) for f in NAMED if values[f].value}
+    if not (folders or values.data or values.all):
         raise InputError("nothing to remove; give --data, --run, --bundle or --all")
     phone = open_phone(values)
     for job in job_names(phone):
-        if look(phone, job, 0, 0).state == RUNNING:
-            raise InputError(
-                f"{job}: is running on the phone; stop it (Ctrl-C in `pocketllm device attach`), "
-                "or wait"
-            )
-    for flag, name in names.items():
-        folder = NAMED[flag](name)
-        exists = script('[ -e "$folder" ] && echo yes; true', folder=folder)
-        if "yes" not in checked(phone, exists, folder):
+        check_stopped(phone, job, f"{job}: is running on the phone")
+    for flag, folder in folders.items():
+        if not is_there(phone, folder):
             raise InputError(f"--{flag}={values[flag].value}: no {folder} on the phone")
-    folders = [NAMED[flag](name) for flag, name in names.items()]
-    folders += [job_folder(f"train-{names['run']}")] if "run" in names else []
-    folders += [DATA] if values.data else []
+    if values.run:
+        folders["job"] = job_folder(training_job(checked_name("run", values.run)))
+    if values.data:
+        folders["data"] = DATA
     freed = {}
-    for folder in [HOME] if values.all else folders:
+    for folder in [HOME] if values.all else folders.values():
         freed[folder] = sum(sizes_in(phone, folder).values())
         checked(phone, script(REMOVE, folder=folder), folder)
         print(f"{folder}: removed, {freed[folder] / 1e6:.1f} MB", flush=True)

@@ -125,6 +125,13 @@ def look(phone: Phone, name: str, out: int, err: int) -> Look:
     return Look(state, int(code or 0), printed[:end], printed[end : end + int(err_bytes)])
 
 
+def check_stopped(phone: Phone, name: str, trouble: str) -> None:
+    """Raises InputError, which begins with `trouble`, while a job runs."""
+    asked = script(ALIVE, '[ ! -e "$job/exit" ] && alive && echo yes; true', job=job_folder(name))
+    if "yes" in checked(phone, asked, name):
+        raise InputError(f"{trouble}; stop it (Ctrl-C in `pocketllm device attach`), or wait")
+
+
 def stop(phone: Phone, name: str) -> None:
     """Asks a job to end after the step under way, as Ctrl-C does on the desktop."""
     kill = 'alive && kill -TERM "$(cat "$job/pid")"; true'

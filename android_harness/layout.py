@@ -32,6 +32,11 @@ def job_folder(name: str) -> str:
     return f"{HOME}/jobs/{name}"
 
 
+def training_job(run: str) -> str:
+    """Returns the name of the detached command that trains a run."""
+    return f"train-{run}"
+
+
 def result_file(name: str) -> str:
     """Returns the file of a detached command's result, one JSON object."""
     return f"{job_folder(name)}/result"

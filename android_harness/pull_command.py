@@ -25,8 +25,8 @@ from pocketllm.runtime.run_lock import LOCK
 from pocketllm.runtime.session import required
 
 from .adb import fetch_file
-from .job import RUNNING, look
-from .layout import checked_name, run_folder
+from .job import check_stopped
+from .layout import checked_name, run_folder, training_job
 from .session import define_phone_flags, open_phone
 from .tree import sums_in
 
@@ -46,10 +46,7 @@ def run(values) -> dict:
     name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
     check_replaceable(out, values.force, _belongs, "a run")
     phone = open_phone(values)
-    if look(phone, f"train-{name}", 0, 0).state == RUNNING:
-        raise InputError(
-            f"{name}: is being trained; stop it (Ctrl-C in `pocketllm device attach`), or wait"
-        )
+    check_stopped(phone, training_job(name), f"{name}: is being trained")
     there = run_folder(name)
     sums = sums_in(phone, there)
     if CONFIG not in sums:

@@ -11,7 +11,7 @@ from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.progress import Progress
 
 from . import job
-from .adb import Phone, checked, find_phone
+from .adb import Phone, checked, find_phone, is_there
 from .follow import follow
 from .layout import IMAGE, bundle_folder, checked_name, data_folder, result_file, script
 from .transfer import push_files
@@ -83,8 +83,7 @@ def there_bundle(phone: Phone, flag: str) -> str:
     """Returns the folder on the phone of the bundle that --bundle names; the image is there too."""
     name = checked_name("bundle", flag)
     for folder, what in ((IMAGE, "image"), (bundle_folder(name), "bundle")):
-        asked = script('[ -e "$manifest" ] && echo yes; true', manifest=f"{folder}/{MANIFEST}")
-        if "yes" not in checked(phone, asked, folder):
+        if not is_there(phone, f"{folder}/{MANIFEST}"):
             flags_of = {"image": "--image=DIR", "bundle": f"--bundle={flag}"}[what]
             raise InputError(
                 f"{folder}: no {what}, or not all of it, is on the phone; "
@@ -98,8 +97,7 @@ def there_data(phone: Phone, flag: str, here: str | None, there: str | None) -> 
     if here and there:
         raise InputError(f"--{flag} and --device_{flag} name the same data; give one of them")
     if there:
-        asked = script('[ -r "$path" ] && echo yes; true', path=there)
-        if "yes" not in checked(phone, asked, there):
+        if not is_there(phone, there, "-r"):
             raise InputError(f"--device_{flag}={there}: no such file on the phone")
         return there
     if not here:

@@ -17,7 +17,7 @@ from pocketllm.runtime import train_command
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.session import required
 
-from .layout import checked_name, result_file, run_folder
+from .layout import checked_name, result_file, run_folder, training_job
 from .session import (
     borrow_flags,
     define_phone_flags,
@@ -49,7 +49,7 @@ def run(values) -> dict:
     bundle = there_bundle(phone, values.bundle)
     train = there_data(phone, "train", values.train, values.device_data)
     dev = there_data(phone, "dev", values.dev, values.device_dev)
-    job = f"train-{name}"
+    job = training_job(name)
     arguments = [
         "train",
         f"--bundle={bundle}",

@@ -115,7 +115,7 @@ def append_step(
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
-    """Adds a dev evaluation to `evaluations.jsonl`, with the CRC-32 of the line before it."""
+    """Adds a dev evaluation to `evaluations.jsonl`, with a CRC-32 of its own."""
     text = json.dumps(asdict(record))
     checksum = zlib.crc32(text.encode())
     _append(Path(folder) / EVALUATIONS, f'{text[:-1]}, "checksum": {checksum}}}')

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import tiny
 
+from pocketllm.runtime import interruption
 from pocketllm.runtime.bundle import Bundle, read_bundle
 from pocketllm.runtime.model import Model, open_model
 
@@ -130,6 +132,17 @@ def open_ready():
         return model
 
     return open_
+
+
+@pytest.fixture
+def own_signals():
+    """Ctrl-C and SIGTERM as a command takes them; the tests after it know of none that came."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    interruption.install()
+    yield
+    interruption.install()
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

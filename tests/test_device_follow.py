@@ -11,7 +11,7 @@ from pocketllm.android_harness.follow import follow
 from pocketllm.android_harness.job import ENDED, RUNNING, Look
 from pocketllm.runtime import interruption
 
-pytestmark = pytest.mark.desktop  # the workstation's side
+pytestmark = [pytest.mark.desktop, pytest.mark.usefixtures("own_signals")]
 PHONE = Phone("adb", "a phone")
 LINES = [b"step 1\n", b"step 2\n", b"", b"step 3\n"]
 
@@ -43,16 +43,6 @@ class Job:
         if number in self.away:
             self.away = [other for other in self.away if other != number]
             raise ConnectionLost("gone")
-
-
-@pytest.fixture(autouse=True)
-def signals_are_ours():
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    interruption.install()
-    yield
-    interruption.install()  # forgets the signals that came
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def follow_with_a_signal_at(opcode, number):

@@ -4,6 +4,8 @@ import signal
 
 from small_runs import python
 
+from pocketllm.runtime import interruption
+
 SWALLOWING = """
 import signal, sys
 from pocketllm.runtime import interruption
@@ -52,18 +54,10 @@ def test_a_postponed_signal_waits_for_the_next_check_or_the_end():
             assert (done.returncode, done.stdout) == (3, "went on\n"), done.stderr
 
 
-def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal():
-    from pocketllm.runtime import interruption
-
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal(own_signals):
     try:
-        interruption.install()
-        try:
-            signal.raise_signal(signal.SIGTERM)
-        except KeyboardInterrupt:
-            pass
-        interruption.install()
-        interruption.check()
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        signal.raise_signal(signal.SIGTERM)
+    except KeyboardInterrupt:
+        pass
+    interruption.install()
+    interruption.check()

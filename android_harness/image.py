@@ -109,18 +109,21 @@ def _ours():
     runtime, benchmarks = (
         Path(package.__file__).parent for package in (pocketllm.runtime, pocketllm.benchmarks)
     )
-    modules = [*_modules(runtime), *(benchmarks / f"{name}.py" for name in contents.BENCHMARKS)]
-    files = {
-        f"site/pocketllm/{path.parent.name}/{path.name}": (path.read_bytes(), False)
-        for path in modules
-    }
+    modules = [*_modules(runtime), *(benchmarks / name for name in contents.BENCHMARKS)]
+    files = {_in_site(path): (path.read_bytes(), False) for path in modules}
     version = metadata.version("pocketllm")
     told = f"Metadata-Version: 2.1\nName: pocketllm\nVersion: {version}\n".encode()
     return files | {f"site/pocketllm-{version}.dist-info/METADATA": (told, False)}
 
 
 def _modules(folder):
-    return sorted(folder.glob("*.py"))
+    return sorted(folder.rglob("*.py"))
+
+
+def _in_site(path):
+    """Returns where the image holds a module, sub-packages as they are."""
+    top = Path(pocketllm.runtime.__file__).parents[1]
+    return f"site/pocketllm/{path.relative_to(top).as_posix()}"
 
 
 def _write(path, data, runs):

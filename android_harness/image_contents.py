@@ -29,8 +29,10 @@ LOADER = "ld-linux-aarch64.so.1"
 REQUIREMENTS = ("absl-py", "ai-edge-litert", "numpy<2", "tokenizers", "tqdm")
 ENGINE_REQUIREMENTS = ("ml_dtypes",)  # by its CompiledModel, for frozen bases
 
-# Of pocketllm.benchmarks, for `device bench`: what measures ours, and the machine.
-BENCHMARKS = ("__init__", "ours", "process", "sgemm", "stopwatch", "worker", "workload")
+# Modules of pocketllm.benchmarks, by path, for `device bench`: what measures ours, and the machine.
+BENCHMARKS = (
+    "__init__.py", "ours.py", "process.py", "sgemm.py", "stopwatch.py", "worker.py", "workload.py",
+)  # fmt: skip
 
 # Of Python's standard library, relative to lib/python3.11.
 STANDARD_LIBRARY_LEFT_OUT = (

@@ -34,9 +34,10 @@ def imported(code):
 
 
 def modules():
-    """Names every module of the runtime."""
+    """Names every module of the runtime, those of sub-packages with dots."""
     folder = Path(pocketllm.runtime.__file__).parent
-    return sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    paths = [path.relative_to(folder).with_suffix("") for path in folder.rglob("*.py")]
+    return sorted(".".join(path.parts) for path in paths if path.name != "__init__")
 
 
 def test_every_module_imports_only_what_a_phone_holds():

@@ -43,7 +43,8 @@ def test_every_package_folder_is_listed(options, folders):
 
 def test_every_top_folder_with_code_is_a_package_or_the_tests(folders):
     with_code = {
-        path.parent.name for path in ROOT.glob("*/*.py") if not path.parent.name.startswith(".")
+        path.relative_to(ROOT).parts[0]
+        for path in ROOT.glob("[!.]*/**/*.py")
     }
 
     assert with_code - {"build"} == set(folders.values()) | {"tests"}
@@ -78,7 +79,8 @@ def test_every_module_that_ships_can_be_imported_by_its_packages_name(folders):
     # A process a package: TensorFlow and transformers' models together crash some interpreters,
     # and no command loads both.
     for package, folder in folders.items():
-        names = [f"{package}.{path.stem}" for path in sorted((ROOT / folder).glob("*.py"))]
+        inside = [p.relative_to(ROOT / folder) for p in sorted((ROOT / folder).rglob("*.py"))]
+        names = [".".join([package, *path.with_suffix("").parts]) for path in inside]
         done = python("\n".join(f"import {name}" for name in names))
         assert names
         assert done.returncode == 0, done.stderr

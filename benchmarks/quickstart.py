@@ -20,11 +20,12 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.benchmarks.report_data import read_runs
-from pocketllm.benchmarks.report_figures import ACCURACY, LOSS, draw_runs
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.tflite_models.presets import MICRO
+
+from .report.data import read_runs
+from .report.figures import ACCURACY, LOSS, draw_runs
 
 # (model, what is trained) -> learning rate and its schedule, from small searches.
 RATES = {

@@ -1,7 +1,7 @@
-"""Measures how long the published rows of the OPT tasks are, for export/task_lengths.py.
+"""Measures how long the published rows of the OPT tasks are, for export/tasks/lengths.py.
 
 example:
-  python -m pocketllm.benchmarks.task_lengths --superglue=DIR --sst2=DIR \\
+  python -m pocketllm.benchmarks.row_lengths --superglue=DIR --sst2=DIR \\
       --out=tflite_models/opt_row_lengths.json
 """
 
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
-from pocketllm.export.tokenizer import tokenizer_for
-from pocketllm.runtime.batching import training_row
-from pocketllm.runtime.data import read_examples
-from pocketllm.runtime.files import write_json
-from pocketllm.runtime.option_encode import Limits, encode_all_options
-from pocketllm.runtime.option_tasks import MAX_LENGTH, TASKS, scoring_of
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.runtime.data.batches import training_row
+from pocketllm.runtime.data.encode_causal import Limits, encode_all_options
+from pocketllm.runtime.data.reader import read_examples
+from pocketllm.runtime.host.files import write_json
+from pocketllm.runtime.tasks.causal import MAX_LENGTH, TASKS, scoring_of
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
 # task -> file under --superglue (--sst2 for sst2), the training rows or the nearest there is

@@ -1,14 +1,14 @@
-"""What bundle.json says; runtime/bundle.py reads it, tflite_models/FORMAT.md describes it."""
+"""What bundle.json says; runtime/bundle/manifest.py reads it, tflite_models/FORMAT.md describes it."""
 
 from dataclasses import asdict
 
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.task_json import to_json
+from pocketllm.runtime.tasks.codec import to_json
 
-from .families import config_json, family_name
-from .layout import chunks_of, slices_of
+from .flatbuffer.variables import chunks_of, slices_of
+from .models import config_json, family_name
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 

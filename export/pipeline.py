@@ -10,26 +10,26 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.files import sha256_of
-from pocketllm.runtime.sealed_json import write_sealed
+from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.host.files import sha256_of
+from pocketllm.runtime.host.folders import check_replaceable, staged
 
-from .adam import adam_step
-from .bind import bind
-from .families import FAMILIES, family_name, head_table
-from .flatgraph import Graph, new_graph, serialise
-from .forward import forward_pass
-from .frozen import constants_of, stream_constants
-from .functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
-from .layout import slices_of, variables_of
+from .checkpoint.tokenizer import save_tokenizer
+from .flatbuffer.bind import bind
+from .flatbuffer.constants import constants_of, stream_constants
+from .flatbuffer.graph import Graph, new_graph, serialise
+from .flatbuffer.variables import slices_of, variables_of
 from .manifest import manifest
-from .noise_tables import noise_table
+from .models import FAMILIES, family_name, head_table
+from .models.scoring import target_of
+from .models.weights import Weights, stream_values
 from .settings import Settings, check_lengths, check_tokenizer
-from .staging import check_replaceable, staged
-from .target import target_of
-from .tokenizer import save_tokenizer
-from .trained import tuned, with_targets
-from .transfers import bind_adam_initialize, bind_decay, bind_transfers
-from .weights import Weights, stream_values
+from .signatures.adam import adam_step
+from .signatures.forward import forward_pass
+from .signatures.functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
+from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
+from .signatures.tables import noise_table
+from .tune.apply import tuned, with_targets
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from pocketllm.runtime.encode import special_ids
+from pocketllm.runtime.data.encode_causal import option_special_ids
+from pocketllm.runtime.data.encode_masked import special_ids
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_encode import option_special_ids
-from pocketllm.runtime.option_tasks import OptionTask
-from pocketllm.runtime.tasks import Task
+from pocketllm.runtime.tasks.causal import OptionTask
+from pocketllm.runtime.tasks.masked import Task
 
-from .opt_config import OptConfig
-from .roberta_config import RobertaConfig
-from .tuning import Tuning
+from .models.opt_config import OptConfig
+from .models.roberta_config import RobertaConfig
+from .tune.settings import Tuning
 
 
 @dataclass(frozen=True)

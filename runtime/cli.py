@@ -13,24 +13,27 @@ from pathlib import Path
 
 from absl import flags
 
-from . import interruption, native_output
 from .errors import InputError, RunError
-from .files import check_writable, write_json
+from .host import native_output, signals
+from .host.files import check_writable, write_json
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
 
 # command -> (module, what it does); the modules outside the runtime exist on the desktop only
 COMMANDS = {
-    "quickstart": ("pocketllm.export.quickstart", "export, fine-tune and evaluate a small model"),
-    "export": ("pocketllm.export.command", "turn a checkpoint into a bundle"),
-    "inspect": ("pocketllm.runtime.inspect_command", "print what a bundle holds"),
-    "train": ("pocketllm.runtime.train_command", "fine-tune a bundle with MeZO or Adam"),
-    "eval": ("pocketllm.runtime.eval_command", "evaluate a bundle or a run"),
-    "replay": ("pocketllm.export.replay_command", "write what a run reached, for other programs"),
-    "report": ("pocketllm.benchmarks.report_command", "draw runs and put their figures in a table"),
-    "reproduce": ("pocketllm.benchmarks.reproduce_command", "repeat the paper's comparison"),
-    "bench": ("pocketllm.benchmarks.command", "measure step time and memory"),
+    "quickstart": (
+        "pocketllm.benchmarks.quickstart",
+        "export, fine-tune and evaluate a small model",
+    ),
+    "export": ("pocketllm.export.commands.export", "turn a checkpoint into a bundle"),
+    "inspect": ("pocketllm.runtime.commands.inspect", "print what a bundle holds"),
+    "train": ("pocketllm.runtime.commands.train", "fine-tune a bundle with MeZO or Adam"),
+    "eval": ("pocketllm.runtime.commands.eval", "evaluate a bundle or a run"),
+    "replay": ("pocketllm.export.commands.replay", "write what a run reached, for other programs"),
+    "report": ("pocketllm.benchmarks.report.command", "draw runs and put their figures in a table"),
+    "reproduce": ("pocketllm.benchmarks.reproduce.command", "repeat the paper's comparison"),
+    "bench": ("pocketllm.benchmarks.bench.command", "measure step time and memory"),
     "device": ("pocketllm.android_harness.commands", "do it on a phone, over adb"),
 }
 
@@ -99,7 +102,7 @@ def _run(name, command, arguments):
     if values.json:  # said now, not after the work
         check_writable(Path(values.json))
     native_output.divert()
-    interruption.install()
+    signals.install()
     result = command.run(values, rest) if accepted else command.run(values)
     sys.stdout.flush()
     if values.json:

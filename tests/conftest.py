@@ -12,11 +12,13 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients", "trajectory")
+
 import tiny
 
-from pocketllm.runtime import interruption
-from pocketllm.runtime.bundle import Bundle, read_bundle
-from pocketllm.runtime.model import Model, open_model
+from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
+from pocketllm.runtime.engine.model import Model, open_model
+from pocketllm.runtime.host import signals
 
 GOLDEN_BUNDLE = Path(__file__).parent / "golden" / "tiny_bundle.zip"
 OPT_TOKENIZER = Path(__file__).parents[1] / "tflite_models" / "roberta_tokenizer"
@@ -138,9 +140,9 @@ def open_ready():
 def own_signals():
     """Ctrl-C and SIGTERM as a command takes them; the tests after it know of none that came."""
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    interruption.install()
+    signals.install()
     yield
-    interruption.install()
+    signals.install()
     for number, handler in before.items():
         signal.signal(number, handler)
 

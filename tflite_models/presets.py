@@ -23,7 +23,7 @@ class Preset:
 
 MICRO = HERE / "roberta_micro"
 OPT_MICRO = HERE / "opt_micro"
-# Of the published tasks, for export/task_lengths.py.
+# Of the published tasks, for export/tasks/lengths.py.
 ROW_LENGTHS = HERE / "opt_row_lengths.json"
 
 # Their weights must be had elsewhere; OPT's tokenizer is RoBERTa's.

@@ -12,9 +12,9 @@ from absl import flags
 
 from pocketllm.runtime.errors import InputError
 
-from .job import job_names
-from .layout import checked_name, training_job
-from .session import define_phone_flags, finish_job, open_phone
+from ..phone.job import job_names
+from ..phone.paths import checked_name, training_job
+from .shared import define_phone_flags, finish_job, open_phone
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)

@@ -13,21 +13,26 @@ from dataclasses import asdict
 
 from absl import flags
 
-from pocketllm.benchmarks.checks import batch_sizes_of
-from pocketllm.benchmarks.flops import forward_flops
-from pocketllm.benchmarks.summary import summarise
-from pocketllm.benchmarks.table import batch_table
-from pocketllm.benchmarks.worker import thread_variables
-from pocketllm.benchmarks.workload import Workload, check_scoring, count_parameters, second_length
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.default_eps import default_eps
+from pocketllm.benchmarks.bench.flags import batch_sizes_of
+from pocketllm.benchmarks.bench.flops import forward_flops
+from pocketllm.benchmarks.bench.summary import summarise
+from pocketllm.benchmarks.bench.table import batch_table
+from pocketllm.benchmarks.bench.workload import (
+    Workload,
+    check_scoring,
+    count_parameters,
+    second_length,
+)
+from pocketllm.benchmarks.isolation.worker import thread_variables
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.commands.shared import packs, required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.session import packs, required
+from pocketllm.runtime.optim.probe_size import default_eps
 
-from . import job
-from .adb import checked
-from .layout import result_file
-from .session import define_phone_flags, open_phone, run_job, there_bundle
+from ..phone import job
+from ..phone.adb import checked
+from ..phone.paths import result_file
+from .shared import define_phone_flags, open_phone, run_job, there_bundle
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
@@ -63,7 +68,9 @@ def run(values) -> dict:
         arguments = [json.dumps(request), result_file(JOB)]
         return run_job(phone, JOB, arguments, values.reconnect_seconds, variables)
 
-    sgemm = measure("pocketllm.benchmarks.sgemm", {"threads": threads, "size": values.sgemm_size})
+    sgemm = measure(
+        "pocketllm.benchmarks.bench.workers.sgemm", {"threads": threads, "size": values.sgemm_size}
+    )
     print(
         f"{bundle.model_name}, {count_parameters(bundle) / 1e6:.3f} M parameters trained, "
         f"{values.seq_len} tokens, threads {threads}, on {name}; "
@@ -84,7 +91,7 @@ def run(values) -> dict:
             eps=default_eps(bundle),
             packed=packs(bundle, ENGINE),
         )
-        side = measure("pocketllm.benchmarks.ours", asdict(work))
+        side = measure("pocketllm.benchmarks.bench.workers.litert", asdict(work))
         flops = batch_size * forward_flops(bundle.config, values.seq_len, len(bundle.word_ids))
         summary = summarise(side, flops, side["parameters"], sgemm["gflops"])
         batch = {

@@ -14,9 +14,9 @@ from absl import flags
 
 from pocketllm.runtime.errors import InputError
 
-from .adb import checked, is_there
-from .job import check_stopped, job_names
-from .layout import (
+from ..phone.adb import checked, is_there
+from ..phone.job import check_stopped, job_names
+from ..phone.paths import (
     DATA,
     HOME,
     bundle_folder,
@@ -26,8 +26,8 @@ from .layout import (
     script,
     training_job,
 )
-from .session import define_phone_flags, open_phone
-from .tree import MANIFEST, sizes_in
+from ..phone.tree import MANIFEST, sizes_in
+from .shared import define_phone_flags, open_phone
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)

@@ -12,7 +12,7 @@ from absl import flags
 
 from pocketllm.runtime.errors import RunError
 
-from .doctor import look_at_adb, look_at_phone
+from ..phone.doctor import look_at_adb, look_at_phone
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("serial", None, "the device, as `adb devices` calls it", flag_values=FLAGS)

@@ -10,12 +10,12 @@ examples:
 
 from absl import flags
 
-from pocketllm.runtime import eval_command
+from pocketllm.runtime.commands import eval
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.session import required
 
-from .layout import checked_name, result_file, run_folder
-from .session import (
+from ..phone.paths import checked_name, result_file, run_folder
+from .shared import (
     borrow_flags,
     define_phone_flags,
     lent,
@@ -27,7 +27,7 @@ from .session import (
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-borrow_flags(FLAGS, eval_command.FLAGS)
+borrow_flags(FLAGS, eval.FLAGS)
 flags.DEFINE_string("bundle", None, "bundle that was pushed", flag_values=FLAGS)
 flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=FLAGS)
 flags.DEFINE_string("data", None, "labelled data here, sent to the phone", flag_values=FLAGS)
@@ -50,7 +50,7 @@ def run(values) -> dict:
         f"--bundle={bundle}",
         f"--data={data}",
         *([f"--run={run_folder(name)}"] if name else []),
-        *lent(values, eval_command.FLAGS),
+        *lent(values, eval.FLAGS),
         f"--json={result_file(JOB)}",
     ]
     return run_job(phone, JOB, arguments, values.reconnect_seconds)

@@ -14,14 +14,14 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.staging import check_replaceable
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.session import required
+from pocketllm.runtime.host.folders import check_replaceable
 
-from .image import PARTS, build
-from .image_fetch import default_cache, fetch
-from .image_lock import LOCK_NAME, SHIPPED_LOCK, read_lock
-from .image_resolve import newest_packages
+from ..image.build import PARTS, build
+from ..image.fetch import default_cache, fetch
+from ..image.lock import LOCK_NAME, SHIPPED_LOCK, read_lock
+from ..image.resolve import newest_packages
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)

@@ -13,22 +13,22 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.staging import check_replaceable, staged
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.files import read_json, sha256_of
-from pocketllm.runtime.journal import JOURNAL
-from pocketllm.runtime.machine import MACHINE
-from pocketllm.runtime.records import EVALUATIONS, METRICS
-from pocketllm.runtime.run_dir import CONFIG
-from pocketllm.runtime.run_lock import LOCK
-from pocketllm.runtime.session import required
+from pocketllm.runtime.host.files import read_json, sha256_of
+from pocketllm.runtime.host.folders import check_replaceable, staged
+from pocketllm.runtime.run.folder import CONFIG
+from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.run.lines import EVALUATIONS, METRICS
+from pocketllm.runtime.run.lock import LOCK
+from pocketllm.runtime.run.machine import MACHINE
 
-from .adb import fetch_file
-from .job import check_stopped
-from .layout import checked_name, run_folder, training_job
-from .session import define_phone_flags, open_phone
-from .tree import sums_in
+from ..phone.adb import fetch_file
+from ..phone.job import check_stopped
+from ..phone.paths import checked_name, run_folder, training_job
+from ..phone.tree import sums_in
+from .shared import define_phone_flags, open_phone
 
 FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE}
 PARAMETERS = re.compile(r"parameters-\d+\.npz")

@@ -12,17 +12,17 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.staging import BUNDLE_FILES
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.folders import BUNDLE_FILES
 
-from .doctor import check_abi
-from .image import LAUNCHER
-from .image_lock import LOCK_NAME
-from .layout import IMAGE, bundle_folder, checked_name
-from .session import define_phone_flags, open_phone, push_tree
-from .tree import folder_files
+from ..image.build import LAUNCHER
+from ..image.lock import LOCK_NAME
+from ..phone.doctor import check_abi
+from ..phone.paths import IMAGE, bundle_folder, checked_name
+from ..phone.tree import folder_files
+from .shared import define_phone_flags, open_phone, push_tree
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)

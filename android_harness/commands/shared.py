@@ -6,16 +6,16 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.runtime import interruption
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.host.progress import Progress
 
-from . import job
-from .adb import Phone, checked, find_phone, is_there
-from .follow import follow
-from .layout import IMAGE, bundle_folder, checked_name, data_folder, result_file, script
-from .transfer import push_files
-from .tree import MANIFEST, local_tree
+from ..phone import job
+from ..phone.adb import Phone, checked, find_phone, is_there
+from ..phone.follow import follow
+from ..phone.paths import IMAGE, bundle_folder, checked_name, data_folder, result_file, script
+from ..phone.transfer import push_files
+from ..phone.tree import MANIFEST, local_tree
 
 # Flags that say here and on the phone different things.
 HERE_ONLY = ("bundle", "run", "train", "dev", "data", "json")
@@ -130,7 +130,7 @@ def run_job(
     Raises:
       InputError, RunError, ConnectionLost, KeyboardInterrupt: see `job.start` and `follow`.
     """
-    with interruption.noticed():  # by `follow`: what has been started is also stopped
+    with signals.noticed():  # by `follow`: what has been started is also stopped
         job.start(phone, name, arguments, variables)
         return finish_job(phone, name, reconnect_seconds)
 

@@ -13,12 +13,12 @@ examples:
 
 from absl import flags
 
-from pocketllm.runtime import train_command
+from pocketllm.runtime.commands import train
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.session import required
 
-from .layout import checked_name, result_file, run_folder, training_job
-from .session import (
+from ..phone.paths import checked_name, result_file, run_folder, training_job
+from .shared import (
     borrow_flags,
     define_phone_flags,
     lent,
@@ -30,7 +30,7 @@ from .session import (
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-borrow_flags(FLAGS, train_command.FLAGS)
+borrow_flags(FLAGS, train.FLAGS)
 flags.DEFINE_string("bundle", None, "bundle that was pushed", flag_values=FLAGS)
 flags.DEFINE_string("run", None, "name of the run on the phone", flag_values=FLAGS)
 flags.DEFINE_string("train", None, "training data here, sent to the phone", flag_values=FLAGS)
@@ -56,7 +56,7 @@ def run(values) -> dict:
         f"--train={train}",
         f"--run={run_folder(name)}",
         *([f"--dev={dev}"] if dev else []),
-        *lent(values, train_command.FLAGS),
+        *lent(values, train.FLAGS),
         f"--json={result_file(job)}",
     ]
     return run_job(phone, job, arguments, values.reconnect_seconds)

@@ -16,12 +16,12 @@ from pathlib import Path, PurePosixPath
 
 import pocketllm.benchmarks
 import pocketllm.runtime
-from pocketllm.export.staging import staged
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host.folders import staged
 
-from . import image_contents as contents
-from .image_lock import DEB, LOCK_NAME, Package, write_lock
-from .image_unpack import Files, read_deb, read_wheel
+from . import contents
+from .lock import DEB, LOCK_NAME, Package, write_lock
+from .unpack import Files, read_deb, read_wheel
 
 LAUNCHER = "pocketllm"
 # all that stands in its folder; `cache` after it has run there

@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.files import check_writable, sha256_of
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.files import check_writable, sha256_of
+from pocketllm.runtime.host.progress import Progress
 
-from .image_lock import WHEEL, Package
-from .image_resolve import WHEEL_TAGS
-from .programs import run
+from ..programs import run
+from .lock import WHEEL, Package
+from .resolve import WHEEL_TAGS
 
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
 

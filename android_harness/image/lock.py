@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import read_json, write_json
+from pocketllm.runtime.host.files import read_json, write_json
 
 FORMAT = 1
 LOCK_NAME = "image.lock.json"

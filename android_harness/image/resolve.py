@@ -12,9 +12,9 @@ from urllib.parse import unquote
 
 from pocketllm.runtime.errors import RunError
 
-from .image_contents import DEBIAN_PACKAGES, ENGINE_REQUIREMENTS, PYTHON, REQUIREMENTS
-from .image_lock import DEB, WHEEL, Package
-from .programs import need, run
+from ..programs import need, run
+from .contents import DEBIAN_PACKAGES, ENGINE_REQUIREMENTS, PYTHON, REQUIREMENTS
+from .lock import DEB, WHEEL, Package
 
 MIRROR, SUITE = "http://deb.debian.org/debian", "bookworm"  # the last with Python 3.11
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

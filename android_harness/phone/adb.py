@@ -12,7 +12,7 @@ from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
-from .programs import need
+from ..programs import need
 
 INSTALL = "install Android's platform tools (Debian and Ubuntu: the package adb)"
 END = "pocketllm-exit-code:"

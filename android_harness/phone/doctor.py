@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pocketllm.runtime.errors import RunError
 
+from ..programs import run
 from .adb import NO_DEVICE, REMEDIES, Phone, checked, find_adb, list_devices, shell
-from .layout import HOME, IMAGE, LAUNCHER, script
-from .programs import run
+from .paths import HOME, IMAGE, LAUNCHER, script
 from .transfer import free_bytes
 from .tree import MANIFEST
 

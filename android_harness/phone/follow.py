@@ -5,8 +5,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from pocketllm.runtime import interruption
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host import signals
 
 from .adb import ConnectionLost, Phone
 from .job import ENDED, LOST, NONE, RUNNING, Look, look, stop
@@ -64,7 +64,7 @@ def follow(
         itself.
     """
     output, stopping, stopped, gone_since = Output(), False, False, None
-    with interruption.noticed() as asked_to_stop:
+    with signals.noticed() as asked_to_stop:
         while True:
             try:
                 if asked_to_stop() and not stopping:

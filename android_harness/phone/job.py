@@ -11,7 +11,7 @@ from shlex import quote
 from pocketllm.runtime.errors import InputError, RunError
 
 from .adb import Phone, checked, shell
-from .layout import HOME, LAUNCHER, job_folder, script
+from .paths import HOME, LAUNCHER, job_folder, script
 
 RUNNING, ENDED, LOST, NONE = "running", "ended", "lost", "none"
 READ_BYTES = 256 << 10  # of each output, at once

@@ -14,7 +14,7 @@ from pathlib import Path
 from pocketllm.runtime.errors import RunError
 
 from .adb import ConnectionLost, Phone, checked, send_file, shell
-from .layout import HOME, INCOMING, script
+from .paths import HOME, INCOMING, script
 from .tree import Entry, held_tree, manifest_text, sizes_in, sums_in
 
 PIECE_BYTES = 16 << 20

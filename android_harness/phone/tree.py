@@ -8,10 +8,10 @@ is not used.
 from dataclasses import dataclass
 from pathlib import Path
 
-from pocketllm.runtime.files import sha256_of
+from pocketllm.runtime.host.files import sha256_of
 
 from .adb import Phone, checked
-from .layout import script
+from .paths import script
 
 MANIFEST = ".manifest"
 

@@ -9,7 +9,7 @@ and one more runs in the neighbouring length bucket, so that the peaks are those
 buckets. Shown are medians; the ratio says how many times better ours is. PyTorch's OPT is measured
 twice: with the LM head on every token, as transformers runs it, and on the row of the label word
 only ("PyTorch, row"); RoBERTa's head runs on the mask's row. GFLOP/s count the products that the
-loss needs (benchmarks/flops.py), for all sides alike. Peak anonymous is the highest RssAnon +
+loss needs (benchmarks/bench/flops.py), for all sides alike. Peak anonymous is the highest RssAnon +
 RssShmem, peak all pages the highest VmHWM.
 
 With --tune=lora, prefix or head the base is frozen, and ours keeps it, packed for the kernels, in a
@@ -44,21 +44,21 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import Bundle, read_bundle
-from pocketllm.runtime.default_eps import default_eps
-from pocketllm.runtime.engine import ENGINES, cores
+from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
+from pocketllm.runtime.engine.interpreter import ENGINES, cores
+from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.machine import PACKAGES, describe_machine
-from pocketllm.runtime.packed_weights import packs
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.optim.probe_size import default_eps
+from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 from pocketllm.tflite_models.presets import PRESETS
 
-from .checks import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
+from ..isolation.worker import run_worker
 from .comparison import check_losses, measure_batch
-from .measured_export import LENGTHS, export_measured, random_preset
-from .signal_bench import run_signal
+from .exporting import LENGTHS, export_measured, random_preset
+from .flags import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
+from .signal import run_signal
 from .table import batch_table, conditions_table, headline, losses_table
-from .worker import run_worker
 from .workload import Workload, count_parameters, second_length
 
 MIN_TOKENS = 8

@@ -4,14 +4,14 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.bundle.manifest import Bundle
 from pocketllm.runtime.errors import RunError
 
+from ..isolation.worker import run_worker
+from .baselines import NAMES, measured, sides_of
+from .conditions import forget_packed, measure_limited
 from .flops import forward_flops
-from .ours_again import forget_packed, measure_limited
-from .sides import NAMES, measured, sides_of
 from .summary import ratios, relative_difference, summarise
-from .worker import run_worker
 from .workload import Workload
 
 # More than rounding apart, the two sides would compute different things.

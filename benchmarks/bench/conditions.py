@@ -9,13 +9,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.bundle.manifest import Bundle
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.files import read_json
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.progress import Progress
 
-from .memory_limit import drop_caches, run_limited
-from .worker import last_words, thread_variables
+from ..isolation.memory_limit import drop_caches, run_limited
+from ..isolation.worker import last_words, thread_variables
 from .workload import Workload
 
 

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pocketllm.runtime.files import read_json
+from pocketllm.runtime.host.files import read_json
 
-from .worker import run_module
+from ..isolation.worker import run_module
 
 BATCH_SIZE = 8
 LENGTHS = (32, 64, 128)

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from importlib import util
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import Bundle
-from pocketllm.runtime.engine import ENGINES
+from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.engine.interpreter import ENGINES
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
-from .sides import sides_of
+from .baselines import sides_of
 from .workload import check_scoring
 
 # Flags that go with an export of --model.

@@ -2,7 +2,7 @@
 
 Both bases are exported with the same tuning, so that the trained parameters begin at the same
 values, and probed along the same directions on the same rows. Integers make the loss a staircase:
-below some eps the correlation is lost. runtime/default_eps.py was chosen by this measurement.
+below some eps the correlation is lost. runtime/optim/probe_size.py was chosen by this measurement.
 """
 
 import tempfile
@@ -12,16 +12,16 @@ from pathlib import Path
 from statistics import correlation, stdev
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.default_eps import DEFAULT_EPS
-from pocketllm.runtime.engine import cores
+from pocketllm.runtime.engine.interpreter import cores
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import sha256_of
-from pocketllm.runtime.machine import describe_machine
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.files import sha256_of
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
+from pocketllm.runtime.run.machine import describe_machine
 from pocketllm.tflite_models.presets import MICRO, PRESETS
 
-from .measured_export import export_measured
-from .worker import run_worker
+from ..isolation.worker import run_worker
+from .exporting import export_measured
 
 EPS = (1e-4, 1e-3, 1e-2, 1e-1)
 ROWS = 32

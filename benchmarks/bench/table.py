@@ -2,7 +2,7 @@
 
 from pocketllm.runtime import contract
 
-from .sides import NAMES, measured
+from .baselines import NAMES, measured
 
 # figure -> (what it is called, factor, decimals)
 ROWS = {

@@ -84,7 +84,14 @@ def run_limited(
         on_line(line)
 
     def run(kind, where, before=()):
-        shim = [*before, sys.executable, "-m", "pocketllm.benchmarks.memory_limit", kind, where]
+        shim = [
+            *before,
+            sys.executable,
+            "-m",
+            "pocketllm.benchmarks.isolation.memory_limit",
+            kind,
+            where,
+        ]
         return run_process([*map(str, shim), *command], variables, told, output)
 
     place = limited_cgroup(limit_bytes) if cgroup_allowed else nullcontext()

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.files import read_json, write_json
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.files import read_json, write_json
+from pocketllm.runtime.host.progress import Progress
 
 from .process import Ended, run_process
 

@@ -15,15 +15,15 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.staging import check_replaceable, staged
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import write_bytes, write_json
-from pocketllm.runtime.machine import PACKAGES, describe_machine
-from pocketllm.runtime.session import required
+from pocketllm.runtime.host.files import write_bytes, write_json
+from pocketllm.runtime.host.folders import check_replaceable, staged
+from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 
-from .report_data import read_runs, summarise
-from .report_figures import draw_runs
-from .report_text import figure_caption, report_text
+from .data import read_runs, summarise
+from .figures import draw_runs
+from .text import figure_caption, report_text
 
 ARGUMENTS = "RUN_DIR…"
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("curves.png", "curves.svg")

@@ -9,17 +9,17 @@ from statistics import median
 
 from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import read_json
-from pocketllm.runtime.machine import Session, read_sessions
-from pocketllm.runtime.mezo import Step
-from pocketllm.runtime.records import (
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.run.folder import CONFIG
+from pocketllm.runtime.run.lines import (
     METRICS,
     Evaluated,
     best_evaluation,
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.run_dir import CONFIG
+from pocketllm.runtime.run.machine import Session, read_sessions
 
 WINDOW_SHARE, LARGEST_WINDOW = 20, 200
 

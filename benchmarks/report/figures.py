@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .report_data import Run, running_median, smoothing_window
+from .data import Run, running_median, smoothing_window
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # As many as have no divisor in common with the colours: 35 runs before two look alike.

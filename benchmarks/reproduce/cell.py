@@ -13,26 +13,16 @@ from pathlib import Path
 
 from pocketllm.runtime.contract import MEZO
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.files import read_json, write_json
-from pocketllm.runtime.native_output import LOG_VARIABLE
-from pocketllm.runtime.parameters import drop_parameters
-from pocketllm.runtime.records import METRICS
+from pocketllm.runtime.host.files import read_json, write_json
+from pocketllm.runtime.host.native_output import LOG_VARIABLE
+from pocketllm.runtime.run.lines import METRICS
+from pocketllm.runtime.run.parameters import drop_parameters
 
-from .memory_limit import drop_caches, run_limited
-from .pytorch_request import Request
-from .report_data import read_runs, summarise
-from .reproduce_plan import (
-    EPS,
-    LEARNING_RATES,
-    POCKETLLM,
-    SEED,
-    STEPS,
-    TASKS,
-    TOKENS,
-    Cell,
-    Export,
-)
-from .worker import last_words, run_module, thread_variables
+from ..isolation.memory_limit import drop_caches, run_limited
+from ..isolation.worker import last_words, run_module, thread_variables
+from ..report.data import read_runs, summarise
+from .plan import EPS, LEARNING_RATES, POCKETLLM, SEED, STEPS, TASKS, TOKENS, Cell, Export
+from .request import Request
 
 RESULT, LOG = "result.json", "log.txt"
 DONE, OUT_OF_MEMORY = "done", "out of memory"

@@ -29,18 +29,18 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.config import check_model_type
-from pocketllm.runtime.engine import cores
+from pocketllm.export.checkpoint.config import check_model_type
+from pocketllm.runtime.commands.shared import MAX_THREADS, required
+from pocketllm.runtime.engine.interpreter import cores
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import read_json, sha256_of, write_json
-from pocketllm.runtime.machine import PACKAGES, describe_machine
-from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.run_lock import run_lock
-from pocketllm.runtime.session import MAX_THREADS, required
+from pocketllm.runtime.host.files import read_json, sha256_of, write_json
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.run.lock import run_lock
+from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 from pocketllm.tflite_models.presets import PRESETS
 
-from .reproduce_cell import Setting, bundle_folder, export_bundle, finished, forget, run_cell
-from .reproduce_plan import (
+from .cell import Setting, bundle_folder, export_bundle, finished, forget, run_cell
+from .plan import (
     EPS,
     LEARNING_RATES,
     SCALES,
@@ -52,8 +52,8 @@ from .reproduce_plan import (
     help_of_cells,
     help_of_scales,
 )
-from .reproduce_report import check_agreement, write_reproduction
-from .reproduce_text import cell_line
+from .report import check_agreement, write_reproduction
+from .text import cell_line
 
 __doc__ = __doc__.format(scales=help_of_scales(), cells=help_of_cells())
 

@@ -15,22 +15,22 @@ from statistics import median
 import torch
 from transformers import PreTrainedModel
 
-from pocketllm.runtime.adam import AdamStep
-from pocketllm.runtime.batching import step_members, step_seed, training_row
-from pocketllm.runtime.bundle import Bundle, read_bundle
+from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
 from pocketllm.runtime.contract import ADAM, MEZO
-from pocketllm.runtime.dataset import load_dataset
-from pocketllm.runtime.files import write_json
-from pocketllm.runtime.machine import MACHINE, Session, describe_machine
-from pocketllm.runtime.memory import PeakMemory
-from pocketllm.runtime.mezo import Step
-from pocketllm.runtime.records import append_step
-from pocketllm.runtime.run_dir import CONFIG
+from pocketllm.runtime.data.batches import step_members, step_seed, training_row
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.host.files import write_json
+from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim.adam import AdamStep
+from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.run.folder import CONFIG
+from pocketllm.runtime.run.lines import append_step
+from pocketllm.runtime.run.machine import MACHINE, Session, describe_machine
 
-from .pytorch_mezo import forward_only, mezo_step
-from .pytorch_model import load_model, one_batch, row_loss
-from .pytorch_request import Request
-from .worker import serve
+from ..bench.pytorch.model import load_model, one_batch, row_loss
+from ..bench.workers.pytorch import forward_only, mezo_step
+from ..isolation.worker import serve
+from .request import Request
 
 PACKAGES = ("pocketllm", "torch", "transformers", "numpy", "tokenizers")
 

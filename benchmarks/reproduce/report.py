@@ -6,17 +6,17 @@ from pathlib import Path
 
 from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.files import write_bytes, write_json
+from pocketllm.runtime.host.files import write_bytes, write_json
 
-from .comparison import LOSS_TOLERANCE
-from .report_command import write_report
-from .report_data import read_runs, summarise
-from .report_figures import LOSS, draw_runs
-from .report_text import figure_caption
-from .reproduce_cell import DONE
-from .reproduce_plan import POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
-from .reproduce_text import OPTIMIZERS, reproduction_text
-from .summary import relative_difference
+from ..bench.comparison import LOSS_TOLERANCE
+from ..bench.summary import relative_difference
+from ..report.command import write_report
+from ..report.data import read_runs, summarise
+from ..report.figures import LOSS, draw_runs
+from ..report.text import figure_caption
+from .cell import DONE
+from .plan import POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
+from .text import OPTIMIZERS, reproduction_text
 
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("figure1.png", "figure1.svg")
 CURVES = "curves"

@@ -1,4 +1,4 @@
-"""What is asked of benchmarks/pytorch_run.py; imports no torch."""
+"""What is asked of benchmarks/reproduce/pytorch_run.py; imports no torch."""
 
 from dataclasses import dataclass
 

@@ -4,9 +4,9 @@ import shlex
 
 from pocketllm.runtime.contract import ADAM, MEZO
 
-from .report_text import DASH, escaped, machine_line, table
-from .reproduce_cell import DONE, OUT_OF_MEMORY
-from .reproduce_plan import MICRO_SHARE, POCKETLLM, PYTORCH, TASKS
+from ..report.text import DASH, escaped, machine_line, table
+from .cell import DONE, OUT_OF_MEMORY
+from .plan import MICRO_SHARE, POCKETLLM, PYTORCH, TASKS
 
 OPTIMIZERS = {MEZO: "MeZO", ADAM: "Adam"}
 SIDES = {POCKETLLM: "ours", PYTORCH: "PyTorch"}

@@ -6,8 +6,8 @@ kept beside the corpus. Seeds are real files. Where a checksum would refuse ever
 the inputs get a right one, so that what stands behind it is reached too.
 
 example (needs pip install 'pocketllm[fuzz]'):
-  python -m pocketllm.benchmarks.fuzz --target=journal --bundle=BUNDLE --run=RUN --minutes=10
-  python -m pocketllm.benchmarks.fuzz --target=data --bundle=BUNDLE --data=train.tsv,rows.jsonl
+  python -m pocketllm.benchmarks.torture.fuzz --target=journal --bundle=BUNDLE --run=RUN --minutes=10
+  python -m pocketllm.benchmarks.torture.fuzz --target=data --bundle=BUNDLE --data=train.tsv,rows.jsonl
 """
 
 import json
@@ -55,7 +55,7 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
       bundle_folder: a sound bundle.
       work: a folder for the file.
     """
-    from pocketllm.runtime.bundle import read_bundle
+    from pocketllm.runtime.bundle.manifest import read_bundle
 
     bundle = read_bundle(bundle_folder)
     makers = {"journal": _journal, "snapshot": _snapshot, "bundle": _bundle, "data": _data}
@@ -63,9 +63,9 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
 
 
 def _journal(bundle, work):
-    from pocketllm.runtime.journal import read_journal
-    from pocketllm.runtime.mezo import Hyperparameters, replay_step
-    from pocketllm.runtime.run_dir import read_run
+    from pocketllm.runtime.optim.mezo import Hyperparameters, replay_step
+    from pocketllm.runtime.run.folder import read_run
+    from pocketllm.runtime.run.journal import read_journal
 
     def read(choice, data):
         (work / "journal").write_bytes(with_checksums(data) if choice % 2 else data)
@@ -78,8 +78,8 @@ def _journal(bundle, work):
 
 
 def _snapshot(bundle, work):
-    from pocketllm.runtime.model import Model
-    from pocketllm.runtime.parameters import load_parameters, seal_of
+    from pocketllm.runtime.engine.model import Model
+    from pocketllm.runtime.run.parameters import load_parameters, seal_of
 
     model = Model(bundle, SimpleNamespace(run=lambda *_, **__: {}, release_tensors=lambda _: None))
 
@@ -93,8 +93,8 @@ def _snapshot(bundle, work):
 
 def _bundle(bundle, work):
     from pocketllm.runtime import contract
-    from pocketllm.runtime.bundle import read_bundle, read_initial, read_noise
-    from pocketllm.runtime.sealed_json import write_sealed
+    from pocketllm.runtime.bundle.checksum import write_sealed
+    from pocketllm.runtime.bundle.manifest import read_bundle, read_initial, read_noise
 
     for name in bundle.files:
         (work / name).symlink_to((bundle.folder / name).absolute())
@@ -114,9 +114,9 @@ def _bundle(bundle, work):
 
 
 def _data(bundle, work):
-    from pocketllm.runtime.data import read_examples
-    from pocketllm.runtime.option_tasks import TASKS as OPTION_TASKS
-    from pocketllm.runtime.tasks import TASKS
+    from pocketllm.runtime.data.reader import read_examples
+    from pocketllm.runtime.tasks.causal import TASKS as OPTION_TASKS
+    from pocketllm.runtime.tasks.masked import TASKS
 
     tasks = [*TASKS.values(), *OPTION_TASKS.values()]
 
@@ -154,7 +154,7 @@ def refusing(read):
 
 def with_checksums(data):
     """Returns a journal's bytes with every checksum right."""
-    from pocketllm.runtime.journal import MAGIC, RECORD_BYTES
+    from pocketllm.runtime.run.journal import MAGIC, RECORD_BYTES
 
     begin = len(MAGIC) + 4
     end = begin + int.from_bytes(data[len(MAGIC) : begin], "little")

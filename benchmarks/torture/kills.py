@@ -6,7 +6,7 @@ often as can be, so that kills meet them too, or with --recovery_seconds more ra
 is something to replay.
 
 example:
-  python -m pocketllm.benchmarks.kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
+  python -m pocketllm.benchmarks.torture.kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
 """
 
 import subprocess
@@ -22,10 +22,10 @@ import numpy as np
 from absl import flags
 
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.files import PARTIAL
-from pocketllm.runtime.journal import JOURNAL, read_journal
-from pocketllm.runtime.parameters import kept_steps
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host.files import PARTIAL
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.run.parameters import kept_steps
 
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 

@@ -6,7 +6,7 @@ snapshot that the run has kept, and with the dev evaluation after the last step.
 
 example:
   pocketllm export --model=roberta-micro --task=sst2 --out=micro
-  python -m pocketllm.benchmarks.soak --bundle=micro --train=train.tsv --dev=dev.tsv --steps=20000
+  python -m pocketllm.benchmarks.torture.soak --bundle=micro --train=train.tsv --dev=dev.tsv --steps=20000
 """
 
 import math
@@ -21,18 +21,18 @@ from statistics import median
 import numpy as np
 from absl import flags
 
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.dataset import load_dataset
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.evaluate import evaluate
-from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
-from pocketllm.runtime.memory import read_status
-from pocketllm.runtime.model import open_model
-from pocketllm.runtime.parameters import SEAL, kept_steps
-from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.records import read_evaluations
-from pocketllm.runtime.replay import replay
-from pocketllm.runtime.run_dir import read_run
+from pocketllm.runtime.host.memory import read_status
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.run.evaluate import evaluate
+from pocketllm.runtime.run.folder import read_run
+from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES, read_journal
+from pocketllm.runtime.run.lines import read_evaluations
+from pocketllm.runtime.run.parameters import SEAL, kept_steps
+from pocketllm.runtime.run.replay import replay
 
 from .kills import training
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.file_pages import release_file_pages
-from pocketllm.runtime.files import read_json
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.pages import release_file_pages
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"

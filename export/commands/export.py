@@ -13,20 +13,21 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.runtime import contract, option_tasks, tasks
+from pocketllm.runtime import contract
+from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import read_json
-from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.session import required
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.folders import check_replaceable
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.tasks import causal, masked
 from pocketllm.tflite_models.presets import PRESETS
 
-from .config import FAMILY_NAMES, check_model_type
-from .prompt import option_text_task, text_task
-from .staging import check_replaceable
-from .task_lengths import default_lengths, share_longer
-from .tuning import define_tuning_flags, tuning_of
+from ..checkpoint.config import FAMILY_NAMES, check_model_type
+from ..tasks.lengths import default_lengths, share_longer
+from ..tasks.own_data import option_text_task, text_task
+from ..tune.settings import define_tuning_flags, tuning_of
 
-TASKS = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
+TASKS = {"roberta": masked.TASKS, "opt": causal.TASKS}
 TEXT_TASKS = {"roberta": text_task, "opt": option_text_task}
 
 FLAGS = flags.FlagValues()
@@ -85,9 +86,9 @@ def run(values) -> dict:
 
     # TensorFlow logs while it loads; what can be is checked before that.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from .exporter import export_bundle
-    from .families import model_config
-    from .settings import Settings
+    from ..models import model_config
+    from ..pipeline import export_bundle
+    from ..settings import Settings
 
     config = model_config(described, str(config_path))
     weights, tokenizer = _source(values, config)
@@ -184,9 +185,9 @@ def _config_path(values) -> Path:
 
 def _source(values, config):
     """Returns (weights, tokenizer) of what _config_path accepted."""
-    from .checkpoint import open_checkpoint
-    from .tokenizer import tokenizer_for
-    from .weights import checkpoint_weights, random_weights
+    from ..checkpoint.reader import open_checkpoint
+    from ..checkpoint.tokenizer import tokenizer_for
+    from ..models.weights import checkpoint_weights, random_weights
 
     preset = PRESETS.get(values.model)
     if values.random_init:

@@ -19,17 +19,22 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.eval import bring_to, steps_of
+from pocketllm.runtime.commands.shared import (
+    define_session_flags,
+    open_bundle,
+    open_session,
+    required,
+)
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.eval_command import bring_to, steps_of
-from pocketllm.runtime.mezo import Hyperparameters
-from pocketllm.runtime.progress import Progress
-from pocketllm.runtime.session import define_session_flags, open_bundle, open_session, required
+from pocketllm.runtime.host.folders import check_replaceable, staged
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.optim.mezo import Hyperparameters
 
-from .adapter import is_adapter_file, write_adapter
-from .hf_checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
-from .staging import check_replaceable, staged
-from .trained_tensors import names_of
-from .undo import undo
+from ..results.adapter import is_adapter_file, write_adapter
+from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
+from ..results.trained_tensors import names_of
+from ..results.undo import undo
 
 # What can be written -> (its name, whether a file belongs to it)
 RESULTS = {

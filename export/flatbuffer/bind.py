@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from .flatgraph import (
+from .constants import Constant, bind_constant
+from .delegate import for_the_delegate
+from .fully_connected import fold_biases
+from .graph import (
     Graph,
     add_signature,
     assign_variable,
@@ -22,10 +25,7 @@ from .flatgraph import (
     read_variable,
     variable_handle,
 )
-from .frozen import Constant, bind_constant
-from .fully_connected import fold_biases
-from .layout import Variable
-from .rewrite import for_the_delegate
+from .variables import Variable
 
 NUMPY_TYPES = {
     schema.TensorType.FLOAT32: np.float32,

@@ -7,7 +7,7 @@ partition, and every activation that is kept for the backward pass would be copi
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from .flatgraph import Graph, builtin_code, constant, operator, tensor
+from .graph import Graph, builtin_code, constant, operator, tensor
 
 
 def for_the_delegate(source: schema.ModelT) -> None:

@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from ai_edge_litert import schema_py_generated as schema
 
-from .flatgraph import Graph, builtin_code, operator
+from .graph import Graph, builtin_code, operator
 
 ADD = schema.BuiltinOperator.ADD
 BATCH_MATMUL = schema.BuiltinOperator.BATCH_MATMUL

@@ -7,8 +7,8 @@ TARGET_INPUTS, LORA_TARGETS and IGNORED.
 
 from dataclasses import asdict
 
+from ..checkpoint.config import check_model_type
 from . import opt, roberta
-from .config import check_model_type
 from .opt_config import OptConfig, opt_config
 from .roberta_config import RobertaConfig, roberta_config
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from . import lora
+from ..tune import lora
 
 # What a tuning adds, by the names of its weights: the label words' rows of the LM head.
 WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .config import check_activation, check_heads, read_fields
+from ..checkpoint.config import check_activation, check_heads, read_fields
 
 # OPTConfig's own, for what a config.json leaves out; word_embed_proj_dim is then hidden_size.
 DEFAULTS = {

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from . import layout
+from ..flatbuffer import variables
+from ..flatbuffer.variables import Parameter
 from .activations import ACTIVATION_FUNCTIONS, gelu
 from .layers import (
     IGNORED_SCORE,
@@ -26,9 +27,8 @@ from .layers import (
     weighted_cross_entropy,
     word_logits,
 )
-from .layout import Parameter
 from .roberta_config import RobertaConfig
-from .target import Target
+from .scoring import Target
 
 EMBEDDINGS = "roberta.embeddings"
 WORD_EMBEDDINGS = f"{EMBEDDINGS}.word_embeddings.weight"
@@ -62,26 +62,28 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
     """
     hidden, inner = config.hidden_size, config.intermediate_size
     found = [
-        layout.table(WORD_EMBEDDINGS, config.vocab_size, hidden),
-        layout.table(
+        variables.table(WORD_EMBEDDINGS, config.vocab_size, hidden),
+        variables.table(
             f"{EMBEDDINGS}.position_embeddings.weight", config.max_position_embeddings, hidden
         ),
-        layout.table(f"{EMBEDDINGS}.token_type_embeddings.weight", config.type_vocab_size, hidden),
-        *layout.layer_norm(f"{EMBEDDINGS}.LayerNorm", hidden),
+        variables.table(
+            f"{EMBEDDINGS}.token_type_embeddings.weight", config.type_vocab_size, hidden
+        ),
+        *variables.layer_norm(f"{EMBEDDINGS}.LayerNorm", hidden),
     ]
     for index in range(config.num_hidden_layers):
         layer = f"roberta.encoder.layer.{index}"
         for projection in ("query", "key", "value"):
-            found += layout.linear(f"{layer}.attention.self.{projection}", hidden, hidden)
-        found += layout.linear(f"{layer}.attention.output.dense", hidden, hidden)
-        found += layout.layer_norm(f"{layer}.attention.output.LayerNorm", hidden)
-        found += layout.linear(f"{layer}.intermediate.dense", hidden, inner)
-        found += layout.linear(f"{layer}.output.dense", inner, hidden)
-        found += layout.layer_norm(f"{layer}.output.LayerNorm", hidden)
-    found += layout.linear("lm_head.dense", hidden, hidden)
-    found += layout.layer_norm("lm_head.layer_norm", hidden)
-    found.append(layout.Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
-    return found if tied else [*found, layout.table(LM_HEAD, config.vocab_size, hidden)]
+            found += variables.linear(f"{layer}.attention.self.{projection}", hidden, hidden)
+        found += variables.linear(f"{layer}.attention.output.dense", hidden, hidden)
+        found += variables.layer_norm(f"{layer}.attention.output.LayerNorm", hidden)
+        found += variables.linear(f"{layer}.intermediate.dense", hidden, inner)
+        found += variables.linear(f"{layer}.output.dense", inner, hidden)
+        found += variables.layer_norm(f"{layer}.output.LayerNorm", hidden)
+    found += variables.linear("lm_head.dense", hidden, hidden)
+    found += variables.layer_norm("lm_head.layer_norm", hidden)
+    found.append(variables.Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
+    return found if tied else [*found, variables.table(LM_HEAD, config.vocab_size, hidden)]
 
 
 def key_value_layers(config: RobertaConfig) -> list[str]:

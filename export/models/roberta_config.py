@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from pocketllm.runtime.errors import InputError
 
-from .config import check_activation, check_heads, read_fields
+from ..checkpoint.config import check_activation, check_heads, read_fields
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.option_tasks import OptionTask, scoring_of
-from pocketllm.runtime.tasks import Task, label_word_ids
+from pocketllm.runtime.tasks.causal import OptionTask, scoring_of
+from pocketllm.runtime.tasks.masked import Task, label_word_ids
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.

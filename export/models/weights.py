@@ -8,9 +8,9 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from .checkpoint import Checkpoint
-from .families import FAMILIES, family_name
-from .layout import Parameter, Variable
+from ..checkpoint.reader import Checkpoint
+from ..flatbuffer.variables import Parameter, Variable
+from . import FAMILIES, family_name
 
 INITIALIZER_RANGE = 0.02
 # Of a mismatch with the config; a missing shard alone is hundreds.

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.bundle import Bundle
-from pocketllm.runtime.model import Model
+from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.engine.model import Model
 
 from .tensor_file import write_tensors
 from .trained_tensors import trained_tensors

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.encode import load_tokenizer
+from pocketllm.runtime.data.encode_masked import load_tokenizer
+from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import write_json
-from pocketllm.runtime.model import Model
+from pocketllm.runtime.host.files import write_json
 
 from .tensor_file import write_tensors
 from .trained_tensors import names_of, trained_tensors

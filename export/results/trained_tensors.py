@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pocketllm.runtime.bundle import Parameter
-from pocketllm.runtime.model import Model
+from pocketllm.runtime.bundle.manifest import Parameter
+from pocketllm.runtime.engine.model import Model
 
 # RoBERTa's: the decoder's bias is the head's, and transformers saves it under both names.
 NAMED_TWICE = {"lm_head.bias": "lm_head.decoder.bias"}

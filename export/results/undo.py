@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pocketllm.runtime.bundle import read_initial
+from pocketllm.runtime.bundle.manifest import read_initial
+from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.mezo import Hyperparameters, Step, undo_step
-from pocketllm.runtime.model import Model
-from pocketllm.runtime.replay import replay
+from pocketllm.runtime.optim.mezo import Hyperparameters, Step, undo_step
+from pocketllm.runtime.run.replay import replay
 
 
 @dataclass(frozen=True)

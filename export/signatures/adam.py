@@ -11,10 +11,10 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from .bind import Function
-from .convert import Input, convert
+from ..flatbuffer.bind import Function
+from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.variables import Variable
 from .forward import Forward
-from .layout import Variable
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 # A table is looked into before the delegate's work and updated after it: read a second time there.

@@ -7,13 +7,13 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from .convert import Input
-from .families import FAMILIES, family_name, head_table
-from .frozen import SCALES, Constant, scales_of
-from .layers import ScaledRows
-from .layout import Variable, chunks_of
-from .lora import SCALING
-from .target import Target
+from ..flatbuffer.constants import SCALES, Constant, scales_of
+from ..flatbuffer.convert import Input
+from ..flatbuffer.variables import Variable, chunks_of
+from ..models import FAMILIES, family_name, head_table
+from ..models.layers import ScaledRows
+from ..models.scoring import Target
+from ..tune.lora import SCALING
 
 HEAD = "head"
 

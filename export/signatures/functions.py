@@ -4,11 +4,11 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
 
+from ..flatbuffer.bind import Function
+from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.variables import Variable
 from . import noise_graph
-from .bind import Function
-from .convert import Input, convert
 from .forward import Forward
-from .layout import Variable
 
 NOISE_TABLE = "noise/table"
 

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
-from .flatgraph import (
+from ..flatbuffer.graph import (
     Graph,
     add_signature,
     assign_variable,
@@ -21,7 +21,7 @@ from .flatgraph import (
     tensor,
     variable_handle,
 )
-from .layout import Variable
+from ..flatbuffer.variables import Variable
 
 
 def bind_transfers(graph: Graph, slices: list[tuple[Variable, ...]]) -> None:

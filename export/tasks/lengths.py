@@ -2,7 +2,7 @@
 
 from functools import cache
 
-from pocketllm.runtime.files import read_json
+from pocketllm.runtime.host.files import read_json
 from pocketllm.tflite_models.presets import ROW_LENGTHS
 
 # Buckets around the quartiles; the longest truncates at most 5% of the rows that were measured.
@@ -27,7 +27,7 @@ def default_lengths(family: str, task: str) -> tuple[int, ...]:
 
 @cache
 def row_lengths() -> dict:
-    """Returns what `python -m pocketllm.benchmarks.task_lengths` measured.
+    """Returns what `python -m pocketllm.benchmarks.row_lengths` measured.
 
     OPT task -> {"file", "examples", "tokens": {number of tokens: rows of that length}}: rows as
     they are trained on, by OPT's tokenizer, <s> included. BoolQ is a thousand training rows,

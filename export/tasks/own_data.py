@@ -1,8 +1,8 @@
 """The task of the user's own data, from `--prompt` and `--label_words`."""
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import MAX_LENGTH, OptionTask, template_fields, template_tokens
-from pocketllm.runtime.tasks import MASK, Piece, Task, field, literal
+from pocketllm.runtime.tasks.causal import MAX_LENGTH, OptionTask, template_fields, template_tokens
+from pocketllm.runtime.tasks.masked import MASK, Piece, Task, field, literal
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
 TEXT_MAX_LENGTH = 512

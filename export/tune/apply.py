@@ -4,13 +4,13 @@ from dataclasses import replace
 
 from pocketllm.runtime import contract
 
-from .families import FAMILIES, family_name
-from .layout import Parameter
+from ..flatbuffer.variables import Parameter
+from ..models import FAMILIES, family_name
+from ..models.scoring import Target
+from ..models.weights import Weights
 from .lora import extra_parameters, lora_parameters
 from .prefix import prefix_parameters
-from .target import Target
-from .tuning import Tuning
-from .weights import Weights
+from .settings import Tuning
 from .word_head import word_head_parameters
 
 

@@ -12,11 +12,11 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from .families import FAMILIES, family_name
-from .layers import RECORD, prefix_of
-from .layout import Parameter
-from .target import Target
-from .weights import Weights
+from ..flatbuffer.variables import Parameter
+from ..models import FAMILIES, family_name
+from ..models.layers import RECORD, prefix_of
+from ..models.scoring import Target
+from ..models.weights import Weights
 
 
 def prefix_parameters(

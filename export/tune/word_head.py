@@ -11,11 +11,11 @@ import numpy as np
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from .families import FAMILIES, family_name, head_table
-from .layers import WORDS_BIAS, WORDS_WEIGHT
-from .layout import Parameter
-from .target import Target
-from .weights import Weights
+from ..flatbuffer.variables import Parameter
+from ..models import FAMILIES, family_name, head_table
+from ..models.layers import WORDS_BIAS, WORDS_WEIGHT
+from ..models.scoring import Target
+from ..models.weights import Weights
 
 
 def word_head_parameters(

@@ -3,11 +3,11 @@
 import math
 from typing import TYPE_CHECKING
 
-from . import contract
-from .tasks import Task
+from .. import contract
+from ..tasks.masked import Task
 
 if TYPE_CHECKING:
-    from .bundle import Bundle
+    from .manifest import Bundle
 
 
 def check_bundle(bundle: "Bundle") -> None:

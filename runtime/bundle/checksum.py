@@ -8,8 +8,8 @@ import hashlib
 import re
 from pathlib import Path
 
-from .errors import InputError
-from .files import json_bytes, write_bytes
+from ..errors import InputError
+from ..host.files import json_bytes, write_bytes
 
 SEAL = "seal"
 BLANK = "0" * 64

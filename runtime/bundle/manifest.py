@@ -7,15 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from . import contract
-from .bundle_checks import check_bundle
-from .errors import InputError
-from .files import read_json, sha256_of
-from .noise import Noise
-from .option_tasks import OptionTask
-from .sealed_json import check_seal
-from .task_json import from_json
-from .tasks import Task
+from .. import contract
+from ..errors import InputError
+from ..host.files import read_json, sha256_of
+from ..noise import Noise
+from ..tasks.causal import OptionTask
+from ..tasks.codec import from_json
+from ..tasks.masked import Task
+from .checks import check_bundle
+from .checksum import check_seal
 
 REMEDY = "export the bundle again with `pocketllm export`"
 

@@ -16,17 +16,17 @@ from pathlib import Path
 
 from absl import flags
 
-from .adam import AdamHyperparameters
-from .dataset import load_dataset
-from .errors import InputError, RunError
-from .evaluate import evaluate, rows_of
-from .parameters import check_kept, load_parameters
-from .progress import Progress
-from .records import best_step
-from .replay import replay
-from .run_dir import describe_torn_end, read_run
-from .session import define_session_flags, open_bundle, open_session, required
-from .snapshots import restore
+from ..data.dataset import load_dataset
+from ..errors import InputError, RunError
+from ..host.progress import Progress
+from ..optim.adam import AdamHyperparameters
+from ..run.evaluate import evaluate, rows_of
+from ..run.folder import describe_torn_end, read_run
+from ..run.lines import best_step
+from ..run.parameters import check_kept, load_parameters
+from ..run.replay import replay
+from ..run.snapshots import restore
+from .shared import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)

@@ -10,11 +10,11 @@ import math
 import numpy as np
 from absl import flags
 
-from . import contract
-from .bundle import REMEDY, Bundle, read_bundle
-from .errors import InputError
-from .option_tasks import OptionTask
-from .session import required
+from .. import contract
+from ..bundle.manifest import REMEDY, Bundle, read_bundle
+from ..errors import InputError
+from ..tasks.causal import OptionTask
+from .shared import required
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=FLAGS)

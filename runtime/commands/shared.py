@@ -4,12 +4,12 @@ from functools import partial
 
 from absl import flags
 
-from .bundle import Bundle, read_bundle
-from .engine import ENGINES, cores
-from .errors import InputError
-from .model import Model, open_model
-from .packed_weights import open_packed, packs
-from .progress import Progress
+from ..bundle.manifest import Bundle, read_bundle
+from ..engine.interpreter import ENGINES, cores
+from ..engine.model import Model, open_model
+from ..engine.packed_weights import open_packed, packs
+from ..errors import InputError
+from ..host.progress import Progress
 
 MAX_THREADS = 256
 

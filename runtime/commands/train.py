@@ -22,23 +22,23 @@ from pathlib import Path
 
 from absl import flags
 
-from . import contract
-from .adam import AdamHyperparameters, AdamStep
-from .adam_train import check_adam, train_adam
-from .dataset import load_dataset, load_split
-from .default_eps import default_eps
-from .errors import InputError
-from .mezo import Hyperparameters
-from .pauses import Limits, pauses_of
-from .progress import Progress
-from .records import best_evaluation, read_evaluations
-from .run_dir import RunConfig, describe_torn_end, steps_so_far
-from .schedule import SCHEDULES
-from .session import define_session_flags, open_bundle, open_session, required
-from .snapshots import RECOVERY_SECONDS
-from .split import split_numbers
-from .train import train
-from .training import Listener
+from .. import contract
+from ..data.dataset import load_dataset, load_split
+from ..errors import InputError
+from ..host.pauses import Limits, pauses_of
+from ..host.progress import Progress
+from ..optim.adam import AdamHyperparameters, AdamStep
+from ..optim.mezo import Hyperparameters
+from ..optim.probe_size import default_eps
+from ..optim.schedule import SCHEDULES
+from ..run.folder import RunConfig, describe_torn_end, steps_so_far
+from ..run.journalled import train
+from ..run.kept import check_adam, train_adam
+from ..run.lines import best_evaluation, read_evaluations
+from ..run.listening import Listener
+from ..run.snapshots import RECOVERY_SECONDS
+from ..tasks.draws import split_numbers
+from .shared import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
 define_session_flags(FLAGS)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import contract
-from .encode import Encoded, EncodedExample
-from .noise import mix
+from .. import contract
+from ..noise import mix
+from .encode_masked import Encoded, EncodedExample
 
 EPOCH_SALT = np.uint32(0x27D4EB2F)
 STEP_SALT = np.uint32(0x165667B1)

@@ -4,16 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .batching import Batch, micro_batches, training_row
-from .bundle import Bundle
-from .data import Example, read_examples
-from .encode import EncodedExample, encode_all, load_tokenizer, special_ids
-from .errors import InputError
-from .files import sha256_of
-from .option_encode import Limits, encode_all_options, option_special_ids
-from .option_tasks import OptionTask
-from .progress import Progress
-from .split import drawn, split_places
+from ..bundle.manifest import Bundle
+from ..errors import InputError
+from ..host.files import sha256_of
+from ..host.progress import Progress
+from ..tasks.causal import OptionTask
+from ..tasks.draws import drawn, split_places
+from .batches import Batch, micro_batches, training_row
+from .encode_causal import Limits, encode_all_options, option_special_ids
+from .encode_masked import EncodedExample, encode_all, load_tokenizer, special_ids
+from .reader import Example, read_examples
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from tokenizers import Tokenizer
 
-from . import contract
-from .data import Example
-from .encode import Encoded, EncodedExample, SpecialIds, special_ids
-from .errors import InputError
-from .option_tasks import TRANSFORMS, OptionTask, fill
+from .. import contract
+from ..errors import InputError
+from ..tasks.causal import TRANSFORMS, OptionTask, fill
+from .encode_masked import Encoded, EncodedExample, SpecialIds, special_ids
+from .reader import Example
 
 # Tokenised together, on all cores.
 EXAMPLES_AT_ONCE = 512

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
-from . import contract
-from .data import Example
-from .errors import InputError
-from .tasks import Piece, Task
+from .. import contract
+from ..errors import InputError
+from ..tasks.masked import Piece, Task
+from .reader import Example
 
 SPECIAL_TOKENS = ("<s>", "</s>", "<pad>", "<mask>")
 

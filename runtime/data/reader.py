@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError
-from .layouts import LAYOUTS, Part, shown, text_of
-from .option_tasks import OptionTask
-from .tasks import Task
+from ..errors import InputError
+from ..tasks.causal import OptionTask
+from ..tasks.masked import Task
+from ..tasks.rows import LAYOUTS, Part, shown, text_of
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError, RunError
-from .file_pages import release_file_pages
+from ..errors import InputError, RunError
+from ..host.pages import release_file_pages
 
 DISTRIBUTION = "ai-edge-litert"
 IN_MEMORY = ":memory"  # XNNPACK's name of a cache without a file

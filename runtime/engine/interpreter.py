@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from .errors import InputError, RunError
-from .file_pages import release_array_pages, release_file_pages
+from ..errors import InputError, RunError
+from ..host.pages import release_array_pages, release_file_pages
 
 # name -> (module, distribution)
 ENGINES = {

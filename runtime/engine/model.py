@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from . import contract
-from .batching import Batch
-from .bundle import Bundle
-from .engine import Engine
-from .errors import InputError
+from .. import contract
+from ..bundle.manifest import Bundle
+from ..data.batches import Batch
+from ..errors import InputError
+from .interpreter import Engine
 
 # tflite-runtime 2.14 has no products of float rows with integers that have a scale an output.
 QUANTISED_ENGINE = "litert"

@@ -16,12 +16,12 @@ import os
 from collections.abc import Callable
 from importlib import metadata
 
-from . import contract
-from .bundle import Bundle
-from .compiled_engine import DISTRIBUTION, CompiledEngine
-from .errors import InputError
-from .files import read_json, sha256_of, write_json
-from .machine import processor
+from .. import contract
+from ..bundle.manifest import Bundle
+from ..errors import InputError
+from ..host.files import read_json, sha256_of, write_json
+from ..run.machine import processor
+from .compiled import DISTRIBUTION, CompiledEngine
 
 MODIFIED = "modified_ns"
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .errors import InputError, RunError
+from ..errors import InputError, RunError
 
 READ_BYTES = 1 << 20
 PARTIAL = ".partial-"  # of what is written beside, and of which process

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pocketllm.runtime import contract
-from pocketllm.runtime.errors import InputError, RunError
+from .. import contract
+from ..errors import InputError, RunError
 
 BUNDLE_FILES = {
     contract.MODEL_FILE,

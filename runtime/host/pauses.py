@@ -4,9 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import interruption
-from .device_state import DeviceState, is_android, read_device_state
-from .errors import InputError
+from ..errors import InputError
+from . import signals
+from .power import DeviceState, is_android, read_device_state
 
 SAMPLE_SECONDS = 10.0
 # What must come before it goes on: not to start and stop with every step.
@@ -78,7 +78,7 @@ class Pauses:
             while self._limits.reason(state, margin=True):
                 end = time.monotonic() + self._sample_seconds
                 while time.monotonic() < end:
-                    interruption.check()
+                    signals.check()
                     time.sleep(min(0.1, self._sample_seconds))
                 state = self._read()
             say(f"going on after {time.monotonic() - waited_since:.0f} s")

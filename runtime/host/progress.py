@@ -5,7 +5,7 @@ import time
 
 from tqdm import tqdm
 
-from . import interruption
+from . import signals
 
 LINE_SECONDS = 10.0
 
@@ -32,7 +32,7 @@ class Progress:
 
     def advance(self, units: int = 1, note: str = "") -> None:
         """Moves on; `note` is shown behind the bar. Raises KeyboardInterrupt if asked to stop."""
-        interruption.check()
+        signals.check()
         self._done += units
         if self._bar is not None:
             self._bar.update(units)
@@ -45,7 +45,7 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Prints a line on stdout without breaking the bar; stops as `advance` does."""
-        interruption.check()
+        signals.check()
         if self._bar is not None:
             tqdm.write(line, file=sys.stdout)
         else:

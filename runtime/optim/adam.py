@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from .batching import Batch
-from .errors import LossError
+from ..data.batches import Batch
+from ..errors import LossError
 from .schedule import learning_rate
 
 

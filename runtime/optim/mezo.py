@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from .errors import LossError
+from ..errors import LossError
 from .schedule import learning_rate
 
 

@@ -6,8 +6,8 @@ with those of the fp32 base (roberta-micro, 50 directions: `pocketllm bench --si
 for fp32 as MeZO's authors chose.
 """
 
-from . import contract
-from .bundle import Bundle
+from .. import contract
+from ..bundle.manifest import Bundle
 
 # (tune, base) -> eps, in units of z.
 DEFAULT_EPS = {

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import contract
-from .batching import Row, each_micro_batch, evaluation_rows
-from .bundle import Bundle
-from .dataset import Dataset
-from .metrics import Prediction, accuracy, measured
-from .model import Model
-from .option_tasks import OptionTask
+from .. import contract
+from ..bundle.manifest import Bundle
+from ..data.batches import Row, each_micro_batch, evaluation_rows
+from ..data.dataset import Dataset
+from ..engine.model import Model
+from ..tasks.causal import OptionTask
+from ..tasks.metrics import Prediction, accuracy, measured
 
 
 @dataclass(frozen=True)

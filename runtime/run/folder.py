@@ -7,14 +7,14 @@ run keeps parameters, and cannot be continued.
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import contract
-from .adam import AdamHyperparameters, AdamStep
-from .errors import InputError
-from .files import drop_partial, read_json, write_json
+from .. import contract
+from ..errors import InputError
+from ..host.files import drop_partial, read_json, write_json
+from ..optim.adam import AdamHyperparameters, AdamStep
+from ..optim.mezo import Hyperparameters, Step
 from .journal import JOURNAL, new_journal, read_journal
-from .mezo import Hyperparameters, Step
-from .records import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
-from .run_lock import LOCK
+from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
+from .lock import LOCK
 
 CONFIG = "config.json"
 DAMAGED = "restore the file from a copy, or choose another --run"

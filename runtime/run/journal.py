@@ -13,9 +13,9 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import InputError, RunError
-from .files import write_bytes
-from .mezo import Step, last_scale
+from ..errors import InputError, RunError
+from ..host.files import write_bytes
+from ..optim.mezo import Step, last_scale
 
 JOURNAL = "journal"
 MAGIC = b"PLLMJRN1"

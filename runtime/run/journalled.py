@@ -7,21 +7,21 @@ from array import array
 from contextlib import ExitStack
 from pathlib import Path
 
-from . import interruption
-from .batching import Batch, step_members, step_seed
-from .dataset import Dataset, batches_of
-from .errors import LossError, RunError
+from ..data.batches import Batch, step_members, step_seed
+from ..data.dataset import Dataset, batches_of
+from ..engine.model import Model
+from ..errors import LossError, RunError
+from ..host import signals
+from ..host.memory import PeakMemory
+from ..optim.mezo import mezo_step
+from .folder import RunConfig, start_or_continue
 from .journal import JOURNAL, JournalWriter
+from .lines import append_step, best_step, cut_lines_beyond, seconds_so_far
+from .listening import Listener, Trained, check_last_step, dev_evaluations
+from .lock import run_lock
 from .machine import record_session
-from .memory import PeakMemory
-from .mezo import mezo_step
-from .model import Model
-from .records import append_step, best_step, cut_lines_beyond, seconds_so_far
 from .replay import replay
-from .run_dir import RunConfig, start_or_continue
-from .run_lock import run_lock
 from .snapshots import RECOVERY_SECONDS, TimedPasses, restore, save_snapshot, snapshot_due
-from .training import Listener, Trained, check_last_step, dev_evaluations
 
 
 def train(
@@ -83,7 +83,7 @@ def train(
                 members = step_members(len(data.examples), config.batch_size, config.seed, number)
                 batches = batches_of(data, model.bundle, members)
                 seed = step_seed(config.seed, number)
-                with interruption.postponed():
+                with signals.postponed():
                     step = mezo_step(passes, lambda: model.loss(batches), number, seed, settings)
                     seconds.append(time.monotonic() - started)
                     run_seconds += seconds[-1]

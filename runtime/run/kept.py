@@ -4,20 +4,20 @@ import statistics
 import time
 from pathlib import Path
 
-from . import contract
-from .adam import adam_step
-from .batching import step_members
-from .bundle import Bundle
-from .dataset import Dataset, batches_of
-from .errors import InputError, LossError, RunError
+from .. import contract
+from ..bundle.manifest import Bundle
+from ..data.batches import step_members
+from ..data.dataset import Dataset, batches_of
+from ..engine.model import Model
+from ..errors import InputError, LossError, RunError
+from ..host.memory import PeakMemory
+from ..optim.adam import adam_step
+from .folder import RunConfig, start_or_continue
+from .lines import append_step, best_evaluation, best_step, read_evaluations
+from .listening import Listener, Trained, check_last_step, dev_evaluations
+from .lock import run_lock
 from .machine import record_session
-from .memory import PeakMemory
-from .model import Model
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
-from .records import append_step, best_evaluation, best_step, read_evaluations
-from .run_dir import RunConfig, start_or_continue
-from .run_lock import run_lock
-from .training import Listener, Trained, check_last_step, dev_evaluations
 
 
 def check_adam(bundle: Bundle, batch_size: int) -> None:

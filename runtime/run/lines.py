@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from .adam import AdamStep
-from .errors import InputError, RunError
-from .mezo import Step
+from ..errors import InputError, RunError
+from ..optim.adam import AdamStep
+from ..optim.mezo import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 SEALED = re.compile(rb'(.*), "checksum": ([0-9]+)}')

@@ -5,15 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .adam import AdamStep
-from .batching import Batch
-from .dataset import Dataset
-from .errors import LossError
+from ..data.batches import Batch
+from ..data.dataset import Dataset
+from ..engine.model import Model
+from ..errors import LossError
+from ..host.memory import Peak
+from ..optim.adam import AdamStep
+from ..optim.mezo import Step
 from .evaluate import Evaluation, evaluate
-from .memory import Peak
-from .mezo import Step
-from .model import Model
-from .records import Evaluated, append_evaluation, read_evaluations
+from .lines import Evaluated, append_evaluation, read_evaluations
 
 
 @dataclass(frozen=True)

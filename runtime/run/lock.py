@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError, RunError
+from ..errors import InputError, RunError
 
 LOCK = ".lock"
 

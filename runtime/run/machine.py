@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 
-from .engine import cores
-from .errors import InputError
-from .files import read_json, write_json
-from .model import Model
-from .records import typed
+from ..engine.interpreter import cores
+from ..engine.model import Model
+from ..errors import InputError
+from ..host.files import read_json, write_json
+from .lines import typed
 
 MACHINE = "machine.json"
 PACKAGES = ("pocketllm", "ai-edge-litert", "tflite-runtime", "numpy", "tokenizers")

@@ -16,10 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
-from . import interruption
-from .errors import InputError
-from .files import written_beside
-from .model import Model
+from ..engine.model import Model
+from ..errors import InputError
+from ..host import signals
+from ..host.files import written_beside
 
 STEM, SUFFIX = "parameters-", ".npz"
 SEAL = "journal/seal"  # no variable is called so
@@ -50,7 +50,7 @@ def save_parameters(model: Model, folder: Path, step: int, seal: int | None = No
     Raises:
       RunError: the disk is full; what was there before stays.
     """
-    with interruption.postponed():  # a zipfile that is left in the middle cannot be closed
+    with signals.postponed():  # a zipfile that is left in the middle cannot be closed
         _save(model, _path(folder, step), seal)
 
 
@@ -103,7 +103,7 @@ def _save(model, path, seal):
     with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         sealed = [] if seal is None else [(SEAL, np.array(seal, np.uint32))]
         for name, values in itertools.chain(sealed, model.read()):
-            interruption.check()
+            signals.check()
             with archive.open(_member(name), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)
 

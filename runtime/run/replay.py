@@ -14,10 +14,10 @@ from threading import Event
 
 import numpy as np
 
-from . import noise
-from .bundle import read_noise
-from .mezo import Hyperparameters, Perturbable, Step, replay_step
-from .model import Model
+from .. import noise
+from ..bundle.manifest import read_noise
+from ..engine.model import Model
+from ..optim.mezo import Hyperparameters, Perturbable, Step, replay_step
 
 TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
 STEPS_AT_ONCE = 16  # whose hashes are computed together

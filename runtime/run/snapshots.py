@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import InputError
+from ..engine.model import Model
+from ..errors import InputError
+from ..optim.mezo import Perturbable
 from .journal import JOURNAL, read_journal
-from .mezo import Perturbable
-from .model import Model
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters, seal_of
 
 RECOVERY_SECONDS, RECOVERY_SHARE, KEPT = 120.0, 0.05, 2

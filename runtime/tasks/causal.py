@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import contract
+from .. import contract
 
 MAX_LENGTH = 2048  # of every OPT model; the option's tokens count too
 _TEMPLATE_TOKENS = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]")

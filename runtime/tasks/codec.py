@@ -6,11 +6,11 @@ import types
 import typing
 from collections.abc import Iterator
 
-from .errors import InputError
-from .layouts import LAYOUTS
+from ..errors import InputError
+from .causal import TRANSFORMS, OptionTask, template_fields, template_tokens
+from .masked import Task
 from .metrics import METRICS
-from .option_tasks import TRANSFORMS, OptionTask, template_fields, template_tokens
-from .tasks import Task
+from .rows import LAYOUTS
 
 FAMILIES = {"roberta": Task, "opt": OptionTask}
 

@@ -4,9 +4,9 @@ import re
 
 import numpy as np
 
-from .errors import InputError
-from .option_tasks import OptionTask
-from .tasks import Task
+from ..errors import InputError
+from .causal import OptionTask
+from .masked import Task
 
 REFERENCE = "reference"
 

@@ -7,7 +7,7 @@ words (" great") bring their own. The templates of `TASKS` are those of MeZO's R
 
 from dataclasses import dataclass
 
-from .errors import InputError
+from ..errors import InputError
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Each layout also takes the flat rows that Hugging Face makes of the same data.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .errors import InputError
+from ..errors import InputError
 
 PLACEHOLDER = "@placeholder"
 

@@ -8,7 +8,7 @@ from device_cases import device
 from loopback import loopback
 from small_runs import complaint
 
-from pocketllm.android_harness import adb as client
+from pocketllm.android_harness.phone import adb as client
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 

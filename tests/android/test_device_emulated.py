@@ -27,8 +27,8 @@ print(platform.machine(), platform.python_version(), metadata.version("pocketllm
 NOISE = """
 import hashlib
 import numpy as np
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.engine.model import open_model
 model = open_model(read_bundle({bundle!r}), "litert", 1)
 model.initialize()
 zeros = {{name: np.zeros_like(values) for name, values in model.read()}}

@@ -10,8 +10,8 @@ from device_cases import device, start_device, wait_for_line
 from loopback import loopback
 from small_runs import pocketllm
 
-from pocketllm.runtime.journal import JOURNAL, read_journal
-from pocketllm.runtime.records import read_steps
+from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.run.lines import read_steps
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 STEPS = 20

@@ -5,11 +5,11 @@ import sys
 
 import pytest
 
-from pocketllm.android_harness import follow as module
-from pocketllm.android_harness.adb import ConnectionLost, Phone
-from pocketllm.android_harness.follow import follow
-from pocketllm.android_harness.job import ENDED, RUNNING, Look
-from pocketllm.runtime import interruption
+from pocketllm.android_harness.phone import follow as module
+from pocketllm.android_harness.phone.adb import ConnectionLost, Phone
+from pocketllm.android_harness.phone.follow import follow
+from pocketllm.android_harness.phone.job import ENDED, RUNNING, Look
+from pocketllm.runtime.host import signals
 
 pytestmark = [pytest.mark.desktop, pytest.mark.usefixtures("own_signals")]
 PHONE = Phone("adb", "a phone")
@@ -72,7 +72,7 @@ def test_at_whatever_instruction_it_comes_the_job_is_stopped_and_no_line_is_lost
     number, monkeypatch, capsys
 ):
     for opcode in range(100, 700):  # from the second look on, to the sixth
-        interruption.install()
+        signals.install()
         job = Job(monkeypatch)
         follow_with_a_signal_at(opcode, number)
 
@@ -84,7 +84,7 @@ def test_at_whatever_instruction_it_comes_the_job_is_stopped_and_no_line_is_lost
 
 def test_a_phone_that_is_gone_is_told_when_it_is_back(monkeypatch, capsys):
     job = Job(monkeypatch, away=(0, 0, 1))
-    with interruption.noticed():
+    with signals.noticed():
         signal.raise_signal(signal.SIGINT)
         follow(PHONE, "train-x", 60.0)
 
@@ -96,7 +96,7 @@ def test_a_phone_that_is_gone_is_told_when_it_is_back(monkeypatch, capsys):
 
 def test_a_second_signal_leaves_the_phone_to_it(monkeypatch):
     Job(monkeypatch, away=range(50))
-    with interruption.noticed():
+    with signals.noticed():
         signal.raise_signal(signal.SIGINT)
         monkeypatch.setattr(module.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):

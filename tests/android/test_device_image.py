@@ -15,14 +15,14 @@ import phone
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.android_harness import image_contents, image_fetch, image_resolve
-from pocketllm.android_harness.image import MAX_BYTES
-from pocketllm.android_harness.image_lock import DEB, SHIPPED_LOCK, Package, read_lock, write_lock
-from pocketllm.android_harness.image_unpack import read_deb, read_wheel
+from pocketllm.android_harness.image import contents, fetch, resolve
+from pocketllm.android_harness.image.build import MAX_BYTES
+from pocketllm.android_harness.image.lock import DEB, SHIPPED_LOCK, Package, read_lock, write_lock
+from pocketllm.android_harness.image.unpack import read_deb, read_wheel
 from pocketllm.runtime.errors import InputError, RunError
 
 pytestmark = pytest.mark.desktop  # the workstation's side
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def test_the_image_holds_what_setup_cfg_says_the_runtime_needs_but_one_engine():
     lines = parser["options"]["install_requires"].strip().splitlines()
     here = {line.split(";")[0].strip() for line in lines if '>= "3.12"' not in line}
 
-    assert set(image_contents.REQUIREMENTS) == here - {"tflite-runtime"}
+    assert set(contents.REQUIREMENTS) == here - {"tflite-runtime"}
 
 
 def test_the_command_builds_the_image_and_refuses_to_overwrite_it(image, tmp_path):
@@ -128,7 +128,7 @@ def test_a_package_of_another_sha256_in_the_cache_is_named_and_never_used(tmp_pa
     (tmp_path / package.file).write_bytes(b"something else")
 
     with pytest.raises(InputError, match=f"{package.sha256}; remove the file"):
-        image_fetch.fetch([package], tmp_path)
+        fetch.fetch([package], tmp_path)
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def mirror(tmp_path):
     server.shutdown()
 
 
-needs_apt = pytest.mark.skipif(not image_fetch.APT_HELPER.exists(), reason="no apt here")
+needs_apt = pytest.mark.skipif(not fetch.APT_HELPER.exists(), reason="no apt here")
 
 
 @needs_apt
@@ -155,9 +155,9 @@ def test_a_package_is_fetched_once(mirror, tmp_path):
     package, folder = mirror
     cache = tmp_path / "cache"
 
-    assert image_fetch.fetch([package], cache) == 1
+    assert fetch.fetch([package], cache) == 1
     (folder / "x.deb").unlink()
-    assert image_fetch.fetch([package], cache) == 0
+    assert fetch.fetch([package], cache) == 0
     assert [path.name for path in cache.iterdir()] == ["x.deb"]
 
 
@@ -170,16 +170,16 @@ def test_a_mirror_that_has_moved_on_is_said_with_the_remedy(mirror, tmp_path, th
         (folder / "x.deb").write_bytes(there)
 
     with pytest.raises(RunError, match="if the mirror has moved on, --refresh"):
-        image_fetch.fetch([package], tmp_path / "cache")
+        fetch.fetch([package], tmp_path / "cache")
     assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_without_apt_the_remedy_names_the_address_and_the_folder(mirror, tmp_path, monkeypatch):
     package, _ = mirror
-    monkeypatch.setattr(image_fetch, "APT_HELPER", Path("/nonexistent/apt-helper"))
+    monkeypatch.setattr(fetch, "APT_HELPER", Path("/nonexistent/apt-helper"))
 
     with pytest.raises(InputError) as error:
-        image_fetch.fetch([package], tmp_path / "cache")
+        fetch.fetch([package], tmp_path / "cache")
 
     assert f"fetch {package.url} into {tmp_path / 'cache'} by hand" in str(error.value)
 
@@ -190,7 +190,7 @@ def test_refresh_reads_the_indexes_answers(monkeypatch):
     uris = "".join(
         f"'http://deb.debian.org/debian/pool/main/x/{name}_1%2b2_arm64.deb' "
         f"{name}_1%3a1+2_arm64.deb 5 SHA256:{digest}\n"
-        for name in image_contents.DEBIAN_PACKAGES
+        for name in contents.DEBIAN_PACKAGES
     )
     entry = {
         "download_info": {
@@ -205,13 +205,13 @@ def test_refresh_reads_the_indexes_answers(monkeypatch):
             return json.dumps({"install": [entry]})
         return "" if command[-1] == "update" else uris
 
-    monkeypatch.setattr(image_resolve, "run", answer)
-    monkeypatch.setattr(image_resolve, "need", lambda program, _: program)
-    monkeypatch.setattr(image_resolve, "KEYRING", ROOT / "setup.cfg")
+    monkeypatch.setattr(resolve, "run", answer)
+    monkeypatch.setattr(resolve, "need", lambda program, _: program)
+    monkeypatch.setattr(resolve, "KEYRING", ROOT / "setup.cfg")
 
-    packages = image_resolve.newest_packages()
+    packages = resolve.newest_packages()
 
-    assert len(packages) == len(image_contents.DEBIAN_PACKAGES) + 1
+    assert len(packages) == len(contents.DEBIAN_PACKAGES) + 1
     assert (packages[0].name, packages[0].version) == ("libc6", "1:1+2")
     assert packages[0].file == "libc6_1+2_arm64.deb"
     assert packages[-1] == Package("wheel", "a", "3", "a+b-3-py3-none-any.whl", digest, "")

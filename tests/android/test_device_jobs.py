@@ -18,7 +18,7 @@ from device_cases import (
 from loopback import loopback
 from small_runs import complaint, rows, write_tsv
 
-from pocketllm.android_harness.layout import HOME
+from pocketllm.android_harness.phone.paths import HOME
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 pytest_plugins = ["runtime_fixtures"]

@@ -8,7 +8,7 @@ from device_cases import device, files_on, stand_in_image
 from loopback import loopback
 from small_runs import complaint
 
-from pocketllm.android_harness.layout import HOME, IMAGE
+from pocketllm.android_harness.phone.paths import HOME, IMAGE
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 UNCHANGED_BYTES = 100_000  # that a push of nothing new may send

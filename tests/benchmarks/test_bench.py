@@ -10,13 +10,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pocketllm.benchmarks import comparison, worker
-from pocketllm.benchmarks.flops import forward_flops
-from pocketllm.benchmarks.summary import FIGURES, ratios, summarise
-from pocketllm.benchmarks.table import ROWS, batch_table
-from pocketllm.benchmarks.workload import Workload, random_rows, second_length
-from pocketllm.runtime.batching import micro_batches
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.benchmarks.bench import comparison
+from pocketllm.benchmarks.bench.flops import forward_flops
+from pocketllm.benchmarks.bench.summary import FIGURES, ratios, summarise
+from pocketllm.benchmarks.bench.table import ROWS, batch_table
+from pocketllm.benchmarks.bench.workload import Workload, random_rows, second_length
+from pocketllm.benchmarks.isolation import worker
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.batches import micro_batches
 from pocketllm.runtime.errors import InputError, RunError
 
 CONFIG = {
@@ -79,7 +80,7 @@ def test_flops_are_those_that_pytorch_counts_where_it_computes_no_more(case):
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from pocketllm.benchmarks.pytorch_model import CLASSES
+    from pocketllm.benchmarks.bench.pytorch.model import CLASSES
 
     family, *projected = case.split()
     config = {"roberta": tiny.CONFIG, "opt": tiny.OPT_CONFIG}[family] | {"vocab_size": 30}
@@ -202,10 +203,10 @@ def test_losses_that_differ_before_the_first_step_are_refused():
 
 
 def test_our_worker_imports_nothing_that_would_count_as_memory_of_ours():
-    code = "import sys, pocketllm.benchmarks.ours; print(*sys.modules)"
+    code = "import sys, pocketllm.benchmarks.bench.workers.litert; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
-    assert "pocketllm.benchmarks.ours" in done.stdout.split()
+    assert "pocketllm.benchmarks.bench.workers.litert" in done.stdout.split()
     assert not {"torch", "tensorflow", "transformers"} & set(done.stdout.split())
 
 
@@ -310,9 +311,9 @@ def test_bench_exports_a_preset_and_says_what_that_took(tmp_path):
 
 @pytest.mark.desktop
 def test_the_pytorch_side_starts_from_the_bundles_weights(bundle):
-    from pocketllm.benchmarks.pytorch_model import load_model
-    from pocketllm.export.families import model_config
-    from pocketllm.export.weights import random_weights
+    from pocketllm.benchmarks.bench.pytorch.model import load_model
+    from pocketllm.export.models import model_config
+    from pocketllm.export.models.weights import random_weights
 
     described = read_bundle(bundle)
     weights = random_weights(model_config(described.config, "bundle"), seed=5)
@@ -329,7 +330,7 @@ def test_both_sides_of_pytorch_give_our_first_loss_of_opt(
 ):
     from transformers import OPTForCausalLM
 
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
 
     checkpoint = make_opt_checkpoint(**OPT_CASES[case])
     bundle = make_bundle(checkpoint)
@@ -353,7 +354,7 @@ def test_both_sides_of_pytorch_give_our_first_loss_of_opt(
 def test_the_lm_head_runs_on_the_scored_rows_or_on_every_token(
     full_head, make_opt_checkpoint, make_bundle
 ):
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
 
     bundle = make_bundle(make_opt_checkpoint())
     model, seen = load_model(bundle), []
@@ -370,8 +371,8 @@ def test_the_lm_head_runs_on_the_scored_rows_or_on_every_token(
 def test_a_pytorch_step_moves_every_parameter_by_minus_lr_times_g_times_z(bundle):
     import torch
 
-    from pocketllm.benchmarks.pytorch_mezo import forward_only, mezo_step
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
+    from pocketllm.benchmarks.bench.workers.pytorch import forward_only, mezo_step
 
     described = read_bundle(bundle)
     model = load_model(described)

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from memory_cgroup import CGROUP
 from small_runs import complaint, pocketllm
-from test_memory_limit import CGROUP
 
-from pocketllm.benchmarks import comparison
-from pocketllm.benchmarks.checks import limit_bytes_of
-from pocketllm.benchmarks.ours_again import drop_file_pages, forget_packed
-from pocketllm.benchmarks.sides import sides_of
-from pocketllm.benchmarks.summary import FIGURES
-from pocketllm.benchmarks.table import conditions_table
-from pocketllm.benchmarks.workload import Workload, random_rows
+from pocketllm.benchmarks.bench import comparison
+from pocketllm.benchmarks.bench.baselines import sides_of
+from pocketllm.benchmarks.bench.conditions import drop_file_pages, forget_packed
+from pocketllm.benchmarks.bench.flags import limit_bytes_of
+from pocketllm.benchmarks.bench.summary import FIGURES
+from pocketllm.benchmarks.bench.table import conditions_table
+from pocketllm.benchmarks.bench.workload import Workload, random_rows
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import InputError, RunError
 
 WORK = Workload("bundle", "litert", 1, 4, seq_len=8, steps=2, seed=3, second_len=16)
@@ -90,9 +90,9 @@ def test_pytorchs_lora_side_computes_what_peft_does(
     import torch
     from peft_reference import peft_model
 
-    from pocketllm.benchmarks.pytorch_lora import add_lora
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, word_loss
-    from pocketllm.export.lora import Lora
+    from pocketllm.benchmarks.bench.pytorch.lora import add_lora
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
+    from pocketllm.export.tune.lora import Lora
 
     tied = family == "roberta"  # the bench reads no RoBERTa whose decoder has a bias of its own
     checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)

@@ -3,10 +3,10 @@
 import pytest
 from small_runs import run_config
 
-from pocketllm.benchmarks.fuzz import TARGETS, reader, refusing, seeds, with_checksums
+from pocketllm.benchmarks.torture.fuzz import TARGETS, reader, refusing, seeds, with_checksums
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.journal import JOURNAL, read_journal
-from pocketllm.runtime.train import train
+from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.run.journalled import train
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -14,7 +14,7 @@ pytest_plugins = ["runtime_fixtures"]
 @pytest.fixture
 def run(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     """A run of 6 steps with snapshots."""
-    monkeypatch.setattr("pocketllm.runtime.train.snapshot_due", lambda *_: True)
+    monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
     model, folder = open_ready(golden_bundle, "litert"), tmp_path / "run"
     train(model, train_data, folder, run_config(golden_bundle, train_data))
     return folder

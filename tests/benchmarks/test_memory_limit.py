@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import pytest
+from memory_cgroup import CGROUP
 
-from pocketllm.benchmarks.cgroup import FILES, V1, V2, Cgroup, limited_cgroup
-from pocketllm.benchmarks.memory_limit import DATA, run_limited
+from pocketllm.benchmarks.isolation.cgroup import FILES, V1, V2, Cgroup, limited_cgroup
+from pocketllm.benchmarks.isolation.memory_limit import DATA, run_limited
 
 LIMIT = 200_000_000
 ALLOCATE = "held = bytearray(b'1') * {}; print('held')"
@@ -24,12 +25,6 @@ except BaseException:
 """
 
 
-def kind_here():
-    with limited_cgroup(LIMIT) as cgroup:
-        return cgroup.kind if cgroup else None
-
-
-CGROUP = kind_here()
 needs_cgroup = pytest.mark.skipif(CGROUP is None, reason="no memory cgroup can be made here")
 kinds = pytest.mark.parametrize("kind", [pytest.param("cgroup", marks=needs_cgroup), DATA])
 
@@ -115,7 +110,7 @@ def test_what_libraries_say_of_failed_allocations_is_understood(said, tmp_path):
 @needs_cgroup
 def test_a_cgroup_goes_with_its_command_and_one_of_a_killed_command_with_the_next(tmp_path):
     code = (
-        "import os\nfrom pocketllm.benchmarks.cgroup import limited_cgroup\n"
+        "import os\nfrom pocketllm.benchmarks.isolation.cgroup import limited_cgroup\n"
         "with limited_cgroup(10**9) as cgroup:\n    print(cgroup.folder, flush=True)\n"
         "    os.kill(os.getpid(), 9)"
     )
@@ -134,7 +129,7 @@ def test_the_command_dies_with_whoever_started_it(kind, tmp_path):
     log, pid = tmp_path / "log.txt", tmp_path / "pid"
     inner = f"import os, time; open({str(pid)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
     code = (
-        "from pocketllm.benchmarks.memory_limit import run_limited\nimport sys\n"
+        "from pocketllm.benchmarks.isolation.memory_limit import run_limited\nimport sys\n"
         f"run_limited([sys.executable, '-c', {inner!r}], {LIMIT}, {str(log)!r}, "
         f"cgroup_allowed={kind != DATA})"
     )

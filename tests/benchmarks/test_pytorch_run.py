@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_runs import write_tsv
 
-from pocketllm.benchmarks.pytorch_request import Request
-from pocketllm.runtime.batching import training_row
-from pocketllm.runtime.dataset import batches_of, load_dataset
+from pocketllm.benchmarks.reproduce.request import Request
+from pocketllm.runtime.data.batches import training_row
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
 
 pytestmark = pytest.mark.desktop
 
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.desktop
 @pytest.fixture(scope="module")
 def bundles(make_checkpoint, make_opt_checkpoint, make_bundle):
     """A bundle for each way of scoring: the labels' words are one token or several."""
-    from pocketllm.export.prompt import option_text_task
+    from pocketllm.export.tasks.own_data import option_text_task
 
     opt = make_opt_checkpoint()
     several = option_text_task("{text} it was", "0:terrible,1:great film")
@@ -41,7 +41,7 @@ def rows_of(bundle, tmp_path):
 
 @pytest.mark.parametrize("name", ["roberta", "opt", "opt options"])
 def test_padded_rows_have_the_loss_that_the_bundle_finds(name, bundles, open_ready, tmp_path):
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, row_loss
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, row_loss
 
     bundle = bundles[name]
     assert bundle.scoring == ("options" if "options" in name else "words")
@@ -58,8 +58,8 @@ def test_padded_rows_have_the_loss_that_the_bundle_finds(name, bundles, open_rea
 
 @pytest.mark.parametrize("optimizer", ["mezo", "adam"])
 def test_a_run_is_a_run_directory_that_reports_can_read(optimizer, bundles, tmp_path):
-    from pocketllm.benchmarks.pytorch_run import measure
-    from pocketllm.benchmarks.report_data import read_runs, summarise
+    from pocketllm.benchmarks.report.data import read_runs, summarise
+    from pocketllm.benchmarks.reproduce.pytorch_run import measure
 
     bundle = bundles["roberta"]
     data, run = rows_of(bundle, tmp_path), tmp_path / "run"
@@ -86,10 +86,10 @@ def test_a_run_is_a_run_directory_that_reports_can_read(optimizer, bundles, tmp_
 def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tmp_path):
     import torch
 
-    from pocketllm.benchmarks.pytorch_model import load_model, one_batch, row_loss
-    from pocketllm.benchmarks.pytorch_run import measure
-    from pocketllm.benchmarks.report_data import read_runs
-    from pocketllm.runtime.batching import step_members
+    from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, row_loss
+    from pocketllm.benchmarks.report.data import read_runs
+    from pocketllm.benchmarks.reproduce.pytorch_run import measure
+    from pocketllm.runtime.data.batches import step_members
 
     bundle = bundles["roberta"]
     path = rows_of(bundle, tmp_path)
@@ -123,8 +123,8 @@ def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tm
 
 
 def test_a_mezo_step_of_pytorch_is_recorded_with_its_slope(bundles, tmp_path):
-    from pocketllm.benchmarks.pytorch_run import measure
-    from pocketllm.benchmarks.report_data import read_runs
+    from pocketllm.benchmarks.report.data import read_runs
+    from pocketllm.benchmarks.reproduce.pytorch_run import measure
 
     bundle = bundles["opt"]
     request = Request(

@@ -8,19 +8,13 @@ import xml.etree.ElementTree as ElementTree
 import pytest
 from runs_on_disk import MACHINE, adam_line, mezo_line, write_mezo_run, write_run
 from small_runs import complaint, pocketllm, python
+from svg import texts_of
 
 FILES = {"report.md", "report.json", "curves.png", "curves.svg"}
 LOSS, ACCURACY, SECONDS = "training loss, nats", "dev accuracy, %", "time per step, s"
 GRADIENT = ["|projected gradient|,", "nats per unit of z"]
 MEMORY = ["peak anonymous memory, GB", "peak memory, all pages, GB"]
 SVG = "{http://www.w3.org/2000/svg}"
-
-
-def texts_of(path):
-    """Returns all text of an SVG file, which must be well-formed."""
-    root = ElementTree.parse(path).getroot()
-    assert root.tag == f"{SVG}svg"
-    return ["".join(element.itertext()).strip() for element in root.iter(f"{SVG}text")]
 
 
 def report(*arguments):

@@ -9,13 +9,8 @@ from hypothesis import strategies as st
 from runs_on_disk import MACHINE, adam_line, mezo_line, write_mezo_run, write_run
 from small_runs import steady
 
-from pocketllm.benchmarks.report_data import (
-    read_runs,
-    running_median,
-    smoothing_window,
-    summarise,
-)
-from pocketllm.benchmarks.report_text import figure_caption, report_text, runs_table
+from pocketllm.benchmarks.report.data import read_runs, running_median, smoothing_window, summarise
+from pocketllm.benchmarks.report.text import figure_caption, report_text, runs_table
 from pocketllm.runtime.errors import InputError
 
 

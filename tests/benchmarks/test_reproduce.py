@@ -5,13 +5,13 @@ import json
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.benchmarks import reproduce_command
-from pocketllm.benchmarks.reproduce_cell import Setting, finished, forget
-from pocketllm.benchmarks.reproduce_plan import SCALES, TASKS, Cell, Export, cells_of
-from pocketllm.runtime.data import read_examples
+from pocketllm.benchmarks.reproduce import command
+from pocketllm.benchmarks.reproduce.cell import Setting, finished, forget
+from pocketllm.benchmarks.reproduce.plan import SCALES, TASKS, Cell, Export, cells_of
+from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import write_json
-from pocketllm.runtime.option_tasks import TASKS as OPTION_TASKS
+from pocketllm.runtime.host.files import write_json
+from pocketllm.runtime.tasks.causal import TASKS as OPTION_TASKS
 
 CELLS = {
     "pocketllm-roberta-mezo-8", "pocketllm-roberta-mezo-64",
@@ -61,7 +61,7 @@ def stand_ins(monkeypatch):
     seen = []
 
     def export(setting, export, on_line):
-        folder = reproduce_command.bundle_folder(setting.out, export)
+        folder = command.bundle_folder(setting.out, export)
         if not folder.exists():
             seen.append(export.name)
             folder.mkdir(parents=True)
@@ -78,9 +78,9 @@ def stand_ins(monkeypatch):
         write_json(folder / "result.json", {"name": cell.name})
         return {"name": cell.name}
 
-    monkeypatch.setattr(reproduce_command, "export_bundle", export)
-    monkeypatch.setattr(reproduce_command, "run_cell", run)
-    monkeypatch.setattr(reproduce_command, "cell_line", lambda result: result["name"])
+    monkeypatch.setattr(command, "export_bundle", export)
+    monkeypatch.setattr(command, "run_cell", run)
+    monkeypatch.setattr(command, "cell_line", lambda result: result["name"])
     return seen
 
 
@@ -93,13 +93,13 @@ def test_an_interrupted_reproduction_continues_with_the_cell_it_was_in(setting, 
     names = [cell.name for cell in cells]
 
     with pytest.raises(KeyboardInterrupt):
-        reproduce_command._run_cells(setting, cells, len(cells))
+        command._run_cells(setting, cells, len(cells))
     assert stand_ins == ["roberta-mezo-8", *names[:3], "stop"]
     assert [cell.name for cell in unfinished(setting, cells)] == names[2:]
     assert [path.name for path in (setting.out / "bundles").iterdir()] == ["roberta-mezo-8"]
 
     del stand_ins[:-1]
-    reproduce_command._run_cells(setting, unfinished(setting, cells), len(cells))
+    command._run_cells(setting, unfinished(setting, cells), len(cells))
     ran = [name for name in stand_ins if name in names]
     assert ran == names[2:] and unfinished(setting, cells) == []
     # The bundle was still there; every bundle goes with its last cell.
@@ -123,19 +123,19 @@ def test_a_cell_without_its_result_is_not_finished_and_forgetting_removes_all(se
 
 def held_config(out, **changes):
     setting = Setting(out, SCALES["micro"].models, frozenset(), 10**9, threads=1)
-    return reproduce_command._config("micro", setting) | changes
+    return command._config("micro", setting) | changes
 
 
 def test_a_folder_of_another_reproduction_is_refused_with_what_differs(tmp_path):
     config = held_config(tmp_path)
-    reproduce_command._check_folder(tmp_path, config)  # empty: free
+    command._check_folder(tmp_path, config)  # empty: free
     write_json(tmp_path / "reproduction.json", config)
-    reproduce_command._check_folder(tmp_path, json.loads(json.dumps(config)))
+    command._check_folder(tmp_path, json.loads(json.dumps(config)))
 
     versions = config["machine"]["versions"] | {"numpy": "0.9"}
     other = config | {"scale": "base", "machine": config["machine"] | {"versions": versions}}
     with pytest.raises(InputError) as error:
-        reproduce_command._check_folder(tmp_path, other)
+        command._check_folder(tmp_path, other)
     was = config["machine"]["versions"]["numpy"]
     assert str(error.value) == (
         f"{tmp_path}: holds a reproduction with another config (scale 'micro' -> 'base', "
@@ -147,10 +147,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
 
     with pytest.raises(InputError, match="exists and holds no reproduction; choose another --out"):
-        reproduce_command._check_folder(tmp_path, held_config(tmp_path))
+        command._check_folder(tmp_path, held_config(tmp_path))
     with pytest.raises(InputError, match="exists and holds no reproduction"):
         path = tmp_path / "notes.txt"
-        reproduce_command._check_folder(path, held_config(path))
+        command._check_folder(path, held_config(path))
 
 
 @pytest.mark.desktop

@@ -8,7 +8,7 @@ import time
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.benchmarks.reproduce_plan import SCALES, cells_of
+from pocketllm.benchmarks.reproduce.plan import SCALES, cells_of
 
 pytestmark = pytest.mark.desktop
 

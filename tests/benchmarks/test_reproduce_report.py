@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from runs_on_disk import MACHINE, adam_line, mezo_line, write_run
 
-from pocketllm.benchmarks.reproduce_plan import SCALES, Cell, cells_of
+from pocketllm.benchmarks.reproduce.plan import SCALES, Cell, cells_of
 from pocketllm.runtime.errors import RunError
 
-GOLDEN = Path(__file__).parent / "golden" / "reproduction.md"
+GOLDEN = Path(__file__).parents[1] / "golden" / "reproduction.md"
 SCALE = SCALES["large"]
 CONFIG = {
     "scale": "large",
@@ -71,7 +71,7 @@ def results(tmp_path):
 
 @pytest.mark.desktop
 def test_the_report_of_fixed_results_is_the_golden_one(results, tmp_path):
-    from pocketllm.benchmarks.reproduce_report import write_reproduction
+    from pocketllm.benchmarks.reproduce.report import write_reproduction
 
     result = write_reproduction(tmp_path, SCALE, CONFIG, results, COMMAND)
 
@@ -87,9 +87,9 @@ def test_the_report_of_fixed_results_is_the_golden_one(results, tmp_path):
 
 @pytest.mark.desktop
 def test_figure_1_shows_our_mezo_and_adam_as_far_as_they_came(results, tmp_path):
-    from test_report_command import texts_of
+    from svg import texts_of
 
-    from pocketllm.benchmarks.reproduce_report import write_reproduction
+    from pocketllm.benchmarks.reproduce.report import write_reproduction
 
     write_reproduction(tmp_path, SCALE, CONFIG, results, COMMAND)
 
@@ -104,7 +104,7 @@ def test_figure_1_shows_our_mezo_and_adam_as_far_as_they_came(results, tmp_path)
 
 @pytest.mark.desktop
 def test_a_report_without_any_cell_says_so(tmp_path):
-    from pocketllm.benchmarks.reproduce_report import write_reproduction
+    from pocketllm.benchmarks.reproduce.report import write_reproduction
 
     results = {cell.name: None for cell in cells_of(SCALE)}
     result = write_reproduction(tmp_path, SCALE, CONFIG, results, COMMAND)
@@ -116,7 +116,7 @@ def test_a_report_without_any_cell_says_so(tmp_path):
 
 @pytest.mark.desktop
 def test_first_losses_of_adam_that_differ_from_pytorchs_are_a_failure(results, tmp_path):
-    from pocketllm.benchmarks.reproduce_report import check_agreement, write_reproduction
+    from pocketllm.benchmarks.reproduce.report import check_agreement, write_reproduction
 
     def reported(first):
         name = Cell("pytorch", "roberta", "adam", 8).name

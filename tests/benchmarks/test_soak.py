@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from pocketllm.benchmarks import soak as module
-from pocketllm.benchmarks.soak import soak
+from pocketllm.benchmarks.torture import soak as module
+from pocketllm.benchmarks.torture.soak import soak
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.parameters import kept_steps
+from pocketllm.runtime.run.parameters import kept_steps
 
 pytest_plugins = ["runtime_fixtures"]
 

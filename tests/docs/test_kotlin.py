@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from pocketllm.export.lora import Lora
+from pocketllm.export.tune.lora import Lora
 
 pytestmark = pytest.mark.desktop
-PAGE = Path(__file__).parents[1] / "android_harness" / "KOTLIN.md"
+PAGE = Path(__file__).parents[2] / "android_harness" / "KOTLIN.md"
 NAME = r'"(\w+)"'
 
 

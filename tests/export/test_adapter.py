@@ -6,11 +6,11 @@ import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import opt_inputs, score_arrays
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
-from test_lora import lora_bundle
+from tuned import lora_bundle
 
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
-from pocketllm.runtime.dataset import load_dataset
-from pocketllm.runtime.train import train
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.run.journalled import train
 
 pytestmark = pytest.mark.desktop
 

@@ -1,100 +1,25 @@
 """Checkpoint files to variables: every format and type gives the same float32 values."""
 
-import json
-import shutil
-from pathlib import Path
-
 import numpy as np
 import pytest
+from checkpoint_files import (
+    DECODER,
+    DECODER_BIAS,
+    EMBEDDINGS,
+    save_pickled,
+    save_pickled_before_torch_1_6,
+    save_sharded,
+    save_sharded_pickled,
+    save_single,
+    variables_in,
+    weights_of,
+)
+
+pytest_plugins = ["checkpoint_files"]
 
 pytestmark = pytest.mark.desktop
 
-CHUNK_VALUES = 16 * 100
 POOLER, POSITIONS = "roberta.pooler.dense.weight", "roberta.embeddings.position_ids"
-DECODER, DECODER_BIAS = "lm_head.decoder.weight", "lm_head.decoder.bias"
-EMBEDDINGS = "roberta.embeddings.word_embeddings.weight"
-
-
-@pytest.fixture
-def source(make_checkpoint, tmp_path) -> Path:
-    """A folder with everything of a tiny checkpoint but its weights."""
-    folder = tmp_path / "source"
-    shutil.copytree(make_checkpoint(), folder)
-    (folder / "model.safetensors").unlink()
-    return folder
-
-
-@pytest.fixture
-def tensors(make_checkpoint):
-    """The tiny checkpoint's tensors, torch float32."""
-    from safetensors.torch import load_file
-
-    return load_file(make_checkpoint() / "model.safetensors")
-
-
-def save_single(folder, tensors):
-    from safetensors.torch import save_file
-
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-
-
-def save_sharded(folder, tensors):
-    from safetensors.torch import save_file
-
-    names = sorted(tensors)
-    shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
-    for file, held in shards.items():
-        save_file({name: tensors[name] for name in held}, folder / file)
-    weight_map = {name: file for file, held in shards.items() for name in held}
-    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
-
-
-def save_sharded_pickled(folder, tensors):
-    import torch
-
-    names = sorted(tensors)
-    shards = {"a.bin": names[::2], "b.bin": names[1::2]}
-    for file, held in shards.items():
-        torch.save({name: tensors[name] for name in held}, folder / file)
-    weight_map = {name: file for file, held in shards.items() for name in held}
-    index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
-    (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-
-
-def save_pickled(folder, tensors):
-    import torch
-
-    torch.save(tensors, folder / "pytorch_model.bin")
-
-
-def save_pickled_before_torch_1_6(folder, tensors):
-    import torch
-
-    path = folder / "pytorch_model.bin"
-    torch.save(tensors, path, _use_new_zipfile_serialization=False)
-
-
-def weights_of(folder):
-    """Matches a checkpoint folder's tensors with the graph's parameters."""
-    from pocketllm.export.checkpoint import open_checkpoint
-    from pocketllm.export.families import model_config
-    from pocketllm.export.weights import checkpoint_weights
-    from pocketllm.runtime.files import read_json
-
-    config = model_config(read_json(folder / "config.json", ""), str(folder))
-    return checkpoint_weights(config, open_checkpoint(folder))
-
-
-def variables_in(weights):
-    """Returns [(variable, values as streamed)], tables cut into chunks of 100 rows."""
-    from pocketllm.export.layout import variables_of
-    from pocketllm.export.weights import stream_values
-
-    variables = variables_of(weights.parameters, CHUNK_VALUES)
-    streamed = list(stream_values(weights, variables))
-    assert [name for name, _ in streamed] == [variable.name for variable in variables]
-    return [(variable, values) for variable, (_, values) in zip(variables, streamed)]
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16"])

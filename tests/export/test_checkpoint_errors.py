@@ -6,36 +6,22 @@ import pickle
 import struct
 
 import pytest
-from test_checkpoint import (
+from checkpoint_files import (
     DECODER,
     EMBEDDINGS,
+    edit_config,
+    refusal,
     save_pickled,
     save_sharded,
     save_sharded_pickled,
     save_single,
-    source,  # noqa: F401 - a fixture
-    tensors,  # noqa: F401 - a fixture
     variables_in,
     weights_of,
 )
 
-from pocketllm.runtime.errors import InputError
+pytest_plugins = ["checkpoint_files"]
 
 pytestmark = pytest.mark.desktop
-
-
-def refusal(call, *arguments) -> str:
-    """Returns the one line of the InputError that a call must raise."""
-    with pytest.raises(InputError) as caught:
-        call(*arguments)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def edit_config(folder, **changes):
-    path = folder / "config.json"
-    values = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({k: v for k, v in values.items() if v != "absent"}))
 
 
 def test_one_error_lists_every_missing_unexpected_and_misshapen_tensor(source, tensors):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 
 pytestmark = pytest.mark.desktop
 
-ROBERTA_TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models/roberta_tokenizer"
+ROBERTA_TOKENIZER = Path(__file__).resolve().parents[2] / "tflite_models/roberta_tokenizer"
 ALL_FILES = {"model.tflite", "bundle.json", "tokenizer.json"}
 TEXT = ("--task=text", "--prompt={text} It was{mask}.")
 SMALL = ("--task=sst2", "--lengths=8", "--batch_size=2")

@@ -6,8 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_checkpoint import save_pickled, save_sharded_pickled, save_single, weights_of
-from test_checkpoint_errors import edit_config, refusal
+from checkpoint_files import (
+    edit_config,
+    refusal,
+    save_pickled,
+    save_sharded_pickled,
+    save_single,
+    weights_of,
+)
 
 pytestmark = pytest.mark.desktop
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pocketllm.export.task_lengths import LENGTHS, default_lengths, row_lengths, share_longer
-from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.export.tasks.lengths import LENGTHS, default_lengths, row_lengths, share_longer
+from pocketllm.runtime.tasks.causal import TASKS
 
 
 def test_every_task_has_measured_lengths_and_buckets():
@@ -39,7 +39,7 @@ def test_the_excerpts_rows_are_as_long_as_some_that_were_measured(task):
     """Measured again: a change of template or encoding makes the table stale."""
     from opt_reference import EXCERPTS
 
-    from pocketllm.benchmarks.task_lengths import row_lengths as measure
+    from pocketllm.benchmarks.row_lengths import row_lengths as measure
 
     path = EXCERPTS / ("sst2.tsv" if task == "sst2" else f"{task}.jsonl")
     lengths, _ = measure(task, path)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from small_runs import pocketllm
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop

@@ -20,8 +20,8 @@ sys.path.insert(0, str(HERE.parent))
 import tiny
 from forward import forward_inputs, torch_forward
 
-from pocketllm.export import noise_tables
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.export.signatures import tables
+from pocketllm.runtime.bundle.manifest import read_bundle
 
 MODEL = {"hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 1, "tied": False}
 LENGTHS = (8, 12)
@@ -32,7 +32,7 @@ TABLE = {"CODEBOOK_ROWS": 128, "CODEBOOK_COLUMNS": 16}
 
 def main():
     """Writes both, replacing what is there."""
-    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(noise_tables, **TABLE):
+    with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(tables, **TABLE):
         checkpoint = tiny.write_checkpoint(Path(folder) / "checkpoint", seed=1, **MODEL)
         bundle = read_bundle(
             tiny.export(checkpoint, Path(folder) / "bundle", lengths=LENGTHS, chunk_values=CHUNK)

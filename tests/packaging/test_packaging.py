@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import python
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,7 @@ def test_every_package_folder_is_listed(options, folders):
 
 
 def test_every_top_folder_with_code_is_a_package_or_the_tests(folders):
-    with_code = {
-        path.relative_to(ROOT).parts[0]
-        for path in ROOT.glob("[!.]*/**/*.py")
-    }
+    with_code = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("[!.]*/**/*.py")}
 
     assert with_code - {"build"} == set(folders.values()) | {"tests"}
 

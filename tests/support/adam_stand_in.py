@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from pocketllm.runtime.model import Model
+from pocketllm.runtime.engine.model import Model
 
 
 class StandIn(Model):

@@ -9,9 +9,9 @@ from pathlib import Path
 from loopback import Loopback
 from small_runs import pocketllm
 
-from pocketllm.android_harness.layout import HOME, IMAGE
+from pocketllm.android_harness.phone.paths import HOME, IMAGE
 
-STAND_IN = Path(__file__).parent / "phone_image"
+STAND_IN = Path(__file__).parent / "phone" / "phone_image"
 
 
 def stand_in_image(folder: Path) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from small_runs import rows, write_tsv
 
-from pocketllm.runtime.dataset import Dataset, load_dataset
+from pocketllm.runtime.data.dataset import Dataset, load_dataset
 
 
 @pytest.fixture(scope="session")

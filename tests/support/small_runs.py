@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 from hypothesis import settings
 
-from pocketllm.runtime.adam import AdamHyperparameters, AdamStep
-from pocketllm.runtime.dataset import Dataset
-from pocketllm.runtime.mezo import Hyperparameters
-from pocketllm.runtime.records import read_steps
-from pocketllm.runtime.run_dir import RunConfig
+from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.optim.adam import AdamHyperparameters, AdamStep
+from pocketllm.runtime.optim.mezo import Hyperparameters
+from pocketllm.runtime.run.folder import RunConfig
+from pocketllm.runtime.run.lines import read_steps
 
 # Property tests whose examples are the same on every machine, however busy it is.
 steady = settings(deadline=None, derandomize=True)

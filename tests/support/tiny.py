@@ -152,37 +152,40 @@ def export(
     `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the
     model were large; `task` is a name or a task of the checkpoint's family, `tuning` of Tuning.
     """
-    from pocketllm.export import exporter, frozen, layout, manifest
-    from pocketllm.export.checkpoint import open_checkpoint
-    from pocketllm.export.families import family_name, model_config
+    from pocketllm.export import manifest, pipeline
+    from pocketllm.export.checkpoint.reader import open_checkpoint
+    from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+    from pocketllm.export.flatbuffer import constants, variables
+    from pocketllm.export.models import family_name, model_config
+    from pocketllm.export.models.weights import checkpoint_weights
     from pocketllm.export.settings import Settings
-    from pocketllm.export.tokenizer import tokenizer_for
-    from pocketllm.export.tuning import Tuning
-    from pocketllm.export.weights import checkpoint_weights
-    from pocketllm.runtime import option_tasks, tasks
-    from pocketllm.runtime.files import read_json
+    from pocketllm.export.tune.settings import Tuning
+    from pocketllm.runtime.host.files import read_json
+    from pocketllm.runtime.tasks import causal, masked
 
     config = model_config(read_json(checkpoint / "config.json", ""), str(checkpoint))
     weights = checkpoint_weights(config, open_checkpoint(checkpoint))
     if isinstance(task, str):
-        tables = {"roberta": tasks.TASKS, "opt": option_tasks.TASKS}
+        tables = {"roberta": masked.TASKS, "opt": causal.TASKS}
         task = tables[family_name(config)][task]
     settings = Settings(
         "tiny", config, task, batch_size, lengths, noise, option_tokens,
         adam=adam, tuning=Tuning(**tuning),
     )  # fmt: skip
     variables_of = partial(
-        layout.variables_of,
-        chunk_values=chunk_values or layout.CHUNK_VALUES,
-        linear_values=linear_values or layout.LINEAR_VALUES,
+        variables.variables_of,
+        chunk_values=chunk_values or variables.CHUNK_VALUES,
+        linear_values=linear_values or variables.LINEAR_VALUES,
     )
-    constants_of = partial(frozen.constants_of, chunk_values=linear_values or layout.LINEAR_VALUES)
-    slices_of = partial(layout.slices_of, slice_bytes=slice_bytes or layout.SLICE_BYTES)
+    constants_of = partial(
+        constants.constants_of, chunk_values=linear_values or variables.LINEAR_VALUES
+    )
+    slices_of = partial(variables.slices_of, slice_bytes=slice_bytes or variables.SLICE_BYTES)
     with (
-        mock.patch.object(exporter, "variables_of", variables_of),
-        mock.patch.object(exporter, "constants_of", constants_of),
-        mock.patch.object(exporter, "slices_of", slices_of),
+        mock.patch.object(pipeline, "variables_of", variables_of),
+        mock.patch.object(pipeline, "constants_of", constants_of),
+        mock.patch.object(pipeline, "slices_of", slices_of),
         mock.patch.object(manifest, "slices_of", slices_of),
     ):
-        exporter.export_bundle(settings, weights, tokenizer_for(checkpoint), out)
+        pipeline.export_bundle(settings, weights, tokenizer_for(checkpoint), out)
     return out

@@ -8,7 +8,7 @@ Shapes: B rows, T tokens, N tokens of all rows that have a next one, D hidden, V
 import torch
 from torch.nn import functional
 
-from . import micro_tokenizer as bpe
+from . import tokenizer as bpe
 
 CAUSAL_LM_WEIGHT = 0.3  # beside the prompt loss
 

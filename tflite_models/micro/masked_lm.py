@@ -6,7 +6,7 @@ Shapes: B rows, T tokens, M selected tokens, V vocabulary.
 import torch
 from torch.nn import functional
 
-from . import micro_tokenizer as bpe
+from . import tokenizer as bpe
 
 MASKED_SHARE = 0.2
 MASKED_LM_WEIGHT = 0.3  # beside the prompt loss

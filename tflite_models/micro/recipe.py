@@ -18,9 +18,9 @@ import tokenizers
 import torch
 from absl import app, flags, logging
 
-from . import micro_data as sst2
-from . import micro_tokenizer as bpe
-from . import micro_training as training
+from . import data as sst2
+from . import tokenizer as bpe
+from . import training
 
 FLAGS = flags.FLAGS
 

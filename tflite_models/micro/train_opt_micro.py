@@ -1,6 +1,6 @@
 """Trains opt-micro, a small OPT that MeZO can tune, from SST-2 alone.
 
-    python -m pocketllm.tflite_models.train_opt_micro --sst2=DIR --out=DIR
+    python -m pocketllm.tflite_models.micro.train_opt_micro --sst2=DIR --out=DIR
 
 The stages are those of micro_recipe.py: next-token training, then "<sentence> It was" and the like.
 DIR of --sst2 holds train.tsv and test.tsv. The excerpts for MeZO are those of roberta-micro.
@@ -12,11 +12,10 @@ import tokenizers
 import transformers
 from absl import app, flags
 
-from pocketllm.runtime.files import write_bytes
+from pocketllm.runtime.host.files import write_bytes
 
-from . import micro_causal_lm as causal_lm
-from . import micro_recipe as recipe
-from . import micro_tokenizer as bpe
+from . import causal_lm, recipe
+from . import tokenizer as bpe
 
 FLAGS = flags.FLAGS
 

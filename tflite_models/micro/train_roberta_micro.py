@@ -1,6 +1,6 @@
 """Trains roberta-micro, a small RoBERTa that MeZO can tune, from SST-2 alone.
 
-    python -m pocketllm.tflite_models.train_roberta_micro --sst2=DIR --out=DIR
+    python -m pocketllm.tflite_models.micro.train_roberta_micro --sst2=DIR --out=DIR
 
 The stages are those of micro_recipe.py: masked-LM training, then "<sentence> It was <mask>." and
 the like. DIR of --sst2 holds train.tsv and test.tsv. The excerpts for MeZO are written, too.
@@ -13,12 +13,11 @@ import torch
 import transformers
 from absl import app, flags
 
-from pocketllm.runtime.files import write_bytes
+from pocketllm.runtime.host.files import write_bytes
 
-from . import micro_data as sst2
-from . import micro_masked_lm as masked_lm
-from . import micro_recipe as recipe
-from . import micro_tokenizer as bpe
+from . import data as sst2
+from . import masked_lm, recipe
+from . import tokenizer as bpe
 
 FLAGS = flags.FLAGS
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 import tqdm
 
-from . import micro_tokenizer as bpe
+from . import tokenizer as bpe
 
 TOKENS_PER_BATCH = 2048
 

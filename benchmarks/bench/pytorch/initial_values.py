@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pocketllm.runtime.bundle import Bundle, read_initial
+from pocketllm.runtime.bundle.manifest import Bundle, read_initial
 
 
 def initial_values(bundle: Bundle) -> Iterator[tuple[str, np.ndarray]]:

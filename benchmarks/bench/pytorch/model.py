@@ -15,8 +15,8 @@ from transformers import (
 )
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.batching import Batch, Row, micro_batches
-from pocketllm.runtime.bundle import Bundle
+from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.data.batches import Batch, Row, micro_batches
 from pocketllm.runtime.errors import InputError
 
 from .initial_values import initial_values

@@ -6,12 +6,12 @@ Imports nothing outside the runtime, as ours.py.
 import sys
 from collections.abc import Callable
 
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.dataset import batches_of, load_dataset
-from pocketllm.runtime.mezo import Hyperparameters, mezo_step
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.optim.mezo import Hyperparameters, mezo_step
 
-from .worker import serve
+from ...isolation.worker import serve
 
 
 def measure(request: dict, report: Callable[[str], None]) -> dict:

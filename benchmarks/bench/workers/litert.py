@@ -7,16 +7,16 @@ import sys
 import time
 from types import SimpleNamespace
 
-from pocketllm.runtime.batching import micro_batches, step_seed
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.memory import PeakMemory
-from pocketllm.runtime.mezo import Hyperparameters, mezo_step
-from pocketllm.runtime.model import Model, open_model
-from pocketllm.runtime.packed_weights import open_packed, packs
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.batches import micro_batches, step_seed
+from pocketllm.runtime.engine.model import Model, open_model
+from pocketllm.runtime.engine.packed_weights import open_packed, packs
+from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim.mezo import Hyperparameters, mezo_step
 
-from .stopwatch import step_record, timed
-from .worker import serve
-from .workload import FIRST, LR, Workload, count_parameters, random_rows
+from ...isolation.worker import serve
+from ..stopwatch import step_record, timed
+from ..workload import FIRST, LR, Workload, count_parameters, random_rows
 
 
 def measure(request: dict, report) -> dict:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from pocketllm.runtime.batching import step_seed
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.memory import PeakMemory
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.batches import step_seed
+from pocketllm.runtime.host.memory import PeakMemory
 
-from .pytorch_lora import add_lora
-from .pytorch_model import load_model, one_batch, word_loss
-from .stopwatch import step_record, timed
-from .worker import serve
-from .workload import FIRST, LR, Workload, random_rows
+from ...isolation.worker import serve
+from ..pytorch.lora import add_lora
+from ..pytorch.model import load_model, one_batch, word_loss
+from ..stopwatch import step_record, timed
+from ..workload import FIRST, LR, Workload, random_rows
 
 
 def perturb(parameters: Sequence[torch.nn.Parameter], seed: int, scale: float) -> None:

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from .worker import serve
+from ...isolation.worker import serve
 
 SIZE = 2048
 REPEATS = 12

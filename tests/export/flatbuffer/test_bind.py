@@ -8,21 +8,19 @@ import numpy as np
 import pytest
 import tiny
 from ai_edge_litert import schema_py_generated as schema
+from delegate import MATMULS, nodes_of, partitions_of
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.engine import DELEGATE_NODE
-
-MATMULS = ("BATCH_MATMUL", "FULLY_CONNECTED")
+from pocketllm.runtime.bundle.manifest import read_bundle
 
 # Brings a bundle in, takes a MeZO step's calls in both buckets, prints what it held at most.
 PEAK_SCRIPT = """
 import json, sys
 import numpy as np
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.memory import PeakMemory, read_status
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.host.memory import PeakMemory, read_status
+from pocketllm.runtime.engine.model import open_model
 
 bundle = read_bundle(sys.argv[1])
 open_model(bundle, "litert", 1)  # whatever loading the libraries takes is no part of the figure
@@ -65,41 +63,6 @@ def flatbuffer(bundle):
     """The schema object of the bundle's model file."""
     data = bundle.model_path.read_bytes()
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
-
-
-def nodes_of(interpreter):
-    """Returns [(name, inputs, outputs)] of subgraph 0, original nodes and the delegate's."""
-    wrapper = interpreter._interpreter
-    return [
-        (wrapper.NodeName(i), list(wrapper.NodeInputs(i)), list(wrapper.NodeOutputs(i)))
-        for i in range(wrapper.NumNodes())
-    ]
-
-
-def partitions_of(nodes):
-    """Returns, for every DELEGATE node, the set of original nodes that it replaced.
-
-    They are what lies between its outputs and its inputs.
-    """
-    producer = {
-        tensor: index
-        for index, (name, _, outputs) in enumerate(nodes)
-        if name != DELEGATE_NODE
-        for tensor in outputs
-    }
-    found = []
-    for name, inputs, outputs in nodes:
-        if name != DELEGATE_NODE:
-            continue
-        inside, pending = set(), list(outputs)
-        while pending:
-            tensor = pending.pop()
-            index = producer.get(tensor)
-            if tensor not in inputs and index is not None and index not in inside:
-                inside.add(index)
-                pending += nodes[index][1]
-        found.append(inside)
-    return found
 
 
 def with_first_subgraph(bundle, index, folder):

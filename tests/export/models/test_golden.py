@@ -8,12 +8,12 @@ import pytest
 import tiny
 from forward import forward_inputs, relative_error, torch_forward
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import LOGITS, LOSS, WEIGHT_SUM, forward_loss_for
-from pocketllm.runtime.tasks import TASKS
+from pocketllm.runtime.tasks.masked import TASKS
 from pocketllm.tflite_models.presets import PRESETS
 
-GOLDEN = Path(__file__).parent / "golden" / "tiny_forward.npz"
+GOLDEN = Path(__file__).parents[2] / "golden" / "tiny_forward.npz"
 
 EMBEDDINGS = "roberta.embeddings.word_embeddings.weight"
 FORWARD_INPUTS = ("input_ids", "attention_mask", "mask_position", "label", "weight")
@@ -50,7 +50,7 @@ def parity_case(make_checkpoint, make_bundle):
 
 @pytest.mark.desktop
 def test_every_activation_has_a_case():
-    from pocketllm.export.config import ACTIVATIONS
+    from pocketllm.export.checkpoint.config import ACTIVATIONS
 
     assert set(tiny.CASES) == set(ACTIVATIONS)
 

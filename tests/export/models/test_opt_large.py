@@ -11,7 +11,7 @@ from conftest import ENGINES, OPT_TOKENIZER
 from forward import relative_error
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.tflite_models.presets import PRESETS
 
 # Of both sides in float32; at tiny sizes, against float64, 1e-5 holds.
@@ -52,7 +52,7 @@ def bundle(checkpoint):
     # Not ru_maxrss: a process starts with that of the one that started it.
     code = (
         "import sys; from pocketllm.runtime.cli import main;"
-        "from pocketllm.runtime.memory import PeakMemory; memory = PeakMemory();"
+        "from pocketllm.runtime.host.memory import PeakMemory; memory = PeakMemory();"
         "code = main(sys.argv[1:]); print(memory.stop().rss_bytes); sys.exit(code)"
     )
     arguments = ["--task=boolq", f"--lengths={TOKENS}", f"--out={out}", f"--json={result}"]

@@ -6,11 +6,11 @@ from conftest import ENGINES
 from forward import relative_error
 from opt_reference import EXCERPTS
 
-from pocketllm.runtime.batching import each_micro_batch, evaluation_rows
 from pocketllm.runtime.contract import GOLD, LOGITS, WORDS
-from pocketllm.runtime.dataset import batches_of, load_dataset
-from pocketllm.runtime.evaluate import evaluate
-from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.data.batches import each_micro_batch, evaluation_rows
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.run.evaluate import evaluate
+from pocketllm.runtime.tasks.causal import TASKS
 
 TOLERANCE = 1e-5
 # Buckets that hold the excerpts' rows, and those that cut some of them.
@@ -115,7 +115,7 @@ def test_options_of_several_words_have_the_references_loss(
     import opt_torch_reference as torch_reference
     from opt_reference import published, reference_ids
 
-    from pocketllm.export.prompt import option_text_task
+    from pocketllm.export.tasks.own_data import option_text_task
 
     words = ("a complete waste of time", "great", "so-so")
     task = option_text_task(

@@ -7,19 +7,19 @@ from unittest import mock
 import numpy as np
 import pytest
 import tiny
+from adam_trajectory import take_steps
 from conftest import ENGINES
+from delegate import MATMULS, nodes_of
 from forward import forward_inputs, relative_error
+from gradients import TOLERANCE, export_gradients, gradients_in
 from opt_forward import opt_inputs, task_of, torch_scores
 from small_runs import pocketllm
-from test_adam_steps import take_steps
-from test_bind import MATMULS, nodes_of
-from test_gradients import TOLERANCE, export_gradients, gradients_in
-from test_lora import random_state
+from tuned import random_state
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, WORDS, forward_loss_for
-from pocketllm.runtime.dataset import batches_of, load_dataset
-from pocketllm.runtime.engine import DELEGATE_NODE
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.engine.interpreter import DELEGATE_NODE
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop
@@ -65,7 +65,7 @@ def lora_reference(checkpoint, bundle, inputs):
 
 @pytest.mark.parametrize("case", ROBERTA)
 def test_gradients_of_lora_are_those_of_autograd(case, make_checkpoint, open_ready, tmp_path):
-    from pocketllm.export.lora import Lora
+    from pocketllm.export.tune.lora import Lora
 
     changes, lora = ROBERTA[case]
     checkpoint = make_checkpoint(**changes)
@@ -79,7 +79,7 @@ def test_gradients_of_lora_are_those_of_autograd(case, make_checkpoint, open_rea
 def test_gradients_of_lora_in_opt_are_those_of_autograd(
     case, make_opt_checkpoint, open_ready, tmp_path
 ):
-    from pocketllm.export.lora import Lora
+    from pocketllm.export.tune.lora import Lora
 
     scoring, changes, lora = OPT[case]
     checkpoint = make_opt_checkpoint(**changes)
@@ -187,15 +187,15 @@ def test_gradients_on_integers_point_where_those_on_fp32_do(base, micro):
 
 @pytest.mark.parametrize("base", [FP32, INT8])
 def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
-    from pocketllm.export import exporter
-    from pocketllm.export.adam import adam_step
+    from pocketllm.export import pipeline
+    from pocketllm.export.signatures.adam import adam_step
 
     def adam_first(forward, tokens, aliases):
         """Stands in for `forward_loss`: the engine shows the first function's nodes alone."""
         step = adam_step(forward, tuple(dict.fromkeys(forward.variables.values())), tokens)
         return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
 
-    with mock.patch.object(exporter, "forward_loss", adam_first):
+    with mock.patch.object(pipeline, "forward_loss", adam_first):
         bundle = read_bundle(
             tiny.export(MICRO, tmp_path / "bundle", kind="lora", base=base, lengths=(64,))
         )

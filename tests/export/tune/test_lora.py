@@ -7,11 +7,12 @@ import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
-from test_trajectory import check, checkpoint_layout, compare
+from trajectory import check, checkpoint_layout, compare
+from tuned import lora_bundle, random_state
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
-from pocketllm.runtime.dataset import load_dataset
+from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop
@@ -39,24 +40,6 @@ OPT_CASES = {
         },
     ),
 }
-
-
-def lora_bundle(make_bundle, checkpoint, settings, **export):
-    """Exports a LoRA bundle."""
-    from pocketllm.export.lora import Lora
-
-    return make_bundle(checkpoint, kind="lora", lora=Lora(**settings), **export)
-
-
-def random_state(model, seed):
-    """Draws every trained value, B's too, and returns {parameter: values in PEFT's shape}."""
-    rng = np.random.default_rng(seed)
-    drawn = {
-        v.name: rng.standard_normal(v.shape).astype(np.float32) * np.float32(0.3)
-        for v in model.bundle.variables
-    }
-    model.write(drawn)
-    return checkpoint_layout(model.bundle, model)
 
 
 @pytest.mark.parametrize("case", CASES)

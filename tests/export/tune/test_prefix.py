@@ -5,13 +5,13 @@ import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
-from test_lora import random_state
-from test_trajectory import check, checkpoint_layout, compare
+from trajectory import check, checkpoint_layout, compare
+from tuned import random_state
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
-from pocketllm.runtime.dataset import load_dataset
-from pocketllm.runtime.records import read_steps
-from pocketllm.runtime.train import train
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.lines import read_steps
 
 pytestmark = pytest.mark.desktop
 

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
+from delegate import MATMULS, nodes_of, partitions_of
 from forward import relative_error
 from opt_forward import SCORINGS, opt_inputs, task_of
 from small_runs import complaint, pocketllm
-from test_bind import MATMULS, nodes_of, partitions_of
 
-from pocketllm.runtime.batching import each_micro_batch
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
-from pocketllm.runtime.dataset import batches_of, load_dataset
-from pocketllm.runtime.default_eps import default_eps
-from pocketllm.runtime.evaluate import rows_of
+from pocketllm.runtime.data.batches import each_micro_batch
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.optim.probe_size import default_eps
+from pocketllm.runtime.run.evaluate import rows_of
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop
@@ -52,7 +52,7 @@ def logits_of(model, data):
 
 
 def test_int8_rounds_each_row_to_within_half_a_step_of_its_own():
-    from pocketllm.export.quantise import int8_rows
+    from pocketllm.export.flatbuffer.quantise import int8_rows
 
     rng = np.random.default_rng(0)
     values = rng.standard_normal((50, 37)).astype(np.float32) * np.geomspace(1e-6, 1e6, 50)[:, None]
@@ -67,7 +67,7 @@ def test_int8_rounds_each_row_to_within_half_a_step_of_its_own():
 
 
 def test_int4_loses_less_than_steps_of_each_rows_largest_value_would():
-    from pocketllm.export.quantise import int4_rows
+    from pocketllm.export.flatbuffer.quantise import int4_rows
 
     values = np.random.default_rng(0).standard_normal((64, 1024)).astype(np.float32)
     values[7], values[8] = 0, 0
@@ -84,7 +84,7 @@ def test_int4_loses_less_than_steps_of_each_rows_largest_value_would():
 
 
 def test_nibbles_are_packed_two_a_byte_the_first_one_low():
-    from pocketllm.export.quantise import packed_nibbles
+    from pocketllm.export.flatbuffer.quantise import packed_nibbles
 
     packed = packed_nibbles(np.array([[1, -1], [-8, 7]], np.int8))
 

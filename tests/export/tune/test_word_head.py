@@ -4,7 +4,7 @@ import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import opt_inputs, score_arrays
 from small_runs import complaint, pocketllm
-from test_lora import random_state
+from tuned import random_state
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
 

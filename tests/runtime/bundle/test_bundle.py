@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import steady
 
-from pocketllm.runtime.bundle import read_bundle, read_noise
+from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import TASKS
-from pocketllm.runtime.sealed_json import write_sealed
-from pocketllm.runtime.task_json import to_json
+from pocketllm.runtime.tasks.causal import TASKS
+from pocketllm.runtime.tasks.codec import to_json
 
 
 @pytest.fixture

@@ -11,16 +11,16 @@ import pytest
 from small_runs import complaint, pocketllm, run_config, state_of
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.engine.packed_weights import open_packed
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import json_bytes, sha256_of
-from pocketllm.runtime.journal import JOURNAL
-from pocketllm.runtime.mezo import replay_step
-from pocketllm.runtime.packed_weights import open_packed
-from pocketllm.runtime.records import Evaluated, append_evaluation, read_evaluations
-from pocketllm.runtime.run_dir import CONFIG, read_run, steps_so_far
-from pocketllm.runtime.snapshots import restore
-from pocketllm.runtime.train import train
+from pocketllm.runtime.host.files import json_bytes, sha256_of
+from pocketllm.runtime.optim.mezo import replay_step
+from pocketllm.runtime.run.folder import CONFIG, read_run, steps_so_far
+from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.lines import Evaluated, append_evaluation, read_evaluations
+from pocketllm.runtime.run.snapshots import restore
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -52,7 +52,7 @@ def bundle(golden_bundle, tmp_path):
 def run(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     """A run of 6 steps with snapshots of the last two: (folder, the parameters at its end)."""
     model, folder = open_ready(golden_bundle, "litert"), tmp_path / "run"
-    monkeypatch.setattr("pocketllm.runtime.train.snapshot_due", lambda *_: True)
+    monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
     train(model, train_data, folder, run_config(golden_bundle, train_data))
     return folder, state_of(model)
 

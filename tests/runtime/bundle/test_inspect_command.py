@@ -7,7 +7,7 @@ import re
 import pytest
 from small_runs import pocketllm
 
-from pocketllm.runtime.sealed_json import write_sealed
+from pocketllm.runtime.bundle.checksum import write_sealed
 
 KEYS = {
     "bundle", "model_name", "family", "tied_decoder", "config", "task", "labels", "words",

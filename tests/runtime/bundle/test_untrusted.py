@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.parameters import load_parameters, save_parameters
+from pocketllm.runtime.run.parameters import load_parameters, save_parameters
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 RUN_CODE = {"eval", "exec", "compile", "__import__"}
 # Loaders that unpickle unless they are told not to -> what they must be told.

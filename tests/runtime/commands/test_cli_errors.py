@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small_runs import complaint, pocketllm, python, rows, write_tsv
 
-from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES
+from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES
 
 pytest_plugins = ["runtime_fixtures"]
 

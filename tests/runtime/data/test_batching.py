@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.batching import Row, micro_batches, step_members, step_seed
-from pocketllm.runtime.dataset import batches_of
-from pocketllm.runtime.encode import Encoded
-from pocketllm.runtime.model import Model
+from pocketllm.runtime.data.batches import Row, micro_batches, step_members, step_seed
+from pocketllm.runtime.data.dataset import batches_of
+from pocketllm.runtime.data.encode_masked import Encoded
+from pocketllm.runtime.engine.model import Model
 
 pytest_plugins = ["runtime_fixtures"]
 

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketllm.export.prompt import text_task
-from pocketllm.runtime.data import Example, read_examples
+from pocketllm.export.tasks.own_data import text_task
+from pocketllm.runtime.data.reader import Example, read_examples
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import TASKS
+from pocketllm.runtime.tasks.masked import TASKS
 
 SST2, MNLI = TASKS["sst2"], TASKS["mnli"]
 PAIR = {"premise": "p", "hypothesis": "h"}

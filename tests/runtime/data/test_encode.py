@@ -9,14 +9,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketllm.export.prompt import text_task
-from pocketllm.export.tokenizer import save_tokenizer, tokenizer_for
-from pocketllm.runtime.data import Example, read_examples
-from pocketllm.runtime.encode import SpecialIds, encode, encode_all, load_tokenizer, special_ids
+from pocketllm.export.checkpoint.tokenizer import save_tokenizer, tokenizer_for
+from pocketllm.export.tasks.own_data import text_task
+from pocketllm.runtime.data.encode_masked import (
+    SpecialIds,
+    encode,
+    encode_all,
+    load_tokenizer,
+    special_ids,
+)
+from pocketllm.runtime.data.reader import Example, read_examples
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import TASKS
+from pocketllm.runtime.tasks.masked import TASKS
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = ROOT / "tflite_models" / "roberta_tokenizer"
 HELD_OUT = ROOT / "tflite_models" / "roberta_micro" / "sst2_heldout.tsv"
 GOLDEN = ROOT / "tests" / "golden" / "sst2_token_ids.npz"

@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from pocketllm.export.tokenizer import tokenizer_for
-from pocketllm.runtime.data import read_examples
-from pocketllm.runtime.encode import SpecialIds, encode_all, load_tokenizer, special_ids
-from pocketllm.runtime.tasks import TASKS
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.runtime.data.encode_masked import SpecialIds, encode_all, load_tokenizer, special_ids
+from pocketllm.runtime.data.reader import read_examples
+from pocketllm.runtime.tasks.masked import TASKS
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop

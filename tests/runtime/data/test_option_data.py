@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from pocketllm.runtime.data import Example, read_examples
+from pocketllm.runtime.data.reader import Example, read_examples
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.tasks.causal import TASKS
 
 ANSWERS = [{"text": "a", "label": 1, "idx": 0}, {"text": "b", "label": 0, "idx": 1}]
 MULTIRC = {"idx": 0, "passage": {"text": "p", "questions": [{"question": "q", "answers": ANSWERS}]}}

@@ -7,13 +7,13 @@ import shutil
 import pytest
 from opt_reference import EXCERPTS
 
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.dataset import batches_of, load_dataset, load_split
+from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.dataset import batches_of, load_dataset, load_split
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import TASKS
-from pocketllm.runtime.sealed_json import write_sealed
-from pocketllm.runtime.split import drawn
-from pocketllm.runtime.task_json import to_json
+from pocketllm.runtime.tasks.causal import TASKS
+from pocketllm.runtime.tasks.codec import to_json
+from pocketllm.runtime.tasks.draws import drawn
 
 
 @pytest.fixture

@@ -5,13 +5,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
-from pocketllm.export.prompt import option_text_task
-from pocketllm.export.tokenizer import tokenizer_for
-from pocketllm.runtime.data import Example
-from pocketllm.runtime.encode import SpecialIds
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.tasks.own_data import option_text_task
+from pocketllm.runtime.data.encode_causal import Limits, encode_all_options, option_special_ids
+from pocketllm.runtime.data.encode_masked import SpecialIds
+from pocketllm.runtime.data.reader import Example
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_encode import Limits, encode_all_options, option_special_ids
-from pocketllm.runtime.option_tasks import TASKS, scoring_of
+from pocketllm.runtime.tasks.causal import TASKS, scoring_of
 
 BOS, A, IT, WAS = 0, 10, 85, 21
 PLAIN = option_text_task("{text} It was", "0:terrible,1:great")

@@ -7,7 +7,7 @@ import tiny
 from forward import forward_inputs, relative_error, torch_forward
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 
 TOLERANCE = 1e-5
 # Where the values begin: the first past the reach of a signed 32-bit offset, the other past that
@@ -18,12 +18,12 @@ STARTS = {"past_2_gb": 2_200_000_000, "past_4_gb": 4_400_000_000}
 @pytest.fixture(scope="module", params=STARTS)
 def large(request, make_checkpoint, tmp_path_factory):
     """(checkpoint, bundle) whose values lie behind a hole."""
-    from pocketllm.export import flatgraph
+    from pocketllm.export.flatbuffer import graph
 
     checkpoint = make_checkpoint(hidden_act="tanh")
     start = STARTS[request.param]
-    assert start % flatgraph.ALIGNMENT == 0
-    with mock.patch.object(flatgraph, "PAGE", start):
+    assert start % graph.ALIGNMENT == 0
+    with mock.patch.object(graph, "PAGE", start):
         out = tmp_path_factory.mktemp("large") / "bundle"
         tiny.export(checkpoint, out, chunk_values=16 * 100, slice_bytes=8192)
     bundle = read_bundle(out)

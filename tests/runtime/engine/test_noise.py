@@ -11,8 +11,8 @@ import pytest
 from forward import relative_error
 from noise_kinds import in_graph
 
-from pocketllm.export.noise_tables import noise_table
-from pocketllm.runtime.bundle import read_noise
+from pocketllm.export.signatures.tables import noise_table
+from pocketllm.runtime.bundle.manifest import read_noise
 from pocketllm.runtime.contract import NOISE_KINDS
 from pocketllm.runtime.noise import Noise, counters, direction, perturb, stream_keys, words
 

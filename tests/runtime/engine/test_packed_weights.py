@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from small_runs import complaint, pocketllm, rows, state_of, write_tsv
 
-from pocketllm.runtime import contract, packed_weights
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.dataset import batches_of, load_dataset
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.engine import packed_weights
+from pocketllm.runtime.engine.model import Model
+from pocketllm.runtime.engine.packed_weights import open_packed
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.files import sha256_of
-from pocketllm.runtime.model import Model
-from pocketllm.runtime.packed_weights import open_packed
+from pocketllm.runtime.host.files import sha256_of
 
 pytestmark = pytest.mark.desktop
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from small_runs import python, state_of
 
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.file_pages import release_array_pages
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.host.pages import release_array_pages
 
 pytestmark = pytest.mark.desktop
 
@@ -40,9 +40,9 @@ def test_what_was_read_and_written_survives_letting_go(bundle, engine, open_read
 
 
 MEASURE = """
-from pocketllm.runtime.bundle import read_bundle
-from pocketllm.runtime.memory import read_status
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.host.memory import read_status
+from pocketllm.runtime.engine.model import open_model
 
 model = open_model(read_bundle({folder!r}), {engine!r}, 1)
 model.initialize()

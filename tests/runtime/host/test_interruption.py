@@ -4,14 +4,14 @@ import signal
 
 from small_runs import python
 
-from pocketllm.runtime import interruption
+from pocketllm.runtime.host import signals
 
 SWALLOWING = """
 import signal, sys
-from pocketllm.runtime import interruption
-from pocketllm.runtime.progress import Progress
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.host.progress import Progress
 
-interruption.install()
+signals.install()
 try:
     signal.raise_signal(signal.{name})
 except KeyboardInterrupt:
@@ -33,11 +33,11 @@ def test_progress_raises_it_again():
 
 POSTPONED = """
 import signal, sys
-from pocketllm.runtime import interruption
+from pocketllm.runtime.host import signals
 
-interruption.install()
+signals.install()
 try:
-    with interruption.postponed():
+    with signals.postponed():
         signal.raise_signal(signal.{name})
         print("went on", flush=True)
         {then}
@@ -49,7 +49,7 @@ except KeyboardInterrupt:
 
 def test_a_postponed_signal_waits_for_the_next_check_or_the_end():
     for name in ("SIGINT", "SIGTERM"):
-        for then in ("pass", "interruption.check(); print('passed')"):
+        for then in ("pass", "signals.check(); print('passed')"):
             done = python(POSTPONED.format(name=name, then=then))
             assert (done.returncode, done.stdout) == (3, "went on\n"), done.stderr
 
@@ -59,5 +59,5 @@ def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal
         signal.raise_signal(signal.SIGTERM)
     except KeyboardInterrupt:
         pass
-    interruption.install()
-    interruption.check()
+    signals.install()
+    signals.check()

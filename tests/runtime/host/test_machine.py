@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 from small_runs import complaint, pocketllm, run_config
 
-from pocketllm.runtime import machine
-from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES
-from pocketllm.runtime.machine import cpu_name, describe_machine, read_sessions
-from pocketllm.runtime.train import train
+from pocketllm.runtime.run import machine
+from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES
+from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.machine import cpu_name, describe_machine, read_sessions
 
 pytest_plugins = ["runtime_fixtures"]
 

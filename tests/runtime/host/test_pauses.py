@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime import device_state, pauses
-from pocketllm.runtime.device_state import DeviceState, read_device_state
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.pauses import Limits, Pauses
+from pocketllm.runtime.host import pauses, power
+from pocketllm.runtime.host.pauses import Limits, Pauses
+from pocketllm.runtime.host.power import DeviceState, read_device_state
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -67,7 +67,7 @@ def test_the_state_is_read_from_sys(battery):
 
 def test_where_sys_is_closed_dumpsys_is_asked(tmp_path, monkeypatch):
     said = {"battery": DUMPED_BATTERY, "thermalservice": DUMPED_THERMAL}
-    monkeypatch.setattr(device_state, "_dumpsys", said.get)
+    monkeypatch.setattr(power, "_dumpsys", said.get)
 
     state = read_device_state(tmp_path)
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from pocketllm.runtime.adam import AdamHyperparameters, AdamStep, adam_step
 from pocketllm.runtime.errors import LossError
+from pocketllm.runtime.optim.adam import AdamHyperparameters, AdamStep, adam_step
 
 
 class Canned:

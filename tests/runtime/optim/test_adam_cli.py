@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime.sealed_json import write_sealed
+from pocketllm.runtime.bundle.checksum import write_sealed
 
 pytest_plugins = ["runtime_fixtures"]
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 import pytest
 from small_runs import adam_config, adam_losses, run_config, state_of
 
-from pocketllm.runtime import adam_train, files
-from pocketllm.runtime.adam_train import train_adam
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.parameters import kept_steps
-from pocketllm.runtime.records import best_step, read_evaluations
-from pocketllm.runtime.train import train
-from pocketllm.runtime.training import Listener
+from pocketllm.runtime.host import files
+from pocketllm.runtime.run import kept
+from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.kept import train_adam
+from pocketllm.runtime.run.lines import best_step, read_evaluations
+from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.parameters import kept_steps
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
 
@@ -158,7 +159,7 @@ def test_parameters_that_cannot_be_written_leave_the_run_unfinished(
 def test_a_best_step_that_cannot_be_kept_is_not_recorded_as_one(
     ready, train_data, dev_data, tmp_path, full_disk, monkeypatch
 ):
-    monkeypatch.setattr(adam_train, "best_evaluation", lambda held: held[-1])
+    monkeypatch.setattr(kept, "best_evaluation", lambda held: held[-1])
 
     with pytest.raises(RunError, match="parameters-2.npz: cannot be written: No space left"):
         config = adam_config(ready().bundle, train_data)

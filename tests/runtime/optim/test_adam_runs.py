@@ -6,16 +6,16 @@ from dataclasses import replace
 import pytest
 from small_runs import adam_config, adam_losses, state_of
 
-from pocketllm.benchmarks.report_data import read_runs, summarise
-from pocketllm.runtime import adam_train, training
-from pocketllm.runtime.adam_train import train_adam
-from pocketllm.runtime.batching import step_members
-from pocketllm.runtime.dataset import batches_of
-from pocketllm.runtime.evaluate import evaluate
-from pocketllm.runtime.parameters import kept_steps, load_parameters, save_parameters
-from pocketllm.runtime.records import best_step, read_evaluations
-from pocketllm.runtime.run_dir import read_run
-from pocketllm.runtime.training import Listener
+from pocketllm.benchmarks.report.data import read_runs, summarise
+from pocketllm.runtime.data.batches import step_members
+from pocketllm.runtime.data.dataset import batches_of
+from pocketllm.runtime.run import kept, listening
+from pocketllm.runtime.run.evaluate import evaluate
+from pocketllm.runtime.run.folder import read_run
+from pocketllm.runtime.run.kept import train_adam
+from pocketllm.runtime.run.lines import best_step, read_evaluations
+from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.parameters import kept_steps, load_parameters, save_parameters
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
 
@@ -91,14 +91,14 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
         return replace(found, accuracy=accuracy, loss=1.0)
 
     found = evaluate(again, dev_data)
-    monkeypatch.setattr(training, "evaluate", judged)
+    monkeypatch.setattr(listening, "evaluate", judged)
     saved = []
 
     def save(model, folder, step):
         saved.append(step)
         save_parameters(model, folder, step)
 
-    monkeypatch.setattr(adam_train, "save_parameters", save)
+    monkeypatch.setattr(kept, "save_parameters", save)
     train_adam(model, train_data, tmp_path, config, dev_data, eval_every=2)
 
     assert kept_steps(tmp_path) == sorted({best, 6} - {0})

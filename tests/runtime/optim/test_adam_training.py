@@ -12,11 +12,11 @@ import pytest
 from forward import relative_error
 from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, write_tsv
 
-from pocketllm.runtime.adam_train import train_adam
-from pocketllm.runtime.batching import step_members
-from pocketllm.runtime.dataset import batches_of, load_dataset
-from pocketllm.runtime.parameters import kept_steps, load_parameters
-from pocketllm.runtime.records import read_evaluations
+from pocketllm.runtime.data.batches import step_members
+from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.run.kept import train_adam
+from pocketllm.runtime.run.lines import read_evaluations
+from pocketllm.runtime.run.parameters import kept_steps, load_parameters
 
 pytestmark = pytest.mark.desktop
 
@@ -135,7 +135,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
     import torch
     from adam_reference import INVARIANT, TorchAdam
 
-    from pocketllm.export.trained_tensors import in_checkpoint_layout
+    from pocketllm.export.results.trained_tensors import in_checkpoint_layout
 
     roberta = bundle.family == "roberta"
     make = request.getfixturevalue("make_checkpoint" if roberta else "make_opt_checkpoint")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.mezo import Hyperparameters, learning_rate, mezo_step, replay_step
+from pocketllm.runtime.optim.mezo import Hyperparameters, learning_rate, mezo_step, replay_step
 
 
 class Quadratic:

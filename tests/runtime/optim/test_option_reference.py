@@ -3,10 +3,10 @@
 import pytest
 from opt_reference import EXCERPTS, OF_TASK, TOKENIZER, reference, reference_ids
 
-from pocketllm.export.tokenizer import tokenizer_for
-from pocketllm.runtime.data import read_examples
-from pocketllm.runtime.option_encode import Limits, encode_all_options, options_of, prompt_of
-from pocketllm.runtime.option_tasks import TASKS, scoring_of
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.runtime.data.encode_causal import Limits, encode_all_options, options_of, prompt_of
+from pocketllm.runtime.data.reader import read_examples
+from pocketllm.runtime.tasks.causal import TASKS, scoring_of
 
 CLASSIFIED = [name for name in TASKS if name not in ("copa", "record")]
 
@@ -98,7 +98,7 @@ def test_option_rows_are_the_references(name, max_length, ids):
 
 @pytest.mark.desktop
 def test_several_words_make_an_option_each(ids):
-    from pocketllm.export.prompt import option_text_task
+    from pocketllm.export.tasks.own_data import option_text_task
 
     words = {"0": "very bad", "1": "good"}
     task = option_text_task("{sentence}\\nIt was", ",".join(f"{k}:{w}" for k, w in words.items()))

@@ -5,16 +5,16 @@ import pytest
 from conftest import ENGINES
 from small_runs import run_config, state_of
 
-from pocketllm.runtime.batching import step_members, step_seed
-from pocketllm.runtime.bundle import read_noise
-from pocketllm.runtime.dataset import batches_of
-from pocketllm.runtime.journal import JOURNAL, read_journal
-from pocketllm.runtime.mezo import replay_step
-from pocketllm.runtime.model import open_model
+from pocketllm.runtime.bundle.manifest import read_noise
+from pocketllm.runtime.data.batches import step_members, step_seed
+from pocketllm.runtime.data.dataset import batches_of
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.noise import direction, perturb
-from pocketllm.runtime.records import read_evaluations, read_steps
-from pocketllm.runtime.run_dir import read_run
-from pocketllm.runtime.train import Listener, train
+from pocketllm.runtime.optim.mezo import replay_step
+from pocketllm.runtime.run.folder import read_run
+from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.run.journalled import Listener, train
+from pocketllm.runtime.run.lines import read_evaluations, read_steps
 
 pytest_plugins = ["runtime_fixtures"]
 

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pocketllm.runtime.dataset import Dataset
-from pocketllm.runtime.encode import Encoded, EncodedExample
-from pocketllm.runtime.evaluate import evaluate, rows_of
-from pocketllm.runtime.option_tasks import TASKS
+from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.data.encode_masked import Encoded, EncodedExample
+from pocketllm.runtime.run.evaluate import evaluate, rows_of
+from pocketllm.runtime.tasks.causal import TASKS
 
 PAD = 99
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime.bundle import read_bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.journal import JOURNAL
+from pocketllm.runtime.run.journal import JOURNAL
 
 pytest_plugins = ["runtime_fixtures"]
 

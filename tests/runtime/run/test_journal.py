@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.journal import (
+from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.run.journal import (
     MAGIC,
     RECORD_BYTES,
     JournalWriter,
     new_journal,
     read_journal,
 )
-from pocketllm.runtime.mezo import Step
 
 HEADER = {"bundle_sha256": "b" * 64, "seed": 3, "noise": "codebook"}
 EPS = 1e-3

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_runs import python, state_of
 
-from pocketllm.runtime import files
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.parameters import (
+from pocketllm.runtime.host import files
+from pocketllm.runtime.run.parameters import (
     check_kept,
     drop_parameters,
     kept_steps,
@@ -156,8 +156,8 @@ import os, signal, sys
 from pathlib import Path
 from types import SimpleNamespace
 import numpy as np
-from pocketllm.runtime import interruption
-from pocketllm.runtime.parameters import save_parameters
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.run.parameters import save_parameters
 
 model = SimpleNamespace(read=lambda: ((f"a/{{i}}", np.ones((5, 6))) for i in range(3)))
 folder, complaints = Path({folder!r}), []
@@ -165,7 +165,7 @@ sys.unraisablehook = lambda held: complaints.append(repr(held.exc_value))
 interrupted, line, reached = 0, 0, True
 while reached:
     line, seen, reached = line + 1, 0, False
-    interruption.install()
+    signals.install()
 
     def trace(frame, event, _):
         global seen, reached

@@ -7,13 +7,13 @@ import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import opt_inputs, score_arrays
 from small_runs import adam_config, complaint, pocketllm, rows, run_config, write_tsv
-from test_trajectory import checkpoint_layout
+from trajectory import checkpoint_layout
 
-from pocketllm.runtime.adam_train import train_adam
 from pocketllm.runtime.contract import LOGITS, LOSS, TOKENIZER_FILE, forward_loss_for
-from pocketllm.runtime.dataset import load_dataset
-from pocketllm.runtime.encode import load_tokenizer
-from pocketllm.runtime.train import train
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.encode_masked import load_tokenizer
+from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.kept import train_adam
 
 pytestmark = pytest.mark.desktop
 
@@ -127,7 +127,7 @@ def test_halves_are_the_nearest_to_the_values(dtype, trained, tmp_path):
 
 
 def test_a_value_too_large_for_the_dtype_is_named(trained, tmp_path):
-    from pocketllm.export.hf_checkpoint import write_checkpoint
+    from pocketllm.export.results.checkpoint import write_checkpoint
     from pocketllm.runtime.errors import InputError
 
     model, _ = trained("roberta")
@@ -140,15 +140,15 @@ def test_a_value_too_large_for_the_dtype_is_named(trained, tmp_path):
 
 
 def test_a_large_checkpoint_is_written_in_shards(trained, monkeypatch, tmp_path):
-    from pocketllm.export import hf_checkpoint
+    from pocketllm.export.results import checkpoint
 
-    monkeypatch.setattr(hf_checkpoint, "SHARD_BYTES", 10_000)
+    monkeypatch.setattr(checkpoint, "SHARD_BYTES", 10_000)
     model, _ = trained("opt_untied")
-    hf_checkpoint.write_checkpoint(tmp_path / "out", model, "fp32")
+    checkpoint.write_checkpoint(tmp_path / "out", model, "fp32")
 
     names = sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
     assert len(names) > 3 and names[0] == f"model-00001-of-{len(names):05d}.safetensors"
-    assert all(hf_checkpoint.is_checkpoint_file(p.name) for p in (tmp_path / "out").iterdir())
+    assert all(checkpoint.is_checkpoint_file(p.name) for p in (tmp_path / "out").iterdir())
     compare(loaded(tmp_path / "out", "opt"), model)
 
 

@@ -7,11 +7,11 @@ import pytest
 from noise_kinds import in_graph
 from small_runs import state_of
 
-from pocketllm.runtime import replay as module
-from pocketllm.runtime.mezo import Hyperparameters, Step, replay_step, undo_step
-from pocketllm.runtime.model import Model
-from pocketllm.runtime.packed_weights import open_packed
-from pocketllm.runtime.replay import replay
+from pocketllm.runtime.engine.model import Model
+from pocketllm.runtime.engine.packed_weights import open_packed
+from pocketllm.runtime.optim.mezo import Hyperparameters, Step, replay_step, undo_step
+from pocketllm.runtime.run import replay as module
+from pocketllm.runtime.run.replay import replay
 
 # Not a multiple of what is hashed together; pairs of neighbours have one seed.
 STEPS = [

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 from small_runs import pocketllm, steady
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.journal import JOURNAL, JournalWriter
-from pocketllm.runtime.mezo import Hyperparameters, Step
-from pocketllm.runtime.records import (
+from pocketllm.runtime.optim.mezo import Hyperparameters, Step
+from pocketllm.runtime.run.folder import RunConfig, read_run, start_or_continue
+from pocketllm.runtime.run.journal import JOURNAL, JournalWriter
+from pocketllm.runtime.run.lines import (
     Evaluated,
     append_evaluation,
     append_step,
@@ -19,8 +20,7 @@ from pocketllm.runtime.records import (
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.run_dir import RunConfig, read_run, start_or_continue
-from pocketllm.runtime.run_lock import run_lock
+from pocketllm.runtime.run.lock import run_lock
 
 pytest_plugins = ["runtime_fixtures"]
 

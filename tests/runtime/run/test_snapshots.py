@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from small_runs import pocketllm, run_config, state_of
 
-from pocketllm.runtime import snapshots
-from pocketllm.runtime.journal import JOURNAL
-from pocketllm.runtime.parameters import kept_steps
-from pocketllm.runtime.snapshots import snapshot_due
-from pocketllm.runtime.train import Listener, train
+from pocketllm.runtime.run import snapshots
+from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.run.journalled import Listener, train
+from pocketllm.runtime.run.parameters import kept_steps
+from pocketllm.runtime.run.snapshots import snapshot_due
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -51,7 +51,7 @@ def often(monkeypatch):
         calls.append(tail_seconds)
         return len(calls) % 3 == 0
 
-    monkeypatch.setattr("pocketllm.runtime.train.snapshot_due", due)
+    monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", due)
 
 
 @pytest.fixture

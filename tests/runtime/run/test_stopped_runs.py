@@ -8,8 +8,8 @@ import time
 import pytest
 from small_runs import pocketllm
 
-from pocketllm.benchmarks.kills import kill_and_resume, training
-from pocketllm.runtime.journal import JOURNAL, RECORD_BYTES, read_journal
+from pocketllm.benchmarks.torture.kills import kill_and_resume, training
+from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES, read_journal
 
 pytest_plugins = ["runtime_fixtures"]
 

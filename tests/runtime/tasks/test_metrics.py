@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import steady
 
-from pocketllm.runtime.metrics import METRICS, Prediction, accuracy, measured
+from pocketllm.runtime.tasks.metrics import METRICS, Prediction, accuracy, measured
 
 pairs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, max_size=30)
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
-from pocketllm.export.prompt import option_text_task
-from pocketllm.export.tokenizer import tokenizer_for
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.tasks.own_data import option_text_task
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import (
+from pocketllm.runtime.tasks.causal import (
     TASKS,
     TRANSFORMS,
     Scoring,
@@ -18,7 +18,7 @@ from pocketllm.runtime.option_tasks import (
     scoring_of,
     template_fields,
 )
-from pocketllm.runtime.task_json import from_json, to_json
+from pocketllm.runtime.tasks.codec import from_json, to_json
 
 WORDS = "0:terrible,1:great"
 

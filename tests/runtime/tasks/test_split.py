@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.option_tasks import TASKS
-from pocketllm.runtime.split import drawn, split_numbers, split_places
-from pocketllm.runtime.tasks import TASKS as ROBERTA_TASKS
+from pocketllm.runtime.tasks.causal import TASKS
+from pocketllm.runtime.tasks.draws import drawn, split_numbers, split_places
+from pocketllm.runtime.tasks.masked import TASKS as ROBERTA_TASKS
 
 
 @pytest.mark.parametrize("count", [1, 400, 67349])

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pocketllm.export.prompt import text_task
-from pocketllm.export.tokenizer import tokenizer_for
+from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.tasks.own_data import text_task
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.task_json import from_json, to_json
-from pocketllm.runtime.tasks import MASK, TASKS, field, label_word_ids, literal
+from pocketllm.runtime.tasks.codec import from_json, to_json
+from pocketllm.runtime.tasks.masked import MASK, TASKS, field, label_word_ids, literal
 
-TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
+TOKENIZER = Path(__file__).resolve().parents[3] / "tflite_models" / "roberta_tokenizer"
 WORDS = "0: terrible,1: great"
 SPACED_A = field("a", leading_space=True)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pocketllm.android_harness.image import LAUNCHER, build
-from pocketllm.android_harness.image_fetch import default_cache, fetch
-from pocketllm.android_harness.image_lock import SHIPPED_LOCK, Package, read_lock
-from pocketllm.android_harness.image_resolve import newest_packages
+from pocketllm.android_harness.image.build import LAUNCHER, build
+from pocketllm.android_harness.image.fetch import default_cache, fetch
+from pocketllm.android_harness.image.lock import SHIPPED_LOCK, Package, read_lock
+from pocketllm.android_harness.image.resolve import newest_packages
 from pocketllm.runtime.errors import InputError, RunError
 
 HERE = Path(__file__).parent

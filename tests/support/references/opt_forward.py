@@ -11,7 +11,7 @@ def task_of(scoring):
     """Returns a task with this scoring under the tiny vocabulary."""
     if scoring != OPTIONS:
         return SCORINGS[scoring]
-    from pocketllm.export.prompt import option_text_task
+    from pocketllm.export.tasks.own_data import option_text_task
 
     return option_text_task("{text} It was", "0:terrible film,1:great,2:was it a")
 

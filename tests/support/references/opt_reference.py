@@ -6,7 +6,7 @@ Per row: the prompt, the texts with each option behind it, and the right options
 import json
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[3]
 TOKENIZER = ROOT / "tflite_models" / "roberta_tokenizer"
 EXCERPTS = ROOT / "tests" / "golden" / "superglue"
 BOS = 0

@@ -10,9 +10,9 @@ import torch
 from peft_reference import trained_model
 from prefix_reference import prefixed
 
-from pocketllm.export.trained_tensors import in_checkpoint_layout
+from pocketllm.export.results.trained_tensors import in_checkpoint_layout
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle import read_noise
+from pocketllm.runtime.bundle.manifest import read_noise
 from pocketllm.runtime.noise import direction
 
 

@@ -1,0 +1,1 @@
+"""A phone over adb: its folders, files, jobs, and what is wrong with it."""

@@ -1,0 +1,1 @@
+"""`pocketllm bench`: step time, memory and signal, against PyTorch."""

@@ -1,0 +1,1 @@
+"""The same model, weights and inputs in PyTorch."""

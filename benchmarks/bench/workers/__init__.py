@@ -1,0 +1,1 @@
+"""Processes that measure one thing each and answer in JSON."""

@@ -1,0 +1,1 @@
+"""Processes of their own, memory cgroups and other hard limits."""

@@ -1,0 +1,1 @@
+"""`pocketllm report`: tables and figures of runs."""

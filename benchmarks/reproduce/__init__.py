@@ -1,0 +1,1 @@
+"""`pocketllm reproduce`: the paper's comparison, cell by cell."""

@@ -1,0 +1,1 @@
+"""Kills, long runs and fuzzing: for minutes or hours, beside the tests."""

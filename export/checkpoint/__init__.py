@@ -1,0 +1,1 @@
+"""What is read of a Hugging Face checkpoint: config.json, tensors, tokenizer."""

@@ -1,0 +1,1 @@
+"""`pocketllm export` and `pocketllm replay`: flags and printing."""

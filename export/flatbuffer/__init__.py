@@ -1,0 +1,1 @@
+"""The model file: conversion, binding of weights, scheduling, constants."""

@@ -1,0 +1,1 @@
+"""What a run reached, written for other programs."""

@@ -1,0 +1,1 @@
+"""What is trained: all parameters, LoRA, a prefix, the label words' head."""

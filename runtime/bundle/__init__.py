@@ -1,0 +1,1 @@
+"""A bundle's manifest: read, checked, with its checksum."""

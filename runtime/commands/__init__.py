@@ -1,0 +1,1 @@
+"""`pocketllm train`, `eval` and `inspect`: flags and printing."""

@@ -1,0 +1,1 @@
+"""Files become examples, examples become token ids, rows become batches."""

@@ -1,0 +1,1 @@
+"""A model file open in an interpreter."""

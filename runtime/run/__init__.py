@@ -1,0 +1,1 @@
+"""A run directory: begun, continued, done again."""

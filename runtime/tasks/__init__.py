@@ -1,0 +1,1 @@
+"""What is asked of the model and how the answer is scored: pure data."""

@@ -1,0 +1,1 @@
+"""How roberta-micro and opt-micro were trained."""

@@ -18,11 +18,11 @@ from .checkpoint.tokenizer import save_tokenizer
 from .flatbuffer.bind import bind
 from .flatbuffer.constants import constants_of, stream_constants
 from .flatbuffer.graph import Graph, new_graph, serialise
-from .flatbuffer.variables import slices_of, variables_of
+from .flatbuffer.variables import slices_of, stream_values, variables_of
 from .manifest import manifest
 from .models import FAMILIES, family_name, head_table
 from .models.scoring import target_of
-from .models.weights import Weights, stream_values
+from .models.weights import Weights
 from .settings import Settings, check_lengths, check_tokenizer
 from .signatures.adam import adam_step
 from .signatures.forward import forward_pass

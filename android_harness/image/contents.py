@@ -31,7 +31,9 @@ ENGINE_REQUIREMENTS = ("ml_dtypes",)  # by its CompiledModel, for frozen bases
 
 # Modules of pocketllm.benchmarks, by path, for `device bench`: what measures ours, and the machine.
 BENCHMARKS = (
-    "__init__.py", "ours.py", "process.py", "sgemm.py", "stopwatch.py", "worker.py", "workload.py",
+    "__init__.py", "bench/__init__.py", "bench/stopwatch.py", "bench/workload.py",
+    "bench/workers/__init__.py", "bench/workers/litert.py", "bench/workers/sgemm.py",
+    "isolation/__init__.py", "isolation/process.py", "isolation/worker.py",
 )  # fmt: skip
 
 # Of Python's standard library, relative to lib/python3.11.

@@ -59,6 +59,7 @@ from .exporting import LENGTHS, export_measured, random_preset
 from .flags import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
 from .signal import run_signal
 from .table import batch_table, conditions_table, headline, losses_table
+from .workers import SGEMM
 from .workload import Workload, count_parameters, second_length
 
 MIN_TOKENS = 8
@@ -113,7 +114,7 @@ def run(values) -> dict:
         bundle = read_bundle(values.bundle or Path(folder) / "bundle", verify=False)
         check_bundle(values, bundle)
         weights = _full_weights(values, bundle, Path(folder) / "full") if values.against else None
-        sgemm = run_worker("sgemm", "sgemm", {"threads": threads}, threads, stages=2)
+        sgemm = run_worker("sgemm", SGEMM, {"threads": threads}, threads, stages=2)
         result = {
             "model": bundle.model_name,
             "parameters": count_parameters(bundle),

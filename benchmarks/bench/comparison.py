@@ -12,6 +12,7 @@ from .baselines import NAMES, measured, sides_of
 from .conditions import forget_packed, measure_limited
 from .flops import forward_flops
 from .summary import ratios, relative_difference, summarise
+from .workers import LITERT, PYTORCH
 from .workload import Workload
 
 # More than rounding apart, the two sides would compute different things.
@@ -50,10 +51,10 @@ def measure_batch(
     batch |= {"packing": None, "unpacked": None, "limited": None}
     if work.packed:
         forget_packed(bundle)
-        batch["packing"] = measure("ours, packing", "ours", work)
-    batch["ours"] = measure("ours", "ours", work)
+        batch["packing"] = measure("ours, packing", LITERT, work)
+    batch["ours"] = measure("ours", LITERT, work)
     if work.packed:
-        batch["unpacked"] = measure("ours, not packed", "ours", replace(work, packed=False))
+        batch["unpacked"] = measure("ours, not packed", LITERT, replace(work, packed=False))
     if limit_bytes:
         batch["limited"] = measure_limited(work, bundle, limit_bytes, summarised)
     return batch | _compared(
@@ -66,7 +67,7 @@ def _compared(work: Workload, bundle: Bundle, ours: dict, sides: dict, measure: 
     for suffix, (name, _) in NAMES.items():
         theirs, ratio, difference = None, None, None
         if suffix in sides:
-            theirs = measure(name, "pytorch_mezo", replace(work, **sides[suffix]))
+            theirs = measure(name, PYTORCH, replace(work, **sides[suffix]))
             ratio = ratios(ours["summary"], theirs["summary"])
             difference = relative_difference(ours["first_loss"], theirs["first_loss"])
         found[f"pytorch{suffix}"] = theirs

@@ -22,6 +22,7 @@ from pocketllm.tflite_models.presets import MICRO, PRESETS
 
 from ..isolation.worker import run_worker
 from .exporting import export_measured
+from .workers import GRADIENTS
 
 EPS = (1e-4, 1e-3, 1e-2, 1e-1)
 ROWS = 32
@@ -168,7 +169,7 @@ def _projected(probes, tune, base):
             "eps": EPS,
             "threads": probes.threads,
         }
-        return run_worker(what, "projected", request, probes.threads, stages=1 + len(EPS))
+        return run_worker(what, GRADIENTS, request, probes.threads, stages=1 + len(EPS))
 
 
 def _is_random(model):

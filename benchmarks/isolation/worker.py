@@ -38,7 +38,7 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
 
     Args:
       name: what progress and error messages call it.
-      module: of this package.
+      module: its dotted name.
       request: JSON-ready.
       threads: of whatever it multiplies with.
       stages: number of lines that it prints, each when a stage begins.
@@ -54,7 +54,7 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
             bar.say(f"measuring {name}")
             run_module(
                 name,
-                f"{__package__}.{module}",
+                module,
                 arguments,
                 thread_variables(threads),
                 on_line=lambda line: bar.advance(1, line),

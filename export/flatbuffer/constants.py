@@ -19,11 +19,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
+from ..models.parameters import Parameter
 from ..models.weights import Weights
 from .fully_connected import connect_fully, is_matmul
 from .graph import Graph, external_buffer, tensor
 from .quantise import int4_rows, int8_rows, packed_nibbles
-from .variables import LINEAR_VALUES, Parameter, row_chunks
+from .variables import LINEAR_VALUES, row_chunks
 
 SCALES = "scales"  # storage of a quantised table's scales
 BITS = {contract.FP32: 32, SCALES: 32, contract.INT8: 8, contract.INT4: 4}

@@ -8,37 +8,19 @@ at 386 GFLOP/s instead of 289.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
+
+from ..models.parameters import Parameter
+from ..models.weights import Weights
 
 # Of a table: 4 MB of float32. Of a matrix: 16 MB; 8 MB are 3% faster and take longer to convert.
 CHUNK_VALUES = 1 << 20
 LINEAR_VALUES = 1 << 22
 # Bytes brought in by one `initialize_*` call, before its file pages are let go again.
 SLICE_BYTES = 1 << 26
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One tensor of a checkpoint.
-
-    Attributes:
-      name: Hugging Face's.
-      shape: as in the checkpoint.
-      kind: "linear" ([out, in], held as [1, in, out]), "table" (rows looked up by id) or "vector"
-        (held as it is).
-      decays: whether weight decay applies (no biases, no layer norms).
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    decays: bool
-
-    @property
-    def values(self) -> int:
-        """Number of values."""
-        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -63,22 +45,6 @@ class Variable:
     def size(self) -> int:
         """Number of values."""
         return math.prod(self.shape)
-
-
-def table(name: str, rows: int, width: int) -> Parameter:
-    """Returns an embedding table, [rows, width]."""
-    return Parameter(name, (rows, width), "table", True)
-
-
-def linear(name: str, fan_in: int, fan_out: int, bias: bool = True) -> list[Parameter]:
-    """Returns a layer's matrix and, with `bias`, its bias."""
-    weight = Parameter(f"{name}.weight", (fan_out, fan_in), "linear", True)
-    return [weight, Parameter(f"{name}.bias", (fan_out,), "vector", False)][: 1 + bias]
-
-
-def layer_norm(name: str, width: int) -> list[Parameter]:
-    """Returns a layer norm's weight and bias."""
-    return [Parameter(f"{name}.{which}", (width,), "vector", False) for which in ("weight", "bias")]
 
 
 def variables_of(
@@ -138,3 +104,18 @@ def slices_of(
         slices[-1].append(variable)
         held += 4 * variable.size
     return [tuple(group) for group in slices]
+
+
+def stream_values(
+    weights: Weights, variables: Iterable[Variable]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields (variable name, values as the graph holds them), reading each parameter once."""
+    held_name, values = None, None
+    for variable in variables:
+        parameter = variable.parameter
+        if parameter.name != held_name:
+            held_name, values = parameter.name, weights.read(parameter)
+        chunk = values if variable.rows is None else values[slice(*variable.rows)]
+        if parameter.kind == "linear":
+            chunk = np.ascontiguousarray(chunk.T)[None]
+        yield variable.name, chunk

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer import variables
-from ..flatbuffer.variables import Parameter
+from . import parameters as of
 from .activations import ACTIVATION_FUNCTIONS
 from .causal import option_loss, token_log_probs
 from .layers import (
@@ -28,6 +27,7 @@ from .layers import (
     word_logits,
 )
 from .opt_config import OptConfig
+from .parameters import Parameter
 from .scoring import Target
 
 DECODER_STACK = "model.decoder"
@@ -73,19 +73,19 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
     hidden, inner, width = config.hidden_size, config.ffn_dim, config.word_embed_proj_dim
 
     def linear(name, fan_in, fan_out):
-        return variables.linear(name, fan_in, fan_out, config.enable_bias)
+        return of.linear(name, fan_in, fan_out, config.enable_bias)
 
     def norm(name):
-        return variables.layer_norm(name, hidden) if config.layer_norm_elementwise_affine else []
+        return of.layer_norm(name, hidden) if config.layer_norm_elementwise_affine else []
 
     positions = config.max_position_embeddings + FIRST_POSITION
     found = [
-        variables.table(WORD_EMBEDDINGS, config.vocab_size, width),
-        variables.table(POSITIONS, positions, hidden),
+        of.table(WORD_EMBEDDINGS, config.vocab_size, width),
+        of.table(POSITIONS, positions, hidden),
     ]
     if config.has_projections:
-        found += variables.linear(f"{DECODER_STACK}.project_out", hidden, width, bias=False)
-        found += variables.linear(f"{DECODER_STACK}.project_in", width, hidden, bias=False)
+        found += of.linear(f"{DECODER_STACK}.project_out", hidden, width, bias=False)
+        found += of.linear(f"{DECODER_STACK}.project_in", width, hidden, bias=False)
     if config.has_final_layer_norm:
         found += norm(f"{DECODER_STACK}.final_layer_norm")
     for index in range(config.num_hidden_layers):
@@ -95,7 +95,7 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
         found += norm(f"{layer}.self_attn_layer_norm")
         found += linear(f"{layer}.fc1", hidden, inner) + linear(f"{layer}.fc2", inner, hidden)
         found += norm(f"{layer}.final_layer_norm")
-    return found if tied else [*found, variables.table(LM_HEAD, config.vocab_size, width)]
+    return found if tied else [*found, of.table(LM_HEAD, config.vocab_size, width)]
 
 
 def key_value_layers(config: OptConfig) -> list[str]:

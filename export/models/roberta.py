@@ -9,8 +9,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer import variables
-from ..flatbuffer.variables import Parameter
+from . import parameters as of
 from .activations import ACTIVATION_FUNCTIONS, gelu
 from .layers import (
     IGNORED_SCORE,
@@ -27,6 +26,7 @@ from .layers import (
     weighted_cross_entropy,
     word_logits,
 )
+from .parameters import Parameter
 from .roberta_config import RobertaConfig
 from .scoring import Target
 
@@ -62,28 +62,26 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
     """
     hidden, inner = config.hidden_size, config.intermediate_size
     found = [
-        variables.table(WORD_EMBEDDINGS, config.vocab_size, hidden),
-        variables.table(
+        of.table(WORD_EMBEDDINGS, config.vocab_size, hidden),
+        of.table(
             f"{EMBEDDINGS}.position_embeddings.weight", config.max_position_embeddings, hidden
         ),
-        variables.table(
-            f"{EMBEDDINGS}.token_type_embeddings.weight", config.type_vocab_size, hidden
-        ),
-        *variables.layer_norm(f"{EMBEDDINGS}.LayerNorm", hidden),
+        of.table(f"{EMBEDDINGS}.token_type_embeddings.weight", config.type_vocab_size, hidden),
+        *of.layer_norm(f"{EMBEDDINGS}.LayerNorm", hidden),
     ]
     for index in range(config.num_hidden_layers):
         layer = f"roberta.encoder.layer.{index}"
         for projection in ("query", "key", "value"):
-            found += variables.linear(f"{layer}.attention.self.{projection}", hidden, hidden)
-        found += variables.linear(f"{layer}.attention.output.dense", hidden, hidden)
-        found += variables.layer_norm(f"{layer}.attention.output.LayerNorm", hidden)
-        found += variables.linear(f"{layer}.intermediate.dense", hidden, inner)
-        found += variables.linear(f"{layer}.output.dense", inner, hidden)
-        found += variables.layer_norm(f"{layer}.output.LayerNorm", hidden)
-    found += variables.linear("lm_head.dense", hidden, hidden)
-    found += variables.layer_norm("lm_head.layer_norm", hidden)
-    found.append(variables.Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
-    return found if tied else [*found, variables.table(LM_HEAD, config.vocab_size, hidden)]
+            found += of.linear(f"{layer}.attention.self.{projection}", hidden, hidden)
+        found += of.linear(f"{layer}.attention.output.dense", hidden, hidden)
+        found += of.layer_norm(f"{layer}.attention.output.LayerNorm", hidden)
+        found += of.linear(f"{layer}.intermediate.dense", hidden, inner)
+        found += of.linear(f"{layer}.output.dense", inner, hidden)
+        found += of.layer_norm(f"{layer}.output.LayerNorm", hidden)
+    found += of.linear("lm_head.dense", hidden, hidden)
+    found += of.layer_norm("lm_head.layer_norm", hidden)
+    found.append(of.Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
+    return found if tied else [*found, of.table(LM_HEAD, config.vocab_size, hidden)]
 
 
 def key_value_layers(config: RobertaConfig) -> list[str]:

@@ -1,7 +1,7 @@
 """Where the values of a bundle's parameters come from: a checkpoint, or a seed."""
 
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,8 +9,8 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.reader import Checkpoint
-from ..flatbuffer.variables import Parameter, Variable
 from . import FAMILIES, family_name
+from .parameters import Parameter
 
 INITIALIZER_RANGE = 0.02
 # Of a mismatch with the config; a missing shard alone is hundreds.
@@ -97,21 +97,6 @@ def random_weights(config, seed: int) -> Weights:
 
     tied = getattr(config, "tie_word_embeddings", True)
     return Weights(tied, FAMILIES[family_name(config)].parameters(config, tied), read, ())
-
-
-def stream_values(
-    weights: Weights, variables: Iterable[Variable]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (variable name, values as the graph holds them), reading each parameter once."""
-    held_name, values = None, None
-    for variable in variables:
-        parameter = variable.parameter
-        if parameter.name != held_name:
-            held_name, values = parameter.name, weights.read(parameter)
-        chunk = values if variable.rows is None else values[slice(*variable.rows)]
-        if parameter.kind == "linear":
-            chunk = np.ascontiguousarray(chunk.T)[None]
-        yield variable.name, chunk
 
 
 def _is_tied(family, config, checkpoint, names):

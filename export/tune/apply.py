@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer.variables import Parameter
 from ..models import FAMILIES, family_name
+from ..models.parameters import Parameter
 from ..models.scoring import Target
 from ..models.weights import Weights
 from .lora import extra_parameters, lora_parameters

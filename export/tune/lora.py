@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from ..flatbuffer.variables import Parameter, linear
+from ..models.parameters import Parameter, linear
 
 # Key of alpha / rank, a float, among the weights of a graph.
 SCALING = "lora/scaling"

@@ -12,9 +12,9 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from ..flatbuffer.variables import Parameter
 from ..models import FAMILIES, family_name
 from ..models.layers import RECORD, prefix_of
+from ..models.parameters import Parameter
 from ..models.scoring import Target
 from ..models.weights import Weights
 

@@ -11,9 +11,9 @@ import numpy as np
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from ..flatbuffer.variables import Parameter
 from ..models import FAMILIES, family_name, head_table
 from ..models.layers import WORDS_BIAS, WORDS_WEIGHT
+from ..models.parameters import Parameter
 from ..models.scoring import Target
 from ..models.weights import Weights
 

@@ -14,6 +14,7 @@ from pocketllm.benchmarks.bench import comparison
 from pocketllm.benchmarks.bench.flops import forward_flops
 from pocketllm.benchmarks.bench.summary import FIGURES, ratios, summarise
 from pocketllm.benchmarks.bench.table import ROWS, batch_table
+from pocketllm.benchmarks.bench.workers import LITERT
 from pocketllm.benchmarks.bench.workload import Workload, random_rows, second_length
 from pocketllm.benchmarks.isolation import worker
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -448,9 +449,13 @@ def test_a_bundle_of_whole_options_is_told_in_one_line(make_opt_checkpoint, make
 @pytest.mark.parametrize(
     ("module", "error", "complaint"),
     [
-        ("ours", InputError, "^a worker: nowhere"),
-        ("summary", RunError, "^a worker: it ended without a result"),
-        ("no_such", RunError, r"^worker 'a worker' failed \(exit code 1\): .*No module named"),
+        (LITERT, InputError, "^a worker: nowhere"),
+        ("pocketllm.benchmarks.bench.summary", RunError, "^a worker: it ended without a result"),
+        (
+            "pocketllm.no_such",
+            RunError,
+            r"^worker 'a worker' failed \(exit code 1\): .*No module named",
+        ),
     ],
 )
 def test_a_worker_that_fails_is_named_with_its_last_line(module, error, complaint):

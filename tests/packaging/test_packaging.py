@@ -54,9 +54,13 @@ def test_the_parent_package_stays_a_namespace(folders):
 
 
 def test_every_data_file_of_a_package_is_shipped(options, folders):
+    shipped = {
+        path
+        for package, patterns in options["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in (ROOT / package.removeprefix("pocketllm.").replace(".", "/")).glob(pattern)
+    }
     for package, folder in folders.items():
-        patterns = options["options.package_data"].get(package, "").split()
-        shipped = {path for pattern in patterns for path in (ROOT / folder).glob(pattern)}
         inside = [path for path in (ROOT / folder).rglob("*") if path.is_file()]
         data = {p for p in inside if p.suffix not in (".py", ".pyc", ".md")}
 

@@ -89,8 +89,7 @@ def weights_of(folder):
 
 def variables_in(weights):
     """Returns [(variable, values as streamed)], tables cut into chunks of 100 rows."""
-    from pocketllm.export.flatbuffer.variables import variables_of
-    from pocketllm.export.models.weights import stream_values
+    from pocketllm.export.flatbuffer.variables import stream_values, variables_of
 
     variables = variables_of(weights.parameters, CHUNK_VALUES)
     streamed = list(stream_values(weights, variables))

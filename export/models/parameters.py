@@ -1,0 +1,43 @@
+"""A model's parameters: the tensors that a checkpoint names, and which kind each is."""
+
+import math
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of a checkpoint.
+
+    Attributes:
+      name: Hugging Face's.
+      shape: as in the checkpoint.
+      kind: "linear" ([out, in], held as [1, in, out]), "table" (rows looked up by id) or "vector"
+        (held as it is).
+      decays: whether weight decay applies (no biases, no layer norms).
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    decays: bool
+
+    @property
+    def values(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+
+def table(name: str, rows: int, width: int) -> Parameter:
+    """Returns an embedding table, [rows, width]."""
+    return Parameter(name, (rows, width), "table", True)
+
+
+def linear(name: str, fan_in: int, fan_out: int, bias: bool = True) -> list[Parameter]:
+    """Returns a layer's matrix and, with `bias`, its bias."""
+    weight = Parameter(f"{name}.weight", (fan_out, fan_in), "linear", True)
+    return [weight, Parameter(f"{name}.bias", (fan_out,), "vector", False)][: 1 + bias]
+
+
+def layer_norm(name: str, width: int) -> list[Parameter]:
+    """Returns a layer norm's weight and bias."""
+    return [Parameter(f"{name}.{which}", (width,), "vector", False) for which in ("weight", "bias")]

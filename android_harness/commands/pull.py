@@ -22,7 +22,7 @@ from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.journal import JOURNAL
 from pocketllm.runtime.run.lines import EVALUATIONS, METRICS
 from pocketllm.runtime.run.lock import LOCK
-from pocketllm.runtime.run.machine import MACHINE
+from pocketllm.runtime.run.sessions import MACHINE
 
 from ..phone.adb import fetch_file
 from ..phone.job import check_stopped

@@ -45,12 +45,12 @@ from absl import flags
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
-from pocketllm.runtime.engine.interpreter import ENGINES, cores
+from pocketllm.runtime.engine.interpreter import ENGINES
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.optim.probe_size import default_eps
-from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 from pocketllm.tflite_models.presets import PRESETS
 
 from ..isolation.worker import run_worker

@@ -12,12 +12,11 @@ from pathlib import Path
 from statistics import correlation, stdev
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.engine.interpreter import cores
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import cores, describe_machine
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
-from pocketllm.runtime.run.machine import describe_machine
 from pocketllm.tflite_models.presets import MICRO, PRESETS
 
 from ..isolation.worker import run_worker

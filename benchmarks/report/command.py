@@ -17,9 +17,9 @@ from absl import flags
 
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import PACKAGES, describe_machine
 from pocketllm.runtime.host.files import write_bytes, write_json
 from pocketllm.runtime.host.folders import check_replaceable, staged
-from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 
 from .data import read_runs, summarise
 from .figures import draw_runs

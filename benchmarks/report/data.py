@@ -19,7 +19,7 @@ from pocketllm.runtime.run.lines import (
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.run.machine import Session, read_sessions
+from pocketllm.runtime.run.sessions import Session, read_sessions
 
 WINDOW_SHARE, LARGEST_WINDOW = 20, 200
 

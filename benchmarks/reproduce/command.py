@@ -31,12 +31,11 @@ from absl import flags
 
 from pocketllm.export.checkpoint.config import check_model_type
 from pocketllm.runtime.commands.shared import MAX_THREADS, required
-from pocketllm.runtime.engine.interpreter import cores
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
 from pocketllm.runtime.host.files import read_json, sha256_of, write_json
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.run.lock import run_lock
-from pocketllm.runtime.run.machine import PACKAGES, describe_machine
 from pocketllm.tflite_models.presets import PRESETS
 
 from .cell import Setting, bundle_folder, export_bundle, finished, forget, run_cell

@@ -19,13 +19,14 @@ from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
 from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.data.batches import step_members, step_seed, training_row
 from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim.adam import AdamStep
 from pocketllm.runtime.optim.mezo import Step
 from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.lines import append_step
-from pocketllm.runtime.run.machine import MACHINE, Session, describe_machine
+from pocketllm.runtime.run.sessions import MACHINE, Session
 
 from ..bench.pytorch.model import load_model, one_batch, row_loss
 from ..bench.workers.pytorch import forward_only, mezo_step

@@ -5,10 +5,11 @@ from functools import partial
 from absl import flags
 
 from ..bundle.manifest import Bundle, read_bundle
-from ..engine.interpreter import ENGINES, cores
+from ..engine.interpreter import ENGINES
 from ..engine.model import Model, open_model
 from ..engine.packed_weights import open_packed, packs
 from ..errors import InputError
+from ..host.cpu import cores
 from ..host.progress import Progress
 
 MAX_THREADS = 256

@@ -1,6 +1,5 @@
 """The two interpreters behind one small interface; the only file that imports them."""
 
-import os
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -15,11 +14,6 @@ ENGINES = {
     "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
 }
 DELEGATE_NODE = "DELEGATE"
-
-
-def cores() -> int:
-    """Returns the number of cores that this process may use: the default for `threads`."""
-    return len(os.sched_getaffinity(0))
 
 
 class Engine:

@@ -19,8 +19,8 @@ from importlib import metadata
 from .. import contract
 from ..bundle.manifest import Bundle
 from ..errors import InputError
+from ..host.cpu import processor
 from ..host.files import read_json, sha256_of, write_json
-from ..run.machine import processor
 from .compiled import DISTRIBUTION, CompiledEngine
 
 MODIFIED = "modified_ns"

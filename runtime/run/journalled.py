@@ -19,8 +19,8 @@ from .journal import JOURNAL, JournalWriter
 from .lines import append_step, best_step, cut_lines_beyond, seconds_so_far
 from .listening import Listener, Trained, check_last_step, dev_evaluations
 from .lock import run_lock
-from .machine import record_session
 from .replay import replay
+from .sessions import record_session
 from .snapshots import RECOVERY_SECONDS, TimedPasses, restore, save_snapshot, snapshot_due
 
 

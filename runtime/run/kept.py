@@ -16,8 +16,8 @@ from .folder import RunConfig, start_or_continue
 from .lines import append_step, best_evaluation, best_step, read_evaluations
 from .listening import Listener, Trained, check_last_step, dev_evaluations
 from .lock import run_lock
-from .machine import record_session
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
+from .sessions import record_session
 
 
 def check_adam(bundle: Bundle, batch_size: int) -> None:

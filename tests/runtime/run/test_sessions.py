@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 from small_runs import complaint, pocketllm, run_config
 
-from pocketllm.runtime.run import machine
+from pocketllm.runtime.host.cpu import describe_machine
+from pocketllm.runtime.run import sessions
 from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES
 from pocketllm.runtime.run.journalled import train
-from pocketllm.runtime.run.machine import cpu_name, describe_machine, read_sessions
+from pocketllm.runtime.run.sessions import read_sessions
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -59,7 +60,7 @@ def test_going_on_with_the_same_machine_adds_nothing(trained, go_on):
 
 def test_another_machine_is_recorded_from_its_first_step(trained, go_on, monkeypatch):
     described = describe_machine() | {"cpu": "another"}
-    monkeypatch.setattr(machine, "describe_machine", lambda: described)
+    monkeypatch.setattr(sessions, "describe_machine", lambda: described)
     (before,) = read_sessions(trained)
 
     assert read_sessions(go_on(3)) == [before]  # no step left: it made none
@@ -68,7 +69,7 @@ def test_another_machine_is_recorded_from_its_first_step(trained, go_on, monkeyp
 
 def test_what_was_announced_but_made_no_step_is_replaced(trained, go_on, monkeypatch):
     (before,) = read_sessions(trained)
-    monkeypatch.setattr(machine, "describe_machine", lambda: describe_machine() | {"cpu": "a"})
+    monkeypatch.setattr(sessions, "describe_machine", lambda: describe_machine() | {"cpu": "a"})
     folder = go_on(4)
     journal = folder / JOURNAL
     journal.write_bytes(journal.read_bytes()[:-RECORD_BYTES])
@@ -95,21 +96,3 @@ def test_a_damaged_record_is_refused_by_train(trained, golden_bundle, train_file
     )  # fmt: skip
 
     complaint(done, 2, f"{folder / 'machine.json'}: damaged", "remove it")
-
-
-@pytest.mark.parametrize(
-    ("cpuinfo", "name"),
-    [
-        ("processor\t: 0\nmodel name\t: AMD EPYC\n\nprocessor\t: 1\nmodel name\t: AMD EPYC\n",
-         "AMD EPYC"),
-        ("processor : 0\nCPU part\t: 0xd05\n\nprocessor : 1\nCPU part\t: 0xd41\n\n"
-         "Hardware\t: Qualcomm SM8350\n", "Qualcomm SM8350 (CPU parts 0xd05, 0xd41)"),
-    ],
-)  # fmt: skip
-def test_the_processors_name(cpuinfo, name):
-    assert cpu_name(cpuinfo) == name
-
-
-def test_a_processor_without_a_name_is_its_architecture_and_parts():
-    assert cpu_name("") in (platform.processor(), platform.machine())
-    assert cpu_name("CPU part\t: 0xd0b\n").endswith(" (CPU parts 0xd0b)")

@@ -1,0 +1,60 @@
+"""The machine that a measurement or a run uses: processor, cores, memory, system, versions."""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+
+PACKAGES = ("pocketllm", "ai-edge-litert", "tflite-runtime", "numpy", "tokenizers")
+
+
+def cores() -> int:
+    """Returns the number of cores that this process may use: the default for `threads`."""
+    return len(os.sched_getaffinity(0))
+
+
+def processor() -> str:
+    """Returns the name of this machine's processor."""
+    return cpu_name(_read("/proc/cpuinfo"))
+
+
+def cpu_name(cpuinfo: str) -> str:
+    """Returns the processor's name out of /proc/cpuinfo; ARM kernels may give only part numbers."""
+    pairs = [line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line]
+    names = {name.strip(): value.strip() for name, value in pairs}
+    parts = sorted({value.strip() for name, value in pairs if name.strip() == "CPU part"})
+    known = names.get("model name") or names.get("Hardware") or platform.processor()
+    cpu = known or platform.machine()
+    return f"{cpu} (CPU parts {', '.join(parts)})" if parts else cpu
+
+
+def describe_machine(packages: Sequence[str] = PACKAGES) -> dict:
+    """Returns `cpu`, `cores`, `memory_bytes`, `system` and `versions`, those of `packages`."""
+    versions = {"python": platform.python_version()}
+    for package in packages:
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pass
+    return {
+        "cpu": processor(),
+        "cores": cores(),
+        "memory_bytes": _memory_bytes(),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "versions": versions,
+    }
+
+
+def _memory_bytes():
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (OSError, ValueError):
+        return 0
+
+
+def _read(path):
+    try:
+        return Path(path).read_text(errors="replace")
+    except OSError:
+        return ""

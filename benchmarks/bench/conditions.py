@@ -16,6 +16,7 @@ from pocketllm.runtime.host.progress import Progress
 
 from ..isolation.memory_limit import drop_caches, run_limited
 from ..isolation.worker import last_words, thread_variables
+from .workers import LITERT
 from .workload import Workload
 
 
@@ -45,7 +46,7 @@ def measure_limited(
     """
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
-        command = ["-m", f"{__package__}.ours", json.dumps(asdict(work)), str(result)]
+        command = ["-m", LITERT, json.dumps(asdict(work)), str(result)]
         drop_file_pages(bundle.folder)
         caches_dropped = drop_caches()
         with Progress(f"batch {work.batch_size}: limited", len(work.schedule) + 3, "stage") as bar:

@@ -19,7 +19,7 @@ from pocketllm.android_harness.image.resolve import newest_packages
 from pocketllm.runtime.errors import InputError, RunError
 
 HERE = Path(__file__).parent
-CPUINFO = HERE / "golden" / "cpuinfo_cortex_a76"
+CPUINFO = HERE.parents[1] / "golden" / "cpuinfo_cortex_a76"
 EMULATOR = f"{shutil.which('qemu-aarch64-static')} -cpu cortex-a76"
 REQUIRED = "CI"  # set there: what is missing is a failure
 INSTALL = "sudo apt-get install --no-install-recommends adb qemu-user-static mksh toybox"

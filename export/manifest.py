@@ -5,15 +5,16 @@ from dataclasses import asdict
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
 from pocketllm.runtime.tasks.codec import to_json
 
 from .flatbuffer.variables import chunks_of, slices_of
-from .models import config_json, family_name
+from .models import SPECIAL_TOKENS, STYLES, config_json, family_name
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 
 
-def manifest(settings, weights, variables, target, graph, noise, places, files) -> dict:
+def manifest(settings, weights, variables, target, graph, noise, places, files, tokenizer) -> dict:
     """Builds bundle.json.
 
     Args:
@@ -25,20 +26,30 @@ def manifest(settings, weights, variables, target, graph, noise, places, files) 
       noise: the noise entry.
       places: external key -> (offset, size in bytes) in the model file.
       files: name -> {bytes, sha256}.
+      tokenizer: of the checkpoint, for the ids of the special tokens.
     """
+    model_type, tuning = family_name(settings.config), settings.tuning
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
-        "family": family_name(settings.config),
+        "family": model_type,
+        "architecture": model_type,
+        "style": STYLES[model_type],
         "tied_decoder": weights.tied,
         "config": config_json(settings.config),
         "task": to_json(settings.task),
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "tune": settings.tuning.kind,
-        "base": settings.tuning.base,
-        **({"lora": asdict(settings.tuning.lora)} if settings.tuning.kind == contract.LORA else {}),
+        "special_tokens": {
+            role: token and tokenizer.token_to_id(token)
+            for role, token in SPECIAL_TOKENS[model_type].items()
+        },
+        "max_tokens": settings.config.max_tokens,
+        "tune": tuning.kind,
+        "base": tuning.base,
+        "default_eps": DEFAULT_EPS[tuning.kind, tuning.base],
+        **({"lora": asdict(tuning.lora)} if tuning.kind == contract.LORA else {}),
         "optimizers": list(contract.OPTIMIZERS if settings.adam else [contract.MEZO]),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),

@@ -94,7 +94,9 @@ def export_bundle(
             for name in (contract.MODEL_FILE, contract.TOKENIZER_FILE)
         }
         noise = _noise_entry(settings.noise_kind, constants.get(NOISE_TABLE), places)
-        described = manifest(settings, weights, variables, target, graph, noise, places, files)
+        described = manifest(
+            settings, weights, variables, target, graph, noise, places, files, tokenizer
+        )
         write_sealed(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]

@@ -23,6 +23,11 @@ INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
 
+# Styles of prompts: a word in the place of a mask, or text behind the prompt.
+MASKED = "masked"
+CAUSAL = "causal"
+STYLES = (MASKED, CAUSAL)
+
 # Inputs and outputs. All have rank 1 or more: a rank-0 input crashed the signature runner on ARM.
 INPUT_IDS = "input_ids"  # [B, T] int32
 ATTENTION_MASK = "attention_mask"  # [B, T] int32, 1 for a token, 0 for padding

@@ -7,12 +7,20 @@ TARGET_INPUTS, LORA_TARGETS and IGNORED.
 
 from dataclasses import asdict
 
+from pocketllm.runtime import contract
+
 from ..checkpoint.config import check_model_type
 from . import opt, roberta
 from .opt_config import OptConfig, opt_config
 from .roberta_config import RobertaConfig, roberta_config
 
 FAMILIES = {"roberta": roberta, "opt": opt}
+STYLES = {"roberta": contract.MASKED, "opt": contract.CAUSAL}
+# Role in bundle.json -> the token that plays it.
+SPECIAL_TOKENS = {
+    "roberta": {"bos": "<s>", "eos": "</s>", "pad": "<pad>", "mask": "<mask>"},
+    "opt": {"bos": "<s>", "eos": "</s>", "pad": "<pad>", "mask": None},
+}
 _READERS = {"roberta": roberta_config, "opt": opt_config}
 _NAMES = {RobertaConfig: "roberta", OptConfig: "opt"}
 

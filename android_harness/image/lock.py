@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json, write_json
+from pocketllm.runtime.host.typed_json import typed
 
 FORMAT = 1
 LOCK_NAME = "image.lock.json"
@@ -48,8 +49,8 @@ def read_lock(path: Path) -> list[Package]:
         found = held.get("format")
         raise InputError(f"{path}: format {found!r}, expected {FORMAT}; {REMEDY}")
     try:
-        packages = [Package(**entry) for entry in held["packages"]]
-    except (KeyError, TypeError) as error:
+        packages = list(typed(tuple[Package, ...], held.get("packages"), "packages"))
+    except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); {REMEDY}") from error
     for package in packages:
         if package.kind not in (DEB, WHEEL) or Path(package.file).name != package.file:

@@ -4,6 +4,7 @@ import math
 from dataclasses import fields
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.typed_json import typed
 
 FAMILY_NAMES = ("roberta", "opt")  # Hugging Face's model_type
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
@@ -50,9 +51,13 @@ def read_fields(kind, values: dict, defaults: dict, source: str):
         raise InputError(
             f"{source}: missing {', '.join(missing)}; give the config.json of the checkpoint"
         )
+    try:
+        config = typed(kind, found, further=True)
+    except ValueError as error:
+        raise InputError(f"{source}: {error}") from error
     for field in fields(kind):
-        _check_value(source, field.name, field.type, found[field.name])
-    return kind(**{field.name: found[field.name] for field in fields(kind)})
+        _check_range(source, field.name, getattr(config, field.name))
+    return config
 
 
 def check_activation(source: str, name: str, value: str) -> None:
@@ -70,10 +75,7 @@ def check_heads(source: str, hidden_size: int, heads: int) -> None:
         )
 
 
-def _check_value(source, name, kind, value):
-    good = isinstance(value, (int, float) if kind is float else kind)
-    if not good or isinstance(value, bool) != (kind is bool):
-        raise InputError(f"{source}: {name} is {value!r}, expected {kind.__name__}")
+def _check_range(source, name, value):
     lowest = 0 if name == "pad_token_id" else 1e-30
-    if kind in (int, float) and not lowest <= value < math.inf:
+    if type(value) in (int, float) and not lowest <= value < math.inf:
         raise InputError(f"{source}: {name} is {value!r}, expected a positive number")

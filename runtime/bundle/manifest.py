@@ -10,6 +10,7 @@ import numpy as np
 from .. import contract
 from ..errors import InputError
 from ..host.files import read_json, sha256_of
+from ..host.typed_json import typed
 from ..noise import Noise
 from ..tasks.causal import OptionTask
 from ..tasks.codec import from_json
@@ -183,7 +184,7 @@ def _parse(folder, values):
         optimizers=tuple(str(name) for name in values.get("optimizers", [contract.MEZO])),
         batch_size=int(values["batch_size"]),
         lengths=tuple(int(tokens) for tokens in values["lengths"]),
-        parameters=tuple(_parameter(entry) for entry in values["parameters"]),
+        parameters=typed(tuple[Parameter, ...], values["parameters"], "parameters", further=True),
         slices=int(values["slices"]),
         signatures=dict(values["signatures"]),
         noise=dict(values["noise"]),
@@ -198,26 +199,6 @@ def _parse(folder, values):
     )
     check_bundle(bundle)
     return bundle
-
-
-def _parameter(entry):
-    variables = tuple(
-        Variable(
-            name=str(held["name"]),
-            shape=tuple(int(n) for n in held["shape"]),
-            stream=int(held["stream"]),
-            offset=int(held["offset"]),
-            rows=tuple(int(n) for n in held["rows"]) if held.get("rows") else None,
-        )
-        for held in entry["variables"]
-    )
-    return Parameter(
-        name=str(entry["name"]),
-        shape=tuple(int(n) for n in entry["shape"]),
-        transposed=bool(entry["transposed"]),
-        decays=bool(entry["decays"]),
-        variables=variables,
-    )
 
 
 def _verify(folder, name, entry):

@@ -10,10 +10,11 @@ from pathlib import Path
 from .. import contract
 from ..errors import InputError
 from ..host.files import drop_partial, read_json, write_json
+from ..host.typed_json import typed
 from ..optim.adam import AdamHyperparameters, AdamStep
 from ..optim.mezo import Hyperparameters, Step
 from .journal import JOURNAL, new_journal, read_journal
-from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps, typed
+from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 from .lock import LOCK
 
 CONFIG = "config.json"
@@ -142,7 +143,7 @@ def read_run(
             f"is {bundle_sha256[:12]}…; give the bundle it was trained from"
         )
     try:
-        return typed(KINDS[_optimizer(held, path)], held), steps
+        return typed(KINDS[_optimizer(held, path)], held, further=True), steps
     except ValueError as error:
         raise InputError(f"{path}: {error}; the file was altered") from error
 

@@ -6,21 +6,21 @@ JSON writes floats so that they read back as the same bits.
 import json
 import math
 import re
-import sys
 import zlib
 from collections.abc import Sequence
-from dataclasses import MISSING, asdict, dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError, RunError
+from ..host.typed_json import typed
 from ..optim.adam import AdamStep
 from ..optim.mezo import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 SEALED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
-INT32, FLOAT = np.iinfo(np.int32), sys.float_info
+INT32 = np.iinfo(np.int32)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,9 @@ def read_steps(folder: Path, kind: type = Step, gaps: bool = False) -> list:
     steps = []
     for number, line in enumerate(data[:whole].splitlines(), 1):
         try:
-            step = typed(kind, json.loads(line))
+            step = typed(kind, json.loads(line), further=True)
+            if not INT32.min <= getattr(step, "seed", 0) <= INT32.max:
+                raise ValueError(f"seed is {step.seed!r}, expected int32")
         except ValueError as error:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); it cannot be used"
@@ -139,7 +141,7 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
             sealed = SEALED.fullmatch(line)
             if sealed and zlib.crc32(sealed[1] + b"}") != int(sealed[2]):
                 raise ValueError("its checksum is another")
-            records.append(typed(Evaluated, json.loads(line)))
+            records.append(typed(Evaluated, json.loads(line), further=True))
         except ValueError as error:
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); take it out, and a MeZO run that "
@@ -159,22 +161,6 @@ def best_step(folder: Path, last: int) -> int:
 def best_evaluation(evaluations: Sequence[Evaluated]) -> Evaluated | None:
     """Returns the one of highest accuracy, then lowest loss, then the earliest; None of none."""
     return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
-
-
-def typed(kind, record):
-    """Builds a dataclass of plain values from a JSON object; else a ValueError."""
-    values = {}
-    for name, entry in kind.__dataclass_fields__.items():
-        value = record.get(name) if isinstance(record, dict) else None
-        if value is None and entry.default_factory is not MISSING:
-            continue
-        good = type(value) in ((int, float) if entry.type is float else (entry.type,))
-        if not good or (name == "seed" and not INT32.min <= value <= INT32.max):
-            raise ValueError(f"{name} is {value!r}, expected {entry.type.__name__}")
-        if type(value) is int and entry.type is float and not -FLOAT.max <= value <= FLOAT.max:
-            raise ValueError(f"{name} is larger than any float")
-        values[name] = value
-    return kind(**values)
 
 
 def _step_of(line):

@@ -10,7 +10,7 @@ from ..engine.model import Model
 from ..errors import InputError
 from ..host.cpu import describe_machine
 from ..host.files import read_json, write_json
-from .lines import typed
+from ..host.typed_json import typed
 
 MACHINE = "machine.json"
 
@@ -71,8 +71,6 @@ def read_sessions(folder: Path) -> list[Session]:
         return []
     sessions = read_json(path, "remove the file: only reports need it").get("sessions")
     try:
-        if not isinstance(sessions, list):
-            raise ValueError(f"sessions is {sessions!r}, expected a list")
-        return [typed(Session, session) for session in sessions]
+        return list(typed(tuple[Session, ...], sessions, "sessions", further=True))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); remove it, only reports need it") from error

@@ -2,11 +2,10 @@
 
 import dataclasses
 import json
-import types
-import typing
 from collections.abc import Iterator
 
 from ..errors import InputError
+from ..host.typed_json import MistypedError, typed
 from .causal import TRANSFORMS, OptionTask, template_fields, template_tokens
 from .masked import Task
 from .metrics import METRICS
@@ -27,36 +26,26 @@ def from_json(entry: object, family: str = "roberta") -> Task | OptionTask:
             f"bundle.json: found the family {family!r}, expected {' or '.join(FAMILIES)}; "
             "export the bundle again"
         )
-    task = _typed(entry, FAMILIES[family], "task")
+    try:
+        task = typed(FAMILIES[family], entry, "task")
+    except MistypedError as error:
+        raise InputError(f"bundle.json: {_worded(error)}; export the bundle again") from error
     problem = next(_PROBLEMS[family](task), None)
     if problem:
         raise InputError(f"bundle.json: task: {problem}; export the bundle again")
     return task
 
 
-def _typed(value: object, hint, where: str):
-    """Returns the JSON `value` as the type `hint`, the annotation of a dataclass field."""
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if origin is types.UnionType:  # int | None
-        return None if value is None else _typed(value, args[0], where)
-    if origin is tuple and isinstance(value, list):
-        return tuple(_typed(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _typed(item, args[1], f"{where}[{key!r}]") for key, item in value.items()}
-    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
-        hints = {f.name: f.type for f in dataclasses.fields(hint)}
-        if value.keys() == hints.keys():
-            return hint(**{key: _typed(value[key], hints[key], f"{where}.{key}") for key in hints})
-    elif type(value) is hint:  # not isinstance: True is an int
-        return value
+def _worded(error):
+    """Says it for people who write a bundle.json, not in Python's names of types."""
     names = {str: "a string", int: "a whole number", bool: "true or false", tuple: "a list"}
-    expected = names.get(origin or hint, "an object")
-    if dataclasses.is_dataclass(hint):
-        expected = f"an object of exactly {', '.join(f.name for f in dataclasses.fields(hint))}"
+    expected = names.get(getattr(error.hint, "__origin__", error.hint), "an object")
+    if dataclasses.is_dataclass(error.hint):
+        keys = ", ".join(field.name for field in dataclasses.fields(error.hint))
+        expected = f"an object of exactly {keys}"
+    value = error.value
     found = f"an object of {list(value)!r}" if isinstance(value, dict) else repr(value)
-    raise InputError(
-        f"bundle.json: {where}: found {found[:300]}, expected {expected}; export the bundle again"
-    )
+    return f"{error.place}: found {found[:300]}, expected {expected}"
 
 
 def _problems(task: Task) -> Iterator[str]:

@@ -1,0 +1,75 @@
+"""From parsed JSON to the type that an annotation names; every value is checked on the way."""
+
+import sys
+import types
+import typing
+from dataclasses import MISSING, fields, is_dataclass
+
+LARGEST = sys.float_info.max
+
+
+class MistypedError(ValueError):
+    """A JSON value has another type than its annotation.
+
+    Attributes:
+      place: where it stands, such as "task.words[0]".
+      value: what stands there.
+      hint: the type it should have.
+    """
+
+    def __init__(self, place: str, value: object, hint: typing.Any):
+        self.place, self.value, self.hint = place, value, hint
+        name = "object" if is_dataclass(hint) else getattr(hint, "__name__", str(hint))
+        expected = "list" if name == "tuple" else name
+        super().__init__(f"{place or 'the value'} is {repr(value)[:300]}, expected {expected}")
+
+
+def typed(hint: typing.Any, value: object, place: str = "", further: bool = False) -> typing.Any:
+    """Returns a JSON value as the type of an annotation.
+
+    Args:
+      hint: str, int, float, bool, dict, list, `tuple[X, ...]`, `tuple[X, Y]`, `dict[str, X]`,
+        `X | None`, or a dataclass of such fields. A float may be written as a whole number, and
+        stays one.
+      value: what json.loads returned.
+      place: of the value, for error messages.
+      further: whether an object may hold keys that its dataclass lacks, and lack fields (or hold
+        null for them) that have a default.
+
+    Raises:
+      MistypedError: the value, or one inside it, is of another type.
+      ValueError: a whole number is larger than any float.
+    """
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is types.UnionType:
+        return None if value is None else typed(args[0], value, place, further)
+    if origin is tuple and isinstance(value, list):
+        kinds = args[:1] * len(value) if args[-1] is Ellipsis else args
+        if len(kinds) == len(value):
+            items = enumerate(zip(kinds, value))
+            return tuple(typed(kind, item, f"{place}[{i}]", further) for i, (kind, item) in items)
+    if origin is dict and isinstance(value, dict):
+        items = value.items()
+        return {key: typed(args[1], item, f"{place}[{key!r}]", further) for key, item in items}
+    if is_dataclass(hint) and isinstance(value, dict):
+        if further or value.keys() == {field.name for field in fields(hint)}:
+            return hint(**_fields(hint, value, place, further))
+    elif hint is float and type(value) is int:
+        if abs(value) > LARGEST:
+            raise ValueError(f"{place} is larger than any float")
+        return value
+    elif type(value) is hint:  # not isinstance: True is an int
+        return value
+    raise MistypedError(place, value, hint)
+
+
+def _fields(kind, record, place, further):
+    values = {}
+    for field in fields(kind):
+        value = record.get(field.name)
+        has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if further and value is None and has_default:
+            continue
+        inner = f"{place}.{field.name}".lstrip(".")
+        values[field.name] = typed(field.type, value, inner, further)
+    return values

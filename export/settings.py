@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime.data.encode_causal import option_special_ids
-from pocketllm.runtime.data.encode_masked import special_ids
+from pocketllm.runtime.data.tokenizer import special_ids
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import OptionTask
-from pocketllm.runtime.tasks.masked import Task
+from pocketllm.runtime.tasks.causal import CausalTask
+from pocketllm.runtime.tasks.masked import MaskedTask
 
 from .models.opt_config import OptConfig
 from .models.roberta_config import RobertaConfig
@@ -33,7 +33,7 @@ class Settings:
 
     model_name: str
     config: RobertaConfig | OptConfig
-    task: Task | OptionTask
+    task: MaskedTask | CausalTask
     batch_size: int
     lengths: tuple[int, ...]
     noise_kind: str
@@ -57,7 +57,7 @@ def check_lengths(settings: Settings) -> None:
 
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
-    if isinstance(settings.task, Task):
+    if isinstance(settings.task, MaskedTask):
         special_ids(tokenizer)
     else:
         option_special_ids(tokenizer)

@@ -16,7 +16,8 @@ pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients
 
 import tiny
 
-from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host import signals
 

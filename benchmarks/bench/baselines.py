@@ -7,7 +7,7 @@ with that of the same LoRA parameters on the base in float32, its head on the sc
 """
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
 # Suffix of a side's keys in a batch's result ("pytorch", "ratio", "first_loss_difference") ->

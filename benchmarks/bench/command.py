@@ -44,7 +44,8 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.interpreter import ENGINES
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict, replace
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import RunError
 
 from ..isolation.worker import run_worker

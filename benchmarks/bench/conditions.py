@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.progress import Progress

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import util
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.interpreter import ENGINES
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS

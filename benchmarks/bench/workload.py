@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.data.batches import Row
-from pocketllm.runtime.data.encode_masked import Encoded
+from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.errors import InputError
 
 LR = 1e-6

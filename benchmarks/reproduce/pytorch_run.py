@@ -15,10 +15,12 @@ from statistics import median
 import torch
 from transformers import PreTrainedModel
 
-from pocketllm.runtime.bundle.manifest import Bundle, read_bundle
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import ADAM, MEZO
-from pocketllm.runtime.data.batches import step_members, step_seed, training_row
+from pocketllm.runtime.data.batches import training_row
 from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.memory import PeakMemory

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
-from pocketllm.runtime.data.encode_masked import load_tokenizer
+from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
 
 # <mask> is RoBERTa's alone; encode.special_ids asks for it where it is needed.

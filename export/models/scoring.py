@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.tasks.causal import OptionTask, scoring_of
-from pocketllm.runtime.tasks.masked import Task, label_word_ids
+from pocketllm.runtime.tasks.causal import CausalTask, scoring_of
+from pocketllm.runtime.tasks.masked import MaskedTask, label_word_ids
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.
@@ -46,7 +46,7 @@ class Target:
         return min(self.option_tokens, tokens - 1)
 
 
-def target_of(task: Task | OptionTask, asked: int, tokenizer: Tokenizer) -> Target:
+def target_of(task: MaskedTask | CausalTask, asked: int, tokenizer: Tokenizer) -> Target:
     """Decides how a task is scored with a tokenizer.
 
     Args:
@@ -54,7 +54,7 @@ def target_of(task: Task | OptionTask, asked: int, tokenizer: Tokenizer) -> Targ
       asked: longest option to score; 0 for what the task needs.
       tokenizer: of the checkpoint.
     """
-    if isinstance(task, Task):
+    if isinstance(task, MaskedTask):
         return Target(contract.WORDS, label_word_ids(task, tokenizer), len(task.words), 0)
     scoring = scoring_of(task, tokenizer)
     if scoring.kind == contract.GOLD:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
 
 from .tensor_file import write_tensors

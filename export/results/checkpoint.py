@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.data.encode_masked import load_tokenizer
+from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_json

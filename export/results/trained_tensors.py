@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pocketllm.runtime.bundle.manifest import Parameter
+from pocketllm.runtime.bundle.contents import Parameter
 from pocketllm.runtime.engine.model import Model
 
 # RoBERTa's: the decoder's bias is the head's, and transformers saves it under both names.

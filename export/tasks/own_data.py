@@ -1,8 +1,8 @@
 """The task of the user's own data, from `--prompt` and `--label_words`."""
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import MAX_LENGTH, OptionTask, template_fields, template_tokens
-from pocketllm.runtime.tasks.masked import MASK, Piece, Task, field, literal
+from pocketllm.runtime.tasks.causal import MAX_LENGTH, CausalTask, template_fields, template_tokens
+from pocketllm.runtime.tasks.masked import MASK, MaskedTask, Piece, field, literal
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
 TEXT_MAX_LENGTH = 512
@@ -11,7 +11,7 @@ _EXAMPLE_OPTION_PROMPT = '--prompt="{text} It was"'
 _EXAMPLE_WORDS = '--label_words="0: terrible,1: great"'
 
 
-def text_task(prompt: str, label_words: str) -> Task:
+def text_task(prompt: str, label_words: str) -> MaskedTask:
     """Builds the task of the user's own data from the two flags.
 
     Spaces go where byte-level BPE wants them: one space before a field becomes the field's leading
@@ -24,7 +24,7 @@ def text_task(prompt: str, label_words: str) -> Task:
     """
     pieces = _parse_prompt(prompt)
     pairs = _parse_label_words(label_words)
-    return Task(
+    return MaskedTask(
         name="text",
         pieces=pieces,
         labels=tuple(label for label, _ in pairs),
@@ -64,7 +64,7 @@ def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
     return tuple(pieces)
 
 
-def option_text_task(prompt: str, label_words: str) -> OptionTask:
+def option_text_task(prompt: str, label_words: str) -> CausalTask:
     """Builds the task of the user's own data for a causal language model.
 
     The label word follows the prompt, with a space unless the prompt ends a line. A backslash and
@@ -79,7 +79,7 @@ def option_text_task(prompt: str, label_words: str) -> OptionTask:
     pairs = _parse_label_words(label_words)
     names = list(dict.fromkeys(template_fields(template)))
     space = "" if template.endswith("\n") else " "
-    return OptionTask(
+    return CausalTask(
         name="text",
         template=template,
         columns={name: (name,) for name in names},

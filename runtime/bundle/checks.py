@@ -1,16 +1,13 @@
 """What must hold of a bundle's values before anything is done with them."""
 
 import math
-from typing import TYPE_CHECKING
 
 from .. import contract
-from ..tasks.masked import Task
-
-if TYPE_CHECKING:
-    from .manifest import Bundle
+from ..tasks.masked import MaskedTask
+from .contents import Bundle
 
 
-def check_bundle(bundle: "Bundle") -> None:
+def check_bundle(bundle: Bundle) -> None:
     """Raises ValueError or KeyError where what `bundle.json` says does not fit together."""
     if bundle.tune not in contract.TUNES or bundle.base not in contract.BASES:
         raise ValueError(f"unknown tune {bundle.tune!r} or base {bundle.base!r}")
@@ -52,7 +49,7 @@ def _check_scoring(bundle):
     scoring = bundle.scoring
     if scoring not in contract.SCORINGS:
         raise ValueError(f"unknown scoring {scoring!r}")
-    if isinstance(bundle.task, Task) and scoring != contract.WORDS:
+    if isinstance(bundle.task, MaskedTask) and scoring != contract.WORDS:
         raise ValueError(f"scoring {scoring!r} of a task with one row for all words")
     if (scoring == contract.GOLD) == bool(bundle.task.words):
         raise ValueError(f"scoring {scoring!r} of a task with words {list(bundle.task.words)}")

@@ -11,9 +11,10 @@ import numpy as np
 from absl import flags
 
 from .. import contract
-from ..bundle.manifest import REMEDY, Bundle, read_bundle
+from ..bundle.contents import Bundle
+from ..bundle.manifest import REMEDY, read_bundle
 from ..errors import InputError
-from ..tasks.causal import OptionTask
+from ..tasks.causal import CausalTask
 from .shared import required
 
 FLAGS = flags.FlagValues()
@@ -112,7 +113,7 @@ def _options(bundle: Bundle) -> tuple[str, str]:
 
 
 def _template(task) -> str:
-    if isinstance(task, OptionTask):
+    if isinstance(task, CausalTask):
         return repr(task.template)
     shown = {"mask": lambda p: "<mask>", "field": lambda p: f"{{{p.text}}}"}
     return repr("".join(shown.get(p.kind, lambda p: p.text)(p) for p in task.pieces))

@@ -4,7 +4,8 @@ from functools import partial
 
 from absl import flags
 
-from ..bundle.manifest import Bundle, read_bundle
+from ..bundle.contents import Bundle
+from ..bundle.manifest import read_bundle
 from ..engine.interpreter import ENGINES
 from ..engine.model import Model, open_model
 from ..engine.packed_weights import open_packed, packs

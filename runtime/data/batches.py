@@ -1,4 +1,4 @@
-"""Batches of fixed shape: which examples a step sees, and how they fill the length buckets.
+"""Batches of fixed shape: how rows fill the length buckets.
 
 Shapes: B rows of a bundle's forward signatures, C sequences a row, S = B * C, T tokens of a bucket.
 """
@@ -9,12 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import contract
-from ..noise import mix
-from .encode_masked import Encoded, EncodedExample
-
-EPOCH_SALT = np.uint32(0x27D4EB2F)
-STEP_SALT = np.uint32(0x165667B1)
-
+from .encoded import Encoded, EncodedExample
 
 # What a filler's target is, so that its one token of attention is an ordinary row; 0 otherwise.
 FILLER_TARGET = {contract.OPTION_START: 1, contract.OPTION_TOKENS: 1}
@@ -114,40 +109,3 @@ def _batch(rows, members, batch_size, lengths, pad_id):
     inputs[contract.WEIGHT] = np.zeros(batch_size, np.float32)
     inputs[contract.WEIGHT][: len(chosen)] = [row.weight for row in chosen]
     return Batch(tokens, inputs, len(members), tuple(members))
-
-
-def step_seed(seed: int, step: int) -> int:
-    """Returns the noise seed of a step, an int32, from the run's seed; no two steps share one."""
-    return int(mix(_key(seed, STEP_SALT) ^ mix(_word(step))).view(np.int32)[0])
-
-
-def step_members(count: int, batch_size: int, seed: int, step: int) -> list[int]:
-    """Chooses the examples of a step: epochs of random orders, drawn from the seed alone.
-
-    Args:
-      count: number of examples.
-      batch_size: examples a step.
-      seed: the run's seed.
-      step: 1 for the first step.
-
-    Returns:
-      `batch_size` positions; every example is seen once an epoch, whichever machine draws.
-    """
-    first = (step - 1) * batch_size
-    places = range(first, first + batch_size)
-    orders = {epoch: _order(count, seed, epoch) for epoch in {place // count for place in places}}
-    return [int(orders[place // count][place % count]) for place in places]
-
-
-def _order(count, seed, epoch):
-    key = mix(_key(seed, EPOCH_SALT) ^ mix(_word(epoch)))
-    # NumPy's generators may change their streams between versions; a sort of hashes does not.
-    return np.argsort(mix(np.arange(count, dtype=np.uint32) ^ key), kind="stable")
-
-
-def _key(seed, salt):
-    return mix(_word(seed) ^ salt)
-
-
-def _word(value):
-    return np.array([value], np.int64).astype(np.uint32)

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..bundle.manifest import Bundle
+from ..bundle.contents import Bundle
 from ..errors import InputError
 from ..host.files import sha256_of
 from ..host.progress import Progress
-from ..tasks.causal import OptionTask
+from ..tasks.causal import CausalTask
 from ..tasks.draws import drawn, split_places
 from .batches import Batch, micro_batches, training_row
 from .encode_causal import Limits, encode_all_options, option_special_ids
-from .encode_masked import EncodedExample, encode_all, load_tokenizer, special_ids
+from .encode_masked import encode_all
+from .encoded import EncodedExample
 from .reader import Example, read_examples
+from .tokenizer import load_tokenizer, special_ids
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def _ungrouped(examples: list[Example], places: list[int]) -> list[Example]:
 
 def _encoded(path, bundle, examples, skipped, training, part="") -> Dataset:
     tokenizer = load_tokenizer(bundle.tokenizer_path)
-    if isinstance(bundle.task, OptionTask):
+    if isinstance(bundle.task, CausalTask):
         limits = Limits(bundle.scoring, bundle.word_ids, bundle.lengths[-1], bundle.option_tokens)
         with Progress(f"reading {path}", len(examples), "example") as bar:
             encoded = encode_all_options(

@@ -13,9 +13,10 @@ from tokenizers import Tokenizer
 
 from .. import contract
 from ..errors import InputError
-from ..tasks.causal import TRANSFORMS, OptionTask, fill
-from .encode_masked import Encoded, EncodedExample, SpecialIds, special_ids
+from ..tasks.causal import TRANSFORMS, CausalTask, fill
+from .encoded import Encoded, EncodedExample
 from .reader import Example
+from .tokenizer import SpecialIds, special_ids
 
 # Tokenised together, on all cores.
 EXAMPLES_AT_ONCE = 512
@@ -43,13 +44,13 @@ def option_special_ids(tokenizer: Tokenizer) -> SpecialIds:
     return special_ids(tokenizer, ("<s>", "<pad>"), "an OPT")
 
 
-def prompt_of(example: Example, task: OptionTask) -> str:
+def prompt_of(example: Example, task: CausalTask) -> str:
     """Returns the text before the option."""
     texts = {name: _field(example, task, name) for name in example.fields}
     return fill(task.template, texts)
 
 
-def options_of(example: Example, task: OptionTask) -> tuple[str, ...]:
+def options_of(example: Example, task: CausalTask) -> tuple[str, ...]:
     """Returns the texts that may follow the prompt, in label order."""
     own = tuple(_field(example, task, name) for name in task.option_fields)
     return example.options or own or task.words
@@ -57,7 +58,7 @@ def options_of(example: Example, task: OptionTask) -> tuple[str, ...]:
 
 def encode_all_options(
     examples: Sequence[Example],
-    task: OptionTask,
+    task: CausalTask,
     tokenizer: Tokenizer,
     limits: Limits,
     path,
@@ -179,7 +180,7 @@ def _cut(ids: list[int], most: int) -> list[int]:
     return ids if len(ids) <= most else [ids[0], *ids[len(ids) - most + 1 :]]
 
 
-def _field(example: Example, task: OptionTask, name: str) -> str:
+def _field(example: Example, task: CausalTask, name: str) -> str:
     text = example.fields[name]
     text = task.values[name][text] if name in task.values else text
     return TRANSFORMS[task.transforms[name]](text) if name in task.transforms else text

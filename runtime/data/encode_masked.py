@@ -5,94 +5,20 @@ Text that spells a special token ("</s>") becomes that token, as in transformers
 therefore comes from the template and is never searched for.
 """
 
-from dataclasses import dataclass
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
 
 from .. import contract
 from ..errors import InputError
-from ..tasks.masked import Piece, Task
+from ..tasks.masked import MaskedTask, Piece
+from .encoded import Encoded, EncodedExample
 from .reader import Example
-
-SPECIAL_TOKENS = ("<s>", "</s>", "<pad>", "<mask>")
-
-
-@dataclass(frozen=True)
-class SpecialIds:
-    """The ids of the tokens that text does not spell; None for one that nobody needs."""
-
-    bos: int  # <s>
-    eos: int | None  # </s>
-    pad: int  # <pad>
-    mask: int | None  # <mask>
+from .tokenizer import special_ids
 
 
-@dataclass(frozen=True, eq=False)
-class Encoded:
-    """One sequence as the model reads it, without padding."""
-
-    input_ids: np.ndarray  # [tokens] int32
-    target: dict[str, int]  # where the forward signature looks: its further inputs, by their names
-    truncated: bool  # tokens were left out
-
-
-@dataclass(frozen=True, eq=False)
-class EncodedExample:
-    """One example: a sequence for each option, or the one that all label words share.
-
-    Attributes:
-      sequences: in label order.
-      golds: the right classes or options; the first is trained on.
-      group: shared by the answers to one question, or None.
-      answers: what each option answers, where the data says it.
-    """
-
-    sequences: tuple[Encoded, ...]
-    golds: tuple[int, ...]
-    group: str | None = None
-    answers: tuple[str, ...] = ()
-
-    @property
-    def truncated(self) -> bool:
-        """Whether any sequence left tokens out."""
-        return any(sequence.truncated for sequence in self.sequences)
-
-
-def load_tokenizer(path) -> Tokenizer:
-    """Loads a tokenizer.json; padding and truncation are off, whatever the file says."""
-    if not Path(path).is_file():
-        raise InputError(f"{path}: not found, expected a tokenizer.json; export the bundle again")
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # `tokenizers` raises plain Exception for whatever it cannot read
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(
-            f"{path}: found no readable tokenizer ({reason}), expected a tokenizer.json; "
-            "export the bundle again"
-        ) from error
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
-
-
-def special_ids(
-    tokenizer: Tokenizer, needed: tuple[str, ...] = SPECIAL_TOKENS, model: str = "a RoBERTa"
-) -> SpecialIds:
-    """Returns the ids of <s>, </s>, <pad> and <mask>; those `needed` must be there."""
-    ids = {name: tokenizer.token_to_id(name) for name in SPECIAL_TOKENS}
-    missing = [name for name in needed if ids[name] is None]
-    if missing:
-        raise InputError(
-            f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} "
-            f"tokens, expected {', '.join(needed)}; use the tokenizer of {model} checkpoint"
-        )
-    return SpecialIds(*ids.values())
-
-
-def encode(example: Example, task: Task, tokenizer: Tokenizer, max_length: int) -> Encoded:
+def encode(example: Example, task: MaskedTask, tokenizer: Tokenizer, max_length: int) -> Encoded:
     """Encodes one example, cutting as the reference cuts.
 
     The first field is limited where the task says so; then the tail of the whole sequence is cut,
@@ -123,7 +49,7 @@ def encode(example: Example, task: Task, tokenizer: Tokenizer, max_length: int) 
 
 
 def encode_all(
-    examples: list[Example], task: Task, tokenizer: Tokenizer, max_length: int
+    examples: list[Example], task: MaskedTask, tokenizer: Tokenizer, max_length: int
 ) -> list[EncodedExample]:
     """Encodes the examples in their order."""
     return [
@@ -147,19 +73,19 @@ def _field_text(piece: Piece, text: str) -> str:
     return " " + text if piece.leading_space else text
 
 
-def _field_indexes(task: Task) -> list[int]:
+def _field_indexes(task: MaskedTask) -> list[int]:
     return [i for i, piece in enumerate(task.pieces) if piece.kind == "field"]
 
 
-def _mask_index(task: Task) -> int:
+def _mask_index(task: MaskedTask) -> int:
     return next(i for i, piece in enumerate(task.pieces) if piece.kind == "mask")
 
 
-def _mask_position(parts: list[list[int]], task: Task) -> int:
+def _mask_position(parts: list[list[int]], task: MaskedTask) -> int:
     return 1 + sum(map(len, parts[: _mask_index(task)]))  # 1 for <s>
 
 
-def _make_room(parts: list[list[int]], task: Task, max_length: int) -> None:
+def _make_room(parts: list[list[int]], task: MaskedTask, max_length: int) -> None:
     """Cuts, in place, the tails of the fields before the mask until the mask is inside."""
     too_many = 2 + sum(map(len, parts)) - max_length
     for i in _field_indexes(task):

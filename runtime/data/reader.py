@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..tasks.causal import OptionTask
-from ..tasks.masked import Task
+from ..tasks.causal import CausalTask
+from ..tasks.masked import MaskedTask
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
 
 
@@ -30,7 +30,7 @@ class _Row:
     line: int
 
 
-def read_examples(path, task: Task | OptionTask) -> tuple[list[Example], int]:
+def read_examples(path, task: MaskedTask | CausalTask) -> tuple[list[Example], int]:
     """Reads all rows of a .tsv, .txt, .jsonl or .json file.
 
     Returns:
@@ -126,7 +126,7 @@ _READERS = {".tsv": _tsv_rows, ".txt": _tsv_rows, ".jsonl": _json_rows, ".json":
 def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], int]:
     classes = {label: i for i, label in enumerate(task.labels)}
     classes = {alias: classes[label] for alias, label in task.label_aliases.items()} | classes
-    of_options = isinstance(task, OptionTask)
+    of_options = isinstance(task, CausalTask)
     layout = LAYOUTS[task.layout if of_options else "flat"]
     skip_labels = () if of_options else task.skip_labels
     examples, skipped = [], 0
@@ -156,7 +156,7 @@ def _example(part: Part, line: int, task, classes: dict, skip_labels: tuple) -> 
     for name, accepted in task.columns.items():
         column = _column(where, part.values, name, accepted)
         fields[name] = text_of(where, column, part.values[column])
-        known = task.values.get(name) if isinstance(task, OptionTask) else None
+        known = task.values.get(name) if isinstance(task, CausalTask) else None
         if known and fields[name] not in known:
             raise InputError(
                 f"{where}: found {shown(fields[name])} in {column!r}, expected "

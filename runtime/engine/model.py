@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import numpy as np
 
 from .. import contract
-from ..bundle.manifest import Bundle
+from ..bundle.contents import Bundle
 from ..data.batches import Batch
 from ..errors import InputError
 from .interpreter import Engine

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from importlib import metadata
 
 from .. import contract
-from ..bundle.manifest import Bundle
+from ..bundle.contents import Bundle
 from ..errors import InputError
 from ..host.cpu import processor
 from ..host.files import read_json, sha256_of, write_json

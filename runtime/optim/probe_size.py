@@ -7,7 +7,7 @@ for fp32 as MeZO's authors chose.
 """
 
 from .. import contract
-from ..bundle.manifest import Bundle
+from ..bundle.contents import Bundle
 
 # (tune, base) -> eps, in units of z.
 DEFAULT_EPS = {

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from .. import contract
-from ..bundle.manifest import Bundle
+from ..bundle.contents import Bundle
 from ..data.batches import Row, each_micro_batch, evaluation_rows
 from ..data.dataset import Dataset
 from ..engine.model import Model
-from ..tasks.causal import OptionTask
+from ..tasks.causal import CausalTask
 from ..tasks.metrics import Prediction, accuracy, measured
 
 
@@ -57,7 +57,7 @@ def evaluate(
         weight += weight_sum
         progress(batch.rows)
     predictions = _predictions(data, logits, bundle.scoring)
-    names = bundle.task.metrics if isinstance(bundle.task, OptionTask) else ()
+    names = bundle.task.metrics if isinstance(bundle.task, CausalTask) else ()
     found = measured(names, predictions)
     return Evaluation(accuracy(predictions), loss / weight, len(predictions), found)
 

@@ -7,8 +7,9 @@ from array import array
 from contextlib import ExitStack
 from pathlib import Path
 
-from ..data.batches import Batch, step_members, step_seed
+from ..data.batches import Batch
 from ..data.dataset import Dataset, batches_of
+from ..data.order import step_members, step_seed
 from ..engine.model import Model
 from ..errors import LossError, RunError
 from ..host import signals

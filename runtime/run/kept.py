@@ -5,9 +5,9 @@ import time
 from pathlib import Path
 
 from .. import contract
-from ..bundle.manifest import Bundle
-from ..data.batches import step_members
+from ..bundle.contents import Bundle
 from ..data.dataset import Dataset, batches_of
+from ..data.order import step_members
 from ..engine.model import Model
 from ..errors import InputError, LossError, RunError
 from ..host.memory import PeakMemory

@@ -15,7 +15,7 @@ _TEMPLATE_TOKENS = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]")
 
 
 @dataclass(frozen=True)
-class OptionTask:
+class CausalTask:
     """A task of scored options: template, options, and where the data has all of it.
 
     A row brings its options itself (`option_fields`, or the layout "record"), or each class has a
@@ -82,7 +82,7 @@ def _task(name: str, template: str, columns, labels=(), words=(), dev: int = 500
     }
     if isinstance(columns, str):
         columns = {column: (column,) for column in columns.split()}
-    return OptionTask(
+    return CausalTask(
         name=name, template=template, columns=columns, labels=labels, words=words, **values | other
     )
 
@@ -218,7 +218,7 @@ class Scoring:
     option_tokens: int
 
 
-def scoring_of(task: OptionTask, tokenizer) -> Scoring:
+def scoring_of(task: CausalTask, tokenizer) -> Scoring:
     """Decides how a task is scored.
 
     One row serves all words if each is one token behind the template's end, and what stands before

@@ -6,20 +6,20 @@ from collections.abc import Iterator
 
 from ..errors import InputError
 from ..host.typed_json import MistypedError, typed
-from .causal import TRANSFORMS, OptionTask, template_fields, template_tokens
-from .masked import Task
+from .causal import TRANSFORMS, CausalTask, template_fields, template_tokens
+from .masked import MaskedTask
 from .metrics import METRICS
 from .rows import LAYOUTS
 
-FAMILIES = {"roberta": Task, "opt": OptionTask}
+FAMILIES = {"roberta": MaskedTask, "opt": CausalTask}
 
 
-def to_json(task: Task | OptionTask) -> dict:
+def to_json(task: MaskedTask | CausalTask) -> dict:
     """Returns the task as plain JSON values, for bundle.json."""
     return json.loads(json.dumps(dataclasses.asdict(task)))
 
 
-def from_json(entry: object, family: str = "roberta") -> Task | OptionTask:
+def from_json(entry: object, family: str = "roberta") -> MaskedTask | CausalTask:
     """Rebuilds the task from bundle.json; a file from elsewhere, so every entry is checked."""
     if family not in FAMILIES:
         raise InputError(
@@ -48,7 +48,7 @@ def _worded(error):
     return f"{error.place}: found {found[:300]}, expected {expected}"
 
 
-def _problems(task: Task) -> Iterator[str]:
+def _problems(task: MaskedTask) -> Iterator[str]:
     """Yields what makes a well-typed task unusable."""
     kinds = [piece.kind for piece in task.pieces]
     fields = {piece.text for piece in task.pieces if piece.kind == "field"}
@@ -75,7 +75,7 @@ def _problems(task: Task) -> Iterator[str]:
     yield from (problem for good, problem in checks if not good)
 
 
-def _option_problems(task: OptionTask) -> Iterator[str]:
+def _option_problems(task: CausalTask) -> Iterator[str]:
     """Yields what makes a well-typed task of options unusable."""
     fields = {name for name, columns in task.columns.items() if columns}
     used = {*template_fields(task.template), *task.option_fields}

@@ -5,15 +5,15 @@ import re
 import numpy as np
 
 from ..errors import InputError
-from .causal import OptionTask
-from .masked import Task
+from .causal import CausalTask
+from .masked import MaskedTask
 
 REFERENCE = "reference"
 
 
-def split_numbers(flag: str, task: Task | OptionTask) -> tuple[int, int]:
+def split_numbers(flag: str, task: MaskedTask | CausalTask) -> tuple[int, int]:
     """Returns (training, dev) examples of `--split`: the task's own, or the two numbers given."""
-    own = task.split if isinstance(task, OptionTask) else ()
+    own = task.split if isinstance(task, CausalTask) else ()
     if flag == REFERENCE and own:
         return own
     if flag == REFERENCE:

@@ -22,7 +22,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Task:
+class MaskedTask:
     """A classification task by prompt: template, labels, and the columns of its data files."""
 
     name: str
@@ -50,8 +50,8 @@ def field(name: str, **flags: bool) -> Piece:
     return Piece("field", name, **flags)
 
 
-def _sentiment(name: str, words: tuple[str, ...], reserve: int | None) -> Task:
-    return Task(
+def _sentiment(name: str, words: tuple[str, ...], reserve: int | None) -> MaskedTask:
+    return MaskedTask(
         name=name,
         pieces=(field("sentence"), literal(" It was"), MASK, literal(".")),
         labels=tuple(str(i) for i in range(len(words))),
@@ -65,8 +65,8 @@ def _sentiment(name: str, words: tuple[str, ...], reserve: int | None) -> Task:
     )
 
 
-def _inference(name: str, words: dict[str, str], labels: tuple[str, ...], **other) -> Task:
-    return Task(
+def _inference(name: str, words: dict[str, str], labels: tuple[str, ...], **other) -> MaskedTask:
+    return MaskedTask(
         name=name,
         pieces=(
             field("premise", drop_last_char=True),
@@ -108,7 +108,7 @@ TASKS = {
             skip_labels=(),
             first_field_reserve=16,
         ),
-        Task(
+        MaskedTask(
             name="trec",
             pieces=(MASK, literal(":"), field("text", leading_space=True)),
             labels=("0", "1", "2", "3", "4", "5"),
@@ -124,7 +124,7 @@ TASKS = {
 }
 
 
-def label_word_ids(task: Task, tokenizer) -> tuple[int, ...]:
+def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
     """Returns the token id of each class's label word: one token each, all distinct."""
     ids = []
     for label, word in zip(task.labels, task.words):

@@ -89,7 +89,7 @@ def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tm
     from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, row_loss
     from pocketllm.benchmarks.report.data import read_runs
     from pocketllm.benchmarks.reproduce.pytorch_run import measure
-    from pocketllm.runtime.data.batches import step_members
+    from pocketllm.runtime.data.order import step_members
 
     bundle = bundles["roberta"]
     path = rows_of(bundle, tmp_path)

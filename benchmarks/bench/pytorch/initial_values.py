@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pocketllm.runtime.bundle.manifest import Bundle, read_initial
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_initial
 
 
 def initial_values(bundle: Bundle) -> Iterator[tuple[str, np.ndarray]]:

@@ -3,7 +3,7 @@
 import torch
 from transformers import PreTrainedModel
 
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 
 from .initial_values import initial_values
 

@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import Bundle
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.data.batches import Batch, Row, micro_batches
 from pocketllm.runtime.errors import InputError
 

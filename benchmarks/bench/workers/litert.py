@@ -8,7 +8,8 @@ import time
 from types import SimpleNamespace
 
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.data.batches import micro_batches, step_seed
+from pocketllm.runtime.data.batches import micro_batches
+from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.engine.packed_weights import open_packed, packs
 from pocketllm.runtime.host.memory import PeakMemory

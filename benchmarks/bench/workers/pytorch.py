@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.data.batches import step_seed
+from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.host.memory import PeakMemory
 
 from ...isolation.worker import serve

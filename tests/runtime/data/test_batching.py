@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.data.batches import Row, micro_batches, step_members, step_seed
+from pocketllm.runtime.data.batches import Row, micro_batches
 from pocketllm.runtime.data.dataset import batches_of
-from pocketllm.runtime.data.encode_masked import Encoded
+from pocketllm.runtime.data.encoded import Encoded
+from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.engine.model import Model
 
 pytest_plugins = ["runtime_fixtures"]

@@ -11,14 +11,9 @@ from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.tokenizer import save_tokenizer, tokenizer_for
 from pocketllm.export.tasks.own_data import text_task
-from pocketllm.runtime.data.encode_masked import (
-    SpecialIds,
-    encode,
-    encode_all,
-    load_tokenizer,
-    special_ids,
-)
+from pocketllm.runtime.data.encode_masked import encode, encode_all
 from pocketllm.runtime.data.reader import Example, read_examples
+from pocketllm.runtime.data.tokenizer import SpecialIds, load_tokenizer, special_ids
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.masked import TASKS
 

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.runtime.data.encode_masked import SpecialIds, encode_all, load_tokenizer, special_ids
+from pocketllm.runtime.data.encode_masked import encode_all
 from pocketllm.runtime.data.reader import read_examples
+from pocketllm.runtime.data.tokenizer import SpecialIds, load_tokenizer, special_ids
 from pocketllm.runtime.tasks.masked import TASKS
 from pocketllm.tflite_models.presets import MICRO
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.data.batches import evaluation_rows, micro_batches, training_row
-from pocketllm.runtime.data.encode_masked import Encoded, EncodedExample
+from pocketllm.runtime.data.encoded import Encoded, EncodedExample
 
 LENGTHS, PAD = (4, 8, 16), 99
 sizes = st.tuples(st.integers(2, 16), st.integers(1, 15)).map(lambda t: (t[0], min(t[1], t[0] - 1)))

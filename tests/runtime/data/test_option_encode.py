@@ -8,8 +8,8 @@ from opt_reference import TOKENIZER
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
 from pocketllm.export.tasks.own_data import option_text_task
 from pocketllm.runtime.data.encode_causal import Limits, encode_all_options, option_special_ids
-from pocketllm.runtime.data.encode_masked import SpecialIds
 from pocketllm.runtime.data.reader import Example
+from pocketllm.runtime.data.tokenizer import SpecialIds
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import TASKS, scoring_of
 

@@ -7,8 +7,8 @@ import pytest
 from small_runs import adam_config, adam_losses, state_of
 
 from pocketllm.benchmarks.report.data import read_runs, summarise
-from pocketllm.runtime.data.batches import step_members
 from pocketllm.runtime.data.dataset import batches_of
+from pocketllm.runtime.data.order import step_members
 from pocketllm.runtime.run import kept, listening
 from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.folder import read_run

@@ -12,8 +12,8 @@ import pytest
 from forward import relative_error
 from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, write_tsv
 
-from pocketllm.runtime.data.batches import step_members
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
+from pocketllm.runtime.data.order import step_members
 from pocketllm.runtime.run.kept import train_adam
 from pocketllm.runtime.run.lines import read_evaluations
 from pocketllm.runtime.run.parameters import kept_steps, load_parameters

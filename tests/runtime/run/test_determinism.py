@@ -6,8 +6,8 @@ from conftest import ENGINES
 from small_runs import run_config, state_of
 
 from pocketllm.runtime.bundle.manifest import read_noise
-from pocketllm.runtime.data.batches import step_members, step_seed
 from pocketllm.runtime.data.dataset import batches_of
+from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.noise import direction, perturb
 from pocketllm.runtime.optim.mezo import replay_step

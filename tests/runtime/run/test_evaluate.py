@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pocketllm.runtime.data.dataset import Dataset
-from pocketllm.runtime.data.encode_masked import Encoded, EncodedExample
+from pocketllm.runtime.data.encoded import Encoded, EncodedExample
 from pocketllm.runtime.run.evaluate import evaluate, rows_of
 from pocketllm.runtime.tasks.causal import TASKS
 

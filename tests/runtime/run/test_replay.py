@@ -11,7 +11,7 @@ from trajectory import checkpoint_layout
 
 from pocketllm.runtime.contract import LOGITS, LOSS, TOKENIZER_FILE, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.data.encode_masked import load_tokenizer
+from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.run.journalled import train
 from pocketllm.runtime.run.kept import train_adam
 

@@ -3,7 +3,7 @@
 import numpy as np
 from forward import relative_error
 
-from pocketllm.runtime.data.batches import step_members, step_seed
+from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.run.journalled import train
 from pocketllm.runtime.run.lines import read_steps
 

@@ -1,0 +1,109 @@
+"""What a bundle holds, as its manifest says."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import contract
+from ..tasks.causal import CausalTask
+from ..tasks.masked import MaskedTask
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One resource variable: a parameter, or a chunk of its rows.
+
+    Attributes:
+      name: name in the `read_*` and `write_*` signatures.
+      shape: as the graph holds it; linear weights are [1, in, out].
+      stream: noise stream number.
+      offset: of its initial values in the model file: float32, row-major.
+      rows: (first, last + 1) row of the parameter, None for a whole one.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    stream: int
+    offset: int
+    rows: tuple[int, int] | None
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor of the checkpoint: its name and shape there, and the variables that hold it."""
+
+    name: str
+    shape: tuple[int, ...]
+    transposed: bool
+    decays: bool
+    variables: tuple[Variable, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle on disk.
+
+    Attributes:
+      folder: where it lies.
+      model_name: preset or checkpoint folder it was exported from.
+      family: "roberta" or "opt".
+      tied_decoder: whether the LM head's decoder is the word embeddings.
+      config: the architecture, Hugging Face names.
+      task: template, label words or options.
+      scoring: one of contract.SCORINGS, how the logits come about.
+      word_ids: token ids of the label words, none for the other scorings.
+      option_tokens: the longest option that the forward signatures take, 0 for "words".
+      optimizers: whose signatures it has, "mezo" always.
+      batch_size: rows of every forward signature.
+      lengths: tokens of the forward signatures, ascending.
+      parameters: the parameter table.
+      slices: number of `initialize_*`, `read_*` and `write_*` signatures each.
+      signatures: name -> {"inputs": {name: [dtype, shape]}, "outputs": likewise}.
+      noise: kind and constants, as in bundle.json.
+      files: name -> {"bytes", "sha256"}.
+      tune: one of contract.TUNES, what is trained: `parameters` lists it.
+      base: one of contract.BASES, how the frozen parameters are stored.
+      frozen: name -> shape of the parameters that are not trained.
+      lora: rank, alpha, targets and extras, where `tune` is "lora".
+    """
+
+    folder: Path
+    model_name: str
+    family: str
+    tied_decoder: bool
+    config: dict
+    task: MaskedTask | CausalTask
+    scoring: str
+    word_ids: tuple[int, ...]
+    option_tokens: int
+    optimizers: tuple[str, ...]
+    batch_size: int
+    lengths: tuple[int, ...]
+    parameters: tuple[Parameter, ...]
+    slices: int
+    signatures: dict
+    noise: dict
+    files: dict
+    tune: str
+    base: str
+    frozen: dict
+    lora: dict
+
+    @property
+    def model_path(self) -> Path:
+        """The .tflite file."""
+        return self.folder / contract.MODEL_FILE
+
+    @property
+    def tokenizer_path(self) -> Path:
+        """The tokenizer's file."""
+        return self.folder / contract.TOKENIZER_FILE
+
+    @property
+    def variables(self) -> tuple[Variable, ...]:
+        """All variables, in stream order."""
+        return tuple(v for parameter in self.parameters for v in parameter.variables)
+
+    @property
+    def fingerprint(self) -> str:
+        """The model file's sha256: what a run directory is bound to."""
+        return self.files[contract.MODEL_FILE]["sha256"]

@@ -10,7 +10,7 @@ from statistics import median
 from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
-from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.optim.mezo import MezoStep
 from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.lines import (
     METRICS,
@@ -25,7 +25,7 @@ WINDOW_SHARE, LARGEST_WINDOW = 20, 200
 
 
 @dataclass(frozen=True)
-class MezoLine(Step):
+class MezoLine(MezoStep):
     """A MeZO step as `metrics.jsonl` holds it."""
 
     seconds: float

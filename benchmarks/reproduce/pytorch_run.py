@@ -25,7 +25,7 @@ from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim.adam import AdamStep
-from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.optim.mezo import MezoStep
 from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.lines import append_step
 from pocketllm.runtime.run.sessions import MACHINE, Session
@@ -39,7 +39,7 @@ PACKAGES = ("pocketllm", "torch", "transformers", "numpy", "tokenizers")
 
 
 def mezo_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Callable:
-    """Returns what takes MeZO step `number` on a batch and returns its Step."""
+    """Returns what takes MeZO step `number` on a batch and returns its MezoStep."""
     parameters = list(model.parameters())
 
     def step(batch, number):
@@ -47,7 +47,7 @@ def mezo_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Call
         seed = step_seed(asked.seed, number)
         taken = mezo_step(parameters, loss, seed, asked.lr, asked.eps, number)
         plus, minus = taken["loss_plus"], taken["loss_minus"]
-        return Step(number, seed, plus, minus, (plus - minus) / (2 * asked.eps), asked.lr)
+        return MezoStep(number, seed, plus, minus, (plus - minus) / (2 * asked.eps), asked.lr)
 
     return step
 

@@ -63,7 +63,7 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
 
 
 def _journal(bundle, work):
-    from pocketllm.runtime.optim.mezo import Hyperparameters, replay_step
+    from pocketllm.runtime.optim.mezo import MezoSettings, replay_step
     from pocketllm.runtime.run.folder import read_run
     from pocketllm.runtime.run.journal import read_journal
 
@@ -71,7 +71,7 @@ def _journal(bundle, work):
         (work / "journal").write_bytes(with_checksums(data) if choice % 2 else data)
         header = read_journal(work / "journal").header
         settings, steps = read_run(work, header.get("bundle_sha256"))
-        for step in steps if isinstance(settings, Hyperparameters) else ():
+        for step in steps if isinstance(settings, MezoSettings) else ():
             replay_step(_NO_MODEL, step, settings)
 
     return refusing(read)

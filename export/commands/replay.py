@@ -29,7 +29,7 @@ from pocketllm.runtime.commands.shared import (
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.optim.mezo import Hyperparameters
+from pocketllm.runtime.optim.mezo import MezoSettings
 
 from ..results.adapter import is_adapter_file, write_adapter
 from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
@@ -60,7 +60,7 @@ def run(values) -> dict:
     if out:
         _check_written(values, bundle, out)
     settings, steps = steps_of(values, bundle)
-    if values.undo and not isinstance(settings, Hyperparameters):
+    if values.undo and not isinstance(settings, MezoSettings):
         raise InputError(f"{values.run}: --undo needs a MeZO run, an Adam run keeps no steps")
     found = {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:

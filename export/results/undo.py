@@ -8,7 +8,7 @@ import numpy as np
 from pocketllm.runtime.bundle.manifest import read_initial
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.optim.mezo import Hyperparameters, Step, undo_step
+from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep, undo_step
 from pocketllm.runtime.run.replay import replay
 
 
@@ -29,8 +29,8 @@ class Undone:
 
 def undo(
     model: Model,
-    steps: Sequence[Step],
-    settings: Hyperparameters,
+    steps: Sequence[MezoStep],
+    settings: MezoSettings,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Undone:
     """Takes back the steps that brought a model here, the last first.

@@ -19,7 +19,7 @@ from absl import flags
 from ..data.dataset import load_dataset
 from ..errors import InputError, RunError
 from ..host.progress import Progress
-from ..optim.adam import AdamHyperparameters
+from ..optim.adam import AdamSettings
 from ..run.evaluate import evaluate, rows_of
 from ..run.folder import describe_torn_end, read_run
 from ..run.lines import best_step
@@ -91,7 +91,7 @@ def steps_of(values, bundle):
     last = best_step(Path(values.run), len(steps)) if values.at_step is None else values.at_step
     if not 0 <= last <= len(steps):
         raise InputError(f"--at_step={last}: the run holds steps 0 to {len(steps)}")
-    if isinstance(settings, AdamHyperparameters):
+    if isinstance(settings, AdamSettings):
         check_kept(Path(values.run), last)
     return settings, steps[:last]
 
@@ -102,7 +102,7 @@ def bring_to(model, run, settings, steps):
     Returns:
       How many steps were done again, behind the newest snapshot, and the seconds that took.
     """
-    if isinstance(settings, AdamHyperparameters):
+    if isinstance(settings, AdamSettings):
         if steps:
             load_parameters(model, Path(run), len(steps))
         return 0, 0.0

@@ -27,8 +27,8 @@ from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
-from ..optim.adam import AdamHyperparameters, AdamStep
-from ..optim.mezo import Hyperparameters
+from ..optim.adam import AdamSettings, AdamStep
+from ..optim.mezo import MezoSettings
 from ..optim.probe_size import default_eps
 from ..optim.schedule import SCHEDULES
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
@@ -169,9 +169,9 @@ def _settings(values, bundle):
         "steps": values.steps,
     }
     if values.optimizer == contract.ADAM:
-        return AdamHyperparameters(**shared)
+        return AdamSettings(**shared)
     eps = default_eps(bundle) if values.eps is None else values.eps
-    return Hyperparameters(eps=eps, **shared)
+    return MezoSettings(eps=eps, **shared)
 
 
 def _note(step):

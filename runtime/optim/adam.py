@@ -17,7 +17,7 @@ class Differentiable(Protocol):
 
 
 @dataclass(frozen=True)
-class AdamHyperparameters:
+class AdamSettings:
     """Settings of an Adam run; β 0.9 and 0.999 and ε 1e-8 are in the graph.
 
     Attributes:
@@ -42,9 +42,7 @@ class AdamStep:
     lr: float
 
 
-def adam_step(
-    model: Differentiable, batch: Batch, step: int, settings: AdamHyperparameters
-) -> AdamStep:
+def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSettings) -> AdamStep:
     """Moves the weights one step; the recorded loss is the minibatch's before it.
 
     Args:

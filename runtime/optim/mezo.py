@@ -22,7 +22,7 @@ class Perturbable(Protocol):
 
 
 @dataclass(frozen=True)
-class Hyperparameters:
+class MezoSettings:
     """Settings of a MeZO run.
 
     Attributes:
@@ -41,7 +41,7 @@ class Hyperparameters:
 
 
 @dataclass(frozen=True)
-class Step:
+class MezoStep:
     """What one step did; with its eps, enough to do it again without data."""
 
     step: int
@@ -57,8 +57,8 @@ def mezo_step(
     loss: Callable[[], float],
     step: int,
     seed: int,
-    settings: Hyperparameters,
-) -> Step:
+    settings: MezoSettings,
+) -> MezoStep:
     """Moves the weights one step along z(seed).
 
     Args:
@@ -83,25 +83,25 @@ def mezo_step(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
-    taken = Step(step, seed, loss_plus, loss_minus, projected_grad, lr)
+    taken = MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
     _update(model, taken, settings)
     return taken
 
 
-def last_scale(taken: Step, eps: float) -> float:
+def last_scale(taken: MezoStep, eps: float) -> float:
     """Returns the scale of a step's third pass, as float32 has it: back by eps and down."""
     with np.errstate(over="ignore"):
         return float(np.float32(eps - taken.lr * taken.projected_grad))
 
 
-def replay_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> None:
+def replay_step(model: Perturbable, taken: MezoStep, settings: MezoSettings) -> None:
     """Does a step again without data: the same passes, so the same bits."""
     model.perturb(taken.seed, settings.eps)
     model.perturb(taken.seed, -2 * settings.eps)
     _update(model, taken, settings)
 
 
-def undo_step(model: Perturbable, taken: Step, settings: Hyperparameters) -> None:
+def undo_step(model: Perturbable, taken: MezoStep, settings: MezoSettings) -> None:
     """Takes a step back: its passes the other way round. θ comes back within rounding."""
     if settings.weight_decay:
         model.decay(1 / (1 - taken.lr * settings.weight_decay))

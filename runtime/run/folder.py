@@ -11,8 +11,8 @@ from .. import contract
 from ..errors import InputError
 from ..host.files import drop_partial, read_json, write_json
 from ..host.typed_json import typed
-from ..optim.adam import AdamHyperparameters, AdamStep
-from ..optim.mezo import Hyperparameters, Step
+from ..optim.adam import AdamSettings, AdamStep
+from ..optim.mezo import MezoSettings, MezoStep
 from .journal import JOURNAL, new_journal, read_journal
 from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 from .lock import LOCK
@@ -20,7 +20,7 @@ from .lock import LOCK
 CONFIG = "config.json"
 DAMAGED = "restore the file from a copy, or choose another --run"
 # optimizer -> its hyperparameters; a MeZO run's config.json does not name it
-KINDS = {contract.MEZO: Hyperparameters, contract.ADAM: AdamHyperparameters}
+KINDS = {contract.MEZO: MezoSettings, contract.ADAM: AdamSettings}
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class RunConfig:
     train_sha256: str
     batch_size: int
     seed: int
-    settings: Hyperparameters | AdamHyperparameters
+    settings: MezoSettings | AdamSettings
     split: str | None = None
     noise: str | None = None
 
@@ -51,7 +51,7 @@ class RunConfig:
         return next(name for name, kind in KINDS.items() if kind is type(self.settings))
 
 
-def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]:
+def steps_so_far(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamStep]:
     """Returns the steps that a run directory holds, none for a new one; writes nothing.
 
     Args:
@@ -103,7 +103,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]
     return steps
 
 
-def start_or_continue(folder: Path, config: RunConfig) -> list[Step] | list[AdamStep]:
+def start_or_continue(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamStep]:
     """Prepares a run directory for more steps; returns the steps taken before.
 
     Arguments and errors are those of `steps_so_far`.
@@ -122,7 +122,7 @@ def start_or_continue(folder: Path, config: RunConfig) -> list[Step] | list[Adam
 
 def read_run(
     folder: Path, bundle_sha256: str
-) -> tuple[Hyperparameters, list[Step]] | tuple[AdamHyperparameters, list[AdamStep]]:
+) -> tuple[MezoSettings, list[MezoStep]] | tuple[AdamSettings, list[AdamStep]]:
     """Reads a run for bringing a bundle to where it led; the settings' type says how.
 
     Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..errors import InputError, RunError
 from ..host.files import write_bytes
-from ..optim.mezo import Step, last_scale
+from ..optim.mezo import MezoStep, last_scale
 
 JOURNAL = "journal"
 MAGIC = b"PLLMJRN1"
@@ -40,7 +40,7 @@ class Journal:
     """
 
     header: dict
-    steps: list[Step]
+    steps: list[MezoStep]
     eps: float | None
     end: int
     torn_bytes: int
@@ -114,7 +114,7 @@ class JournalWriter:
     def __exit__(self, *_):
         self.close()
 
-    def append(self, step: Step, eps: float) -> None:
+    def append(self, step: MezoStep, eps: float) -> None:
         """Writes a step's record; it counts from here on.
 
         Raises:
@@ -197,7 +197,7 @@ def _steps(records, path):
         step, seed, plus, minus, projected_grad, lr, probe, scale = _RECORD.unpack(
             record[: _RECORD.size]
         )
-        taken = Step(step, seed, plus, minus, projected_grad, lr)
+        taken = MezoStep(step, seed, plus, minus, projected_grad, lr)
         eps = probe if eps is None else eps
         if step != number or probe != eps or scale != last_scale(taken, eps):
             raise InputError(

@@ -16,7 +16,7 @@ import numpy as np
 from ..errors import InputError, RunError
 from ..host.typed_json import typed
 from ..optim.adam import AdamStep
-from ..optim.mezo import Step
+from ..optim.mezo import MezoStep
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 SEALED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
@@ -38,7 +38,7 @@ class Evaluated:
     metrics: dict = field(default_factory=dict)
 
 
-def read_steps(folder: Path, kind: type = Step, gaps: bool = False) -> list:
+def read_steps(folder: Path, kind: type = MezoStep, gaps: bool = False) -> list:
     """Reads `metrics.jsonl`; a last line that was cut short is left out.
 
     Args:
@@ -101,7 +101,7 @@ def cut_lines_beyond(folder: Path, last: int) -> None:
 
 def append_step(
     folder: Path,
-    step: Step | AdamStep,
+    step: MezoStep | AdamStep,
     seconds: float,
     anon_bytes: int,
     rss_bytes: int,

@@ -11,7 +11,7 @@ from ..engine.model import Model
 from ..errors import LossError
 from ..host.memory import Peak
 from ..optim.adam import AdamStep
-from ..optim.mezo import Step
+from ..optim.mezo import MezoStep
 from .evaluate import Evaluation, evaluate
 from .lines import Evaluated, append_evaluation, read_evaluations
 
@@ -24,7 +24,7 @@ class Listener:
     """
 
     replayed: Callable[[int], None] = lambda steps: None
-    stepped: Callable[[Step | AdamStep, float], None] = lambda step, seconds: None
+    stepped: Callable[[MezoStep | AdamStep, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
     said: Callable[[str], None] = lambda line: None
     awaited: Callable[[], dict] = dict

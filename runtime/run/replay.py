@@ -17,7 +17,7 @@ import numpy as np
 from .. import noise
 from ..bundle.manifest import read_noise
 from ..engine.model import Model
-from ..optim.mezo import Hyperparameters, Perturbable, Step, replay_step
+from ..optim.mezo import MezoSettings, MezoStep, Perturbable, replay_step
 
 TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
 STEPS_AT_ONCE = 16  # whose hashes are computed together
@@ -27,13 +27,13 @@ MOST_STEPS = 10_000  # at once: what is asked of a tile takes 300 bytes a step
 # neither meets any.
 MIN_EPS = 1e-20
 
-Take = Callable[[Perturbable, Step, Hyperparameters], None]
+Take = Callable[[Perturbable, MezoStep, MezoSettings], None]
 
 
 def replay(
     model: Model,
-    steps: Sequence[Step],
-    settings: Hyperparameters,
+    steps: Sequence[MezoStep],
+    settings: MezoSettings,
     progress: Callable[[int], None] = lambda steps: None,
     take: Take = replay_step,
 ) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import settings
 
 from pocketllm.runtime.data.dataset import Dataset
-from pocketllm.runtime.optim.adam import AdamHyperparameters, AdamStep
-from pocketllm.runtime.optim.mezo import Hyperparameters
+from pocketllm.runtime.optim.adam import AdamSettings, AdamStep
+from pocketllm.runtime.optim.mezo import MezoSettings
 from pocketllm.runtime.run.folder import RunConfig
 from pocketllm.runtime.run.lines import read_steps
 
@@ -71,7 +71,7 @@ def run_config(bundle, data: Dataset, **changes) -> RunConfig:
         "lr": 1e-2, "eps": 1e-2, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 6,
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
-    settings, noise = Hyperparameters(**values), bundle.noise["kind"]
+    settings, noise = MezoSettings(**values), bundle.noise["kind"]
     return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings, noise=noise)
 
 
@@ -82,7 +82,7 @@ def adam_config(bundle, data: Dataset, **changes) -> RunConfig:
         "lr": 1e-2, "weight_decay": 0.1, "lr_schedule": "constant", "steps": 6,
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
-    settings = AdamHyperparameters(**values)
+    settings = AdamSettings(**values)
     return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.engine.model import open_model
-from pocketllm.runtime.optim.mezo import Hyperparameters, mezo_step
+from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 
 from ...isolation.worker import serve
 
@@ -32,7 +32,7 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
     batches = batches_of(data, bundle, range(rows))
 
     def projected_grad(seed, eps):
-        settings = Hyperparameters(0.0, eps, weight_decay=0.0, lr_schedule="constant", steps=1)
+        settings = MezoSettings(0.0, eps, weight_decay=0.0, lr_schedule="constant", steps=1)
         return mezo_step(model, lambda: model.loss(batches), 1, seed, settings).projected_grad
 
     found = []

@@ -13,7 +13,7 @@ from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.engine.packed_weights import open_packed, packs
 from pocketllm.runtime.host.memory import PeakMemory
-from pocketllm.runtime.optim.mezo import Hyperparameters, mezo_step
+from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 
 from ...isolation.worker import serve
 from ..stopwatch import step_record, timed
@@ -70,7 +70,7 @@ def _open(work, bundle):
 def _step(model, inputs, step, work):
     noise_seconds, forward_seconds = [], []
     watched = SimpleNamespace(perturb=timed(model.perturb, noise_seconds), decay=model.decay)
-    settings = Hyperparameters(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
+    settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
     loss = timed(lambda: model.loss(inputs), forward_seconds)
     started = time.perf_counter()
     taken = mezo_step(watched, loss, step, step_seed(work.seed, step), settings)

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from pocketllm.runtime.errors import LossError
-from pocketllm.runtime.optim.adam import AdamHyperparameters, AdamStep, adam_step
+from pocketllm.runtime.optim.adam import AdamSettings, AdamStep, adam_step
 
 
 class Canned:
@@ -21,7 +21,7 @@ class Canned:
 
 def hyperparameters(**changes):
     values = {"lr": 0.8, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
-    return AdamHyperparameters(**values | changes)
+    return AdamSettings(**values | changes)
 
 
 def test_a_step_is_one_call_and_its_record_holds_the_loss_before():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.optim.mezo import Hyperparameters, learning_rate, mezo_step, replay_step
+from pocketllm.runtime.optim.mezo import MezoSettings, learning_rate, mezo_step, replay_step
 
 
 class Quadratic:
@@ -36,7 +36,7 @@ class Quadratic:
 
 def hyperparameters(**changes):
     values = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
-    return Hyperparameters(**values | changes)
+    return MezoSettings(**values | changes)
 
 
 def test_a_step_descends_along_z_by_the_projected_gradient():

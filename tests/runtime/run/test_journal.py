@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.optim.mezo import Step
+from pocketllm.runtime.optim.mezo import MezoStep
 from pocketllm.runtime.run.journal import (
     MAGIC,
     RECORD_BYTES,
@@ -28,7 +28,7 @@ finite = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def step(number):
-    return Step(number, -number, 0.5 + number, 0.25, 125.0 - number, 1e-4)
+    return MezoStep(number, -number, 0.5 + number, 0.25, 125.0 - number, 1e-4)
 
 
 def write(path, count, header=HEADER):
@@ -75,7 +75,7 @@ def test_the_bytes_are_those_of_the_format(path):
 )
 def test_what_was_written_comes_back_as_the_same_bits(held, eps, header, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "journal"
-    written = [Step(number, *values) for number, values in enumerate(held, 1)]
+    written = [MezoStep(number, *values) for number, values in enumerate(held, 1)]
     new_journal(path, header)
     for taken in written:  # opened again for every step, as after a kill
         with JournalWriter(path) as journal:

@@ -9,16 +9,16 @@ from small_runs import state_of
 
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.engine.packed_weights import open_packed
-from pocketllm.runtime.optim.mezo import Hyperparameters, Step, replay_step, undo_step
+from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep, replay_step, undo_step
 from pocketllm.runtime.run import replay as module
 from pocketllm.runtime.run.replay import replay
 
 # Not a multiple of what is hashed together; pairs of neighbours have one seed.
 STEPS = [
-    Step(n, (77777777 * (n // 2)) % 2**32 - 2**31, 0.7, 0.7, 0.02 * (-1) ** n * n, 0.1)
+    MezoStep(n, (77777777 * (n // 2)) % 2**32 - 2**31, 0.7, 0.7, 0.02 * (-1) ** n * n, 0.1)
     for n in range(1, 2 * module.STEPS_AT_ONCE + 4)
 ]
-SETTINGS = Hyperparameters(0.1, 1e-2, 0.0, "constant", len(STEPS))
+SETTINGS = MezoSettings(0.1, 1e-2, 0.0, "constant", len(STEPS))
 with_and_without_decay = pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from small_runs import pocketllm, steady
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.optim.mezo import Hyperparameters, Step
+from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig, read_run, start_or_continue
 from pocketllm.runtime.run.journal import JOURNAL, JournalWriter
 from pocketllm.runtime.run.lines import (
@@ -30,12 +30,12 @@ def config(**changes):
     run = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "batch_size": 8, "seed": 0}
     held |= {name: value for name, value in changes.items() if name in held}
     run |= {name: value for name, value in changes.items() if name in run}
-    return RunConfig(**run, settings=Hyperparameters(**held))
+    return RunConfig(**run, settings=MezoSettings(**held))
 
 
 def step(number, **changes):
     values = {"loss_plus": 0.5, "loss_minus": 0.25, "projected_grad": 125.0, "lr": 0.1}
-    return Step(step=number, seed=1000 + number, **values | changes)
+    return MezoStep(step=number, seed=1000 + number, **values | changes)
 
 
 def take(folder, *numbers):
@@ -199,7 +199,7 @@ def test_a_damaged_line_is_named(line, said, run):
 )
 def test_floats_come_back_as_the_same_bits(values, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
-    written = Step(1, seed, *values)
+    written = MezoStep(1, seed, *values)
 
     append_step(folder, written, 0.5, 1, 2)
 

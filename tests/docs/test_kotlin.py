@@ -8,7 +8,7 @@ import pytest
 from pocketllm.export.tune.lora import Lora
 
 pytestmark = pytest.mark.desktop
-PAGE = Path(__file__).parents[2] / "android_harness" / "KOTLIN.md"
+PAGE = Path(__file__).parents[2] / "docs" / "kotlin.md"
 NAME = r'"(\w+)"'
 
 

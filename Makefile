@@ -1,20 +1,33 @@
-# Two commands: `make quickstart` shows it at work, `make test` runs the tests in both
-# environments (the full-size ones are `make test-slow`).
+# The loop: `make check` (seconds: form, types, order), `make quick` (two minutes: what needs no
+# TensorFlow), `make test` (everything but the full-size models, in both environments).
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
-# A file's tests stay together: they share exported bundles.
+PACKAGES := runtime tflite_models export benchmarks android_harness
+# A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
 # The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox
 
-.PHONY: quickstart install test test-slow device-tools clean
+.PHONY: quickstart install check quick test test-slow device-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
 
 install: $(DESKTOP)/installed
+
+# Form, lint, types, the order of imports, and that the docs say what the code does.
+check: $(DESKTOP)/installed types-tree
+	$(DESKTOP)/bin/ruff format --check --quiet .
+	$(DESKTOP)/bin/ruff check --quiet .
+	$(DESKTOP)/bin/pyright
+	$(DESKTOP)/bin/python -m pytest -q -m "not desktop and not slow" tests/packaging tests/docs
+
+# The device's environment without the emulated phone.
+quick: $(DEVICE)/installed
+	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow" \
+	    --ignore=tests/android
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
@@ -32,10 +45,15 @@ device-tools:
 	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(DEVICE_PACKAGES); } \
 	|| echo "note: the device's tests need: sudo apt-get install --no-install-recommends $(DEVICE_PACKAGES)"
 
+# pyright cannot see editable installs: links give it the packages under their import names.
+types-tree:
+	@mkdir -p build/types/pocketllm
+	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/pocketllm/$$package; done
+
 $(DESKTOP)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'
 	$(PYTHON) -m venv $(DESKTOP)
-	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,reference,test]'
+	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,reference,test,dev]'
 	$(DESKTOP)/bin/pip check
 	touch $@
 

@@ -2,9 +2,10 @@
 
 Every cell is a run of 10 steps on 64 tokens a row, in a process of its own under a hard memory
 limit, so that "out of memory" is observed: RoBERTa on SST-2 with MeZO and Adam at two batch sizes
-and OPT on WiC with MeZO, each through `pocketllm train` and in PyTorch. The limit is the 12 GB of
-the paper's phone (12e9 bytes; at --scale=micro a 16th of that): a memory cgroup where one can be
-made, otherwise RLIMIT_DATA. File caches are dropped before each cell where that is permitted.
+and OPT on rows in WiC's format with MeZO, each through `pocketllm train` and in PyTorch. The limit
+is the 12 GB of the paper's phone (12e9 bytes; at --scale=micro a 16th of that): a memory cgroup
+where one can be made, otherwise RLIMIT_DATA. File caches are dropped before each cell where that is
+permitted.
 
 The same command goes on where it stopped: a cell with a result is not run again. DIR then holds
 report.md and report.json (the paper's tables beside ours), figure1.png and .svg (its loss curves),

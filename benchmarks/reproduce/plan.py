@@ -27,7 +27,7 @@ class Task:
 
 TASKS = {
     "roberta": Task("sst2", "SST-2", MICRO / "sst2_train.tsv"),
-    "opt": Task("wic", "WiC (SuperGLUE)", Path(__file__).with_name("wic_rows.jsonl")),
+    "opt": Task("wic", "rows in WiC's format", Path(__file__).with_name("wic_rows.jsonl")),
 }
 
 

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from pocketllm.export.tune.lora import Lora
-
 pytestmark = pytest.mark.desktop
 PAGE = Path(__file__).parents[2] / "docs" / "kotlin.md"
 NAME = r'"(\w+)"'
@@ -15,6 +13,8 @@ NAME = r'"(\w+)"'
 @pytest.fixture(scope="module")
 def bundle(make_bundle, make_checkpoint):
     """What the page says to export, tiny."""
+    from pocketllm.export.tune.lora import Lora
+
     return make_bundle(make_checkpoint(), kind="lora", base="int8", lora=Lora())
 
 
@@ -22,10 +22,10 @@ def bundle(make_bundle, make_checkpoint):
 def calls():
     """{signature as it is spelled: (inputs, outputs)} of the page's calls."""
     code = re.search(r"```kotlin\n(.*?)```", PAGE.read_text(), re.S)[1]
-    found = re.findall(r'\brun\(\s*"([^"]+)",(.*?)listOf\(([^)]*)\)', code, re.S)
+    runs = re.findall(r'\brun\(\s*"([^"]+)",(.*?)listOf\(([^)]*)\)', code, re.S)
     return {
         signature: (set(re.findall(NAME + " to ", inputs)), set(re.findall(NAME, outputs)))
-        for signature, inputs, outputs in found
+        for signature, inputs, outputs in runs
     }
 
 
@@ -38,6 +38,6 @@ def test_every_signature_input_and_output_is_a_lora_bundles_own(calls, bundle):
     for spelled, (inputs, outputs) in calls.items():
         stem, _, variable = spelled.partition("$")
         for end in ends[f"${variable}"] if variable else [""]:
-            held = bundle.signatures[f"{stem}{end}"]
-            assert inputs == set(held["inputs"]), spelled
-            assert outputs == set(held["outputs"]), spelled
+            signature = bundle.signatures[f"{stem}{end}"]
+            assert inputs == set(signature["inputs"]), spelled
+            assert outputs == set(signature["outputs"]), spelled

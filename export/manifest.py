@@ -56,7 +56,7 @@ def manifest(settings, weights, variables, target, graph, noise, places, files, 
         "slices": len(slices_of(variables)),
         "noise": noise,
         "ignored_tensors": list(weights.ignored),
-        "signatures": _signatures(graph.model),
+        "signatures": _signatures(graph.root),
         "parameters": [
             _parameter(parameter, chunks_of(variables, parameter.name), places)
             for parameter in weights.parameters

@@ -16,17 +16,18 @@ from pocketllm.runtime.host.folders import check_replaceable, staged
 
 from .checkpoint.tokenizer import save_tokenizer
 from .flatbuffer.bind import bind
-from .flatbuffer.constants import constants_of, stream_constants
-from .flatbuffer.graph import Graph, new_graph, serialise
-from .flatbuffer.variables import slices_of, stream_values, variables_of
+from .flatbuffer.constants import constants_of
+from .flatbuffer.model import TfliteModel, new_model, serialise
+from .flatbuffer.values import stream_constants, stream_variables
+from .flatbuffer.variables import slices_of, variables_of
 from .manifest import manifest
 from .models import FAMILIES, family_name, head_table
 from .models.scoring import target_of
 from .models.weights import Weights
 from .settings import Settings, check_lengths, check_tokenizer
 from .signatures.adam import adam_step
-from .signatures.forward import forward_pass
-from .signatures.functions import NOISE_TABLE, counter_values, forward_loss, perturb_and_update
+from .signatures.forward import forward_loss, forward_pass
+from .signatures.perturb import NOISE_TABLE, counter_values, perturb_and_update
 from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
 from .signatures.tables import noise_table
 from .tune.apply import tuned, with_targets
@@ -115,19 +116,19 @@ def _constants(settings, weights, target):
 
 def _build(
     settings, variables, frozen, target, tied, report
-) -> tuple[Graph, dict[str, np.ndarray]]:
+) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {constant key: values})."""
-    graph = new_graph(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
+    graph = new_model(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
     forwards = {
         tokens: forward_pass(
             settings.config,
             variables,
             target,
-            tied,
-            settings.batch_size,
-            tokens,
-            frozen,
-            settings.tuning.lora.scaling,
+            tied=tied,
+            batch=settings.batch_size,
+            tokens=tokens,
+            constants=frozen,
+            scaling=settings.tuning.lora.scaling,
         )
         for tokens in settings.lengths
     }
@@ -162,7 +163,7 @@ def _bind_adam(graph, forwards, variables, report):
 def _values(graph, constants, weights, variables, frozen) -> Iterator[tuple[str, np.ndarray]]:
     yield from constants.items()
     yield from stream_constants(graph, weights, frozen)
-    yield from stream_values(weights, variables)
+    yield from stream_variables(weights, variables)
 
 
 def _write_values(path, places, values, progress):

@@ -1,25 +1,20 @@
 """From a checkpoint's parameters to the resource variables of the graph.
 
-A parameter is what the checkpoint names; a variable is what the interpreter holds: the same values,
-linear weights transposed, what is large cut into chunks of rows. Every variable is perturbed as one
-piece, so the chunk size bounds the workspace of a noise pass and of an embedding look-up. A matrix
-is packed anew for every product with it: in pieces that stay in the cache OPT-1.3B's products run
-at 386 GFLOP/s instead of 289.
+A parameter is a tensor of the checkpoint; a variable is a tensor of the interpreter: the same values,
+linear weights transposed, large parameters cut into chunks of rows. The size of a chunk bounds the
+workspace of a noise pass and of a look-up (docs/decisions/0006-tables-and-matrices-in-chunks.md).
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ..models.parameters import Parameter
-from ..models.weights import Weights
 
-# Of a table: 4 MB of float32. Of a matrix: 16 MB; 8 MB are 3% faster and take longer to convert.
+# Values of a table's chunk (4 MB) and of a matrix's (16 MB; 8 MB are 3% faster, longer to convert).
 CHUNK_VALUES = 1 << 20
 LINEAR_VALUES = 1 << 22
-# Bytes brought in by one `initialize_*` call, before its file pages are let go again.
+# Initial values read by one `initialize_*` call, whose file pages are then dropped.
 SLICE_BYTES = 1 << 26
 
 
@@ -30,9 +25,9 @@ class Variable:
     Attributes:
       name: shared name, `<parameter name>` or `<parameter name>/<chunk>`.
       shape: as the graph reads it.
-      parameter: where the values come from.
+      parameter: the source of the values.
       rows: (first, last + 1) of the parameter's rows, for a chunk.
-      stream: noise stream number, the variable's place in the bundle.
+      stream: number of its noise stream, and its place in the bundle.
     """
 
     name: str
@@ -56,13 +51,13 @@ def variables_of(
 
     Args:
       parameters: of the model.
-      chunk_values: most values of a table's chunk, but for one row.
-      linear_values: most values of a matrix's chunk, but for one row.
+      chunk_values: most values of a table's chunk; a chunk has at least one row.
+      linear_values: most values of a matrix's chunk, likewise.
     """
-    found: list[Variable] = []
+    variables: list[Variable] = []
 
     def add(name, shape, parameter, rows):
-        found.append(Variable(name, shape, parameter, rows, len(found)))
+        variables.append(Variable(name, shape, parameter, rows, len(variables)))
 
     for parameter in parameters:
         if parameter.kind == "vector":
@@ -76,10 +71,10 @@ def variables_of(
             whole = len(chunks) == 1 and not table
             name = parameter.name if whole else f"{parameter.name}/{number}"
             add(name, shape, parameter, None if whole else (first, last))
-    return tuple(found)
+    return tuple(variables)
 
 
-def row_chunks(shape, most_values):
+def row_chunks(shape: tuple[int, ...], most_values: int) -> list[tuple[int, int]]:
     """Returns (first, last + 1) of chunks of rows, all of one size but the last."""
     count, width = shape
     per_chunk = min(count, max(1, most_values // width))
@@ -96,26 +91,11 @@ def slices_of(
 ) -> list[tuple[Variable, ...]]:
     """Groups variables, in order, into slices of at most `slice_bytes` (or one variable)."""
     slices: list[list[Variable]] = [[]]
-    held = 0
+    size = 0
     for variable in variables:
-        if slices[-1] and held + 4 * variable.size > slice_bytes:
+        if slices[-1] and size + 4 * variable.size > slice_bytes:
             slices.append([])
-            held = 0
+            size = 0
         slices[-1].append(variable)
-        held += 4 * variable.size
+        size += 4 * variable.size
     return [tuple(group) for group in slices]
-
-
-def stream_values(
-    weights: Weights, variables: Iterable[Variable]
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (variable name, values as the graph holds them), reading each parameter once."""
-    held_name, values = None, None
-    for variable in variables:
-        parameter = variable.parameter
-        if parameter.name != held_name:
-            held_name, values = parameter.name, weights.read(parameter)
-        chunk = values if variable.rows is None else values[slice(*variable.rows)]
-        if parameter.kind == "linear":
-            chunk = np.ascontiguousarray(chunk.T)[None]
-        yield variable.name, chunk

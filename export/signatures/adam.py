@@ -11,13 +11,14 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer.bind import Function
 from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable
-from .forward import Forward
+from .forward import ForwardGraph
+from .gradients import gradients_of, used_variables
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
-# A table is looked into before the delegate's work and updated after it: read a second time there.
+# Prefix of a table's second reading: it is looked into before the delegate's work, updated after.
 AGAIN = "again"
 
 
@@ -27,27 +28,18 @@ def moments(variable: Variable) -> tuple[Variable, Variable]:
 
 
 def adam_step(
-    forward: Forward, variables: tuple[Variable, ...], tokens: int, aliases: tuple[str, ...] = ()
-) -> Function:
+    forward: ForwardGraph,
+    variables: tuple[Variable, ...],
+    tokens: int,
+    aliases: tuple[str, ...] = (),
+) -> ConvertedFunction:
     """Converts one step on a batch of the bucket of `tokens` tokens.
 
     Variables that the loss does not depend on (rows of an untied decoder that belong to no label
     word) have no moments: they decay, and nothing else would move them.
     """
-    used = _used(forward)
-    bound = dict(forward.variables)
-    inputs = forward.inputs | {
-        contract.LR: Input((1,), tf.float32),
-        contract.STEP: Input((1,), tf.int32),
-        contract.FACTOR: Input((1,), tf.float32),
-    }
-
-    for v in variables:
-        added = {m.name: m for m in moments(v)} if v.name in used else {}
-        if v.parameter.kind == "table":
-            added[f"{AGAIN}/{v.name}"] = v
-        bound |= added
-        inputs |= {name: forward.inputs[v.name] for name in added}
+    used = used_variables(forward)
+    bound, inputs = _bound(forward, variables, used)
 
     def graph(tensors):
         loss, gradients = gradients_of(forward, tensors)
@@ -55,64 +47,55 @@ def adam_step(
         outputs = {contract.LOSS: loss}
         for v in variables:
             theta = tensors.get(f"{AGAIN}/{v.name}", tensors[v.name])
-            kept = theta * tensors[contract.FACTOR] if v.parameter.decays else theta
-            if v.name not in used:
-                if v.parameter.decays:
-                    outputs[f"o{v.stream}"] = kept
-                continue
-            gradient = gradients[v.name]
-            m, s = (tensors[held.name] for held in moments(v))
-            m = m + (gradient - m) * (1 - BETA_1)
-            s = s * BETA_2 + gradient * gradient * (1 - BETA_2)
-            outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
-            outputs[f"o{v.stream}"] = kept - rate * m / (tf.sqrt(s) * root + EPSILON)
+            decayed = theta * tensors[contract.FACTOR] if v.parameter.decays else theta
+            if v.name in used:
+                m, s = (tensors[moment.name] for moment in moments(v))
+                gradient = gradients[v.name]
+                m = m + (gradient - m) * (1 - BETA_1)
+                s = s * BETA_2 + gradient * gradient * (1 - BETA_2)
+                outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
+                outputs[f"o{v.stream}"] = decayed - rate * m / (tf.sqrt(s) * root + EPSILON)
+            elif v.parameter.decays:
+                outputs[f"o{v.stream}"] = decayed
         return outputs
 
-    # The last layers' gradients are known first: so they are used up first.
+    # The gradients of the last layers are known first: used up first, few are alive at once.
     assigned = {}
     for v in reversed(variables):
         if v.name in used or v.parameter.decays:
             assigned[f"o{v.stream}"] = v
         if v.name in used:
             assigned[f"m{v.stream}"], assigned[f"v{v.stream}"] = moments(v)
-    return Function(
+    return ConvertedFunction(
         signature=contract.adam_step_for(tokens),
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
         variables=bound,
+        constants=forward.constants,
         assigned=assigned,
         aliases=aliases,
-        frozen=forward.constants,
     )
 
 
-def gradients_of(forward, tensors):
-    """Returns (loss [1], {variable name: gradient, None where the loss does not depend on it})."""
-    read = {name: tensors[name] for name in forward.variables}
-    with tf.GradientTape() as tape:
-        tape.watch(read)
-        loss = forward.compute(tensors)[contract.LOSS]
-    found: dict[str, tf.Tensor | None] = {}
-    for name, gradient in tape.gradient(loss, read).items():
-        key = forward.variables[name].name
-        known = found.get(key)
-        found[key] = known if gradient is None else gradient if known is None else known + gradient
-    return loss, found
+def _bound(forward, variables, used):
+    """Returns ({input name: variable}, {input name: Input}) of a step.
 
-
-def _used(forward):
-    """Returns the names of the variables that the loss depends on."""
-    names = list(forward.inputs)
-    found = set()
-
-    def trace(*tensors):
-        loss, gradients = gradients_of(forward, dict(zip(names, tensors)))
-        found.update(name for name, gradient in gradients.items() if gradient is not None)
-        return loss
-
-    specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in forward.inputs.values()]
-    tf.function(trace, input_signature=specs, autograph=False).get_concrete_function()
-    return found
+    To those of the forward pass it adds the moments, second readings of the tables, and the step's
+    scalars.
+    """
+    bound = dict(forward.variables)
+    inputs = forward.inputs | {
+        contract.LR: Input((1,), tf.float32),
+        contract.STEP: Input((1,), tf.int32),
+        contract.FACTOR: Input((1,), tf.float32),
+    }
+    for v in variables:
+        added = {moment.name: moment for moment in moments(v)} if v.name in used else {}
+        if v.parameter.kind == "table":
+            added[f"{AGAIN}/{v.name}"] = v
+        bound |= added
+        inputs |= {name: forward.inputs[v.name] for name in added}
+    return bound, inputs
 
 
 def _corrections(step, lr):

@@ -1,6 +1,6 @@
 """The forward pass of one length bucket: its inputs, and the loss as a function of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
@@ -8,7 +8,8 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from ..flatbuffer.constants import SCALES, Constant, scales_of
-from ..flatbuffer.convert import Input
+from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable, chunks_of
 from ..models import FAMILIES, family_name, head_table
 from ..models.layers import ScaledRows
@@ -19,13 +20,13 @@ HEAD = "head"
 
 
 @dataclass(frozen=True)
-class Forward:
+class ForwardGraph:
     """A forward pass to convert, or to take the gradient of.
 
     Attributes:
       inputs: every input by name, those that are weights included.
-      variables: input name -> variable it is read from.
-      constants: input name -> frozen parameter it is, or chunk of one.
+      variables: input name -> variable that is read into it.
+      constants: input name -> constant that it becomes.
       compute: {input name: tensor} -> {loss [1], weight_sum [1], logits [B, C]}.
     """
 
@@ -39,60 +40,104 @@ def forward_pass(
     config,
     variables: tuple[Variable, ...],
     target: Target,
+    *,
     tied: bool,
     batch: int,
     tokens: int,
     constants: Sequence[Constant] = (),
     scaling: float = 0.0,
-) -> Forward:
+) -> ForwardGraph:
     """Describes the forward pass over [batch * sequences_per_row, tokens].
 
-    `variables` are trained, `constants` are frozen, `scaling` is that of LoRA's products.
+    Args:
+      config: the architecture.
+      variables: the trained parameters.
+      target: what is scored.
+      tied: whether the LM head is the word embeddings.
+      batch: B, rows of the signature.
+      tokens: length of the bucket.
+      constants: the frozen parameters.
+      scaling: factor of LoRA's products.
     """
     family = FAMILIES[family_name(config)]
-    sequences = batch * target.sequences_per_row
-    inputs = {
-        contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
-        contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
-        **{name: Input((sequences,), tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
-        **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
-        contract.WEIGHT: Input((batch,), tf.float32),
-        **{piece.name: Input(piece.shape, _dtype(piece)) for piece in (*variables, *constants)},
-    }
-    scales = {c.name for c in constants if c.storage == SCALES}
-    pieces = [piece for piece in (*variables, *constants) if piece.name not in scales]
-    # The head's chunks are read a second time at the end: read once, they would all be kept. Both
-    # times in one shape: the delegate does not take a second reading in another.
+    weights = (*variables, *constants)
+
+    # Weights are inputs while converting: the converter never sees a value.
+    inputs = _signature_inputs(family.TARGET_INPUTS[target.scoring], target, batch, tokens)
+    inputs |= {weight.name: Input(weight.shape, _dtype(weight)) for weight in weights}
+
+    # A head that is scored whole is read again at the end, chunk by chunk: read once, all chunks
+    # would stay alive between. Both readings have one shape, or the delegate takes only the first.
     head = {}
     if target.scoring != contract.WORDS:
-        for piece in chunks_of(pieces, head_table(config, tied)):
-            head[f"{HEAD}/{piece.name}"] = piece
-            inputs[f"{HEAD}/{piece.name}"] = Input((1, *piece.shape), tf.float32)
-            if isinstance(piece, Variable):
-                inputs[piece.name] = inputs[f"{HEAD}/{piece.name}"]
+        head = {
+            f"{HEAD}/{w.name}": w for w in _valued(chunks_of(weights, head_table(config, tied)))
+        }
+    for name, weight in head.items():
+        inputs[name] = Input((1, *weight.shape), tf.float32)
+        if isinstance(weight, Variable):
+            inputs[weight.name] = inputs[name]
 
+    # A model knows parameters, not chunks: these are grouped under the parameters' names.
     def compute(tensors):
-        tables: dict[str, list] = {}
-        linears: dict[str, list] = {}
-        for piece in pieces:
-            name, held = piece.parameter.name, tensors[piece.name]
-            if scales_of(piece.name) in scales:
-                held = ScaledRows(held, tensors[scales_of(piece.name)])
-            if piece.parameter.kind == "table":
-                tables.setdefault(name, []).append((piece.rows[0], held))
-            elif piece.parameter.kind == "linear":
-                linears.setdefault(name, []).append(held)
+        tables, linears = _by_parameter(weights, tensors)
         chunks_of_head = [tensors[name] for name in head]
         tensors = tensors | linears | {SCALING: scaling}
         return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
 
-    held = {piece.name: piece for piece in (*variables, *constants)} | head
-    read = {name: piece for name, piece in held.items() if isinstance(piece, Variable)}
-    fixed = {name: piece for name, piece in held.items() if isinstance(piece, Constant)}
-    return Forward(inputs, read, fixed, compute)
+    sources = {weight.name: weight for weight in weights} | head
+    read = {name: weight for name, weight in sources.items() if isinstance(weight, Variable)}
+    fixed = {name: weight for name, weight in sources.items() if isinstance(weight, Constant)}
+    return ForwardGraph(inputs, read, fixed, compute)
 
 
-def _dtype(piece):
+def forward_loss(
+    forward: ForwardGraph, tokens: int, aliases: tuple[str, ...] = ()
+) -> ConvertedFunction:
+    """Converts the forward pass of the bucket of `tokens` tokens."""
+    return ConvertedFunction(
+        signature=contract.forward_loss_for(tokens),
+        flatbuffer=convert(forward.compute, forward.inputs),
+        inputs=list(forward.inputs),
+        variables=forward.variables,
+        constants=forward.constants,
+        aliases=aliases,
+    )
+
+
+def _signature_inputs(target_inputs, target, batch, tokens):
+    """Returns the inputs of the signature itself: a batch, and where its scored tokens stand."""
+    sequences = batch * target.sequences_per_row
+    return {
+        contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
+        contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
+        **{name: Input((sequences,), tf.int32) for name in target_inputs},
+        **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
+        contract.WEIGHT: Input((batch,), tf.float32),
+    }
+
+
+def _valued(weights: Iterable[Variable | Constant]):
+    """Leaves out the scales of quantised tables, which go with a chunk."""
+    return [w for w in weights if isinstance(w, Variable) or w.storage != SCALES]
+
+
+def _by_parameter(weights, tensors):
+    """Returns ({table: [(first row, chunk)]}, {matrix: [chunk]}), by the parameters' names."""
+    tables: dict[str, list] = {}
+    linears: dict[str, list] = {}
+    for weight in _valued(weights):
+        name, value = weight.parameter.name, tensors[weight.name]
+        if scales_of(weight.name) in tensors:
+            value = ScaledRows(value, tensors[scales_of(weight.name)])
+        if weight.parameter.kind == "table":
+            tables.setdefault(name, []).append((weight.rows[0], value))
+        elif weight.parameter.kind == "linear":
+            linears.setdefault(name, []).append(value)
+    return tables, linears
+
+
+def _dtype(weight):
     """A quantised table is int8; a matrix is float32 while converting, until it is bound."""
-    table = isinstance(piece, Constant) and piece.parameter.kind == "table"
-    return tf.int8 if table and piece.storage == contract.INT8 else tf.float32
+    quantised = isinstance(weight, Constant) and weight.is_table and weight.is_quantised
+    return tf.int8 if quantised else tf.float32

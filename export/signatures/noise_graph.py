@@ -1,7 +1,7 @@
-"""The direction z(seed) as TensorFlow ops; runtime/noise.py says what it computes.
+"""The direction z(seed) as TensorFlow ops; runtime/noise.py defines and documents it.
 
-Only built-in operations that both interpreters run: uint32 MUL, BITWISE_XOR, RIGHT_SHIFT and CAST
-wrap as they should; uint32 ADD, AND, OR and LEFT_SHIFT do not convert.
+It uses only the uint32 operations that both interpreters run (docs/decisions/
+0007-noise-is-a-counter-hash.md).
 """
 
 import math
@@ -37,19 +37,19 @@ def seed_word(seed):
 
 
 def counter_count(kind, size, columns):
-    """Returns how many words z of `size` values takes from each of its word streams."""
+    """Returns how many words a direction of `size` values takes from each of its word streams."""
     return math.ceil(size / (2 if kind == "gaussian" else columns))
 
 
-def scaled_direction(kind, key, counters, table, scale, size):
+def scaled_direction(kind, *, key, counters, table, scale, size):
     """Computes scale * z of one variable.
 
     Args:
       kind: noise kind.
       key: [1] uint32.
       counters: [counter_count] uint32, the hashed counters.
-      table: [rows, columns] float32, already multiplied by `scale` (once for all variables, not
-        once a value); None for gaussian.
+      table: [rows, columns] float32, multiplied by `scale` before (once for all variables, not once
+        a value); None for gaussian.
       scale: [1] float32, for gaussian.
       size: number of values.
 

@@ -1,37 +1,30 @@
-"""The functions of a bundle: which tensors each takes, and how each is converted."""
+"""`perturb_and_update`: θ ← θ + scale·z(seed) over all variables, in place."""
 
+import numpy as np
 import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
 
-from ..flatbuffer.bind import Function
 from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable
 from . import noise_graph
-from .forward import Forward
 
 NOISE_TABLE = "noise/table"
 
 
-def forward_loss(forward: Forward, tokens: int, aliases: tuple[str, ...] = ()) -> Function:
-    """Converts the forward pass of the bucket of `tokens` tokens."""
-    return Function(
-        signature=contract.forward_loss_for(tokens),
-        flatbuffer=convert(forward.compute, forward.inputs),
-        inputs=list(forward.inputs),
-        variables=forward.variables,
-        aliases=aliases,
-        frozen=forward.constants,
-    )
-
-
 def perturb_and_update(
     variables: tuple[Variable, ...], kind: str, table_shape: tuple[int, int] | None
-) -> tuple[Function, dict[str, int]]:
-    """Converts θ ← θ + scale·z(seed) over all variables.
+) -> tuple[ConvertedFunction, dict[str, int]]:
+    """Converts the signature's function.
+
+    Args:
+      variables: all that are trained.
+      kind: one of contract.NOISE_KINDS.
+      table_shape: [rows, columns] of the noise table, None where the kind has no table.
 
     Returns:
-      (the function, {constant key: number of counters} for its counter constants).
+      (the function, {key of a counter buffer: number of counters}).
     """
     columns = table_shape[1] if table_shape else 0
     counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
@@ -51,24 +44,24 @@ def perturb_and_update(
         table = tensors[NOISE_TABLE] * scale if table_shape else None
         outputs = {contract.DONE: -scale}
         for v in variables:
-            moved = noise_graph.scaled_direction(
+            direction = noise_graph.scaled_direction(
                 kind,
-                noise_graph.stream_key(seed, v.stream),
-                tensors[f"noise/counters/{counts[v.name]}"],
-                table,
-                scale,
-                v.size,
+                key=noise_graph.stream_key(seed, v.stream),
+                counters=tensors[f"noise/counters/{counts[v.name]}"],
+                table=table,
+                scale=scale,
+                size=v.size,
             )
             theta = tensors[v.name]
-            outputs[f"o{v.stream}"] = theta + tf.reshape(moved, theta.shape)
+            outputs[f"o{v.stream}"] = theta + tf.reshape(direction, theta.shape)
         return outputs
 
-    function = Function(
+    function = ConvertedFunction(
         signature=contract.PERTURB_AND_UPDATE,
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
         variables={variable.name: variable for variable in variables},
-        constants=frozenset(counters) | ({NOISE_TABLE} if table_shape else frozenset()),
+        noise=frozenset(counters) | ({NOISE_TABLE} if table_shape else frozenset()),
         assigned={f"o{variable.stream}": variable for variable in variables},
         inputs_first=False,
     )
@@ -76,16 +69,16 @@ def perturb_and_update(
 
 
 def _perturbed_shape(variable, columns):
-    """Returns the shape under which a variable is perturbed: as rows of the noise table.
+    """Returns the shape in which a variable is perturbed: that of rows of the noise table.
 
-    A variable is bytes: reading and assigning it as [blocks, columns], the shape that the gathered
-    rows have, spares the workspace and the time of a reshaped copy of them.
+    A variable is bytes: read and assigned as [blocks, columns], the shape of the gathered rows, it
+    needs no reshaped copy of them.
     """
     if columns and variable.size % columns == 0:
         return (variable.size // columns, columns)
     return variable.shape
 
 
-def counter_values(counters: dict[str, int]):
-    """Returns {constant key: [count] uint32}, the values of the counter constants."""
+def counter_values(counters: dict[str, int]) -> dict[str, np.ndarray]:
+    """Returns {key of a counter buffer: its values, [count] uint32}."""
     return {key: noise.counters(count) for key, count in counters.items()}

@@ -1,6 +1,5 @@
 """The signatures that move whole variables: initialize, read, write, decay, adam_initialize.
 
-
 They are a few operators a variable, so they are written directly, without the converter.
 """
 
@@ -9,103 +8,101 @@ from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer.graph import (
-    Graph,
-    add_signature,
-    assign_variable,
-    constant,
-    external_buffer,
+from ..flatbuffer.model import TfliteModel, add_signature, external_buffer
+from ..flatbuffer.operators import (
+    add_constant,
+    add_handle,
+    add_tensor,
+    new_assignment,
+    new_operator,
+    new_read,
     new_subgraph,
-    operator,
-    read_variable,
-    tensor,
-    variable_handle,
 )
 from ..flatbuffer.variables import Variable
 
 
-def bind_transfers(graph: Graph, slices: list[tuple[Variable, ...]]) -> None:
+def bind_transfers(model: TfliteModel, slices: list[tuple[Variable, ...]]) -> None:
     """Adds `initialize_k`, `read_k` and `write_k` for every slice of variables.
 
-    Initial values are external buffers keyed by variable name. `read_k` returns, and `write_k`
-    takes, one tensor a variable, named and shaped like it.
+    Initial values are external buffers under the variables' names. `read_k` returns, and `write_k`
+    takes, one tensor a variable, with its name and shape.
     """
     for number, variables in enumerate(slices):
         initialize = new_subgraph(contract.numbered(contract.INITIALIZE, number))
         for variable in variables:
-            buffer = external_buffer(graph, variable.name, 4 * variable.size)
-            value = tensor(initialize, variable.name, variable.shape, np.float32, buffer)
-            _store(graph, initialize, variable, value)
-        done = _done(graph, initialize)
-        add_signature(graph, initialize.name.decode(), initialize, {}, {contract.DONE: done})
+            buffer = external_buffer(model, variable.name, 4 * variable.size)
+            value = add_tensor(initialize, variable.name, variable.shape, np.float32, buffer)
+            _store(model, initialize, variable, value)
+        done = _done(model, initialize)
+        add_signature(model, initialize.name.decode(), initialize, {}, {contract.DONE: done})
     for number, variables in enumerate(slices):
         read = new_subgraph(contract.numbered(contract.READ, number))
         outputs = {}
         for variable in variables:
-            handle, made = variable_handle(graph, read, variable.name)
-            outputs[variable.name] = tensor(read, variable.name, variable.shape, np.float32)
-            read.operators += [made, read_variable(graph, handle, outputs[variable.name])]
-        add_signature(graph, read.name.decode(), read, {}, outputs)
+            handle, operator = add_handle(model, read, variable.name)
+            outputs[variable.name] = add_tensor(read, variable.name, variable.shape, np.float32)
+            read.operators += [operator, new_read(model, handle, outputs[variable.name])]
+        add_signature(model, read.name.decode(), read, {}, outputs)
     for number, variables in enumerate(slices):
         write = new_subgraph(contract.numbered(contract.WRITE, number))
         inputs = {}
         for variable in variables:
-            inputs[variable.name] = tensor(write, variable.name, variable.shape, np.float32)
-            _store(graph, write, variable, inputs[variable.name])
-        done = _done(graph, write)
-        add_signature(graph, write.name.decode(), write, inputs, {contract.DONE: done})
+            inputs[variable.name] = add_tensor(write, variable.name, variable.shape, np.float32)
+            _store(model, write, variable, inputs[variable.name])
+        done = _done(model, write)
+        add_signature(model, write.name.decode(), write, inputs, {contract.DONE: done})
 
 
-def bind_decay(graph: Graph, variables: list[Variable]) -> None:
+def bind_decay(model: TfliteModel, variables: list[Variable]) -> None:
     """Adds `decay`: every variable given is multiplied by `factor`, in place."""
     decay = new_subgraph(contract.DECAY)
-    factor = tensor(decay, contract.FACTOR, [1], np.float32)
+    factor = add_tensor(decay, contract.FACTOR, [1], np.float32)
     for variable in variables:
-        handle, made = variable_handle(graph, decay, variable.name)
-        value = tensor(decay, variable.name, variable.shape, np.float32)
-        product = tensor(decay, f"{variable.name}/decayed", variable.shape, np.float32)
-        multiply = operator(
-            graph, schema.BuiltinOperator.MUL, [value, factor], [product], schema.MulOptionsT()
+        handle, operator = add_handle(model, decay, variable.name)
+        value = add_tensor(decay, variable.name, variable.shape, np.float32)
+        product = add_tensor(decay, f"{variable.name}/decayed", variable.shape, np.float32)
+        multiply = new_operator(
+            model, schema.BuiltinOperator.MUL, [value, factor], [product], schema.MulOptionsT()
         )
-        read = read_variable(graph, handle, value)
-        decay.operators += [made, read, multiply, assign_variable(graph, handle, product)]
-    done = _negated(graph, decay, factor)
-    add_signature(graph, contract.DECAY, decay, {contract.FACTOR: factor}, {contract.DONE: done})
+        read = new_read(model, handle, value)
+        decay.operators += [operator, read, multiply, new_assignment(model, handle, product)]
+    done = _negated(model, decay, factor)
+    add_signature(model, contract.DECAY, decay, {contract.FACTOR: factor}, {contract.DONE: done})
 
 
-def bind_adam_initialize(graph: Graph, variables: list[Variable]) -> None:
-    """Adds `adam_initialize`: sets every variable given to 0.
+def bind_adam_initialize(model: TfliteModel, variables: list[Variable]) -> None:
+    """Adds `adam_initialize`: it sets every variable given to 0.
 
     One tensor of zeros serves all variables of a shape, so that the workspace stays small.
     """
     initialize = new_subgraph(contract.ADAM_INITIALIZE)
-    zero = constant(graph, initialize, "zero", np.array(0.0, np.float32))
+    zero = add_constant(model, initialize, "zero", np.array(0.0, np.float32))
     for shape in dict.fromkeys(variable.shape for variable in variables):
-        dims = constant(graph, initialize, "shape", np.array(shape, np.int32))
-        zeros = tensor(initialize, f"zeros/{'x'.join(map(str, shape))}", shape, np.float32)
-        fill = operator(
-            graph, schema.BuiltinOperator.FILL, [dims, zero], [zeros], schema.FillOptionsT()
+        dims = add_constant(model, initialize, "shape", np.array(shape, np.int32))
+        zeros = add_tensor(initialize, f"zeros/{'x'.join(map(str, shape))}", shape, np.float32)
+        fill = new_operator(
+            model, schema.BuiltinOperator.FILL, [dims, zero], [zeros], schema.FillOptionsT()
         )
         initialize.operators.append(fill)
         for variable in variables:
             if variable.shape == shape:
-                _store(graph, initialize, variable, zeros)
-    done = _done(graph, initialize)
-    add_signature(graph, contract.ADAM_INITIALIZE, initialize, {}, {contract.DONE: done})
+                _store(model, initialize, variable, zeros)
+    done = _done(model, initialize)
+    add_signature(model, contract.ADAM_INITIALIZE, initialize, {}, {contract.DONE: done})
 
 
-def _store(graph, subgraph, variable, value):
-    handle, made = variable_handle(graph, subgraph, variable.name)
-    subgraph.operators += [made, assign_variable(graph, handle, value)]
+def _store(model, subgraph, variable, value):
+    handle, operator = add_handle(model, subgraph, variable.name)
+    subgraph.operators += [operator, new_assignment(model, handle, value)]
 
 
-def _done(graph, subgraph):
-    """Adds an output that is computed: an input or constant handed through is not portable."""
-    return _negated(graph, subgraph, constant(graph, subgraph, "minus_one", np.float32([-1.0])))
+def _done(model, subgraph):
+    """Adds an output that is computed (docs/decisions/0010-no-output-is-an-input.md)."""
+    return _negated(model, subgraph, add_constant(model, subgraph, "minus_one", np.float32([-1.0])))
 
 
-def _negated(graph, subgraph, value):
-    done = tensor(subgraph, contract.DONE, [1], np.float32)
-    negate = operator(graph, schema.BuiltinOperator.NEG, [value], [done], schema.NegOptionsT())
+def _negated(model, subgraph, value):
+    done = add_tensor(subgraph, contract.DONE, [1], np.float32)
+    negate = new_operator(model, schema.BuiltinOperator.NEG, [value], [done], schema.NegOptionsT())
     subgraph.operators.append(negate)
     return done

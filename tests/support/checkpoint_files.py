@@ -89,10 +89,11 @@ def weights_of(folder):
 
 def variables_in(weights):
     """Returns [(variable, values as streamed)], tables cut into chunks of 100 rows."""
-    from pocketllm.export.flatbuffer.variables import stream_values, variables_of
+    from pocketllm.export.flatbuffer.values import stream_variables
+    from pocketllm.export.flatbuffer.variables import variables_of
 
     variables = variables_of(weights.parameters, CHUNK_VALUES)
-    streamed = list(stream_values(weights, variables))
+    streamed = list(stream_variables(weights, variables))
     assert [name for name, _ in streamed] == [variable.name for variable in variables]
     return [(variable, values) for variable, (_, values) in zip(variables, streamed)]
 

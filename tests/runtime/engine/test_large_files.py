@@ -18,12 +18,12 @@ STARTS = {"past_2_gb": 2_200_000_000, "past_4_gb": 4_400_000_000}
 @pytest.fixture(scope="module", params=STARTS)
 def large(request, make_checkpoint, tmp_path_factory):
     """(checkpoint, bundle) whose values lie behind a hole."""
-    from pocketllm.export.flatbuffer import graph
+    from pocketllm.export.flatbuffer import model
 
     checkpoint = make_checkpoint(hidden_act="tanh")
     start = STARTS[request.param]
-    assert start % graph.ALIGNMENT == 0
-    with mock.patch.object(graph, "PAGE", start):
+    assert start % model.ALIGNMENT == 0
+    with mock.patch.object(model, "PAGE", start):
         out = tmp_path_factory.mktemp("large") / "bundle"
         tiny.export(checkpoint, out, chunk_values=16 * 100, slice_bytes=8192)
     bundle = read_bundle(out)

@@ -16,24 +16,24 @@ def gradient_function(forward, variables, tokens, aliases=()):
     """Stands in for `adam_step`: returns the gradients instead of using them."""
     import tensorflow as tf
 
-    from pocketllm.export.flatbuffer.bind import Function
     from pocketllm.export.flatbuffer.convert import convert
-    from pocketllm.export.signatures.adam import gradients_of
+    from pocketllm.export.flatbuffer.converted import ConvertedFunction
+    from pocketllm.export.signatures.gradients import gradients_of
 
     def graph(tensors):
-        loss, found = gradients_of(forward, tensors)
+        loss, gradients = gradients_of(forward, tensors)
         return {"loss": loss} | {
-            f"g{v.stream}": tf.reshape(found[v.name], v.shape)
+            f"g{v.stream}": tf.reshape(gradients[v.name], v.shape)
             for v in variables
-            if found[v.name] is not None
+            if gradients[v.name] is not None
         }
 
-    return Function(
+    return ConvertedFunction(
         signature=adam_step_for(tokens),
         flatbuffer=convert(graph, forward.inputs),
         inputs=list(forward.inputs),
         variables=forward.variables,
-        frozen=forward.constants,
+        constants=forward.constants,
     )
 
 

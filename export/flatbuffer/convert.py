@@ -1,7 +1,6 @@
 """Pure functions of (inputs, weights) to TFLite subgraphs; the only file that knows the converter.
 
-Weights are inputs while converting, so the converter never sees a value: RoBERTa-large takes
-seconds and stays small, where tf.Variables holding values took 24 GB.
+Weights are inputs while converting (docs/decisions/0001-weights-as-inputs.md).
 """
 
 import tempfile
@@ -46,12 +45,13 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
         autograph=False,
     ).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
-    # Unfolded, products with weights that are not constant leave BATCH_MATMUL, six times slower.
+    # Unfolded, a product becomes FULLY_CONNECTED: six times slower with weights that vary
+    # (docs/decisions/0002-batch-matmul-not-fully-connected.md).
     converter.unfold_batchmatmul = False
     converter._experimental_unfold_batchmatmul = False
     flatbuffer = converter.convert()
     if not schema.Model.GetRootAs(flatbuffer, 0).SignatureDefsLength():
-        # It saves the function in a temporary folder first, and drops all names where that fails.
+        # The converter saves the function in a temporary folder; where that fails it drops names.
         raise RunError(
             f"{tempfile.gettempdir()}: the converter cannot write its temporary files there; "
             "free some space or set TMPDIR to another folder"

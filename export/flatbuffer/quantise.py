@@ -1,21 +1,21 @@
-"""Symmetric quantisation of the rows of a matrix: of the outputs of a layer, or of a table."""
+"""Symmetric quantisation of rows: of a matrix [out, in], or of a table."""
 
 import numpy as np
 
 INT8_MOST, INT4_MOST = 127, 7
-# Shares of the widest step that int4_rows tries, on so many columns of a row.
+# int4_rows tries these shares of the widest step, on a sample of the columns.
 SHARES = np.linspace(0.5, 1, 6, dtype=np.float32)
 SAMPLED_COLUMNS = 256
 
 
 def int8_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds each row to 255 steps of its own size.
+    """Rounds each row to 255 steps, their size set by its largest value.
 
     Args:
       values: [rows, columns] float32.
 
     Returns:
-      (int8 [rows, columns], the steps [rows] float32): values are near one times the other.
+      (int8 [rows, columns], the steps [rows] float32): their product is near the values.
     """
     steps = np.abs(values).max(1) / np.float32(INT8_MOST)
     steps[steps == 0] = 1  # a row of zeros
@@ -24,10 +24,10 @@ def int8_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def int4_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Rounds each row to 16 steps of the size that loses least.
+    """Rounds each row to 16 steps of the size with the smallest squared error.
 
-    The largest values of a row are cut off where that makes its steps finer by more than it costs:
-    for Gaussian rows of 1,024 values the error is 0.11 of their size instead of 0.14.
+    Cutting off the largest values makes the steps finer: for Gaussian rows of 1,024 values the
+    error is 0.11 of their size instead of 0.14.
 
     Args:
       values: [rows, columns] float32.
@@ -47,7 +47,7 @@ def int4_rows(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def packed_nibbles(values: np.ndarray) -> np.ndarray:
-    """Packs int8 values from -8 to 7, an even number of them, two a byte, the first one low."""
+    """Packs int8 values from -8 to 7, an even number of them, two a byte, the first in the low."""
     nibbles = values.reshape(-1).view(np.uint8) & 15
     return nibbles[0::2] | nibbles[1::2] << 4
 

@@ -8,7 +8,7 @@ import numpy as np
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
 
-from .tensor_file import write_tensors
+from .safetensors_file import write_tensors
 from .trained_tensors import trained_tensors
 
 CONFIG_FILE, TENSORS_FILE = "adapter_config.json", "adapter_model.safetensors"
@@ -21,12 +21,12 @@ def is_adapter_file(name: str) -> bool:
 
 
 def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
-    """Returns {PEFT's name: values in the checkpoint's shape} of what a LoRA bundle trains."""
+    """Returns {PEFT's name: values in the checkpoint's shape} of a LoRA bundle's parameters."""
     return {f"{PREFIX}{name}": values for name, values in trained_tensors(model)}
 
 
 def adapter_config(bundle: Bundle) -> dict:
-    """Returns adapter_config.json of a LoRA bundle; the base is whatever it is loaded onto."""
+    """Returns adapter_config.json of a LoRA bundle; the base is the model it is loaded onto."""
     lora = bundle.lora
     return {
         "peft_type": "LORA",
@@ -44,7 +44,7 @@ def adapter_config(bundle: Bundle) -> dict:
 
 
 def write_adapter(folder: Path, model: Model) -> None:
-    """Writes both files into a folder that exists."""
+    """Writes both files into an existing folder."""
     write_tensors(folder / TENSORS_FILE, adapter_tensors(model))
     text = json.dumps(adapter_config(model.bundle), indent=2)
     (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A Hugging Face checkpoint of what a bundle was trained to: weights, config.json, tokenizer."""
+"""A Hugging Face checkpoint of a bundle's trained values: weights, config.json, tokenizer."""
 
 import math
 import shutil
@@ -13,12 +13,12 @@ from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_json
 
-from .tensor_file import write_tensors
+from .safetensors_file import write_tensors
 from .trained_tensors import names_of, trained_tensors
 
 CONFIG_FILE, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 INDEX_FILE, PATTERN = "model.safetensors.index.json", "model{suffix}.safetensors"
-# Tensors are written in files of this size: one is held in memory at a time.
+# Tensors are written in files of this size, one in memory at a time.
 SHARD_BYTES = 2_000_000_000
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 ARCHITECTURES = {"roberta": "RobertaForMaskedLM", "opt": "OPTForCausalLM"}
@@ -41,9 +41,9 @@ def write_checkpoint(
 
     Args:
       folder: exists, and is empty.
-      model: holds the parameters.
+      model: the open bundle.
       dtype: a key of DTYPES; values are rounded to the nearest.
-      progress: told the tensors written.
+      progress: called with the number of tensors written.
 
     Raises:
       InputError: a value is too large for the dtype.
@@ -72,7 +72,7 @@ def _write_tensors(folder, model, dtype, progress):
     for name, values in trained_tensors(model):
         file = shards.tensor_to_filename[name]
         waiting[file][name] = _rounded(name, values, kind)
-        if all(held is not None for held in waiting[file].values()):
+        if all(tensor is not None for tensor in waiting[file].values()):
             write_tensors(folder / file, waiting.pop(file))
         progress(1)
     assert not waiting, f"not written: {', '.join(waiting)}"
@@ -82,7 +82,7 @@ def _write_tensors(folder, model, dtype, progress):
 
 
 def _rounded(name, values, kind):
-    with np.errstate(over="ignore"):  # looked for below
+    with np.errstate(over="ignore"):  # checked below
         rounded = values.astype(kind)
     if not np.isfinite(rounded.astype(np.float32)).all():
         largest = np.abs(values).max()

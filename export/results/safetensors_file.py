@@ -1,4 +1,4 @@
-"""Writes safetensors files; what the system says of a full disk is an OSError, as of any file."""
+"""Writes safetensors files; a full disk is an OSError, as with every other file."""
 
 import os
 import re

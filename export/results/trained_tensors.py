@@ -1,4 +1,4 @@
-"""What a model was trained to, as tensors of a checkpoint: Hugging Face's names and shapes."""
+"""Trained values as tensors of a checkpoint: Hugging Face's names and shapes."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,9 +11,9 @@ from pocketllm.runtime.engine.model import Model
 NAMED_TWICE = {"lm_head.bias": "lm_head.decoder.bias"}
 
 
-def in_checkpoint_layout(parameter: Parameter, pieces: Sequence[np.ndarray]) -> np.ndarray:
+def in_checkpoint_layout(parameter: Parameter, chunks: Sequence[np.ndarray]) -> np.ndarray:
     """Returns a parameter's values in the checkpoint's shape, from those of its variables."""
-    rows = [piece[0].T if parameter.transposed else piece for piece in pieces]
+    rows = [chunk[0].T if parameter.transposed else chunk for chunk in chunks]
     return np.ascontiguousarray(np.concatenate(rows))
 
 
@@ -23,14 +23,14 @@ def names_of(parameter: Parameter) -> list[str]:
 
 
 def trained_tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields (name, float32 values) of what is trained, a tensor with two names under both."""
+    """Yields (name, float32 values) of every trained tensor; one with two names comes twice."""
     owners = {v.name: p for p in model.bundle.parameters for v in p.variables}
-    held: dict[str, np.ndarray] = {}
+    waiting: dict[str, np.ndarray] = {}  # chunks of parameters that are not complete yet
     for variable_name, values in model.read():
-        held[variable_name] = values
+        waiting[variable_name] = values
         parameter = owners[variable_name]
-        if all(variable.name in held for variable in parameter.variables):
-            pieces = [held.pop(variable.name) for variable in parameter.variables]
-            whole = in_checkpoint_layout(parameter, pieces)
+        if all(variable.name in waiting for variable in parameter.variables):
+            chunks = [waiting.pop(variable.name) for variable in parameter.variables]
+            whole = in_checkpoint_layout(parameter, chunks)
             for name in names_of(parameter):
                 yield name, whole

@@ -73,14 +73,14 @@ def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
     train(open_ready(bundle, "litert"), data, tmp_path / "run", config)
     flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
 
-    held = {}
+    tensors = {}
     for step in (0, 6):
-        told = tmp_path / "told.json"
-        done = pocketllm("replay", *flags, f"--at_step={step}", f"--json={told}", "--force")
-        assert done.returncode == 0 and json.loads(told.read_text())["step"] == step
-        held[step] = load_file(tmp_path / "out" / "adapter_model.safetensors")
-    b = next(name for name in held[0] if "lora_B" in name)
-    assert not held[0][b].any() and held[6][b].any()
+        summary = tmp_path / "summary.json"
+        done = pocketllm("replay", *flags, f"--at_step={step}", f"--json={summary}", "--force")
+        assert done.returncode == 0 and json.loads(summary.read_text())["step"] == step
+        tensors[step] = load_file(tmp_path / "out" / "adapter_model.safetensors")
+    b = next(name for name in tensors[0] if "lora_B" in name)
+    assert not tensors[0][b].any() and tensors[6][b].any()
 
     complaint(pocketllm("replay", *flags), 2, "exists already")
     complaint(pocketllm("replay", *flags, "--force", "--at_step=7"), 2, "steps 0 to 6")

@@ -1,4 +1,4 @@
-"""What binding promises: matmuls in the delegate, no weight copied, signatures as described."""
+"""Binding: matmuls in the delegate, no weight copied, signatures as described."""
 
 import shutil
 import subprocess
@@ -13,7 +13,7 @@ from delegate import MATMULS, nodes_of, partitions_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 
-# Brings a bundle in, takes a MeZO step's calls in both buckets, prints what it held at most.
+# Opens a bundle, makes a MeZO step's calls in both buckets, prints the peak of its memory.
 PEAK_SCRIPT = """
 import json, sys
 import numpy as np
@@ -23,7 +23,7 @@ from pocketllm.runtime.host.memory import PeakMemory, read_status
 from pocketllm.runtime.engine.model import open_model
 
 bundle = read_bundle(sys.argv[1])
-open_model(bundle, "litert", 1)  # whatever loading the libraries takes is no part of the figure
+open_model(bundle, "litert", 1)  # the libraries' own memory is no part of the figure
 before, _ = read_status()
 peak = PeakMemory()
 model = open_model(bundle, "litert", 1)
@@ -170,7 +170,7 @@ def test_in_every_bucket_of_opt_too(
         )
 
 
-def test_without_a_delegate_no_matmul_is_found_inside_one(bundle):
+def test_without_a_delegate_no_matmul_is_inside_a_partition(bundle):
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(
@@ -213,20 +213,20 @@ def test_the_signatures_are_those_of_bundle_json(bundle, engine, open_ready):
 
     def described(details):
         return {
-            name: [np.dtype(held["dtype"]).name, [int(n) for n in held["shape"]]]
-            for name, held in details.items()
+            name: [np.dtype(tensor["dtype"]).name, [int(n) for n in tensor["shape"]]]
+            for name, tensor in details.items()
         }
 
-    found = {}
+    signatures = {}
     for name in interpreter.get_signature_list():
         runner = interpreter.get_signature_runner(name)
-        found[name] = {
+        signatures[name] = {
             "inputs": described(runner.get_input_details()),
             "outputs": described(runner.get_output_details()),
         }
-    assert found == bundle.signatures
+    assert signatures == bundle.signatures
     transfers = [contract.INITIALIZE, contract.READ, contract.WRITE]
-    assert set(found) == {
+    assert set(signatures) == {
         *map(contract.forward_loss_for, bundle.lengths),
         contract.FORWARD_LOSS,
         contract.PERTURB_AND_UPDATE,
@@ -249,33 +249,33 @@ def test_every_input_has_a_rank_and_no_output_is_an_input(flatbuffer):
     assert len(flatbuffer.signatureDefs) >= 8
     for signature in flatbuffer.signatureDefs:
         subgraph = flatbuffer.subgraphs[signature.subgraphIndex]
-        made = {index for operator in subgraph.operators for index in operator.outputs}
+        computed = {index for operator in subgraph.operators for index in operator.outputs}
         for entry in signature.inputs or []:
             assert len(subgraph.tensors[entry.tensorIndex].shape) >= 1, entry.name
-            assert entry.tensorIndex not in made
+            assert entry.tensorIndex not in computed
         for entry in signature.outputs:
-            assert entry.tensorIndex in made, entry.name
+            assert entry.tensorIndex in computed, entry.name
 
 
 def test_external_buffers_lie_apart_behind_the_flatbuffer_and_hold_the_values(
     bundle, flatbuffer, open_ready
 ):
-    held = dict(open_ready(bundle, "litert").read())
+    values = dict(open_ready(bundle, "litert").read())
     data = bundle.model_path.read_bytes()
     places = sorted((b.offset, b.size) for b in flatbuffer.buffers if b.offset)
     for (offset, size), (following, _) in zip(places, places[1:]):
         assert offset + size <= following
     assert all(offset % 64 == 0 for offset, _ in places)
     assert places[0][0] % 4096 == 0 and sum(places[-1]) == len(data)
-    assert len(places) > len(held), "the noise constants are external too"
+    assert len(places) > len(values), "the noise constants are external too"
 
     compared = 0
     for subgraph in flatbuffer.subgraphs:
         if subgraph.name.decode().startswith(contract.INITIALIZE):
             for tensor in subgraph.tensors:
                 name, buffer = tensor.name.decode(), flatbuffer.buffers[tensor.buffer]
-                if name in held:
+                if name in values:
                     stored = data[buffer.offset : buffer.offset + buffer.size]
-                    assert stored == held[name].tobytes()
+                    assert stored == values[name].tobytes()
                     compared += 1
-    assert compared == len(held)
+    assert compared == len(values)

@@ -14,11 +14,11 @@ def test_what_is_written_is_read_back_bit_for_bit(golden_bundle, engine, open_re
         for variable in golden_bundle.variables
     }
     model.write(values)
-    found = dict(model.read())
+    stored = dict(model.read())
 
-    assert found.keys() == values.keys()
+    assert stored.keys() == values.keys()
     for name in values:
-        np.testing.assert_array_equal(found[name], values[name])
+        np.testing.assert_array_equal(stored[name], values[name])
 
 
 def test_reading_changes_nothing_and_forward_neither(golden_bundle, engine, open_ready):
@@ -65,15 +65,15 @@ def test_the_initial_values_are_the_checkpoints(
     from safetensors.numpy import load_file
 
     tensors = load_file(make_checkpoint(hidden_act="tanh") / "model.safetensors")
-    found = dict(open_ready(chunked_bundle, engine).read())
+    initial = dict(open_ready(chunked_bundle, engine).read())
 
     assert chunked_bundle.slices > 3
     for parameter in chunked_bundle.parameters:
         expected = tensors[parameter.name]
         for variable in parameter.variables:
-            piece = expected[slice(*variable.rows)] if variable.rows else expected
-            piece = piece.T[None] if parameter.transposed else piece
-            np.testing.assert_array_equal(found[variable.name], piece, err_msg=variable.name)
+            chunk = expected[slice(*variable.rows)] if variable.rows else expected
+            chunk = chunk.T[None] if parameter.transposed else chunk
+            np.testing.assert_array_equal(initial[variable.name], chunk, err_msg=variable.name)
     inner = next(p for p in chunked_bundle.parameters if "intermediate.dense.weight" in p.name)
     assert [v.rows for v in inner.variables] == [(0, 12), (12, 24)]
     rows = [v.rows for v in chunked_bundle.parameters[0].variables]

@@ -18,6 +18,7 @@ import tiny
 
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.engine.interpreter import InterpreterEngine
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host import signals
 
@@ -127,10 +128,16 @@ def golden_bundle(tmp_path_factory) -> Bundle:
 
 @pytest.fixture(scope="session")
 def open_ready():
-    """Opens a bundle in an engine and brings its weights in: (bundle, engine) -> Model."""
+    """Opens a bundle and brings its weights in: (bundle, engine) -> Model.
 
-    def open_(bundle: Bundle, engine_name: str) -> Model:
-        model = open_model(bundle, engine_name, threads=1)
+    `interpreter` opens it in an Interpreter also where `open_model` would take another engine.
+    """
+
+    def open_(bundle: Bundle, engine: str, interpreter: bool = False) -> Model:
+        if interpreter:
+            model = Model(bundle, InterpreterEngine(engine, bundle.model_path, threads=1))
+        else:
+            model = open_model(bundle, engine=engine, threads=1)
         model.initialize()
         return model
 

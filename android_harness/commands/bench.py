@@ -25,7 +25,8 @@ from pocketllm.benchmarks.bench.workload import (
 )
 from pocketllm.benchmarks.isolation.worker import thread_variables
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.commands.shared import packs, required
+from pocketllm.runtime.commands.shared import required
+from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.probe_size import default_eps
 

@@ -117,7 +117,7 @@ def _replayed(bundle_folder, dev, run):
     """Does all steps again and compares; returns the steps after which parameters were the same."""
     bundle = read_bundle(bundle_folder)
     settings, steps = read_run(run, bundle.fingerprint)
-    model = open_model(bundle, "litert", threads=1)
+    model = open_model(bundle, threads=1)
     model.initialize()
     kept, done = kept_steps(run), 0
     for step in kept:

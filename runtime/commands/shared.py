@@ -8,9 +8,7 @@ from ..bundle.contents import Bundle
 from ..bundle.manifest import read_bundle
 from ..engine.interpreter import ENGINES
 from ..engine.model import Model, open_model
-from ..engine.packed_weights import open_packed, packs
 from ..errors import InputError
-from ..host.cpu import cores
 from ..host.progress import Progress
 
 MAX_THREADS = 256
@@ -48,12 +46,13 @@ def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
     """Opens the bundle in --engine, brings the initial values in and says what runs."""
     if not 0 <= values.threads <= MAX_THREADS:
         raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
-    threads = values.threads or cores()
-    if packs(bundle, values.engine):
-        in_file, say = values.packed_weights, partial(print, flush=True)
-        model = Model(bundle, open_packed(bundle, threads, in_file, say))
-    else:
-        model = open_model(bundle, values.engine, threads)
+    model = open_model(
+        bundle,
+        engine=values.engine,
+        threads=values.threads or None,
+        packed_in_file=values.packed_weights,
+        say=partial(print, flush=True),
+    )
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)
     print(f"engine: {model.engine.describe()}", flush=True)

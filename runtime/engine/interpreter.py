@@ -1,4 +1,4 @@
-"""The two interpreters behind one small interface; the only file that imports them."""
+"""The interpreters of LiteRT and tflite-runtime behind the interface Engine."""
 
 from importlib import import_module, metadata
 from pathlib import Path
@@ -16,8 +16,8 @@ ENGINES = {
 DELEGATE_NODE = "DELEGATE"
 
 
-class Engine:
-    """A model file open in an interpreter; every signature shares its variables."""
+class InterpreterEngine:
+    """A model file open in an interpreter."""
 
     def __init__(self, name: str, model_path: Path, threads: int):
         """Opens the file.
@@ -70,18 +70,18 @@ class Engine:
             raise RunError(f"{self._path}: {signature} failed: {_one_line(error)}") from error
 
     def release_tensors(self, signature: str) -> None:
-        """Lets go of the memory of a signature's inputs and outputs until its next call.
+        """Drops the memory of a signature's inputs and outputs until its next call.
 
         Each signature has its own: after all of `read_*` it would be one more copy of the weights.
         """
         runner, wrapper = self._runners[signature], self._interpreter._interpreter
         for details in (runner.get_input_details(), runner.get_output_details()):
-            for held in details.values():
+            for tensor in details.values():
                 subgraph = runner._subgraph_index  # no public API gives a view of its tensors
-                release_array_pages(wrapper.tensor(self._interpreter, held["index"], subgraph))
+                release_array_pages(wrapper.tensor(self._interpreter, tensor["index"], subgraph))
 
     def describe(self) -> str:
-        """Says which interpreter runs, and what its delegate took; call after `initialize_0`."""
+        """Names the interpreter and says how much its delegate runs; call after `initialize_0`."""
         wrapper = self._interpreter._interpreter  # no public API lists a signature's nodes
         nodes = [wrapper.NodeName(index) for index in range(wrapper.NumNodes())]
         partitions = nodes.count(DELEGATE_NODE)
@@ -94,7 +94,7 @@ class Engine:
         return f"{self.name} ({self._distribution} {version}, {self.threads} threads, {delegate})"
 
     def release_file_pages(self) -> None:
-        """Lets go of the resident pages of the mapped model file; they can be read again."""
+        """Drops the resident pages of the mapped model file; they can be read again."""
         release_file_pages(self._path)
 
 

@@ -1,4 +1,4 @@
-"""Model: a bundle open in an engine; what the training algorithm needs of it, and no more."""
+"""Model: a bundle open in an engine, its signatures as methods; `open_model` opens one."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,21 +9,35 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..data.batches import Batch
 from ..errors import InputError
-from .interpreter import Engine
+from ..host.cpu import cores
+from .interface import Engine
+from .interpreter import InterpreterEngine
+from .packed_weights import open_packed, packs
 
 # tflite-runtime 2.14 has no products of float rows with integers that have a scale an output.
 QUANTISED_ENGINE = "litert"
 
 
 class Model:
-    """The bundle's signatures as methods."""
+    """The bundle's signatures as methods: θ (the trainable state) is held by the engine.
+
+    Attributes:
+      bundle: what was opened.
+      engine: what runs it.
+    """
 
     def __init__(self, bundle: Bundle, engine: Engine):
         self.bundle = bundle
         self.engine = engine
 
     def initialize(self, progress: Callable[[int], None] = lambda done: None) -> None:
-        """Brings the initial values in, slice by slice, letting go of the file pages read."""
+        """Sets θ to the bundle's initial values; call it once, before anything else.
+
+        It goes slice by slice, and drops the pages of the file that were read.
+
+        Args:
+          progress: called with 1 after each of `bundle.slices` slices.
+        """
         for number in range(self.bundle.slices):
             self.engine.run(contract.numbered(contract.INITIALIZE, number))
             self.engine.release_file_pages()
@@ -98,12 +112,12 @@ class Model:
         for number in range(self.bundle.slices):
             signature = contract.numbered(contract.WRITE, number)
             expected = self.bundle.signatures[signature]["inputs"]
-            slice_ = {name: values[name] for name in expected}
-            for name, value in slice_.items():  # an interpreter would take any shape
+            tensors = {name: values[name] for name in expected}
+            for name, value in tensors.items():  # an interpreter would take any shape
                 if [value.dtype.name, list(value.shape)] != expected[name]:
-                    found = f"{value.dtype.name} {list(value.shape)}"
-                    raise ValueError(f"{name} is {found}, expected {expected[name]}")
-            self._run_once(signature, **slice_)
+                    given = f"{value.dtype.name} {list(value.shape)}"
+                    raise ValueError(f"{name} is {given}, expected {expected[name]}")
+            self._run_once(signature, **tensors)
 
     def rewrite(self, change: Callable[[dict[str, np.ndarray]], None]) -> None:
         """Lets `change` alter the trainable state in place, slice by slice: {name: values}."""
@@ -124,15 +138,37 @@ def _float32(value):
         return np.array([value], np.float32)
 
 
-def open_model(bundle: Bundle, engine_name: str, threads: int) -> Model:
-    """Opens a bundle's model file in an engine, not initialised yet.
+def open_model(
+    bundle: Bundle,
+    *,
+    engine: str = "litert",
+    threads: int | None = None,
+    packed_in_file: bool = True,
+    say: Callable[[str], None] = lambda line: None,
+) -> Model:
+    """Opens a bundle's model file, not initialised yet.
+
+    A frozen base that the engine can share is opened with its packed weights; where an Interpreter
+    is wanted nevertheless, build it: Model(bundle, InterpreterEngine(...)).
+
+    Args:
+      bundle: from `read_bundle`.
+      engine: "litert" or "tflite".
+      threads: of the kernels; None takes all cores.
+      packed_in_file: whether packed weights lie in a file beside the model (made if none fits),
+        not in memory.
+      say: prints a line, when that file is made.
 
     Raises:
-      InputError: the engine has no kernels for the bundle's base, or cannot be opened.
+      InputError: the engine has no kernels for the bundle's base, cannot be opened, or the file of
+        packed weights cannot be written.
     """
-    if bundle.base != contract.FP32 and engine_name != QUANTISED_ENGINE:
+    if bundle.base != contract.FP32 and engine != QUANTISED_ENGINE:
         raise InputError(
-            f"{bundle.folder}: its base is {bundle.base}, which the engine {engine_name!r} cannot "
+            f"{bundle.folder}: its base is {bundle.base}, which the engine {engine!r} cannot "
             f"run; take --engine={QUANTISED_ENGINE}, or export with --base=fp32"
         )
-    return Model(bundle, Engine(engine_name, bundle.model_path, threads))
+    threads = threads or cores()
+    if packs(bundle, engine):
+        return Model(bundle, open_packed(bundle, threads, packed_in_file, say))
+    return Model(bundle, InterpreterEngine(engine, bundle.model_path, threads))

@@ -29,7 +29,7 @@ import hashlib
 import numpy as np
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.model import open_model
-model = open_model(read_bundle({bundle!r}), "litert", 1)
+model = open_model(read_bundle({bundle!r}), threads=1)
 model.initialize()
 zeros = {{name: np.zeros_like(values) for name, values in model.read()}}
 for seed in (0, 1, 2**31 - 1, -5):

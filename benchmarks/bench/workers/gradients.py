@@ -24,7 +24,7 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
       {"runs", "rows", "projected_grads"}; the last has a list for each eps, a number a direction.
     """
     bundle = read_bundle(request["bundle"], verify=False)
-    model = open_model(bundle, "litert", request["threads"])
+    model = open_model(bundle, threads=request["threads"])
     report("initialising")
     model.initialize()
     data = load_dataset(request["data"], bundle)

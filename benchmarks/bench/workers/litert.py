@@ -10,8 +10,7 @@ from types import SimpleNamespace
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.batches import micro_batches
 from pocketllm.runtime.data.order import step_seed
-from pocketllm.runtime.engine.model import Model, open_model
-from pocketllm.runtime.engine.packed_weights import open_packed, packs
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 
@@ -25,7 +24,7 @@ def measure(request: dict, report) -> dict:
     work = Workload(**request)
     memory = PeakMemory()
     bundle = read_bundle(work.bundle, verify=False)
-    model = _open(work, bundle)
+    model = open_model(bundle, engine=work.engine, threads=work.threads, packed_in_file=work.packed)
     report("initialising")
     started = time.perf_counter()
     model.initialize()
@@ -59,12 +58,6 @@ def measure(request: dict, report) -> dict:
         "peak_anon_bytes": peak.anon_bytes,
         "peak_rss_bytes": peak.rss_bytes,
     }
-
-
-def _open(work, bundle):
-    if packs(bundle, work.engine):
-        return Model(bundle, open_packed(bundle, work.threads, in_file=work.packed))
-    return open_model(bundle, work.engine, work.threads)
 
 
 def _step(model, inputs, step, work):

@@ -23,10 +23,10 @@ from pocketllm.runtime.host.memory import PeakMemory, read_status
 from pocketllm.runtime.engine.model import open_model
 
 bundle = read_bundle(sys.argv[1])
-open_model(bundle, "litert", 1)  # the libraries' own memory is no part of the figure
+open_model(bundle, threads=1)  # the libraries' own memory is no part of the figure
 before, _ = read_status()
 peak = PeakMemory()
-model = open_model(bundle, "litert", 1)
+model = open_model(bundle, threads=1)
 model.initialize()
 for scale in (1e-3, -2e-3, 1e-3):
     model.perturb(1, scale)
@@ -116,7 +116,7 @@ def each_forward_nodes(bundle, open_ready, folder):
     for tokens in bundle.lengths:
         index = places[contract.forward_loss_for(tokens)]
         swapped = with_first_subgraph(bundle, index, folder / str(tokens))
-        interpreter = open_ready(swapped, "litert").engine._interpreter
+        interpreter = open_ready(swapped, "litert", interpreter=True).engine._interpreter
         shapes = {tuple(entry["shape"]) for entry in interpreter.get_input_details()}
         assert any(shape[1:] == (tokens,) for shape in shapes), "this bucket's subgraph is first"
         yield tokens, nodes_of(interpreter)
@@ -209,7 +209,7 @@ def test_a_run_holds_its_weights_once(make_checkpoint, make_bundle):
 
 
 def test_the_signatures_are_those_of_bundle_json(bundle, engine, open_ready):
-    interpreter = open_ready(bundle, engine).engine._interpreter
+    interpreter = open_ready(bundle, engine, interpreter=True).engine._interpreter
 
     def described(details):
         return {

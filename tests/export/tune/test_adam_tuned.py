@@ -199,7 +199,7 @@ def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
         bundle = read_bundle(
             tiny.export(MICRO, tmp_path / "bundle", kind="lora", base=base, lengths=(64,))
         )
-    nodes = nodes_of(open_ready(bundle, "litert").engine._interpreter)
+    nodes = nodes_of(open_ready(bundle, "litert", interpreter=True).engine._interpreter)
     made = {index for _, _, outputs in nodes for index in outputs}
     # A matrix of the frozen base: what a product takes and no node has made.
     matrices = {inputs[1] for name, inputs, _ in nodes if name in MATMULS and inputs[1] not in made}

@@ -26,7 +26,7 @@ BOUNDS = {
 
 @pytest.fixture(scope="module")
 def micro(make_bundle, open_ready):
-    """Opens roberta-micro with LoRA on a base."""
+    """Opens roberta-micro with LoRA on a base, in an Interpreter, whose nodes can be listed."""
     made = {}
 
     def make(base):
@@ -34,7 +34,7 @@ def micro(make_bundle, open_ready):
             bundle = make_bundle(
                 MICRO, batch_size=32, lengths=(32, 64, 128), kind="lora", base=base
             )
-            made[base] = open_ready(bundle, "litert")
+            made[base] = open_ready(bundle, "litert", interpreter=True)
         return made[base]
 
     return make

@@ -51,7 +51,7 @@ def test_every_call_gives_the_bits_that_it_gives_without_the_file(
 ):
     bundle = make_bundle(make_checkpoint(), kind=kind, base=base)
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
-    expected = steps(open_ready(bundle, "litert"), data)
+    expected = steps(open_ready(bundle, "litert", interpreter=True), data)
 
     for _ in ("packing", "packed"):
         model = Model(bundle, open_packed(bundle, 1))

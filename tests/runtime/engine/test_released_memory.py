@@ -44,7 +44,7 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.host.memory import read_status
 from pocketllm.runtime.engine.model import open_model
 
-model = open_model(read_bundle({folder!r}), {engine!r}, 1)
+model = open_model(read_bundle({folder!r}), engine={engine!r}, threads=1)
 model.initialize()
 values = dict(model.read()) if {what!r} == "write" else None
 before = read_status()[0]

@@ -160,7 +160,7 @@ def test_replaying_gives_the_trained_bits_without_data(
 def test_threads_change_no_bit(engine, golden_bundle, train_data, tmp_path):
     found = []
     for threads in (1, 2, 4):
-        model = open_model(golden_bundle, engine, threads)
+        model = open_model(golden_bundle, engine=engine, threads=threads)
         model.initialize()
         folder = tmp_path / str(threads)
         train(model, train_data, folder, run_config(golden_bundle, train_data))

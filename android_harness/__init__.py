@@ -1,1 +1,1 @@
-"""The phone, seen from the workstation: its Python image and everything that goes over adb."""
+"""The workstation's side of a phone: the Python image it runs, and what goes over adb."""

@@ -1,4 +1,4 @@
-"""The workstation's other programs: found or asked for, run with their complaint in one line."""
+"""The workstation's other programs: found on the PATH, run to their end, failures in one line."""
 
 import shutil
 import subprocess
@@ -8,21 +8,21 @@ from pocketllm.runtime.errors import InputError, RunError
 
 
 def need(program: str, remedy: str) -> str:
-    """Returns a program's path; raises InputError with the remedy where there is none."""
-    found = shutil.which(program)
-    if not found:
+    """Returns a program's path; raises InputError, which ends with the remedy, if it is missing."""
+    path = shutil.which(program)
+    if not path:
         raise InputError(f"{program}: not found on the PATH; {remedy}")
-    return found
+    return path
 
 
 def run(command: Sequence, trouble: str) -> str:
-    """Runs a program to its end; returns what it printed.
+    """Runs a program to its end; returns its stdout.
 
     Raises:
-      RunError: it failed; the message is `trouble` and the last line of its complaint.
+      RunError: its exit code is not 0; the message is `trouble` and its last line of output.
     """
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, errors="replace")
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        raise RunError(f"{trouble}: {said[-1] if said else f'exit code {done.returncode}'}")
+        lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+        raise RunError(f"{trouble}: {lines[-1] if lines else f'exit code {done.returncode}'}")
     return done.stdout

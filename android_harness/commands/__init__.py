@@ -3,11 +3,14 @@
 # command -> (module, what it does), as in pocketllm.runtime.cli
 COMMANDS = {
     "doctor": ("pocketllm.android_harness.commands.doctor", "check adb and the phone"),
-    "image": ("pocketllm.android_harness.commands.image", "build what an arm64 phone runs from"),
+    "image": (
+        "pocketllm.android_harness.commands.image",
+        "build the folder that a phone runs from",
+    ),
     "push": ("pocketllm.android_harness.commands.push", "copy the image and a bundle to the phone"),
     "train": ("pocketllm.android_harness.commands.train", "fine-tune on the phone"),
     "eval": ("pocketllm.android_harness.commands.eval", "evaluate on the phone"),
-    "attach": ("pocketllm.android_harness.commands.attach", "follow what runs on the phone"),
+    "attach": ("pocketllm.android_harness.commands.attach", "follow a job on the phone"),
     "bench": ("pocketllm.android_harness.commands.bench", "measure on the phone"),
     "pull": ("pocketllm.android_harness.commands.pull", "copy a run back"),
     "clean": (

@@ -1,7 +1,7 @@
-"""Follows what runs on the phone: its output from the beginning, to its end.
+"""Follows a job on the phone: prints its output from the beginning until it ends.
 
-With --run that run's training, else what was started last. Ctrl-C ends a training after the step
-under way, as in `pocketllm device train`; a second one leaves.
+The job is the training of --run, else the one that was started last. Ctrl-C ends a training after
+the step under way, as in `pocketllm device train`; a second one leaves.
 
 examples:
   pocketllm device attach
@@ -18,18 +18,20 @@ from .shared import define_phone_flags, finish_job, open_phone
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=FLAGS)
+flags.DEFINE_string(
+    "run", None, "name of a run on the phone; none: the latest job", flag_values=FLAGS
+)
 
 
 def run(values) -> dict:
     """Follows; see the module's docstring."""
-    wanted = training_job(checked_name("run", values.run)) if values.run else None
+    chosen = training_job(checked_name("run", values.run)) if values.run else None
     phone = open_phone(values)
     names = job_names(phone)
-    if not names or wanted not in (None, *names):
+    if not names or chosen not in (None, *names):
         raise InputError(
-            f"{wanted or phone.serial}: nothing was started on the phone; `pocketllm device train`"
+            f"{chosen or phone.serial}: nothing was started on the phone; `pocketllm device train`"
         )
-    name = wanted or names[0]
+    name = chosen or names[0]
     print(f"following {name}", flush=True)
     return finish_job(phone, name, values.reconnect_seconds)

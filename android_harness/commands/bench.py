@@ -1,8 +1,8 @@
-"""Measures MeZO steps of a bundle on the phone, as `pocketllm bench` does here.
+"""Measures MeZO steps of a bundle on the phone, as `pocketllm bench` does on the desktop.
 
-The bundle was pushed and is here too. As on the desktop every measurement runs in a process of its
-own: first the phone's own float32 matrix multiply (sgemm), then each batch size, full rows of
---seq_len random tokens, one step to warm up and --steps timed; shown are medians.
+The bundle must be here and, pushed, on the phone. Every measurement runs in its own process: first
+the phone's float32 matrix multiply (sgemm), then each batch size, with full rows of --seq_len random
+tokens, one untimed step and --steps timed ones. The table shows medians.
 
 example:
   pocketllm device bench --bundle=mine --batch_sizes=8 --seq_len=64 --json=phone.json
@@ -17,6 +17,7 @@ from pocketllm.benchmarks.bench.flags import batch_sizes_of
 from pocketllm.benchmarks.bench.flops import forward_flops
 from pocketllm.benchmarks.bench.summary import summarise
 from pocketllm.benchmarks.bench.table import batch_table
+from pocketllm.benchmarks.bench.workers import LITERT, SGEMM
 from pocketllm.benchmarks.bench.workload import (
     Workload,
     check_scoring,
@@ -31,18 +32,18 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.probe_size import default_eps
 
 from ..phone import job
-from ..phone.adb import checked
+from ..phone.adb import check_output
 from ..phone.paths import result_file
-from .shared import define_phone_flags, open_phone, run_job, there_bundle
+from .shared import define_phone_flags, open_phone, pushed_bundle, run_job
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-flags.DEFINE_string("bundle", None, "bundle folder here, that was pushed", flag_values=FLAGS)
+flags.DEFINE_string("bundle", None, "folder of a bundle that was pushed", flag_values=FLAGS)
 flags.DEFINE_list("batch_sizes", ["8"], "examples a step", flag_values=FLAGS)
 flags.DEFINE_integer("seq_len", 64, "tokens of every example", 8, flag_values=FLAGS)
 flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
-flags.DEFINE_integer("threads", None, "of the kernels; none: all cores", 1, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of inputs and directions", 0, flag_values=FLAGS)
+flags.DEFINE_integer("threads", None, "kernel threads; none: all cores", 1, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "random seed of inputs and directions", 0, flag_values=FLAGS)
 flags.DEFINE_integer("sgemm_size", 2048, "rows of sgemm's matrices", 16, flag_values=FLAGS)
 JOB = "bench"
 ENGINE = "litert"
@@ -60,18 +61,16 @@ def run(values) -> dict:
             "tokens; take fewer"
         )
     phone = open_phone(values)
-    there = there_bundle(phone, values.bundle)
-    threads = values.threads or int(checked(phone, "nproc", "nproc"))
-    name = checked(phone, "getprop ro.product.model", "getprop").strip()
+    folder = pushed_bundle(phone, values.bundle)
+    threads = values.threads or int(check_output(phone, "nproc", "nproc"))
+    name = check_output(phone, "getprop ro.product.model", "getprop").strip()
 
     def measure(module, request):
         variables = {job.MODULE: module} | thread_variables(threads)
         arguments = [json.dumps(request), result_file(JOB)]
-        return run_job(phone, JOB, arguments, values.reconnect_seconds, variables)
+        return run_job(phone, JOB, arguments, values.reconnect_seconds, variables=variables)
 
-    sgemm = measure(
-        "pocketllm.benchmarks.bench.workers.sgemm", {"threads": threads, "size": values.sgemm_size}
-    )
+    sgemm = measure(SGEMM, {"threads": threads, "size": values.sgemm_size})
     print(
         f"{bundle.model_name}, {count_parameters(bundle) / 1e6:.3f} M parameters trained, "
         f"{values.seq_len} tokens, threads {threads}, on {name}; "
@@ -81,7 +80,7 @@ def run(values) -> dict:
     batches = []
     for batch_size in batch_sizes:
         work = Workload(
-            bundle=there,
+            bundle=folder,
             engine=ENGINE,
             threads=threads,
             batch_size=batch_size,
@@ -92,13 +91,13 @@ def run(values) -> dict:
             eps=default_eps(bundle),
             packed=packs(bundle, ENGINE),
         )
-        side = measure("pocketllm.benchmarks.bench.workers.litert", asdict(work))
+        result = measure(LITERT, asdict(work))
         flops = batch_size * forward_flops(bundle.config, values.seq_len, len(bundle.word_ids))
-        summary = summarise(side, flops, side["parameters"], sgemm["gflops"])
+        summary = summarise(result, flops, result["parameters"], sgemm["gflops"])
         batch = {
             "batch_size": batch_size,
             "forward_flops": flops,
-            "ours": side | {"summary": summary},
+            "ours": result | {"summary": summary},
         }
         print(batch_table(batch), flush=True)
         batches.append(batch)

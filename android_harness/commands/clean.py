@@ -1,8 +1,8 @@
-"""Removes from the phone what it no longer needs.
+"""Removes data, runs and bundles from the phone.
 
---data: the training and dev data that was sent there; --run, --bundle: one of that name; --all:
-everything of ours, the runs that were not pulled included. Nothing is removed while a command runs
-there.
+--data removes the training and dev data that was sent; --run and --bundle the one of that name;
+--all everything of PocketLLM's, also runs that were not pulled. Nothing is removed while a job runs
+on the phone.
 
 examples:
   pocketllm device clean --data
@@ -14,7 +14,7 @@ from absl import flags
 
 from pocketllm.runtime.errors import InputError
 
-from ..phone.adb import checked, is_there
+from ..phone.adb import check_output, is_there
 from ..phone.job import check_stopped, job_names
 from ..phone.paths import (
     DATA,
@@ -31,18 +31,22 @@ from .shared import define_phone_flags, open_phone
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-flags.DEFINE_bool("data", False, "the data that was sent there", flag_values=FLAGS)
-flags.DEFINE_string("run", None, "name of a run", flag_values=FLAGS)
-flags.DEFINE_string("bundle", None, "bundle that was pushed", flag_values=FLAGS)
-flags.DEFINE_bool("all", False, "everything", flag_values=FLAGS)
-# A folder counts as whole by its manifest, so that goes first.
+flags.DEFINE_bool("data", False, "remove the data that was sent", flag_values=FLAGS)
+flags.DEFINE_string("run", None, "name of a run to remove", flag_values=FLAGS)
+flags.DEFINE_string("bundle", None, "name of a bundle to remove", flag_values=FLAGS)
+flags.DEFINE_bool("all", False, "remove everything of PocketLLM's", flag_values=FLAGS)
+# The manifest goes first: a folder without one is not used, however far this comes.
 REMOVE = f'rm -f "$folder/{MANIFEST}" && rm -rf "$folder"'
-NAMED = {"run": run_folder, "bundle": bundle_folder}
+FOLDERS = {"run": run_folder, "bundle": bundle_folder}
 
 
 def run(values) -> dict:
     """Removes; see the module's docstring."""
-    folders = {f: NAMED[f](checked_name(f, values[f].value)) for f in NAMED if values[f].value}
+    folders = {
+        flag: folder_of(checked_name(flag, values[flag].value))
+        for flag, folder_of in FOLDERS.items()
+        if values[flag].value
+    }
     if not (folders or values.data or values.all):
         raise InputError("nothing to remove; give --data, --run, --bundle or --all")
     phone = open_phone(values)
@@ -58,6 +62,6 @@ def run(values) -> dict:
     freed = {}
     for folder in [HOME] if values.all else folders.values():
         freed[folder] = sum(sizes_in(phone, folder).values())
-        checked(phone, script(REMOVE, folder=folder), folder)
+        check_output(phone, script(REMOVE, folder=folder), folder)
         print(f"{folder}: removed, {freed[folder] / 1e6:.1f} MB", flush=True)
     return {"freed_bytes": freed, "serial": phone.serial}

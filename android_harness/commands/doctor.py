@@ -1,6 +1,6 @@
-"""Says whether a phone can train, and what to do if not: adb, the phone, room, the image.
+"""Checks whether a phone can train, and says what to do if not: adb, the phone, storage, the image.
 
-The exit code is 0 when all is good, else 1.
+The exit code is 0 if every check that matters is good, else 1.
 
 example:
   pocketllm device doctor --serial=R58M12ABCDE
@@ -12,21 +12,21 @@ from absl import flags
 
 from pocketllm.runtime.errors import RunError
 
-from ..phone.doctor import look_at_adb, look_at_phone
+from ..phone.doctor import check_adb, check_phone
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string("serial", None, "the device, as `adb devices` calls it", flag_values=FLAGS)
 
 
 def run(values) -> dict:
-    """Looks; see the module's docstring."""
-    findings, phone = look_at_adb(values.serial)
+    """Checks; see the module's docstring."""
+    findings, phone = check_adb(values.serial)
     if phone:
-        findings += look_at_phone(phone)
+        findings += check_phone(phone)
     for finding in findings:
         mark = "BAD " if not finding.good else "note" if finding.remedy else "ok  "
         remedy = f"; {finding.remedy}" if finding.remedy else ""
-        print(f"{mark} {finding.name}: {finding.found}{remedy}", flush=True)
+        print(f"{mark} {finding.name}: {finding.state}{remedy}", flush=True)
     bad = [finding.name for finding in findings if not finding.good]
     if bad:
         raise RunError(f"not ready: {', '.join(bad)}; what to do is said above")

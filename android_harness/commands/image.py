@@ -1,9 +1,9 @@
-"""Builds the folder that an arm64 phone runs from: Python, the interpreter, the runtime.
+"""Builds the folder that an arm64 phone runs from: Python, the LiteRT engine, the runtime.
 
-It is assembled from Debian's arm64 packages and aarch64 wheels, each of the sha256 that the lock
-file says, and is the same each time. What was fetched stays in --cache; a package that lies there
-already is not fetched. --refresh takes the indexes' newest instead, for a mirror that has moved on;
-the image's own image.lock.json says what that was, and --lock builds from it again.
+The parts are Debian's arm64 packages and aarch64 wheels. The lock file names them by sha256, so that
+every build is the same. Packages that were fetched stay in --cache and are not fetched again.
+--refresh takes the newest packages of both indexes instead, for a mirror that has moved on; the
+image's own image.lock.json names them, and --lock builds from it again.
 
 examples:
   pocketllm device image --out=image
@@ -27,7 +27,7 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
 flags.DEFINE_bool("force", False, "overwrite an image that is there", flag_values=FLAGS)
 flags.DEFINE_string(
-    "lock", None, "lock file to build from; none: the one that PocketLLM ships", flag_values=FLAGS
+    "lock", None, "lock file to build from; none: PocketLLM's own", flag_values=FLAGS
 )
 flags.DEFINE_bool(
     "refresh", False, "take the newest packages, not a lock file's", flag_values=FLAGS

@@ -1,7 +1,7 @@
-"""Copies a run directory from the phone: what `pocketllm replay`, `eval` and `report` need.
+"""Copies a run directory from the phone, for `pocketllm replay`, `eval` and `report`.
 
-That is its journal, metrics, evaluations and machine, and an Adam run's parameters. Snapshots stay
-there, for the journal holds what they hold; data never comes along.
+The journal, metrics, evaluations and machine.json are copied; the parameters only of a run without a
+journal (Adam), because a journal gives them again. Data is never copied.
 
 examples:
   pocketllm device pull --run=first
@@ -13,10 +13,9 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.runtime import contract
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.host.files import read_json, sha256_of
+from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.journal import JOURNAL
@@ -44,28 +43,29 @@ def run(values) -> dict:
     """Pulls; see the module's docstring."""
     required(values, "run")
     name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
-    check_replaceable(out, values.force, _belongs, "a run")
+    check_replaceable(out, values.force, _belongs_to_run, "a run")
     phone = open_phone(values)
     check_stopped(phone, training_job(name), f"{name}: is being trained")
     there = run_folder(name)
     sums = sums_in(phone, there)
     if CONFIG not in sums:
         raise InputError(f"{there}: no run on the phone; --run takes the name it was trained under")
+    keeps_parameters = JOURNAL not in sums
+    names = sorted(
+        file for file in sums if file in FILES or (keeps_parameters and PARAMETERS.fullmatch(file))
+    )
     with staged(out) as beside:
-        _fetch(phone, there, CONFIG, sums, beside)
-        adam = read_json(beside / CONFIG, "pull again").get("optimizer") == contract.ADAM
-        held = sorted(name for name in sums if name in FILES or adam and PARAMETERS.fullmatch(name))
-        for file in held:
-            _fetch(phone, there, file, sums, beside)
-    print(f"{out}: {', '.join(held)}")
-    return {"run": str(out), "files": held, "serial": phone.serial}
+        for file in names:
+            _fetch(phone, f"{there}/{file}", sums[file], beside / file)
+    print(f"{out}: {', '.join(names)}")
+    return {"run": str(out), "files": names, "serial": phone.serial}
 
 
-def _belongs(name):
+def _belongs_to_run(name):
     return name in (*FILES, LOCK) or bool(PARAMETERS.fullmatch(name))
 
 
-def _fetch(phone, there, name, sums, folder):
-    fetch_file(phone, f"{there}/{name}", folder / name)
-    if sha256_of(folder / name) != sums[name]:
-        raise RunError(f"{there}/{name}: arrived damaged; run the same command again")
+def _fetch(phone, remote, sha256, path):
+    fetch_file(phone, remote, path)
+    if sha256_of(path) != sha256:
+        raise RunError(f"{remote}: arrived damaged; run the same command again")

@@ -1,7 +1,7 @@
-"""Copies the device image and a bundle to the phone: only what changed, verified there.
+"""Copies the device image and a bundle to the phone: only changed files, verified there.
 
-They lie in /data/local/tmp/pocketllm, a bundle under its folder's name. Each file is staged and
-takes its place when all have arrived; a push that was cut off goes on where it stopped.
+The folder is /data/local/tmp/pocketllm; a bundle has its folder's name there. Files take their
+places when all have arrived; a push that was cut off continues where it stopped.
 
 examples:
   pocketllm device push --image=image --bundle=mine
@@ -28,7 +28,7 @@ FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
 flags.DEFINE_string("image", None, "folder from `pocketllm device image`", flag_values=FLAGS)
 flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
-# The kernels' copy of a frozen base is one machine's.
+# A machine packs the weights of a frozen base for its own kernels: of no use to another.
 PACKED = {contract.PACKED_FILE, contract.PACKED_STAMP}
 
 
@@ -45,8 +45,8 @@ def run(values) -> dict:
     phone = open_phone(values)
     check_abi(phone)
     return {"serial": phone.serial} | {
-        ("image" if target == IMAGE else "bundle"): push_tree(phone, files, target, what)
-        for what, files, target in sources
+        ("image" if target == IMAGE else "bundle"): push_tree(phone, files, target, label)
+        for label, files, target in sources
     }
 
 
@@ -60,6 +60,6 @@ def _image_files(folder):
 
 
 def _bundle_files(folder):
-    bundle = read_bundle(folder)  # a damaged one is not worth the way
+    bundle = read_bundle(folder)  # verified here: a damaged bundle is not sent
     names = sorted(BUNDLE_FILES - PACKED)
     return {name: bundle.folder / name for name in names if (bundle.folder / name).exists()}

@@ -1,7 +1,8 @@
-"""What the device commands share: flags, the phone, data on the way there, a job to its end."""
+"""Shared by the device commands: flags, the phone, pushing with a progress bar, running a job."""
 
 import json
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 from absl import flags
@@ -11,14 +12,11 @@ from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.progress import Progress
 
 from ..phone import job
-from ..phone.adb import Phone, checked, find_phone, is_there
+from ..phone.adb import Phone, check_output, find_phone, is_there
 from ..phone.follow import follow
-from ..phone.paths import IMAGE, bundle_folder, checked_name, data_folder, result_file, script
+from ..phone.paths import IMAGE, bundle_folder, checked_name, result_file, script
 from ..phone.transfer import push_files
 from ..phone.tree import MANIFEST, local_tree
-
-# Flags that say here and on the phone different things.
-HERE_ONLY = ("bundle", "run", "train", "dev", "data", "json")
 
 
 def define_phone_flags(values: flags.FlagValues) -> None:
@@ -35,80 +33,56 @@ def define_phone_flags(values: flags.FlagValues) -> None:
     )
 
 
-def borrow_flags(values: flags.FlagValues, lender: flags.FlagValues) -> None:
-    """Takes the flags over that mean the same on the phone."""
-    for name in lender:
-        if name not in HERE_ONLY:
-            values[name] = lender[name]
-
-
-def lent(values: flags.FlagValues, lender: flags.FlagValues) -> list[str]:
-    """Returns the borrowed flags that were given, as arguments."""
-    names = sorted(name for name in lender if name not in HERE_ONLY and values[name].present)
-    return [values[name].serialize() for name in names]
-
-
 def open_phone(values: flags.FlagValues) -> Phone:
-    """Returns the phone of --serial, see `find_phone`."""
+    """Returns the phone of --serial; for errors see `find_phone`."""
     return find_phone(values.serial)
 
 
-def push_tree(phone: Phone, files: dict[str, Path], target: str, what: str) -> dict:
+def push_tree(phone: Phone, files: dict[str, Path], target: str, label: str) -> dict:
     """Makes a folder on the phone hold these files, with a progress bar.
 
+    Args:
+      phone: the phone to send them to.
+      files: {path in the folder: file here}.
+      target: the folder on the phone.
+      label: what the files are, for the bar and the printed line.
+
     Returns:
-      {"files", "bytes"} of it all, and "sent_bytes" of what had to be sent.
+      {"files", "bytes"} of the folder, and "sent_bytes" of this push.
     """
     tree = local_tree(files)
-    bars = []
+    with ExitStack() as stack:
 
-    def started(total):
-        bars.append(Progress(f"pushing {what}", total, "B", scale=True))
-        return bars[0].__enter__().advance
+        def start_progress(total):
+            bar = Progress(f"pushing {label}", total, "B", scale=True)
+            return stack.enter_context(bar).advance
 
-    try:
-        sent = push_files(phone, files, tree, target, started)
-    finally:
-        for bar in bars:
-            bar.__exit__()
+        sent = push_files(phone, files, tree, target, start_progress=start_progress)
     total = sum(entry.size for entry in tree.values())
     if sent:
-        print(f"{what}: {sent / 1e6:.1f} MB sent, {len(tree)} files of {total / 1e6:.1f} MB there")
+        print(f"{label}: {sent / 1e6:.1f} MB sent, {len(tree)} files of {total / 1e6:.1f} MB there")
     else:
-        print(f"{what}: unchanged, {len(tree)} files of {total / 1e6:.1f} MB")
+        print(f"{label}: unchanged, {len(tree)} files of {total / 1e6:.1f} MB")
     return {"files": len(tree), "bytes": total, "sent_bytes": sent}
 
 
-def there_bundle(phone: Phone, flag: str) -> str:
-    """Returns the folder on the phone of the bundle that --bundle names; the image is there too."""
+def pushed_bundle(phone: Phone, flag: str) -> str:
+    """Returns the folder on the phone of the bundle that --bundle names.
+
+    Raises:
+      InputError: the bundle or the image is not on the phone, or not all of it.
+    """
     name = checked_name("bundle", flag)
-    for folder, what in ((IMAGE, "image"), (bundle_folder(name), "bundle")):
+    for folder, content, flags_of_push in (
+        (IMAGE, "image", "--image=DIR"),
+        (bundle_folder(name), "bundle", f"--bundle={flag}"),
+    ):
         if not is_there(phone, f"{folder}/{MANIFEST}"):
-            flags_of = {"image": "--image=DIR", "bundle": f"--bundle={flag}"}[what]
             raise InputError(
-                f"{folder}: no {what}, or not all of it, is on the phone; "
-                f"`pocketllm device push {flags_of}`"
+                f"{folder}: no {content}, or not all of it, is on the phone; "
+                f"`pocketllm device push {flags_of_push}`"
             )
     return bundle_folder(name)
-
-
-def there_data(phone: Phone, flag: str, here: str | None, there: str | None) -> str | None:
-    """Returns where a data file is on the phone: sent from `here`, or there already; or None."""
-    if here and there:
-        raise InputError(f"--{flag} and --device_{flag} name the same data; give one of them")
-    if there:
-        if not is_there(phone, there, "-r"):
-            raise InputError(f"--device_{flag}={there}: no such file on the phone")
-        return there
-    if not here:
-        return None
-    path, name = Path(here), checked_name(flag, here)
-    if not path.is_file():
-        raise InputError(f"--{flag}={here}: no such file; is it on the phone? --device_{flag}")
-    files = {name: path}
-    digest = next(iter(local_tree(files).values())).sha256
-    push_tree(phone, files, data_folder(digest), name)
-    return f"{data_folder(digest)}/{name}"
 
 
 def run_job(
@@ -116,13 +90,14 @@ def run_job(
     name: str,
     arguments: list[str],
     reconnect_seconds: float,
+    *,
     variables: Mapping[str, str] = {},
 ) -> dict:
-    """Runs a command on the phone, detached, and shows it to its end; returns its result.
+    """Runs a command on the phone, detached, and prints its output to the end; returns its result.
 
     Args:
-      phone: where it runs.
-      name: of the job.
+      phone: the phone to run it on.
+      name: the job's name.
       arguments: of the command; they make it write `result_file(name)`.
       reconnect_seconds: see `follow`.
       variables: see `job.start`.
@@ -130,15 +105,16 @@ def run_job(
     Raises:
       InputError, RunError, ConnectionLost, KeyboardInterrupt: see `job.start` and `follow`.
     """
-    with signals.noticed():  # by `follow`: what has been started is also stopped
+    # Deferred until `follow` handles it: a job that was started must also be stopped.
+    with signals.noticed():
         job.start(phone, name, arguments, variables)
         return finish_job(phone, name, reconnect_seconds)
 
 
 def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> dict:
-    """Shows a job to its end; returns its result."""
+    """Prints a job's output until it ends; returns its result; for errors see `follow`."""
     follow(phone, name, reconnect_seconds)
-    text = checked(phone, script('cat "$result"', result=result_file(name)), name)
+    text = check_output(phone, script('cat "$result"', result=result_file(name)), name)
     try:
         return json.loads(text) | {"serial": phone.serial, "job": name}
     except ValueError as error:

@@ -15,48 +15,21 @@ from absl import flags
 
 from pocketllm.runtime.commands import train
 from pocketllm.runtime.commands.shared import required
-from pocketllm.runtime.errors import InputError
 
-from ..phone.paths import checked_name, result_file, run_folder, training_job
-from .shared import (
-    borrow_flags,
-    define_phone_flags,
-    lent,
-    open_phone,
-    run_job,
-    there_bundle,
-    there_data,
+from ..phone.paths import checked_name, training_job
+from .forward import DataFile, define_forward_flags, forward_command
+
+FILES = (
+    DataFile("train", "device_data", "training data"),
+    DataFile("dev", "device_dev", "dev data", required=False),
 )
 
 FLAGS = flags.FlagValues()
-define_phone_flags(FLAGS)
-borrow_flags(FLAGS, train.FLAGS)
-flags.DEFINE_string("bundle", None, "bundle that was pushed", flag_values=FLAGS)
-flags.DEFINE_string("run", None, "name of the run on the phone", flag_values=FLAGS)
-flags.DEFINE_string("train", None, "training data here, sent to the phone", flag_values=FLAGS)
-flags.DEFINE_string("device_data", None, "training data on the phone", flag_values=FLAGS)
-flags.DEFINE_string("dev", None, "dev data here, sent to the phone", flag_values=FLAGS)
-flags.DEFINE_string("device_dev", None, "dev data on the phone", flag_values=FLAGS)
+define_forward_flags(FLAGS, train.FLAGS, FILES)
 
 
 def run(values) -> dict:
     """Trains; see the module's docstring."""
     required(values, "bundle", "run", "steps")
-    if not values.train and not values.device_data:
-        raise InputError("--train is missing (or --device_data); see --help")
-    name = checked_name("run", values.run)
-    phone = open_phone(values)
-    bundle = there_bundle(phone, values.bundle)
-    train = there_data(phone, "train", values.train, values.device_data)
-    dev = there_data(phone, "dev", values.dev, values.device_dev)
-    job = training_job(name)
-    arguments = [
-        "train",
-        f"--bundle={bundle}",
-        f"--train={train}",
-        f"--run={run_folder(name)}",
-        *([f"--dev={dev}"] if dev else []),
-        *lent(values, train.FLAGS),
-        f"--json={result_file(job)}",
-    ]
-    return run_job(phone, job, arguments, values.reconnect_seconds)
+    job = training_job(checked_name("run", values.run))
+    return forward_command(values, "train", train.FLAGS, FILES, job=job)

@@ -1,15 +1,15 @@
-"""What a device image holds, and what of it is left out."""
+"""The contents of a device image: packages, requirements, and files that are left out."""
 
 from fnmatch import fnmatchcase
 
 PYTHON = "3.11"  # Debian 12's
 
-# Debian package -> the shared libraries taken from it, by the name that programs ask for.
-# The two of Python's standard library, and the interpreter itself, are taken as folders.
+# Debian package -> the shared libraries taken from it, by the name that programs load them by.
+# Of the packages without one, the interpreter and its standard library are taken.
 DEBIAN_PACKAGES = {
     "libc6": (
         "ld-linux-aarch64.so.1", "libc.so.6", "libm.so.6",
-        # empty since glibc 2.34, but wheels still ask for them
+        # empty since glibc 2.34, but wheels still load them
         "libdl.so.2", "libpthread.so.0", "librt.so.1", "libutil.so.1",
     ),
     "libexpat1": ("libexpat.so.1",),
@@ -17,7 +17,7 @@ DEBIAN_PACKAGES = {
     "libgcc-s1": ("libgcc_s.so.1",),
     "libpython3.11-minimal": (),
     "libpython3.11-stdlib": (),
-    # sha256 of a bundle: six times faster than Python's own
+    # sha256 of a bundle is six times faster with it than with Python's own
     "libssl3": ("libcrypto.so.3",),
     "libstdc++6": ("libstdc++.so.6",),
     "python3.11-minimal": (),
@@ -25,18 +25,11 @@ DEBIAN_PACKAGES = {
 }  # fmt: skip
 LOADER = "ld-linux-aarch64.so.1"
 
-# What setup.cfg says the runtime imports, with one engine, and what that engine imports of its own.
+# The runtime's requirements in setup.cfg, with one engine; and what that engine imports.
 REQUIREMENTS = ("absl-py", "ai-edge-litert", "numpy<2", "tokenizers", "tqdm")
-ENGINE_REQUIREMENTS = ("ml_dtypes",)  # by its CompiledModel, for frozen bases
+ENGINE_REQUIREMENTS = ("ml_dtypes",)  # imported by its CompiledModel, for frozen bases
 
-# Modules of pocketllm.benchmarks, by path, for `device bench`: what measures ours, and the machine.
-BENCHMARKS = (
-    "__init__.py", "bench/__init__.py", "bench/stopwatch.py", "bench/workload.py",
-    "bench/workers/__init__.py", "bench/workers/litert.py", "bench/workers/sgemm.py",
-    "isolation/__init__.py", "isolation/process.py", "isolation/worker.py",
-)  # fmt: skip
-
-# Of Python's standard library, relative to lib/python3.11.
+# Patterns of files left out of Python's standard library, relative to lib/python3.11.
 STANDARD_LIBRARY_LEFT_OUT = (
     "__phello__/*", "ensurepip/*", "idlelib/*", "lib2to3/*", "pydoc_data/*", "test/*", "tkinter/*",
     "turtledemo/*", "venv/*", "distutils/*", "wsgiref/*", "config-*", "sitecustomize.py",
@@ -50,7 +43,7 @@ STANDARD_LIBRARY_LEFT_OUT = (
     "lib-dynload/_test*", "lib-dynload/_ctypes_test*", "lib-dynload/_xx*", "lib-dynload/xx*",
 )  # fmt: skip
 
-# Of the wheels, relative to where they are installed.
+# Patterns of files left out of the wheels, relative to site-packages.
 WHEELS_LEFT_OUT = (
     "*/tests/*", "*.pyi", "*.pxd", "*.a", "*.h", "*.c", "*/py.typed", "bin/*", "*.data/*",
     "*.dist-info/RECORD", "*.dist-info/licenses/*", "*.dist-info/sboms/*",
@@ -62,5 +55,5 @@ WHEELS_LEFT_OUT = (
 
 
 def left_out(path: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a path, or one of its folders, is left out; `*` stands for slashes too."""
+    """Returns whether a path matches one of the patterns, in which `*` matches slashes too."""
     return any(fnmatchcase(path, pattern) for pattern in patterns)

@@ -1,4 +1,4 @@
-"""A folder of packages: what is there with the right sha256 is used, the rest is fetched."""
+"""The cache of packages: a folder; files with the right sha256 are used, others fetched."""
 
 import os
 import sys
@@ -23,13 +23,13 @@ def default_cache() -> Path:
 
 
 def fetch(packages: list[Package], cache: Path) -> int:
-    """Brings every package into the cache; returns how many had to be fetched.
+    """Fetches the packages that the cache lacks; returns their number.
 
     Raises:
-      InputError: a file of the cache is another than the lock file's.
+      InputError: a file in the cache has another sha256 than the lock file says.
       RunError: a package cannot be fetched.
     """
-    missing = [package for package in packages if not _held(package, cache)]
+    missing = [package for package in packages if not _is_cached(package, cache)]
     with Progress("fetching", len(missing), "package") as bar:
         for package in missing:
             check_writable(cache / package.file)
@@ -42,7 +42,7 @@ def fetch(packages: list[Package], cache: Path) -> int:
     return len(missing)
 
 
-def _held(package, cache):
+def _is_cached(package, cache):
     path = cache / package.file
     if not path.exists():
         return False
@@ -68,7 +68,7 @@ def _fetch_deb(package, path):
             f"fetch {package.url} into {path.parent.parent} by hand"
         )
     trouble = f"{package.url}: cannot be fetched; if the mirror has moved on, --refresh"
-    # Its own user could not write into our folder.
+    # apt's own user may not write into our folder.
     options = "-oAPT::Sandbox::User=root"
     digest = f"SHA256:{package.sha256}"
     run([APT_HELPER, options, "download-file", package.url, path, digest], trouble)
@@ -76,6 +76,5 @@ def _fetch_deb(package, path):
 
 def _fetch_wheel(package, path):
     trouble = f"{package.file}: pip cannot fetch it; if the index has moved on, --refresh"
-    wanted = f"{package.name}=={package.version}"
-    asked = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *WHEEL_TAGS]
-    run([*asked, f"--dest={path.parent}", wanted], trouble)
+    download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", *WHEEL_TAGS]
+    run([*download, f"--dest={path.parent}", f"{package.name}=={package.version}"], trouble)

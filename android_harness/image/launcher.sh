@@ -1,6 +1,7 @@
 #!/system/bin/sh
-# Runs pocketllm, or $POCKETLLM_MODULE, with the Python of this folder. On another processor than arm64, an emulator does:
-# POCKETLLM_EMULATOR=qemu-aarch64-static ./pocketllm --help
+# Runs pocketllm, or $POCKETLLM_MODULE, with the Python of this folder. Another processor than arm64
+# needs an emulator:
+#   POCKETLLM_EMULATOR=qemu-aarch64-static ./pocketllm --help
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 unset LD_PRELOAD LD_LIBRARY_PATH
 export PYTHONHOME="$here/python" PYTHONPATH="$here/site" PYTHONUTF8=1

@@ -1,4 +1,4 @@
-"""What a device image is built from: Debian's arm64 packages and aarch64 wheels, by sha256.
+"""The lock file of a device image: Debian's arm64 packages and aarch64 wheels, by sha256.
 
 The lock file is JSON: {"format": 1, "packages": [{kind, name, version, file, sha256, url}]}.
 """
@@ -19,15 +19,15 @@ REMEDY = "leave out --lock, or make one with --refresh"
 
 @dataclass(frozen=True)
 class Package:
-    """One file that is fetched.
+    """A package file to fetch.
 
     Attributes:
       kind: "deb" or "wheel".
-      name: of the Debian package or the Python distribution.
-      version: as its index spells it.
-      file: its name in the cache.
-      sha256: of the whole file, in hex.
-      url: where Debian has it; empty for a wheel, which comes from pip's index.
+      name: name of the Debian package or the Python distribution.
+      version: version as the index spells it.
+      file: file name in the cache.
+      sha256: sha256 of the whole file, in hex.
+      url: Debian's address of the file; "" for a wheel, which pip's index finds.
     """
 
     kind: str
@@ -42,14 +42,13 @@ def read_lock(path: Path) -> list[Package]:
     """Reads a lock file.
 
     Raises:
-      InputError: missing, damaged or of another format.
+      InputError: the file is missing, damaged or of another format.
     """
-    held = read_json(path, REMEDY)
-    if held.get("format") != FORMAT:
-        found = held.get("format")
-        raise InputError(f"{path}: format {found!r}, expected {FORMAT}; {REMEDY}")
+    lock = read_json(path, REMEDY)
+    if lock.get("format") != FORMAT:
+        raise InputError(f"{path}: format {lock.get('format')!r}, expected {FORMAT}; {REMEDY}")
     try:
-        packages = list(typed(tuple[Package, ...], held.get("packages"), "packages"))
+        packages = list(typed(tuple[Package, ...], lock.get("packages"), "packages"))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); {REMEDY}") from error
     for package in packages:
@@ -59,5 +58,5 @@ def read_lock(path: Path) -> list[Package]:
 
 
 def write_lock(path: Path, packages: list[Package]) -> None:
-    """Writes a lock file."""
+    """Writes a lock file that `read_lock` reads."""
     write_json(path, {"format": FORMAT, "packages": [asdict(package) for package in packages]})

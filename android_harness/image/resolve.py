@@ -1,6 +1,6 @@
-"""The newest packages of Debian's and pip's indexes: what `--refresh` puts in a new lock file.
+"""Finds the newest packages in Debian's and pip's indexes, for `--refresh`.
 
-Both indexes are read by their own clients; nothing of the workstation's own state is touched.
+apt-get and pip read the indexes; neither changes the workstation's own state.
 """
 
 import json
@@ -29,11 +29,11 @@ URI_LINE = re.compile(r"^'(?P<url>\S+)' (?P<file>\S+) \d+ SHA256:(?P<sha256>\w{6
 
 
 def newest_packages() -> list[Package]:
-    """Asks both indexes.
+    """Returns the newest packages of both indexes that an image is built from.
 
     Raises:
       InputError: apt-get is missing.
-      RunError: an index cannot be read, or does not have a package.
+      RunError: an index cannot be read, or lacks a package.
     """
     return [*_debian_packages(), *_wheels()]
 
@@ -45,14 +45,14 @@ def _debian_packages():
     with TemporaryDirectory(prefix="pocketllm-apt-") as folder:
         options = [f"-o{name}={value}" for name, value in _private_apt(Path(folder)).items()]
         run([apt, *options, "update"], f"{MIRROR}: its index cannot be read")
-        asked = [apt, *options, "download", "--print-uris", *DEBIAN_PACKAGES]
-        lines = run(asked, f"{MIRROR}: {SUITE} does not have what is needed").splitlines()
-    found = [match for match in map(URI_LINE.match, lines) if match]
-    if len(found) != len(DEBIAN_PACKAGES):
+        download = [apt, *options, "download", "--print-uris", *DEBIAN_PACKAGES]
+        lines = run(download, f"{MIRROR}: {SUITE} does not have what is needed").splitlines()
+    matches = [match for match in map(URI_LINE.match, lines) if match]
+    if len(matches) != len(DEBIAN_PACKAGES):
         raise RunError(
-            f"{MIRROR}: {len(found)} packages found, expected {len(DEBIAN_PACKAGES)}; try later"
+            f"{MIRROR}: {len(matches)} packages found, expected {len(DEBIAN_PACKAGES)}; try later"
         )
-    return sorted(map(_debian_package, found), key=lambda package: package.name)
+    return sorted(map(_debian_package, matches), key=lambda package: package.name)
 
 
 def _debian_package(match):
@@ -62,7 +62,7 @@ def _debian_package(match):
 
 
 def _private_apt(folder: Path) -> dict:
-    """Returns settings under which apt-get knows arm64 and this mirror alone."""
+    """Returns settings with which apt-get knows only arm64, this mirror and this folder."""
     for name in ("lists/partial", "archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
@@ -82,13 +82,13 @@ def _private_apt(folder: Path) -> dict:
 
 
 def _wheels():
-    with TemporaryDirectory(prefix="pocketllm-pip-") as unused:  # pip wants to know a target
-        asked = [
+    with TemporaryDirectory(prefix="pocketllm-pip-") as unused:  # pip needs a target
+        install = [
             sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed",
             "--no-deps", "--report=-", f"--target={unused}", *WHEEL_TAGS,
             *REQUIREMENTS, *ENGINE_REQUIREMENTS,
         ]  # fmt: skip
-        report = json.loads(run(asked, "pip's index does not have what is needed"))
+        report = json.loads(run(install, "pip's index does not have what is needed"))
     return sorted(map(_wheel, report["install"]), key=lambda package: package.name)
 
 

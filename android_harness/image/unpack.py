@@ -1,4 +1,4 @@
-"""Reads Debian packages and wheels: {path inside: (contents, whether it can be run)}."""
+"""Reads Debian packages and wheels: {path inside: (contents, executable)}."""
 
 import io
 import posixpath
@@ -13,10 +13,10 @@ Files = dict[str, tuple[bytes, bool]]
 
 
 def read_deb(path: Path) -> Files:
-    """Reads a Debian package; a symbolic link becomes what it points at within the package.
+    """Reads a Debian package; a symbolic link becomes the file it points at in the package.
 
     Raises:
-      InputError: not a Debian package that this Python can read.
+      InputError: the file is no Debian package that this Python can read.
     """
     try:
         with tarfile.open(fileobj=io.BytesIO(_data_member(path.read_bytes()))) as archive:
@@ -35,7 +35,7 @@ def read_wheel(path: Path) -> Files:
     """Reads a wheel.
 
     Raises:
-      InputError: not a wheel.
+      InputError: the file is no wheel.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -46,7 +46,7 @@ def read_wheel(path: Path) -> Files:
 
 
 def _data_member(archive: bytes) -> bytes:
-    """Returns data.tar.* out of an ar archive: 60 bytes of header before each even-sized member."""
+    """Returns data.tar.* of an ar archive: each member has a header of 60 bytes and an even size."""
     if not archive.startswith(AR_MAGIC):
         raise ValueError("no ar archive")
     start = len(AR_MAGIC)

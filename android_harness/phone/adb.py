@@ -1,7 +1,7 @@
-"""The adb client: which phone, a shell script on it, one file there or back.
+"""The adb client: chooses a phone, runs a shell script on it, copies one file to or from it.
 
-An exit code comes through a line of our own behind the script's output, so that it arrives from
-devices without shell protocol v2 too; there stdout and stderr are one, and so they are here.
+Devices without shell protocol v2 return no exit code and mix stdout with stderr. So every script
+prints its exit code on a last line of our own, and both outputs are one on every device.
 """
 
 import os
@@ -17,7 +17,7 @@ from ..programs import need
 INSTALL = "install Android's platform tools (Debian and Ubuntu: the package adb)"
 END = "pocketllm-exit-code:"
 DOCTOR = "`pocketllm device doctor` says more"
-# state of a device, as adb spells it -> what to do
+# state of a device, as adb spells it -> remedy
 REMEDIES = {
     "unauthorized": "unlock the phone and allow USB debugging from this computer",
     "authorizing": "unlock the phone and allow USB debugging from this computer",
@@ -31,12 +31,12 @@ NO_DEVICE = "switch on USB debugging in the phone's developer options and plug i
 
 
 class ConnectionLost(RunError):
-    """The phone, or the way to it, is gone; what runs there may go on."""
+    """The connection to the phone is lost; jobs on the phone may go on."""
 
 
 @dataclass(frozen=True)
 class Device:
-    """A line of `adb devices`: the serial number and the state, "device" for a usable one."""
+    """A line of `adb devices`: the serial number and the state ("device": ready)."""
 
     serial: str
     state: str
@@ -44,7 +44,7 @@ class Device:
 
 @dataclass(frozen=True)
 class Phone:
-    """A device that can be used, through this adb program."""
+    """A device that is ready, and the path of the adb program that reaches it."""
 
     adb: str
     serial: str
@@ -52,7 +52,7 @@ class Phone:
 
 @dataclass(frozen=True)
 class Answer:
-    """A script's exit code and what it printed, on stdout and stderr."""
+    """A script's exit code and output, stdout and stderr together."""
 
     code: int
     output: str
@@ -64,32 +64,32 @@ def find_adb() -> str:
 
 
 def list_devices(adb: str) -> tuple[list[Device], str]:
-    """Returns (the devices that adb knows, what it said besides).
+    """Returns (the devices that adb knows, adb's own messages on stderr).
 
     Raises:
-      RunError: its server cannot be reached.
+      RunError: adb's server cannot be reached.
     """
     done = _run([adb, "devices"])
     if done.returncode:
         raise RunError(f"adb devices: {_last_line(done)}; {DOCTOR}")
-    found = []
+    devices = []
     for line in done.stdout.decode(errors="replace").splitlines()[1:]:
         serial, _, state = line.partition("\t")
         if state:
             state = "no permissions" if state.startswith("no permissions") else state.strip()
-            found.append(Device(serial, state))
-    return found, done.stderr.decode(errors="replace")
+            devices.append(Device(serial, state))
+    return devices, done.stderr.decode(errors="replace")
 
 
 def find_phone(serial: str | None) -> Phone:
-    """Chooses the device to talk to.
+    """Returns the device of a serial number, or the only device.
 
     Args:
-      serial: its serial number; none: the only one there is.
+      serial: the serial number; None: the only device.
 
     Raises:
-      InputError: adb is missing, or several devices are there and none was chosen.
-      RunError: no such device, or one that does not talk to us yet.
+      InputError: adb is missing, or several devices are connected and `serial` is None.
+      RunError: no such device, or its state is not "device".
     """
     adb = find_adb()
     devices, _ = list_devices(adb)
@@ -108,65 +108,70 @@ def find_phone(serial: str | None) -> Phone:
 
 
 def shell(phone: Phone, script: str) -> Answer:
-    """Runs a script in the phone's shell, its input empty; what is no UTF-8 comes as surrogates.
+    """Runs a script in the phone's shell, with empty input; bytes that are not UTF-8 are escaped.
 
     Args:
-      phone: to run it on.
-      script: what varies in it is quoted by the caller (shlex.quote).
+      phone: the phone to run it on.
+      script: POSIX shell; the caller quotes every value in it (shlex.quote).
 
     Raises:
-      ConnectionLost: the end of it did not come through.
+      ConnectionLost: the line with the exit code did not arrive.
     """
-    # A subshell: an `exit` in the script must not take our line with it.
-    asked = f"(\n{script}\n) </dev/null 2>&1; code=$?; echo; echo {END}$code"
-    done = _run([phone.adb, "-s", phone.serial, "shell", asked])
-    # Without protocol v2 a terminal stands between, which ends lines its own way.
-    output = done.stdout.replace(b"\r\n", b"\n").decode(errors="surrogateescape")
-    before, found, code = output.rpartition(f"\n{END}")
-    if not found or not code.strip().isdigit():
+    # A subshell: an `exit` in the script must not skip the exit code's line.
+    wrapped = f"(\n{script}\n) </dev/null 2>&1; code=$?; echo; echo {END}$code"
+    done = _run([phone.adb, "-s", phone.serial, "shell", wrapped])
+    # Without protocol v2 the output passes a terminal, which turns \n into \r\n.
+    text = done.stdout.replace(b"\r\n", b"\n").decode(errors="surrogateescape")
+    output, marker, code = text.rpartition(f"\n{END}")
+    if not marker or not code.strip().isdigit():
         raise ConnectionLost(f"{phone.serial}: the connection was lost ({_last_line(done)})")
-    return Answer(int(code), before)
+    return Answer(int(code), output)
 
 
-def checked(phone: Phone, script: str, trouble: str) -> str:
-    """Runs a script that should succeed; returns what it printed.
+def check_output(phone: Phone, script: str, trouble: str) -> str:
+    """Runs a script that must succeed; returns its output.
 
     Raises:
-      RunError: it did not; the message is `trouble` and the script's last line.
+      RunError: the exit code is not 0; the message is `trouble` and the script's last line.
     """
     answer = shell(phone, script)
     if answer.code:
-        said = answer.output.strip().splitlines()
-        raise RunError(f"{trouble}: {said[-1] if said else f'exit code {answer.code}'}")
+        lines = answer.output.strip().splitlines()
+        raise RunError(f"{trouble}: {lines[-1] if lines else f'exit code {answer.code}'}")
     return answer.output
 
 
 def is_there(phone: Phone, path: str, test: str = "-e") -> bool:
-    """Returns whether a path passes a test of the shell's: "-e" it exists, "-r" it can be read."""
-    return "yes" in checked(phone, f"[ {test} {quote(path)} ] && echo yes; true", path)
+    """Returns whether a path passes a test of the shell's: "-e" it exists, "-r" it is readable."""
+    return "yes" in check_output(phone, f"[ {test} {quote(path)} ] && echo yes; true", path)
 
 
-def send_file(phone: Phone, path: Path, there: str) -> None:
-    """Copies one file to the phone; errors are those of `_transfer`."""
-    _transfer(phone, ["push", str(path), there], there)
+def send_file(phone: Phone, path: Path, remote: str) -> None:
+    """Copies one file to the phone; for errors see `_transfer`."""
+    _transfer(phone, ["push", str(path), remote], remote)
 
 
-def fetch_file(phone: Phone, there: str, path: Path) -> None:
-    """Copies one file from the phone; errors are those of `_transfer`."""
-    _transfer(phone, ["pull", there, str(path)], there)
+def fetch_file(phone: Phone, remote: str, path: Path) -> None:
+    """Copies one file from the phone; for errors see `_transfer`."""
+    _transfer(phone, ["pull", remote, str(path)], remote)
 
 
-def _transfer(phone, command, there):
-    """Raises ConnectionLost if the phone is gone, and RunError for all that it refuses."""
+def _transfer(phone, command, remote):
+    """Runs `adb push` or `adb pull`.
+
+    Raises:
+      ConnectionLost: the phone no longer answers.
+      RunError: the phone answers, and refused the copy.
+    """
     done = _run([phone.adb, "-s", phone.serial, *command])
     if done.returncode == 0:
         return
-    if shell(phone, "true").code == 0:  # raises ConnectionLost if that is why
-        raise RunError(f"{there}: {_last_line(done)}")
+    if shell(phone, "true").code == 0:  # raises ConnectionLost if the phone is gone
+        raise RunError(f"{remote}: {_last_line(done)}")
 
 
 def _run(command):
-    # In a session of its own: Ctrl-C is for us, who then ask the phone to stop.
+    # A session of its own: Ctrl-C goes to us alone, and we ask the phone to stop.
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,
@@ -177,5 +182,5 @@ def _run(command):
 
 
 def _last_line(done):
-    said = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace").splitlines()
-    return said[-1].removeprefix("adb: ").removeprefix("error: ") if said else "no answer"
+    lines = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace").splitlines()
+    return lines[-1].removeprefix("adb: ").removeprefix("error: ") if lines else "no answer"

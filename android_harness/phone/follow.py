@@ -1,4 +1,4 @@
-"""Shows what a job on the phone prints, through lost connections, to its end."""
+"""Prints the output of a job on the phone until it ends, across lost connections."""
 
 import re
 import sys
@@ -18,59 +18,67 @@ STOPPING = "stopping after the step under way; Ctrl-C again leaves the phone to 
 
 
 class Output:
-    """Passes whole lines on, but the one with which a command complains: the caller says that."""
+    """Prints a job's output line by line, and keeps its error message for the caller to raise.
+
+    Attributes:
+      out: bytes of stdout that were printed or wait for the end of their line.
+      err: the same of stderr.
+      complaint: the message of the job's `pocketllm …: error: ` line, else "".
+    """
 
     def __init__(self):
-        self.out = self.err = 0  # bytes so far
+        self.out = self.err = 0
         self.complaint = ""
-        self._rests = {sys.stdout: b"", sys.stderr: b""}
+        self._incomplete = {sys.stdout: b"", sys.stderr: b""}
 
     def show(self, seen: Look) -> None:
-        """Prints what is new."""
+        """Prints the new output of a look at the job."""
         self.out += len(seen.out)
         self.err += len(seen.err)
-        self._pass_on(sys.stdout, seen.out)
-        self._pass_on(sys.stderr, seen.err)
+        self._print_lines(sys.stdout, seen.out)
+        self._print_lines(sys.stderr, seen.err)
 
-    def _pass_on(self, stream, data):
-        *lines, self._rests[stream] = (self._rests[stream] + data).split(b"\n")
+    def _print_lines(self, stream, data):
+        *lines, self._incomplete[stream] = (self._incomplete[stream] + data).split(b"\n")
         for line in lines:
-            if stream is sys.stderr and (found := COMPLAINT.fullmatch(line)):
-                self.complaint = found[1].decode(errors="replace")
+            if stream is sys.stderr and (match := COMPLAINT.fullmatch(line)):
+                self.complaint = match[1].decode(errors="replace")
             else:
                 print(line.decode(errors="replace"), file=stream, flush=True)
 
 
-def tell(line: str) -> None:
-    """Prints a line about the connection, on stderr."""
+def print_error(line: str) -> None:
+    """Prints a line on stderr."""
     print(line, file=sys.stderr, flush=True)
 
 
 def follow(
-    phone: Phone, name: str, reconnect_seconds: float, say: Callable[[str], None] = tell
+    phone: Phone, name: str, reconnect_seconds: float, say: Callable[[str], None] = print_error
 ) -> None:
-    """Shows a job's output until it ends well. The first Ctrl-C stops the job, not us.
+    """Prints a job's output until it ends with exit code 0. The first Ctrl-C stops only the job.
 
     Args:
-      phone: where it runs.
-      name: the job's.
-      reconnect_seconds: how long to wait for a phone that is gone.
-      say: told of lost connections.
+      phone: the phone it runs on.
+      name: the job's name.
+      reconnect_seconds: how long to wait for a phone whose connection was lost.
+      say: takes one line about the connection or the stop.
 
     Raises:
-      InputError, RunError: it ended so; with the line it complained in.
-      ConnectionLost: the phone did not come back; the job goes on.
-      KeyboardInterrupt: it was stopped before it had begun; or at the second Ctrl-C, and it ends by
-        itself.
+      InputError: the job refused its input; the message is the job's.
+      RunError: the job failed; the message is the job's.
+      ConnectionLost: the phone did not come back in time; the job goes on.
+      KeyboardInterrupt: the job was stopped before its first step; or a second Ctrl-C came, and
+        the job ends by itself.
     """
     output, stopping, stopped, gone_since = Output(), False, False, None
-    with signals.noticed() as asked_to_stop:
+    with signals.noticed() as interrupted:
         while True:
             try:
-                if asked_to_stop() and not stopping:
+                if interrupted() and not stopping:
                     stopping = True
                     say(STOPPING)
-                if stopping and not stopped:  # a phone that is gone is told when it is back
+                # Not in the block above: a lost phone gets the signal after it is back.
+                if stopping and not stopped:
                     stop(phone, name)
                     stopped = True
                 seen = _look(phone, name, output, gone_since is not None, say)
@@ -92,7 +100,21 @@ def _look(phone, name, output, was_gone, say):
 
 
 def _wait(error, since, reconnect_seconds, name, say):
-    """Says once that the phone is gone; returns since when; raises when it is too long."""
+    """Waits a moment for a lost phone.
+
+    Args:
+      error: the ConnectionLost of the last look.
+      since: time.monotonic() of the first loss; None: this is the first.
+      reconnect_seconds: longest wait from `since` on.
+      name: the job's name.
+      say: takes the one line that the phone is gone.
+
+    Returns:
+      `since`.
+
+    Raises:
+      ConnectionLost: the phone is gone for longer than `reconnect_seconds`.
+    """
     if since is None:
         since = time.monotonic()
         say(f"{error}; it goes on on the phone; waiting for {reconnect_seconds:.0f} s")
@@ -105,6 +127,7 @@ def _wait(error, since, reconnect_seconds, name, say):
 
 
 def _end(seen, name, output):
+    """Returns if the job ended with exit code 0; else raises as `follow` says."""
     if seen.state == NONE:
         raise InputError(f"{name}: the phone knows no such job; start it")
     if seen.state == LOST:

@@ -1,7 +1,7 @@
-"""A command that goes on on the phone when the cable is pulled: started, followed, stopped.
+"""Jobs: detached commands on the phone, which go on when the cable is pulled.
 
-Its folder holds `out` and `err`, what it prints; `pid`, its process; `keeper`, the shell that waits
-for that one and then writes `exit`, its exit code; `result`, its --json.
+A job's folder holds `out` and `err`, its output; `pid`, its process; `keeper`, the process of the
+shell that waits for it; `exit`, its exit code, which the keeper writes; `result`, its --json file.
 """
 
 from collections.abc import Mapping
@@ -10,14 +10,15 @@ from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
-from .adb import Phone, checked, shell
+from .adb import Phone, check_output, shell
 from .paths import HOME, LAUNCHER, job_folder, script
 
 RUNNING, ENDED, LOST, NONE = "running", "ended", "lost", "none"
-READ_BYTES = 256 << 10  # of each output, at once
-BUSY = 3
+READ_BYTES = 256 << 10  # of stdout and of stderr, in one look
+BUSY = 3  # exit code of START
 MODULE = "POCKETLLM_MODULE"
-# After a restart of the phone the number may be another process's. Toybox's grep stops at a zero.
+# The command line is checked because a restarted phone gives the process id to another program;
+# the zeros between its words are replaced because toybox's grep stops at a zero.
 ALIVE = """
 alive() {
     tr '\\0' ' ' 2>/dev/null <"/proc/$(cat "$job/keeper" 2>/dev/null)/cmdline" | grep -q pocketllm
@@ -43,7 +44,7 @@ until [ -e "$job/pid" ]; do
     sleep 0.1
 done
 """
-# Whether it has ended is asked first: what it had printed by then is there when it is read.
+# The state is read before the output: of a job that has ended, all output is then complete.
 LOOK = """
 cd "$job" 2>/dev/null || { echo none; exit 0; }
 if [ -e exit ]; then echo "ended $(cat exit)"
@@ -60,13 +61,14 @@ cat .out .err
 
 @dataclass(frozen=True)
 class Look:
-    """What a job has come to.
+    """A job's state and new output.
 
     Attributes:
-      state: RUNNING, ENDED, LOST (the phone was restarted, or killed it all) or NONE.
-      code: the exit code of one that has ended, else 0.
-      out: bytes it printed from where was asked on.
-      err: the same of its stderr.
+      state: RUNNING, ENDED, LOST (no process and no exit code: the phone was restarted, or killed
+        the keeper too) or NONE (no such job).
+      code: the exit code if ENDED, else 0.
+      out: bytes of stdout behind those that the caller had.
+      err: the same of stderr.
     """
 
     state: str
@@ -79,17 +81,17 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
     """Starts `pocketllm arguments…` on the phone, detached.
 
     Args:
-      phone: where it runs.
-      name: the job's; one that has ended is replaced.
-      arguments: of the command line.
-      variables: added to its environment; MODULE names another module than the command line.
+      phone: the phone to run it on.
+      name: the job's name; a job of this name that has ended is replaced.
+      arguments: words of the command line behind `pocketllm`.
+      variables: added to the environment; MODULE runs another Python module than pocketllm's.
 
     Raises:
       InputError: a job of this name is running.
-      RunError: it cannot be started.
+      RunError: the job did not start.
     """
     words = " ".join(quote(word) for word in [LAUNCHER, *arguments])
-    begun = script(
+    start_script = script(
         *(f"export {variable}={quote(value)}" for variable, value in variables.items()),
         f"set -- {words}",
         ALIVE,
@@ -97,48 +99,49 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
         job=job_folder(name),
         home=HOME,
     )
-    answer = shell(phone, begun)
+    answer = shell(phone, start_script)
     if answer.code == BUSY:
         raise InputError(f"{name}: is running on the phone; `pocketllm device attach` follows it")
     if answer.code:
-        said = answer.output.strip().splitlines()
-        raise RunError(f"{name}: cannot be started on the phone ({said[-1] if said else 'no pid'})")
+        lines = answer.output.strip().splitlines()
+        why = lines[-1] if lines else "no pid"
+        raise RunError(f"{name}: cannot be started on the phone ({why})")
 
 
 def look(phone: Phone, name: str, out: int, err: int) -> Look:
-    """Asks how a job is doing.
+    """Reads a job's state and new output.
 
     Args:
-      phone: where it runs.
-      name: the job's.
-      out: bytes of its output that are known already.
-      err: the same of its stderr.
+      phone: the phone it runs on.
+      name: the job's name.
+      out: bytes of stdout that the caller has already.
+      err: the same of stderr.
     """
-    asked = script(ALIVE, LOOK, job=job_folder(name), out=out, err=err, most=READ_BYTES)
-    answer = checked(phone, asked, name).encode(errors="surrogateescape")
+    look_script = script(ALIVE, LOOK, job=job_folder(name), out=out, err=err, most=READ_BYTES)
+    answer = check_output(phone, look_script, name).encode(errors="surrogateescape")
     first, _, rest = answer.partition(b"\n")
     state, _, code = first.decode().partition(" ")
     if state == NONE:
         return Look(NONE, 0, b"", b"")
-    out_bytes, err_bytes, printed = rest.split(b"\n", 2)
+    out_bytes, err_bytes, output = rest.split(b"\n", 2)
     end = int(out_bytes)
-    return Look(state, int(code or 0), printed[:end], printed[end : end + int(err_bytes)])
+    return Look(state, int(code or 0), output[:end], output[end : end + int(err_bytes)])
 
 
 def check_stopped(phone: Phone, name: str, trouble: str) -> None:
-    """Raises InputError, which begins with `trouble`, while a job runs."""
-    asked = script(ALIVE, '[ ! -e "$job/exit" ] && alive && echo yes; true', job=job_folder(name))
-    if "yes" in checked(phone, asked, name):
+    """Raises InputError, whose message begins with `trouble`, while a job runs."""
+    running = script(ALIVE, '[ ! -e "$job/exit" ] && alive && echo yes; true', job=job_folder(name))
+    if "yes" in check_output(phone, running, name):
         raise InputError(f"{trouble}; stop it (Ctrl-C in `pocketllm device attach`), or wait")
 
 
 def stop(phone: Phone, name: str) -> None:
-    """Asks a job to end after the step under way, as Ctrl-C does on the desktop."""
+    """Sends a job SIGTERM: it ends after the step under way, as with Ctrl-C on the desktop."""
     kill = 'alive && kill -TERM "$(cat "$job/pid")"; true'
-    checked(phone, script(ALIVE, kill, job=job_folder(name)), name)
+    check_output(phone, script(ALIVE, kill, job=job_folder(name)), name)
 
 
 def job_names(phone: Phone) -> list[str]:
-    """Returns the jobs that the phone knows, the latest first."""
+    """Returns the names of the jobs on the phone, the latest first."""
     names = script('ls -t "$jobs" 2>/dev/null; true', jobs=job_folder(""))
-    return checked(phone, names, "jobs").splitlines()
+    return check_output(phone, names, "jobs").splitlines()

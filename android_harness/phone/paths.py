@@ -1,52 +1,56 @@
-"""Where things are on the phone."""
+"""Paths on the phone, names that may stand in them, and shell scripts with paths in them."""
 
 from shlex import quote
 
 from pocketllm.runtime.errors import InputError
 
-HOME = "/data/local/tmp/pocketllm"  # the shell's user may write there, and run programs
+HOME = "/data/local/tmp/pocketllm"  # adb's user may write files and run programs there
 IMAGE = f"{HOME}/image"
 LAUNCHER = f"{IMAGE}/pocketllm"
 DATA = f"{HOME}/data"
-INCOMING = f"{HOME}/incoming"  # the piece that is on its way
-MAX_NAME_BYTES = 200  # with room for what is put around it, of the 255 of a file system
+INCOMING = f"{HOME}/incoming"  # the piece of a file that is being sent
+MAX_NAME_BYTES = 200  # file systems take 255; the rest is for prefixes and suffixes of ours
 
 
 def bundle_folder(name: str) -> str:
-    """Returns a bundle's folder."""
+    """Returns the folder of a bundle."""
     return f"{HOME}/bundles/{name}"
 
 
 def run_folder(name: str) -> str:
-    """Returns a run directory."""
+    """Returns the run directory of a run."""
     return f"{HOME}/runs/{name}"
 
 
 def data_folder(sha256: str) -> str:
-    """Returns the folder of a data file of ours."""
+    """Returns the folder of a data file that was sent, by the file's sha256 in hex."""
     return f"{DATA}/{sha256[:16]}"
 
 
 def job_folder(name: str) -> str:
-    """Returns the folder of what a detached command says."""
+    """Returns the folder of a job, see job.py; with "" the folder of all jobs."""
     return f"{HOME}/jobs/{name}"
 
 
 def training_job(run: str) -> str:
-    """Returns the name of the detached command that trains a run."""
+    """Returns the name of the job that trains a run."""
     return f"train-{run}"
 
 
 def result_file(name: str) -> str:
-    """Returns the file of a detached command's result, one JSON object."""
+    """Returns the file of a job's result, one JSON object."""
     return f"{job_folder(name)}/result"
 
 
 def checked_name(flag: str, path: str) -> str:
-    """Returns the last part of a path: what the thing is called on the phone.
+    """Returns the last part of a path: the name on the phone.
+
+    Args:
+      flag: the flag that the path was given with, for the message.
+      path: a path here, or a name.
 
     Raises:
-      InputError: it cannot be a name there.
+      InputError: the last part is empty, has unprintable characters or more than 200 bytes.
     """
     name = path.rstrip("/").rpartition("/")[2]
     bad = name in ("", ".", "..") or not name.isprintable() or len(name.encode()) > MAX_NAME_BYTES
@@ -59,5 +63,5 @@ def checked_name(flag: str, path: str) -> str:
 
 
 def script(*lines: str, **paths: str) -> str:
-    """Returns a shell script; each of `paths` is a variable in it, safely quoted."""
+    """Returns a shell script of these lines, which begins with a quoted assignment of each path."""
     return "\n".join([*(f"{name}={quote(str(value))}" for name, value in paths.items()), *lines])

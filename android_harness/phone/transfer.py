@@ -1,8 +1,8 @@
-"""A folder's files to the phone: what differs, in pieces, verified there before it counts.
+"""Sends a folder's files to the phone: only those that differ, in pieces, verified by sha256.
 
-Files gather in a folder beside the target, `.NAME.partial`, which stays when the cable is pulled:
-the same push goes on from there. Large ones grow piece by piece, small ones come in tar archives of
-a piece's size. When all have the right sha256 they take their places by rename.
+Files are collected beside the target in `.NAME.partial`, which stays when the cable is pulled: the
+same push continues there. Large files are appended piece by piece, small ones come in tar archives
+of at most one piece. When every file has the right sha256, all are renamed to their places.
 """
 
 import io
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from pocketllm.runtime.errors import RunError
 
-from .adb import ConnectionLost, Phone, checked, send_file, shell
+from .adb import ConnectionLost, Phone, check_output, send_file, shell
 from .paths import HOME, INCOMING, script
-from .tree import Entry, held_tree, manifest_text, sizes_in, sums_in
+from .tree import Entry, manifest_text, remote_tree, sizes_in, sums_in
 
 PIECE_BYTES = 16 << 20
-SPARE_BYTES = PIECE_BYTES + (8 << 20)  # the piece under way, folders, a manifest
+SPARE_BYTES = PIECE_BYTES + (8 << 20)  # for the piece being sent, folders, the manifest
 SMALL_BYTES = 1 << 20  # files up to this size travel in archives
 LEFT = "what has arrived stays, the same command goes on from there"
 
@@ -28,36 +28,38 @@ def push_files(
     files: dict[str, Path],
     tree: dict[str, Entry],
     target: str,
-    started: Callable[[int], Callable[[int], None]],
+    *,
+    start_progress: Callable[[int], Callable[[int], None]],
 ) -> int:
-    """Makes a folder on the phone hold these files; returns how many bytes of them were sent.
+    """Makes a folder on the phone hold these files; returns the number of bytes that were sent.
 
     Args:
-      phone: where to.
-      files: {path in the folder: where it is here}.
-      tree: what they are, from `local_tree`.
-      target: the folder; what stands there and in no manifest is left alone.
-      started: told the number of bytes to send, if any; returns what is told of their progress.
+      phone: the phone to send them to.
+      files: {path in the folder: file here}.
+      tree: the tree of `files`, from `local_tree`.
+      target: the folder on the phone; files in it that no manifest names are left alone.
+      start_progress: called with the number of bytes to send, if any file differs; returns the
+        callback that takes the bytes of every piece that was sent.
 
     Raises:
-      ConnectionLost: what has arrived stays.
-      RunError: the phone is full (then nothing of it stays), or something arrived damaged.
+      ConnectionLost: the phone is gone; the files that have arrived stay.
+      RunError: the phone is full, or a file arrived damaged; nothing of this push stays.
     """
-    held = held_tree(phone, target)
-    differing = {name: entry for name, entry in tree.items() if held.get(name) != entry}
-    if not differing and held.keys() <= tree.keys():
+    old_tree = remote_tree(phone, target)
+    differing = {name: entry for name, entry in tree.items() if old_tree.get(name) != entry}
+    if not differing and old_tree.keys() <= tree.keys():
         return 0
     partial = _partial(target)
     arrived = _arrived(phone, partial, differing)
     total = sum(entry.size - arrived.get(name, 0) for name, entry in differing.items())
     _check_space(phone, total, target)
-    advance = started(total)
+    progress = start_progress(total)
     try:
-        _send_small(phone, files, _missing(differing, arrived, small=True), partial, advance)
+        _send_small(phone, files, _missing(differing, arrived, small=True), partial, progress)
         for name, entry in _missing(differing, arrived, small=False).items():
-            _send_large(phone, files[name], f"{partial}/{name}", arrived.get(name, 0), advance)
+            _send_large(phone, files[name], f"{partial}/{name}", arrived.get(name, 0), progress)
         _verify(phone, differing, partial)
-        _commit(phone, tree, held, partial, target)
+        _commit(phone, tree, old_tree, partial, target)
     except ConnectionLost as error:
         raise ConnectionLost(f"{error}; {LEFT}") from error
     except RunError:
@@ -67,9 +69,9 @@ def push_files(
 
 
 def free_bytes(phone: Phone) -> int:
-    """Returns what is free where the phone's side of us lives."""
-    asked = script('mkdir -p "$home" && df -k "$home" | tail -n 1', home=HOME)
-    fields = checked(phone, asked, HOME).split()
+    """Returns the free bytes of the file system that HOME is on."""
+    df = script('mkdir -p "$home" && df -k "$home" | tail -n 1', home=HOME)
+    fields = check_output(phone, df, HOME).split()
     return int(fields[-3]) * 1024
 
 
@@ -79,6 +81,7 @@ def _partial(target):
 
 
 def _missing(differing, arrived, small):
+    """Returns the entries, small or large ones, that have not arrived whole."""
     return {
         name: entry
         for name, entry in differing.items()
@@ -87,7 +90,11 @@ def _missing(differing, arrived, small):
 
 
 def _arrived(phone, partial, differing):
-    """Returns {path: bytes that need not be sent again}; what is of no use there goes."""
+    """Returns {path: bytes that need not be sent again}; removes files that are of no use.
+
+    A whole file must have the right sha256. The end of an unfinished one may be half a piece, so
+    that only its whole pieces count.
+    """
     sizes = sizes_in(phone, partial)
     if not sizes:
         return {}
@@ -102,7 +109,7 @@ def _arrived(phone, partial, differing):
             arrived[name] = size // PIECE_BYTES * PIECE_BYTES
         else:
             drop = script('rm -f "$path"', path=f"{partial}/{name}")
-            checked(phone, drop, partial)
+            check_output(phone, drop, partial)
     return arrived
 
 
@@ -116,15 +123,15 @@ def _check_space(phone, total, target):
         )
 
 
-def _send_small(phone, files, missing, partial, advance):
+def _send_small(phone, files, missing, partial, progress):
     for archive, size in _archives(files, missing):
-        _send_piece(phone, archive, size, advance)
+        _send_piece(phone, archive, size, progress)
         unpack = script(
             'mkdir -p "$partial" && tar -xf "$piece" -C "$partial" && rm "$piece"',
             partial=partial,
             piece=f"{INCOMING}/piece",
         )
-        checked(phone, unpack, partial)
+        check_output(phone, unpack, partial)
 
 
 def _archives(files, missing) -> Iterator[tuple[bytes, int]]:
@@ -135,38 +142,42 @@ def _archives(files, missing) -> Iterator[tuple[bytes, int]]:
         with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
             while names and (size == 0 or size + missing[names[0]].size <= PIECE_BYTES):
                 name = names.pop(0)
-                archive.add(files[name], name, filter=_nobodys)
+                archive.add(files[name], name, filter=_without_owner)
                 size += missing[name].size
         yield buffer.getvalue(), size
 
 
-def _nobodys(member):
+def _without_owner(member):
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     member.mode = 0o755 if member.mode & 0o100 else 0o644
     return member
 
 
-def _send_large(phone, path, there, done, advance):
-    """Appends a file's pieces from byte `done`; each is cut to its place, so twice is once."""
-    append = 'truncate -s "$done" "$there" && cat "$piece" >> "$there" && rm "$piece"'
-    make = script('mkdir -p "${there%/*}" && touch "$there"', there=there)
-    checked(phone, make, there)
+def _send_large(phone, path, remote, offset, progress):
+    """Appends a file's pieces from byte `offset` on.
+
+    The file is cut to the offset before each piece, so that a piece may be sent twice.
+    """
+    append = 'truncate -s "$offset" "$remote" && cat "$piece" >> "$remote" && rm "$piece"'
+    create = script('mkdir -p "${remote%/*}" && touch "$remote"', remote=remote)
+    check_output(phone, create, remote)
     with open(path, "rb") as file:
-        file.seek(done)
+        file.seek(offset)
         while piece := file.read(PIECE_BYTES):
-            _send_piece(phone, piece, len(piece), advance)
-            at = script(append, done=done, there=there, piece=f"{INCOMING}/piece")
-            checked(phone, at, there)
-            done += len(piece)
+            _send_piece(phone, piece, len(piece), progress)
+            append_piece = script(append, offset=offset, remote=remote, piece=f"{INCOMING}/piece")
+            check_output(phone, append_piece, remote)
+            offset += len(piece)
 
 
-def _send_piece(phone, data, size, advance):
+def _send_piece(phone, data, size, progress):
+    """Sends `data` to the phone as INCOMING's piece; `size` bytes of files are in it."""
     with tempfile.NamedTemporaryFile(prefix="pocketllm-push-") as file:
         file.write(data)
         file.flush()
         send_file(phone, Path(file.name), f"{INCOMING}/piece")
-    advance(size)
+    progress(size)
 
 
 def _verify(phone, differing, partial):
@@ -176,9 +187,12 @@ def _verify(phone, differing, partial):
         raise RunError(f"{damaged[0]}: arrived damaged on the phone; run the same command again")
 
 
-def _commit(phone, tree, held, partial, target):
-    """Puts the files in their places; the manifest last. Once begun it does not need us."""
-    gone = [name for name in held if name not in tree]
+def _commit(phone, tree, old_tree, partial, target):
+    """Renames the files to their places and removes old ones; the manifest comes last.
+
+    One script, which ignores the end of the connection: once started, it runs to its end.
+    """
+    gone = [name for name in old_tree if name not in tree]
     with tempfile.NamedTemporaryFile("w", prefix="pocketllm-push-", encoding="utf-8") as file:
         file.write(manifest_text(tree))
         file.flush()
@@ -187,7 +201,7 @@ def _commit(phone, tree, held, partial, target):
         "trap '' HUP",
         'mkdir -p "$target" && rm -f "$target/.manifest" || exit 1',
         *(script('rm -f "$target/$gone"', gone=name) for name in gone),
-        'if [ -z "$(ls "$target")" ]; then',  # a new one, at once
+        'if [ -z "$(ls "$target")" ]; then',  # a new folder: one rename
         '    rmdir "$target" && mv "$partial" "$target" || exit 1',
         "else",
         '    (cd "$partial" && find . -type f ! -path ./.manifest) | while IFS= read -r name; do',
@@ -197,4 +211,4 @@ def _commit(phone, tree, held, partial, target):
         "fi",
         "sync",
     ]
-    checked(phone, script(*lines, partial=partial, target=target), target)
+    check_output(phone, script(*lines, partial=partial, target=target), target)

@@ -16,12 +16,12 @@ pytestmark = pytest.mark.desktop  # the workstation's side
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory):
     """A device with nothing on it."""
-    with loopback(tmp_path_factory.mktemp("doctor") / "device", data_size="64m") as held:
-        yield held
+    with loopback(tmp_path_factory.mktemp("doctor") / "device", data_size="64m") as new_phone:
+        yield new_phone
 
 
 def lines_of(done):
-    """Returns {what was looked at: its line}."""
+    """Returns {name of a check: its line}."""
     return {line[5:].partition(": ")[0]: line for line in done.stdout.splitlines()}
 
 
@@ -29,31 +29,31 @@ def test_a_good_phone_is_good(phone):
     done = device(phone, "doctor")
     phone.sh("true")
 
-    found = lines_of(done)
-    assert found["processor"] == "ok   processor: ABI arm64-v8a,armeabi-v7a"
-    assert "Loopback, Android 14" in found["system"]
-    assert found["clock"] == "ok   clock: right"
-    assert found["tools"] == "ok   tools: all there"
-    assert found["programs"].startswith("ok ")
-    assert found["image"].startswith("note image: not pushed yet")
-    assert found["storage"].startswith("BAD ") and "0.1 GB free" in found["storage"]
+    lines = lines_of(done)
+    assert lines["processor"] == "ok   processor: ABI arm64-v8a,armeabi-v7a"
+    assert "Loopback, Android 14" in lines["system"]
+    assert lines["clock"] == "ok   clock: right"
+    assert lines["tools"] == "ok   tools: all there"
+    assert lines["programs"].startswith("ok ")
+    assert lines["image"].startswith("note image: not pushed yet")
+    assert lines["storage"].startswith("BAD ") and "0.1 GB free" in lines["storage"]
     assert done.returncode == 1 and "not ready: storage;" in done.stderr
 
 
 @pytest.mark.parametrize(
-    ("properties", "name", "said"),
+    ("properties", "name", "state"),
     [
         ({"ro_product_cpu_abilist": "armeabi-v7a"}, "processor", "expected arm64-v8a"),
         ({"ro_build_version_sdk": "24"}, "system", "API level 24"),
     ],
 )
-def test_a_phone_that_cannot_is_told_why(phone, properties, name, said):
+def test_a_phone_that_cannot_is_told_why(phone, properties, name, state):
     phone.properties(**properties)
     done = device(phone, "doctor")
     phone.properties()
 
     assert done.returncode == 1
-    assert said in lines_of(done)[name] and lines_of(done)[name].startswith("BAD ")
+    assert state in lines_of(done)[name] and lines_of(done)[name].startswith("BAD ")
 
 
 def test_a_clock_in_the_past_is_said_and_does_no_harm(phone, tmp_path):
@@ -122,29 +122,29 @@ def test_another_versions_server_is_replaced_and_said(phone, tmp_path):
     def serve():
         while True:
             link, _ = listener.accept()
-            asked = link.recv(int(link.recv(4), 16))
-            link.sendall(answers.get(asked, b"FAIL0004none"))
+            request = link.recv(int(link.recv(4), 16))
+            link.sendall(answers.get(request, b"FAIL0004none"))
             link.close()
-            if asked == b"host:kill":
+            if request == b"host:kill":
                 return listener.close()
 
     threading.Thread(target=serve, daemon=True).start()
     done = device(phone, "doctor", ANDROID_ADB_SERVER_PORT=str(port))
     ended = phone.adb("-P", str(port), "kill-server")
 
-    found = lines_of(done)["adb server"]
-    assert found.startswith("note ")
-    assert "version 32 ran, this client is 41; it was replaced" in found
+    line = lines_of(done)["adb server"]
+    assert line.startswith("note ")
+    assert "version 32 ran, this client is 41; it was replaced" in line
     assert ended.returncode == 0
 
 
 def test_the_shells_exit_code_and_bytes_come_through_both_protocols(phone, tmp_path, monkeypatch):
     with loopback(tmp_path / "old", "16m", features="cmd") as old:
-        for held in (phone, old):
-            monkeypatch.setenv("HOME", held.environment["HOME"])
-            port = held.environment["ANDROID_ADB_SERVER_PORT"]
+        for connected in (phone, old):
+            monkeypatch.setenv("HOME", connected.environment["HOME"])
+            port = connected.environment["ANDROID_ADB_SERVER_PORT"]
             monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
-            there = client.find_phone(held.serial)
+            there = client.find_phone(connected.serial)
 
             answer = client.shell(there, "printf 'a\\n\\nb'; exit 5\n")
             nothing = client.shell(there, "exit 0")

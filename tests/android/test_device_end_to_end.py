@@ -27,8 +27,8 @@ def folder(tmp_path_factory):
 def bundle(folder):
     """roberta-micro for two short rows at a time: the emulated processor is slow."""
     out = folder / "micro's bundle"
-    asked = ["--model=roberta-micro", "--task=sst2", "--batch_size=2", "--lengths=16"]
-    done = pocketllm("export", *asked, f"--out={out}")
+    settings = ["--model=roberta-micro", "--task=sst2", "--batch_size=2", "--lengths=16"]
+    done = pocketllm("export", *settings, f"--out={out}")
     assert done.returncode == 0, done.stderr
     return out
 
@@ -45,11 +45,11 @@ def data(folder):
 def phone(folder, bundle):
     """A device with the image and the bundle."""
     image = emulated.make_image(folder / "image")
-    with loopback(folder / "device", data_size="400m") as held:
-        (held.control / "battery").write_text("  level: 83\n  temperature: 317\n  status: 2\n")
-        done = device(held, "push", f"--image={image}", f"--bundle={bundle}")
+    with loopback(folder / "device", data_size="400m") as phone:
+        (phone.control / "battery").write_text("  level: 83\n  temperature: 317\n  status: 2\n")
+        done = device(phone, "push", f"--image={image}", f"--bundle={bundle}")
         assert done.returncode == 0, done.stderr
-        yield held
+        yield phone
 
 
 def train(bundle, data, run, *more):
@@ -143,8 +143,8 @@ def test_an_error_there_is_an_error_here(phone, bundle, tmp_path):
     here = pocketllm(*train(bundle, tmp_path / "bad.tsv", tmp_path / "bad"))
 
     assert there.returncode == here.returncode == 2
-    said = here.stderr.partition(" error: ")[2].partition("bad.tsv")[2]
-    assert said and there.stderr.endswith(said)
+    message = here.stderr.partition(" error: ")[2].partition("bad.tsv")[2]
+    assert message and there.stderr.endswith(message)
 
 
 def test_the_bench_measures_there(phone, bundle, tmp_path):
@@ -162,8 +162,8 @@ def test_the_bench_measures_there(phone, bundle, tmp_path):
 def test_ctrl_c_ends_the_run_after_a_step_and_the_command_goes_on(phone, bundle, data, tmp_path):
     """With `pocketllm train` itself, and the phone's clock in 1970."""
     (phone.control / "seconds").write_text("86400\n")
-    asked = train(bundle, data, "stopped", "--steps=2000", f"--json={tmp_path / 'j'}")
-    process = start_device(phone, *asked)
+    command = train(bundle, data, "stopped", "--steps=2000", f"--json={tmp_path / 'j'}")
+    process = start_device(phone, *command)
     wait_for_line(process, "engine: ")
     process.terminate()
     output, errors = process.communicate(timeout=60)

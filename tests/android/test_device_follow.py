@@ -89,9 +89,9 @@ def test_a_phone_that_is_gone_is_told_when_it_is_back(monkeypatch, capsys):
         follow(PHONE, "train-x", 60.0)
 
     assert job.stops == 1
-    said = capsys.readouterr().err
-    assert said.startswith(module.STOPPING) and "waiting for 60 s" in said
-    assert said.count(module.STOPPING) == 1 and "is back" in said
+    errors = capsys.readouterr().err
+    assert errors.startswith(module.STOPPING) and "waiting for 60 s" in errors
+    assert errors.count(module.STOPPING) == 1 and "is back" in errors
 
 
 def test_a_second_signal_leaves_the_phone_to_it(monkeypatch):

@@ -33,12 +33,12 @@ def image(tmp_path_factory):
 
 def contents_of(folder):
     """Returns {path: (mode, modification time, sha256 or None for a folder)}."""
-    found = {}
+    entries = {}
     for path in sorted(folder.rglob("*")):
-        held = path.lstat()
+        status = path.lstat()
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
-        found[str(path.relative_to(folder))] = held.st_mode, held.st_mtime_ns, digest
-    return found
+        entries[str(path.relative_to(folder))] = status.st_mode, status.st_mtime_ns, digest
+    return entries
 
 
 def test_two_builds_are_the_same_to_the_mode_and_the_time(image, tmp_path):
@@ -72,11 +72,11 @@ def test_the_image_holds_what_setup_cfg_says_the_runtime_needs_but_one_engine():
 def test_the_command_builds_the_image_and_refuses_to_overwrite_it(image, tmp_path):
     out = tmp_path / "my image"
 
-    asked = ["device", "image", f"--out={out}", f"--lock={image / 'image.lock.json'}"]
+    command = ["device", "image", f"--out={out}", f"--lock={image / 'image.lock.json'}"]
 
-    first = pocketllm(*asked, f"--json={tmp_path / 'j'}")
-    again = pocketllm(*asked)
-    forced = pocketllm(*asked, "--force")
+    first = pocketllm(*command, f"--json={tmp_path / 'j'}")
+    again = pocketllm(*command)
+    forced = pocketllm(*command, "--force")
 
     assert (first.returncode, first.stderr) == (0, "")
     assert json.loads((tmp_path / "j").read_text())["fetched"] == 0
@@ -96,7 +96,7 @@ def test_force_never_replaces_another_folder(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "problem"),
     [
         ("{", "not JSON"),
         ("{}", "format None, expected 1"),
@@ -108,12 +108,12 @@ def test_force_never_replaces_another_folder(tmp_path):
         ),
     ],
 )
-def test_a_broken_lock_file_is_one_line(tmp_path, text, said):
+def test_a_broken_lock_file_is_one_line(tmp_path, text, problem):
     (tmp_path / "lock").write_text(text)
 
     done = pocketllm("device", "image", f"--out={tmp_path / 'o'}", f"--lock={tmp_path / 'lock'}")
 
-    complaint(done, 2, str(tmp_path / "lock"), said, "--refresh")
+    complaint(done, 2, str(tmp_path / "lock"), problem, "--refresh")
     assert not (tmp_path / "o").exists()
 
 
@@ -225,15 +225,15 @@ def test_a_lock_file_reads_back_as_it_was_written(tmp_path):
 
 
 def test_a_debian_packages_links_become_the_files_they_point_at(tmp_path):
-    held = io.BytesIO()
-    with tarfile.open(fileobj=held, mode="w:xz") as archive:
+    data = io.BytesIO()
+    with tarfile.open(fileobj=data, mode="w:xz") as archive:
         real = tarfile.TarInfo("./usr/lib/libx.so.1.2")
         real.size, real.mode = 4, 0o755
         archive.addfile(real, io.BytesIO(b"code"))
         link = tarfile.TarInfo("./usr/lib/libx.so.1")
         link.type, link.linkname = tarfile.SYMTYPE, "libx.so.1.2"
         archive.addfile(link)
-    members = [("debian-binary", b"2.0"), ("data.tar.xz", held.getvalue())]
+    members = [("debian-binary", b"2.0"), ("data.tar.xz", data.getvalue())]
     path = tmp_path / "x.deb"
     path.write_bytes(b"!<arch>\n" + b"".join(_ar_member(*member) for member in members))
 

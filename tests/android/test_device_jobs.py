@@ -39,11 +39,10 @@ def phone(request, tmp_path_factory, golden_bundle):
     """A device, a new and an old one, with the stand-in image and a bundle."""
     folder = tmp_path_factory.mktemp("jobs")
     image = stand_in_image(folder / "image")
-    with loopback(folder / "device", "64m", request.param) as held:
-        asked = ["push", f"--image={image}", f"--bundle={golden_bundle.folder}"]
-        done = device(held, *asked)
+    with loopback(folder / "device", "64m", request.param) as phone:
+        done = device(phone, "push", f"--image={image}", f"--bundle={golden_bundle.folder}")
         assert done.returncode == 0, done.stderr
-        yield held
+        yield phone
 
 
 @pytest.fixture
@@ -205,27 +204,29 @@ def test_data_on_the_phone_is_used_there_and_never_sent(phone, tmp_path):
     there = "/sdcard/my notes.tsv"
     phone.sh(f'echo x > "{there}"')
     phone.sh(f"rm -rf {HOME}/data")
-    asked = ["train", f"--bundle={BUNDLE}", "--run=r", "--steps=1"]
+    command = ["train", f"--bundle={BUNDLE}", "--run=r", "--steps=1"]
 
-    done = device(phone, *asked, f"--device_data={there}", f"--device_dev={there}")
-    none = device(phone, *asked, "--device_data=/sdcard/none.tsv")
-    both = device(phone, *asked, f"--device_data={there}", "--train=x")
+    done = device(phone, *command, f"--device_data={there}", f"--device_dev={there}")
+    none = device(phone, *command, "--device_data=/sdcard/none.tsv")
+    both = device(phone, *command, f"--device_data={there}", "--train=x")
 
     assert done.returncode == 0, done.stderr
     assert f"given: --train={there}" in done.stdout and f"given: --dev={there}" in done.stdout
     assert phone.sh(f"ls {HOME}/data 2>/dev/null") == ""
     complaint(none, 2, "/sdcard/none.tsv", "no such file")
-    complaint(both, 2, "--train and --device")
+    complaint(both, 2, "--train and --device_data")
 
 
 @new_device
 def test_what_was_not_pushed_is_named_with_the_command(phone, data):
-    asked = ["train", "--bundle=other", "--run=r", "--steps=1", f"--train={data}"]
+    command = ["train", "--bundle=other", "--run=r", "--steps=1", f"--train={data}"]
 
-    complaint(device(phone, *asked), 2, "bundles/other", "device push --bundle=other")
+    complaint(device(phone, *command), 2, "bundles/other", "device push --bundle=other")
     complaint(device(phone, "attach", "--run=none"), 2, "train-none", "nothing was started")
     complaint(device(phone, *train(data, "..")), 2, "--run='..'", "cannot be a name")
-    complaint(device(phone, *train("none.tsv")), 2, "--train=none.tsv", "no such file")
+    complaint(
+        device(phone, *train("none.tsv")), 2, "--train=none.tsv", "no such file", "--device_data"
+    )
 
 
 @new_device

@@ -17,8 +17,8 @@ UNCHANGED_BYTES = 100_000  # that a push of nothing new may send
 @pytest.fixture(scope="module")
 def phone(tmp_path_factory):
     """A device of 120 MB."""
-    with loopback(tmp_path_factory.mktemp("push") / "device", data_size="120m") as held:
-        yield held
+    with loopback(tmp_path_factory.mktemp("push") / "device", data_size="120m") as new_phone:
+        yield new_phone
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +37,8 @@ def image(tmp_path):
     return folder
 
 
-def held(phone, folder=IMAGE):
-    """Returns {path: sha256} of what is on the device, by its own tools."""
+def sums_on(phone, folder=IMAGE):
+    """Returns {path: sha256} of the files on the device, by its own tools."""
     lines = phone.sh(f'cd "{folder}" && find . -type f -exec sha256sum {{}} +').splitlines()
     return {path: digest for digest, _, path in (line.partition("  ") for line in lines)}
 
@@ -48,11 +48,11 @@ def test_a_push_arrives_whole_and_runnable_and_a_second_one_sends_next_to_nothin
 ):
     bundle = tmp_path / 'it\'s a "bundle"; $(touch x)'
     shutil.copytree(golden_bundle.folder, bundle)
-    asked = ["push", f"--image={image}", f"--bundle={bundle}", f"--json={tmp_path / 'j'}"]
+    command = ["push", f"--image={image}", f"--bundle={bundle}", f"--json={tmp_path / 'j'}"]
 
-    first = device(phone, *asked)
+    first = device(phone, *command)
     before, there = phone.received(), files_on(phone)
-    again = device(phone, *asked)
+    again = device(phone, *command)
 
     assert (first.returncode, again.returncode) == (0, 0), first.stderr + again.stderr
     assert phone.received() - before < UNCHANGED_BYTES
@@ -90,11 +90,11 @@ def test_only_what_changed_is_sent_and_what_is_gone_goes(phone, image):
 
 def test_what_was_cut_short_on_the_device_is_sent_again(phone, image):
     assert device(phone, "push", f"--image={image}").returncode == 0
-    whole = held(phone)
+    whole = sums_on(phone)
     phone.sh(f"truncate -s 5 {IMAGE}/large; rm {IMAGE}/pocketllm")
 
     assert device(phone, "push", f"--image={image}").returncode == 0
-    assert held(phone) == whole
+    assert sums_on(phone) == whole
 
 
 def test_a_push_that_was_unplugged_leaves_nothing_usable_and_goes_on_where_it_was(phone, image):

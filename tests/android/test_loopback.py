@@ -14,15 +14,15 @@ TMP = "/data/local/tmp"
 @pytest.fixture(scope="module")
 def device(tmp_path_factory):
     """A device of 64 MB."""
-    with loopback(tmp_path_factory.mktemp("loopback") / "device", data_size="64m") as held:
-        yield held
+    with loopback(tmp_path_factory.mktemp("loopback") / "device", data_size="64m") as new:
+        yield new
 
 
 @pytest.fixture(scope="module")
 def old_device(tmp_path_factory):
     """The same without shell protocol v2."""
-    with loopback(tmp_path_factory.mktemp("loopback") / "old", "64m", features="cmd") as held:
-        yield held
+    with loopback(tmp_path_factory.mktemp("loopback") / "old", "64m", features="cmd") as old:
+        yield old
 
 
 def test_a_shell_of_version_2_keeps_exit_codes_and_the_two_outputs_apart(device):

@@ -44,9 +44,9 @@ def save_sharded(folder, tensors):
 
     names = sorted(tensors)
     shards = {"a.safetensors": names[::2], "b.safetensors": names[1::2]}
-    for file, held in shards.items():
-        save_file({name: tensors[name] for name in held}, folder / file)
-    weight_map = {name: file for file, held in shards.items() for name in held}
+    for file, names in shards.items():
+        save_file({name: tensors[name] for name in names}, folder / file)
+    weight_map = {name: file for file, names in shards.items() for name in names}
     index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
@@ -56,9 +56,9 @@ def save_sharded_pickled(folder, tensors):
 
     names = sorted(tensors)
     shards = {"a.bin": names[::2], "b.bin": names[1::2]}
-    for file, held in shards.items():
-        torch.save({name: tensors[name] for name in held}, folder / file)
-    weight_map = {name: file for file, held in shards.items() for name in held}
+    for file, names in shards.items():
+        torch.save({name: tensors[name] for name in names}, folder / file)
+    weight_map = {name: file for file, names in shards.items() for name in names}
     index = {"metadata": {"total_size": 1}, "weight_map": weight_map}
     (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
 

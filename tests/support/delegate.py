@@ -25,7 +25,7 @@ def partitions_of(nodes):
         if name != DELEGATE_NODE
         for tensor in outputs
     }
-    found = []
+    partitions = []
     for name, inputs, outputs in nodes:
         if name != DELEGATE_NODE:
             continue
@@ -36,5 +36,5 @@ def partitions_of(nodes):
             if tensor not in inputs and index is not None and index not in inside:
                 inside.add(index)
                 pending += nodes[index][1]
-        found.append(inside)
-    return found
+        partitions.append(inside)
+    return partitions

@@ -40,13 +40,13 @@ def write_run(folder: Path, lines, evaluations=(), sessions=(), torn="", **confi
       config: beside the fields that a run always has.
     """
     folder.mkdir(parents=True)
-    held = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4, "batch_size": 8}
-    (folder / "config.json").write_text(json.dumps(held | config))
+    values = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4, "batch_size": 8}
+    (folder / "config.json").write_text(json.dumps(values | config))
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text + torn)
     if evaluations:
         dev = {"examples": 100, "data_sha256": "dev"}
-        named = [dict(zip(("step", "accuracy", "loss"), held)) | dev for held in evaluations]
+        named = [dict(zip(("step", "accuracy", "loss"), figures)) | dev for figures in evaluations]
         text = "".join(json.dumps(line) + "\n" for line in named)
         (folder / "evaluations.jsonl").write_text(text)
     if sessions:

@@ -26,9 +26,9 @@ def rows(count: int, seed: int) -> list[tuple[str, int]]:
     return [(SUBJECTS[rng.integers(len(SUBJECTS))], int(rng.integers(2))) for _ in range(count)]
 
 
-def write_tsv(path: Path, held: list[tuple[str, int]]) -> Path:
+def write_tsv(path: Path, examples: list[tuple[str, int]]) -> Path:
     """Writes SST-2's published format."""
-    lines = ["sentence\tlabel", *(f"{sentence}\t{label}" for sentence, label in held), ""]
+    lines = ["sentence\tlabel", *(f"{sentence}\t{label}" for sentence, label in examples), ""]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
@@ -55,12 +55,12 @@ def python(code: str, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def complaint(done, code, *said):
-    """Asserts an exit code and one line on stderr that says all of `said`."""
+def complaint(done, code, *texts):
+    """Asserts an exit code and one line on stderr that holds all of `texts`."""
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
     assert done.stderr.startswith("pocketllm ") and ": error: " in done.stderr
-    for text in said:
+    for text in texts:
         assert text in done.stderr
 
 

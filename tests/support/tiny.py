@@ -123,13 +123,13 @@ def _save_random(model, folder, seed):
 
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for name, held in model.named_parameters():
-            drawn = torch.randn(held.shape, generator=generator)
-            if held.ndim == 2 and "embed" not in name:
-                drawn *= 1.5 * held.shape[1] ** -0.5  # products of the size of their inputs
-            elif held.ndim == 1:
+        for name, parameter in model.named_parameters():
+            drawn = torch.randn(parameter.shape, generator=generator)
+            if parameter.ndim == 2 and "embed" not in name:
+                drawn *= 1.5 * parameter.shape[1] ** -0.5  # products of the size of their inputs
+            elif parameter.ndim == 1:
                 drawn = 0.3 * drawn + ("norm" in name.lower() and name.endswith("weight"))
-            held.copy_(drawn)
+            parameter.copy_(drawn)
     model.save_pretrained(folder)
 
 

@@ -38,18 +38,18 @@ class Stream:
         self._connection, self.ours, self.theirs = connection, ours, theirs
         self.incoming = SimpleQueue()
         self._may_write, self.closed = threading.Semaphore(0), threading.Event()
-        self._held = b""
+        self._buffer = b""
 
     def read(self, count: int | None = None) -> bytes:
         """Returns exactly so many bytes, or without a count whatever comes; b"" at the end."""
-        while not self._held or count is not None and len(self._held) < count:
+        while not self._buffer or count is not None and len(self._buffer) < count:
             piece = self.incoming.get()
             if not piece:
                 self.incoming.put(b"")
                 return b""
-            self._held += piece
-        taken = len(self._held) if count is None else count
-        data, self._held = self._held[:taken], self._held[taken:]
+            self._buffer += piece
+        size = len(self._buffer) if count is None else count
+        data, self._buffer = self._buffer[:size], self._buffer[size:]
         return data
 
     def write(self, data: bytes) -> None:

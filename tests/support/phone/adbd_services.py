@@ -114,8 +114,8 @@ def _sync(stream):
 
 def _stat_fields(path):
     try:
-        held = os.lstat(path)
-        return held.st_mode, held.st_size & 0xFFFFFFFF, int(held.st_mtime)
+        status = os.lstat(path)
+        return status.st_mode, status.st_size & 0xFFFFFFFF, int(status.st_mtime)
     except OSError:
         return 0, 0, 0
 
@@ -174,8 +174,8 @@ def _send(stream, request):
 
 
 def _fail(stream, error):
-    said = str(error.strerror).encode()
-    stream.write(REQUEST.pack(b"FAIL", len(said)) + said)
+    message = str(error.strerror).encode()
+    stream.write(REQUEST.pack(b"FAIL", len(message)) + message)
 
 
 SYNC = {b"STAT": _stat, b"LIST": _list, b"SEND": _send, b"RECV": _receive}

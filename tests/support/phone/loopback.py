@@ -58,8 +58,8 @@ class Loopback:
 
     def properties(self, **changes) -> None:
         """Sets Android properties; `_` stands for a dot."""
-        held = PROPERTIES | {name.replace("_", "."): value for name, value in changes.items()}
-        lines = (f"{name}={value}\n" for name, value in held.items())
+        properties = PROPERTIES | {name.replace("_", "."): value for name, value in changes.items()}
+        lines = (f"{name}={value}\n" for name, value in properties.items())
         (self.control / "properties").write_text("".join(lines))
 
     def unplug(self) -> None:
@@ -120,13 +120,13 @@ def loopback(folder: Path, data_size: str = "400m", features: str = "shell_v2,cm
         )
     try:
         serial = f"127.0.0.1:{_wait_for(control / 'port', device)}"
-        held = Loopback(control, serial, environment)
-        held.properties()
+        loopback_device = Loopback(control, serial, environment)
+        loopback_device.properties()
         try:
-            held.connect()
-            yield held
+            loopback_device.connect()
+            yield loopback_device
         finally:
-            held.adb("kill-server")
+            loopback_device.adb("kill-server")
     finally:
         device.kill()
         device.wait()
@@ -151,5 +151,5 @@ def _wait_for(path, device):
 
 
 def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]

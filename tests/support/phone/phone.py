@@ -41,15 +41,15 @@ def packages() -> list[Package]:
     Skips the test where neither can be had.
     """
     try:
-        held = read_lock(SHIPPED_LOCK)
-        fetch(held, default_cache())
+        lock_packages = read_lock(SHIPPED_LOCK)
+        fetch(lock_packages, default_cache())
     except (InputError, RunError):
         try:
-            held = newest_packages()
-            fetch(held, default_cache())
+            lock_packages = newest_packages()
+            fetch(lock_packages, default_cache())
         except (InputError, RunError) as error:
             _unavailable(str(error))
-    return held
+    return lock_packages
 
 
 def make_image(folder: Path) -> Path:

@@ -26,8 +26,10 @@ from .shared import define_phone_flags, open_phone, push_tree
 
 FLAGS = flags.FlagValues()
 define_phone_flags(FLAGS)
-flags.DEFINE_string("image", None, "folder from `pocketllm device image`", flag_values=FLAGS)
-flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
+flags.DEFINE_string(
+    "image", None, "folder to push, from `pocketllm device image`", flag_values=FLAGS
+)
+flags.DEFINE_string("bundle", None, "folder of a bundle to push", flag_values=FLAGS)
 # A machine packs the weights of a frozen base for its own kernels: of no use to another.
 PACKED = {contract.PACKED_FILE, contract.PACKED_STAMP}
 

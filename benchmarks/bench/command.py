@@ -190,4 +190,4 @@ def _export(values, lengths, settings, out, what):
     with Progress("export", len(lengths) + 3, "stage") as bar:
         bar.say(f"exporting {values.model} {what}")
         chosen = [*random_preset(values.model, values.seed, lengths), *settings]
-        return export_measured(chosen, out, on_line=lambda line: bar.advance(1, line))
+        return export_measured(chosen, out, say=lambda line: bar.advance(1, line))

@@ -15,7 +15,7 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.progress import Progress
 
 from ..isolation.memory_limit import drop_caches, run_limited
-from ..isolation.worker import last_words, thread_variables
+from ..isolation.worker import last_line, thread_variables
 from .workers import LITERT
 from .workload import Workload
 
@@ -55,13 +55,13 @@ def measure_limited(
                 [sys.executable, *command],
                 limit_bytes,
                 log,
-                thread_variables(work.threads),
-                on_line=lambda line: bar.advance(1, line),
+                variables=thread_variables(work.threads),
+                say=lambda line: bar.advance(1, line),
             )
         if outcome.ended.returncode and not outcome.out_of_memory:
             raise RunError(
                 f"batch {work.batch_size}: ours in {limit_bytes} bytes failed "
-                f"({outcome.ended.how}): {last_words(log.read_text(errors='replace'))}"
+                f"({outcome.ended.how}): {last_line(log.read_text(errors='replace'))}"
             )
         found = {
             "limit_bytes": limit_bytes,

@@ -22,17 +22,17 @@ def random_preset(model: str, seed: int, lengths: Sequence[int]) -> list[str]:
     ]
 
 
-def export_measured(settings: Sequence[str], out: Path, on_line: Callable[[str], None]) -> dict:
+def export_measured(settings: Sequence[str], out: Path, say: Callable[[str], None]) -> dict:
     """Exports for SST-2; returns wall seconds, peak bytes of all pages, and the stages' seconds.
 
     Args:
       settings: flags of `pocketllm export`, without --task, --out and --json.
       out: folder to write.
-      on_line: told every stage.
+      say: told every stage.
     """
     summary = out.with_name(f"{out.name}.json")
     arguments = ["export", *settings, "--task=sst2", f"--out={out}", f"--json={summary}"]
-    took = run_module("export", "pocketllm.runtime.cli", arguments, {}, on_line)
+    took = run_module("export", "pocketllm.runtime.cli", arguments, {}, say)
     stages = read_json(summary, "run the bench again")
     return {
         "seconds": took.seconds,

@@ -159,7 +159,7 @@ def _projected(probes, tune, base):
         ]
         with Progress("export", 6, "stage") as bar:
             bar.say(f"exporting {what}")
-            export_measured(settings, out, on_line=lambda line: bar.advance(1, line))
+            export_measured(settings, out, say=lambda line: bar.advance(1, line))
         request = {
             "bundle": str(out),
             "data": str(probes.data),

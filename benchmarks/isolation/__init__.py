@@ -1,1 +1,1 @@
-"""Processes of their own, memory cgroups and other hard limits."""
+"""Measurements in separate processes, under memory cgroups and other hard limits."""

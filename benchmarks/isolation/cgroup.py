@@ -1,4 +1,4 @@
-"""Memory cgroups, v1 and v2: one for one process, below this process's own or beside it."""
+"""Memory cgroups, v1 and v2: a new one with a limit, below this process's own or beside it."""
 
 import os
 import time
@@ -11,18 +11,18 @@ V1, V2 = "cgroup v1", "cgroup v2"
 ROOT = Path("/sys/fs/cgroup")
 PREFIX = "pocketllm-"
 REMOVE_SECONDS = 1.0
-REACHED = 0.99  # of the limit: the last page that is refused may be a large one
+REACHED = 0.99  # share of the limit; the allocation that failed may have been a large page
 
 
 @dataclass(frozen=True)
 class Files:
-    """The files of a kind of cgroup.
+    """The names of a cgroup's files.
 
     Attributes:
       limit: takes the limit in bytes.
-      swap: likewise with swap counted (v1) or of swap alone (v2); missing where there is none.
-      events: says how many processes the kernel killed, in a line "oom_kill N".
-      peak: the highest count in bytes; missing on old kernels.
+      swap: takes the limit of memory and swap (v1) or of swap alone (v2); absent without swap.
+      events: has a line "oom_kill N", the number of processes that the kernel killed.
+      peak: has the highest count in bytes; absent on old kernels.
     """
 
     limit: str
@@ -44,7 +44,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Cgroup:
-    """A cgroup with a limit; whoever writes his process id to `procs` is in it."""
+    """A memory cgroup with a limit; a process joins it by writing its id to `procs`."""
 
     kind: str
     folder: Path
@@ -52,13 +52,13 @@ class Cgroup:
 
     @property
     def procs(self) -> Path:
-        """The file that takes process ids."""
+        """Returns the file that takes process ids."""
         return self.folder / "cgroup.procs"
 
     def ran_out(self) -> bool:
-        """Says whether the kernel killed a process, and the limit was reached.
+        """Returns whether the kernel killed a process because the limit was reached.
 
-        Below it, it was the whole machine that had no more.
+        A process that is killed below the limit was killed because the whole machine was full.
         """
         lines = (self.folder / FILES[self.kind].events).read_text().splitlines()
         kills = {name: int(count) for name, count in map(str.split, lines)}["oom_kill"]
@@ -66,14 +66,14 @@ class Cgroup:
         return kills > 0 and (peak is None or peak > REACHED * self.limit_bytes)
 
     def peak_bytes(self) -> int | None:
-        """Returns the highest count of all its pages, those of files included; None: unknown."""
+        """Returns the highest count in bytes, pages of files included; None: unknown."""
         path = self.folder / FILES[self.kind].peak
         return int(path.read_text()) if path.exists() else None
 
 
 @contextmanager
 def limited_cgroup(limit_bytes: int, root: Path = ROOT) -> Iterator[Cgroup | None]:
-    """Gives a new cgroup with a limit, or None where none can be made; removes it at the end."""
+    """Yields a new cgroup with a limit, or None if none can be made; removes it at the end."""
     cgroup = next(filter(None, (_make(kind, limit_bytes, root) for kind in FILES)), None)
     try:
         yield cgroup
@@ -83,12 +83,14 @@ def limited_cgroup(limit_bytes: int, root: Path = ROOT) -> Iterator[Cgroup | Non
 
 
 def _make(kind, limit_bytes, root):
+    """Returns a new cgroup of this kind, or None if this system cannot make one."""
     parent = _parent(kind, root)
     if parent is None:
         return None
-    for left in parent.glob(f"{PREFIX}*"):
-        if not Path("/proc", left.name.removeprefix(PREFIX)).exists():  # its command was killed
-            _remove(left)
+    # Cgroups of commands that were killed: their process id, which is the name, is gone.
+    for stale in parent.glob(f"{PREFIX}*"):
+        if not Path("/proc", stale.name.removeprefix(PREFIX)).exists():
+            _remove(stale)
     cgroup, files = Cgroup(kind, parent / f"{PREFIX}{os.getpid()}", limit_bytes), FILES[kind]
     try:
         cgroup.folder.mkdir()
@@ -107,7 +109,7 @@ def _make(kind, limit_bytes, root):
 
 
 def _parent(kind, root):
-    """Returns the folder to make a cgroup in, such that limits from above still hold; or None."""
+    """Returns the folder for a new cgroup, below which existing limits still hold; or None."""
     try:
         lines = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
@@ -118,7 +120,7 @@ def _parent(kind, root):
         return None if own is None else root / "memory" / own
     if "" not in paths:
         return None
-    # A v2 cgroup that holds processes gives no controllers on: ours stands beside our own.
+    # A v2 cgroup with processes in it gives its children no controllers: take its parent.
     parent = (root / paths[""]).parent if paths[""] else root
     try:
         return parent if "memory" in (parent / "cgroup.subtree_control").read_text() else None
@@ -127,7 +129,7 @@ def _parent(kind, root):
 
 
 def _remove(folder):
-    """Removes a cgroup; its last process may still be going."""
+    """Removes a cgroup; waits a moment for its last process to end."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while True:
         try:

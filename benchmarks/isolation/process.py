@@ -1,4 +1,4 @@
-"""A process run to its end: its lines as they come, its time and its peak of resident pages."""
+"""Runs a process to its end; measures its time and its peak of resident memory."""
 
 import os
 import signal
@@ -15,10 +15,10 @@ class Ended:
     """How a process ended.
 
     Attributes:
-      returncode: negative for the signal that killed it.
+      returncode: the exit code, or minus the signal that killed it.
       seconds: wall time.
-      peak_rss_bytes: the kernel's ru_maxrss, which starts from the resident size of the process
-        that started it: that one must stay small.
+      peak_rss_bytes: the kernel's ru_maxrss. It starts at the resident size of the parent process,
+        which must therefore stay small.
     """
 
     returncode: int
@@ -27,7 +27,7 @@ class Ended:
 
     @property
     def how(self) -> str:
-        """Says how a failed one ended."""
+        """Returns in words how a process that failed ended."""
         if self.returncode >= 0:
             return f"exit code {self.returncode}"
         return f"killed by {signal.Signals(-self.returncode).name}"
@@ -36,21 +36,21 @@ class Ended:
 def run_process(
     command: Sequence[str],
     variables: Mapping[str, str],
-    on_line: Callable[[str], None],
+    say: Callable[[str], None],
     errors: IO,
 ) -> Ended:
-    """Runs a command; none outlives the block, also when that is interrupted.
+    """Runs a command to its end; kills it if this function is interrupted.
 
     Args:
       command: program and arguments.
       variables: added to its environment.
-      on_line: told every line that it prints.
-      errors: file that its stderr goes to.
+      say: takes each line of its stdout, stripped.
+      errors: file that takes its stderr.
     """
     started = time.monotonic()
     process = None
     try:
-        with _interrupt_held_back():
+        with _interrupt_deferred():
             process = subprocess.Popen(
                 command,
                 env=os.environ | variables,
@@ -61,7 +61,7 @@ def run_process(
                 errors="replace",
             )
         for line in process.stdout:
-            on_line(line.strip())
+            say(line.strip())
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     finally:
@@ -74,13 +74,13 @@ def run_process(
 
 
 @contextmanager
-def _interrupt_held_back():
-    """Holds Ctrl-C back until the block has ended: a process half started could not be killed."""
-    came = []
-    usual = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+def _interrupt_deferred():
+    """Defers Ctrl-C to the end of the block: a process that is being started cannot be killed."""
+    deferred = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: deferred.append(number))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, usual)
-    if came:
+        signal.signal(signal.SIGINT, handler)
+    if deferred:
         raise KeyboardInterrupt

@@ -1,8 +1,8 @@
-"""Workers: every measurement in a process of its own, so that none sees another's memory.
+"""Workers: each measurement runs in its own process, so that none counts another's memory.
 
 A worker is `python -m MODULE REQUEST RESULT`: it reads a JSON request from its command line, prints
-a line a stage, and writes a JSON result to a file. Its stderr, with all native chatter, is kept in
-a file; only the last line is shown, and only if the worker fails.
+one line a stage, and writes a JSON result to a file. Of its stderr, with all native messages, only
+the last line is shown, and only if the worker fails.
 """
 
 import json
@@ -18,12 +18,17 @@ from pocketllm.runtime.host.progress import Progress
 from .process import Ended, run_process
 
 BAD_INPUT, FAILED = 2, 1
-# Whatever library a worker multiplies with, it gets the same number of threads.
+# Each is read by another library for matrix products; all get the same number of threads.
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def serve(measure: Callable[[dict, Callable[[str], None]], dict]) -> int:
-    """Runs a worker: `measure(request, report)` returns the result; returns the exit code."""
+    """Runs a worker's side of the protocol; returns its exit code.
+
+    Args:
+      measure: takes the request and a callback `say` for the name of each stage; returns the
+        result, JSON-ready.
+    """
     request, result = json.loads(sys.argv[1]), Path(sys.argv[2])
     try:
         write_json(result, measure(request, lambda stage: print(stage, flush=True)))
@@ -37,15 +42,15 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
     """Runs a worker to its end, showing its progress, and returns its result.
 
     Args:
-      name: what progress and error messages call it.
-      module: its dotted name.
-      request: JSON-ready.
-      threads: of whatever it multiplies with.
-      stages: number of lines that it prints, each when a stage begins.
+      name: the worker's name in progress and error messages.
+      module: the module's dotted name.
+      request: the request, JSON-ready.
+      threads: number of threads of its libraries.
+      stages: number of lines that it prints, one at the start of each stage.
 
     Raises:
-      InputError: it refused its input.
-      RunError: it failed.
+      InputError: the worker refused its input.
+      RunError: the worker failed.
     """
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         result = Path(folder) / "result.json"
@@ -57,7 +62,7 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
                 module,
                 arguments,
                 thread_variables(threads),
-                on_line=lambda line: bar.advance(1, line),
+                say=lambda line: bar.advance(1, line),
             )
         if not result.exists():
             raise RunError(f"{name}: it ended without a result; run the bench again")
@@ -65,7 +70,7 @@ def run_worker(name: str, module: str, request: dict, threads: int, stages: int)
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Returns the environment that gives a process's libraries this number of threads."""
+    """Returns the environment variables that give a process's libraries this many threads."""
     return {variable: str(threads) for variable in THREAD_VARIABLES}
 
 
@@ -74,30 +79,30 @@ def run_module(
     module: str,
     arguments: Sequence[str],
     variables: Mapping[str, str],
-    on_line: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> Ended:
-    """Runs `python -m module arguments…` to its end; errors as `run_worker`.
+    """Runs `python -m module arguments…` to its end; raises as `run_worker`.
 
     Args:
-      name: what error messages call it.
-      module: to run.
-      arguments: of its command line.
+      name: the process's name in error messages.
+      module: the module to run.
+      arguments: its command line.
       variables: added to its environment.
-      on_line: told every line that it prints.
+      say: takes each line of its stdout.
     """
     command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
-        ended = run_process(command, variables, on_line, errors)
+        ended = run_process(command, variables, say, errors)
         if ended.returncode:
             errors.seek(0)
-            why = last_words(errors.read())
+            why = last_line(errors.read())
             if ended.returncode == BAD_INPUT:
                 raise InputError(f"{name}: {why}")
             raise RunError(f"worker {name!r} failed ({ended.how}): {why}")
     return ended
 
 
-def last_words(errors: str) -> str:
-    """Returns the last line of a process's stderr, without the command's name."""
+def last_line(errors: str) -> str:
+    """Returns the last line of a process's stderr, without the command's name before it."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
     return lines[-1].split(": error: ", 1)[-1] if lines else "it said nothing"

@@ -19,7 +19,7 @@ from pocketllm.runtime.run.lines import METRICS
 from pocketllm.runtime.run.parameters import drop_parameters
 
 from ..isolation.memory_limit import drop_caches, run_limited
-from ..isolation.worker import last_words, run_module, thread_variables
+from ..isolation.worker import last_line, run_module, thread_variables
 from ..report.data import read_runs, summarise
 from .plan import EPS, LEARNING_RATES, POCKETLLM, SEED, STEPS, TASKS, TOKENS, Cell, Export
 from .request import Request
@@ -66,7 +66,7 @@ def bundle_folder(out: Path, export: Export) -> Path:
     return out / "bundles" / export.name
 
 
-def export_bundle(setting: Setting, export: Export, on_line: Callable[[str], None]) -> None:
+def export_bundle(setting: Setting, export: Export, say: Callable[[str], None]) -> None:
     """Exports a cell's bundle, unless it is there."""
     folder = bundle_folder(setting.out, export)
     if folder.exists():
@@ -84,10 +84,10 @@ def export_bundle(setting: Setting, export: Export, on_line: Callable[[str], Non
         f"--lengths={TOKENS}",
         f"--out={folder}",
     ]
-    run_module(f"export of {export.name}", "pocketllm.runtime.cli", arguments, {}, on_line)
+    run_module(f"export of {export.name}", "pocketllm.runtime.cli", arguments, {}, say)
 
 
-def run_cell(setting: Setting, cell: Cell, on_line: Callable[[str], None]) -> dict:
+def run_cell(setting: Setting, cell: Cell, say: Callable[[str], None]) -> dict:
     """Runs a cell and returns its result, which is then on the disk too.
 
     Raises:
@@ -102,14 +102,14 @@ def run_cell(setting: Setting, cell: Cell, on_line: Callable[[str], None]) -> di
         [sys.executable, "-m", *command],
         setting.limit_bytes,
         folder / LOG,
-        thread_variables(setting.threads) | {LOG_VARIABLE: str(folder / LOG)},
-        on_line,
+        variables=thread_variables(setting.threads) | {LOG_VARIABLE: str(folder / LOG)},
+        say=say,
         reset=lambda: shutil.rmtree(run, ignore_errors=True),
     )
     if outcome.ended.returncode and not outcome.out_of_memory:
         raise RunError(
             f"cell {cell.name} failed ({outcome.ended.how}): "
-            f"{last_words((folder / LOG).read_text(errors='replace'))}; see {folder / LOG}, and "
+            f"{last_line((folder / LOG).read_text(errors='replace'))}; see {folder / LOG}, and "
             "run the same command again to go on"
         )
     result = asdict(cell) | {

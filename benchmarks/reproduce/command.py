@@ -113,9 +113,9 @@ def _run_cells(setting, todo, total):
             folder = bundle_folder(setting.out, cell.export)
             if not folder.exists():
                 bar.say(f"exporting {cell.export.name}")
-            export_bundle(setting, cell.export, on_line=lambda line: bar.advance(0, line))
+            export_bundle(setting, cell.export, say=lambda line: bar.advance(0, line))
             bar.say(f"cell {cell.name} ({number + 1} of {len(todo)})")
-            result = run_cell(setting, cell, on_line=lambda line: bar.advance(0, line))
+            result = run_cell(setting, cell, say=lambda line: bar.advance(0, line))
             bar.say(f"  {cell_line(result)}")
             bar.advance(1)
             if all(other.export != cell.export for other in todo[number + 1 :]):

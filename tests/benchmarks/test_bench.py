@@ -474,10 +474,10 @@ def test_a_worker_that_fails_is_named_with_its_last_line(module, error, complain
         worker.run_worker("a worker", module, request, threads=1, stages=1)
 
 
-def run_script(tmp_path, monkeypatch, script, on_line=print):
+def run_script(tmp_path, monkeypatch, script, say=print):
     (tmp_path / "scripted.py").write_text(script)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    return worker.run_module("scripted", "scripted", [], {"MINE": "7"}, on_line)
+    return worker.run_module("scripted", "scripted", [], {"MINE": "7"}, say)
 
 
 def test_a_process_is_measured_and_given_its_environment(tmp_path, monkeypatch):

@@ -14,12 +14,12 @@ from pocketllm.benchmarks.isolation.cgroup import FILES, V1, V2, Cgroup, limited
 from pocketllm.benchmarks.isolation.memory_limit import DATA, run_limited
 
 LIMIT = 200_000_000
-ALLOCATE = "held = bytearray(b'1') * {}; print('held')"
+ALLOCATE = "block = bytearray(b'1') * {}; print('it fits')"
 # Ends without a word for want of memory, as LiteRT does.
 SILENT = """
 import os
 try:
-    held = bytearray(300_000_000)
+    block = bytearray(300_000_000)
 except BaseException:
     os.kill(os.getpid(), 11)
 """
@@ -40,12 +40,12 @@ def limited(tmp_path, kind, code, **settings):
 
 @kinds
 def test_a_process_that_allocates_too_much_ran_out_of_memory(kind, tmp_path):
-    outcome, said = limited(tmp_path, kind, ALLOCATE.format(300_000_000))
+    outcome, output = limited(tmp_path, kind, ALLOCATE.format(300_000_000))
 
-    assert outcome.out_of_memory and "held" not in said
+    assert outcome.out_of_memory and "it fits" not in output
     if kind == DATA:
         assert (outcome.ended.returncode, outcome.peak_bytes) == (1, None)
-        assert "MemoryError" in said and "once more" not in said
+        assert "MemoryError" in output and "once more" not in output
     else:
         assert outcome.ended.returncode == -signal.SIGKILL
         assert 0.99 * LIMIT < outcome.peak_bytes <= LIMIT
@@ -54,10 +54,10 @@ def test_a_process_that_allocates_too_much_ran_out_of_memory(kind, tmp_path):
 @kinds
 def test_a_process_that_fits_does_not(kind, tmp_path):
     lines = []
-    outcome, said = limited(tmp_path, kind, ALLOCATE.format(100_000_000), on_line=lines.append)
+    outcome, output = limited(tmp_path, kind, ALLOCATE.format(100_000_000), say=lines.append)
 
     assert (outcome.ended.returncode, outcome.out_of_memory) == (0, False)
-    assert lines == ["held"] and said == "held\n"
+    assert lines == ["it fits"] and output == "it fits\n"
     assert outcome.ended.peak_rss_bytes > 100_000_000
     if kind != DATA:
         assert 100_000_000 < outcome.peak_bytes < LIMIT
@@ -74,23 +74,23 @@ def test_a_process_that_fits_does_not(kind, tmp_path):
     ],
 )
 def test_a_process_that_fails_otherwise_did_not_run_out(kind, code, returncode, tmp_path):
-    outcome, said = limited(tmp_path, kind, code)
+    outcome, output = limited(tmp_path, kind, code)
 
     assert (outcome.ended.returncode, outcome.out_of_memory) == (returncode, False)
-    assert ("wrong" in said) == ("wrong" in code)
+    assert ("wrong" in output) == ("wrong" in code)
 
 
 def test_one_that_dies_without_a_word_is_tried_with_twice_the_memory(tmp_path):
     resets = []
-    outcome, said = limited(tmp_path, DATA, SILENT, reset=lambda: resets.append(1))
+    outcome, output = limited(tmp_path, DATA, SILENT, reset=lambda: resets.append(1))
 
     assert outcome.out_of_memory and outcome.ended.returncode == -signal.SIGSEGV
-    assert "killed by SIGSEGV, nothing said of memory; once more with 400000000 bytes" in said
+    assert "killed by SIGSEGV, nothing said of memory; once more with 400000000 bytes" in output
     assert len(resets) == 2
 
 
 @pytest.mark.parametrize(
-    "said",
+    "message",
     [
         "MemoryError",
         "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 9. GiB",
@@ -101,8 +101,8 @@ def test_one_that_dies_without_a_word_is_tried_with_twice_the_memory(tmp_path):
         "memory allocation of 128 bytes failed",
     ],
 )
-def test_what_libraries_say_of_failed_allocations_is_understood(said, tmp_path):
-    code = f"import sys; print({said!r}, file=sys.stderr); sys.exit(1)"
+def test_what_libraries_say_of_failed_allocations_is_understood(message, tmp_path):
+    code = f"import sys; print({message!r}, file=sys.stderr); sys.exit(1)"
 
     assert limited(tmp_path, DATA, code)[0].out_of_memory
 

@@ -60,13 +60,13 @@ def stand_ins(monkeypatch):
     """Exports and cells that only say that they ran; the third cell is interrupted once."""
     seen = []
 
-    def export(setting, export, on_line):
+    def export(setting, export, say):
         folder = command.bundle_folder(setting.out, export)
         if not folder.exists():
             seen.append(export.name)
             folder.mkdir(parents=True)
 
-    def run(setting, cell, on_line):
+    def run(setting, cell, say):
         seen.append(cell.name)
         folder = setting.out / "cells" / cell.name
         forget(setting.out, cell)

@@ -1,7 +1,7 @@
 """Exports a small model for SST-2, evaluates it, fine-tunes it with MeZO and evaluates it again.
 
-Everything it runs are pocketllm commands, printed as it goes; data and checkpoint come with the
-package, and nothing leaves the machine. WORKDIR then holds the bundle, the runs and a plot.
+It runs pocketllm commands and prints them. Data and checkpoint are in the package; nothing is
+downloaded or sent. WORKDIR then holds the bundle, the runs and a plot.
 
 examples:
   pocketllm quickstart
@@ -27,7 +27,7 @@ from pocketllm.tflite_models.presets import MICRO
 from .report.data import read_runs
 from .report.figures import ACCURACY, LOSS, draw_runs
 
-# (model, what is trained) -> learning rate and its schedule, from small searches.
+# (model, tuning) -> learning rate and its schedule, from small searches
 RATES = {
     ("roberta-micro", contract.FULL): (1e-4, "constant"),
     ("roberta-micro", contract.LORA): (1e-2, "linear"),
@@ -39,13 +39,19 @@ TUNES = list(dict.fromkeys(tune for _, tune in RATES))
 BATCH_SIZE, EVAL_EVERY = 64, 50
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("model", MODELS[0], MODELS, "a bundled model", flag_values=FLAGS)
-flags.DEFINE_enum("tune", contract.FULL, TUNES, "what is trained", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "base", contract.FP32, list(contract.BASES), "how the rest is stored", flag_values=FLAGS
+    "model", MODELS[0], MODELS, "model whose checkpoint is in the package", flag_values=FLAGS
 )
-flags.DEFINE_string("workdir", "quickstart", "folder for everything it writes", flag_values=FLAGS)
-flags.DEFINE_list("seeds", ["0"], "one run for each of these seeds", flag_values=FLAGS)
+flags.DEFINE_enum("tune", contract.FULL, TUNES, "parameters that are trained", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "base",
+    contract.FP32,
+    list(contract.BASES),
+    "storage of the frozen parameters",
+    flag_values=FLAGS,
+)
+flags.DEFINE_string("workdir", "quickstart", "folder for all files", flag_values=FLAGS)
+flags.DEFINE_list("seeds", ["0"], "random seeds, one run for each", flag_values=FLAGS)
 flags.DEFINE_integer("steps", 600, "MeZO steps of a run", flag_values=FLAGS)
 
 
@@ -56,10 +62,44 @@ def run(values) -> dict:
         raise InputError(f"--steps={values.steps}: expected 1 or more")
     if (values.model, values.tune) not in RATES:
         raise InputError(f"--tune={values.tune}: no learning rate is known for {values.model}")
-    lr, schedule = RATES[values.model, values.tune]
     started = time.monotonic()
     workdir = Path(values.workdir)
     bundle, held_out = workdir / "bundle", MICRO / "sst2_heldout.tsv"
+    _export(values, bundle)
+    before = _evaluate(workdir, bundle, held_out)
+    after = {}
+    for seed in seeds:
+        folder = workdir / f"run-seed{seed}"
+        _train(values, bundle, folder, seed)
+        after[folder] = _evaluate(workdir, bundle, held_out, folder)
+    plot = workdir / "run.png"
+    stars = {
+        folder.name: [(0, before["accuracy"]), (result["step"], result["accuracy"])]
+        for folder, result in after.items()
+    }
+    draw_runs(read_runs(list(after)), [plot], [LOSS, ACCURACY], columns=1, held_out=stars)
+    gains = [100 * (result["accuracy"] - before["accuracy"]) for result in after.values()]
+    seconds = time.monotonic() - started
+    _print_table(before, after, gains, seconds)
+    print(f"bundle  {bundle}\nruns    {', '.join(map(str, after))}\nplot    {plot}")
+    return {
+        "workdir": str(workdir),
+        "plot": str(plot),
+        "before": before,
+        "after": {str(folder): result for folder, result in after.items()},
+        "gain_points": gains,
+        "seconds": seconds,
+    }
+
+
+def _seeds(texts):
+    try:
+        return sorted({int(text) for text in texts})
+    except ValueError as error:
+        raise InputError(f"--seeds={','.join(texts)}: expected whole numbers") from error
+
+
+def _export(values, bundle):
     _pocketllm(
         "export",
         f"--model={values.model}",
@@ -70,51 +110,37 @@ def run(values) -> dict:
         f"--out={bundle}",
         "--force",
     )
-    before = _evaluate(workdir, bundle, held_out)
-    runs = {}
-    for seed in seeds:
-        folder = workdir / f"run-seed{seed}"
-        _pocketllm(
-            "train",
-            f"--bundle={bundle}",
-            f"--train={MICRO / 'sst2_train.tsv'}",
-            f"--dev={MICRO / 'sst2_dev.tsv'}",
-            f"--run={folder}",
-            f"--steps={values.steps}",
-            f"--batch_size={BATCH_SIZE}",
-            f"--lr={lr:g}",
-            f"--lr_schedule={schedule}",
-            f"--eval_every={EVAL_EVERY}",
-            f"--seed={seed}",
-        )
-        runs[folder] = _evaluate(workdir, bundle, held_out, folder)
-    plot = workdir / "run.png"
-    stars = {
-        folder.name: [(0, before["accuracy"]), (after["step"], after["accuracy"])]
-        for folder, after in runs.items()
-    }
-    draw_runs(read_runs(list(runs)), [plot], [LOSS, ACCURACY], columns=1, held_out=stars)
-    return _report(workdir, bundle, plot, before, runs, time.monotonic() - started)
 
 
-def _seeds(texts):
-    try:
-        return sorted({int(text) for text in texts})
-    except ValueError as error:
-        raise InputError(f"--seeds={','.join(texts)}: expected whole numbers") from error
+def _train(values, bundle, folder, seed):
+    lr, schedule = RATES[values.model, values.tune]
+    _pocketllm(
+        "train",
+        f"--bundle={bundle}",
+        f"--train={MICRO / 'sst2_train.tsv'}",
+        f"--dev={MICRO / 'sst2_dev.tsv'}",
+        f"--run={folder}",
+        f"--steps={values.steps}",
+        f"--batch_size={BATCH_SIZE}",
+        f"--lr={lr:g}",
+        f"--lr_schedule={schedule}",
+        f"--eval_every={EVAL_EVERY}",
+        f"--seed={seed}",
+    )
 
 
 def _evaluate(workdir, bundle, data, folder=None):
+    """Returns the result of `pocketllm eval` of a bundle, or of the run in a folder."""
     result = workdir / "eval.json"
     tuned = [] if folder is None else [f"--run={folder}"]
     _pocketllm("eval", f"--bundle={bundle}", f"--data={data}", *tuned, f"--json={result}")
-    found = json.loads(result.read_text())
+    evaluation = json.loads(result.read_text())
     result.unlink()
-    return found
+    return evaluation
 
 
 def _pocketllm(*arguments):
-    """Runs one command in a process of its own, so that its memory figures are its own."""
+    """Runs a command in its own process, so that its memory figures count nothing else."""
     print(f"\n$ pocketllm {shlex.join(arguments)}", flush=True)
     done = subprocess.run([sys.executable, "-m", "pocketllm.runtime.cli", *arguments])
     if done.returncode == 2:
@@ -126,21 +152,12 @@ def _pocketllm(*arguments):
         raise RunError(f"`pocketllm {arguments[0]}` ended with exit code {done.returncode}")
 
 
-def _report(workdir, bundle, plot, before, runs, seconds):
-    gains = [100 * (after["accuracy"] - before["accuracy"]) for after in runs.values()]
+def _print_table(before, after, gains, seconds):
+    """Prints accuracy and loss before and after; `after` is {run directory: evaluation}."""
     print(f"\nSST-2, {before['examples']} held-out sentences   accuracy    loss")
     print(f"  untuned{'':<31}{100 * before['accuracy']:>8.1f}%{before['loss']:>8.4f}")
-    for folder, after in runs.items():
-        name = f"after {after['step']} MeZO steps ({folder.name})"
-        print(f"  {name:<38}{100 * after['accuracy']:>8.1f}%{after['loss']:>8.4f}")
+    for folder, result in after.items():
+        name = f"after {result['step']} MeZO steps ({folder.name})"
+        print(f"  {name:<38}{100 * result['accuracy']:>8.1f}%{result['loss']:>8.4f}")
     spread = f" (from {min(gains):+.1f} to {max(gains):+.1f})" if len(gains) > 1 else ""
     print(f"  gain {statistics.mean(gains):+.1f} points{spread}, {seconds:.0f} s in all\n")
-    print(f"bundle  {bundle}\nruns    {', '.join(map(str, runs))}\nplot    {plot}")
-    return {
-        "workdir": str(workdir),
-        "plot": str(plot),
-        "before": before,
-        "after": {str(folder): after for folder, after in runs.items()},
-        "gain_points": gains,
-        "seconds": seconds,
-    }

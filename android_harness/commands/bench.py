@@ -1,8 +1,8 @@
 """Measures MeZO steps of a bundle on the phone, as `pocketllm bench` does on the desktop.
 
 The bundle must be here and, pushed, on the phone. Every measurement runs in its own process: first
-the phone's float32 matrix multiply (sgemm), then each batch size, with full rows of --seq_len random
-tokens, one untimed step and --steps timed ones. The table shows medians.
+the phone's float32 matrix multiply (sgemm), then each batch size, with full rows of --seq_len
+random tokens, one untimed step and --steps timed ones. The table shows medians.
 
 example:
   pocketllm device bench --bundle=mine --batch_sizes=8 --seq_len=64 --json=phone.json

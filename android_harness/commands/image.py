@@ -1,7 +1,7 @@
 """Builds the folder that an arm64 phone runs from: Python, the LiteRT engine, the runtime.
 
-The parts are Debian's arm64 packages and aarch64 wheels. The lock file names them by sha256, so that
-every build is the same. Packages that were fetched stay in --cache and are not fetched again.
+The parts are Debian's arm64 packages and aarch64 wheels. The lock file names them by sha256: every
+build is the same. Packages that were fetched stay in --cache and are not fetched again.
 --refresh takes the newest packages of both indexes instead, for a mirror that has moved on; the
 image's own image.lock.json names them, and --lock builds from it again.
 

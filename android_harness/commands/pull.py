@@ -1,6 +1,6 @@
 """Copies a run directory from the phone, for `pocketllm replay`, `eval` and `report`.
 
-The journal, metrics, evaluations and machine.json are copied; the parameters only of a run without a
+The journal, metrics, evaluations and machine.json are copied; parameters only of a run without a
 journal (Adam), because a journal gives them again. Data is never copied.
 
 examples:

@@ -46,7 +46,7 @@ def read_wheel(path: Path) -> Files:
 
 
 def _data_member(archive: bytes) -> bytes:
-    """Returns data.tar.* of an ar archive: each member has a header of 60 bytes and an even size."""
+    """Returns data.tar.* of an ar archive; a member has a header of 60 bytes and an even size."""
     if not archive.startswith(AR_MAGIC):
         raise ValueError("no ar archive")
     start = len(AR_MAGIC)

@@ -6,7 +6,8 @@ command gets RLIMIT_DATA, which counts allocated memory, touched or not, and no 
 allocations beyond it fail. Most programs then print a message. LiteRT crashes without one: such a
 command runs again with twice the memory, and ran out of memory if it then gets further.
 
-As a process, `python -m … KIND WHERE COMMAND…` applies the limit to itself and becomes the command.
+`python -m pocketllm.benchmarks.isolation.memory_limit KIND WHERE COMMAND…` applies the limit to
+itself and becomes the command.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
-"""One cell of a reproduction: its bundle, its run under the memory limit, its result.
+"""Runs one cell of a reproduction: exports its bundle, trains in the limit, writes the result.
 
-A cell NAME has the run directory DIR/runs/NAME, and DIR/cells/NAME with the log and, written last,
-result.json: what has one is finished.
+A cell NAME has the run directory DIR/runs/NAME and the folder DIR/cells/NAME, with the log and
+result.json. That file is written last: a cell that has one is finished.
 """
 
 import json
@@ -30,14 +30,14 @@ DONE, OUT_OF_MEMORY = "done", "out of memory"
 
 @dataclass(frozen=True)
 class Setting:
-    """What all cells of a reproduction share.
+    """The settings that all cells of a reproduction share.
 
     Attributes:
       out: DIR.
-      sources: family -> preset or checkpoint folder.
-      random_init: families whose weights are random.
-      limit_bytes: on the memory of a cell.
-      threads: of the kernels.
+      sources: {family: preset or checkpoint folder}.
+      random_init: the families whose weights are random.
+      limit_bytes: hard limit on the memory of a cell.
+      threads: kernel threads.
     """
 
     out: Path
@@ -48,13 +48,13 @@ class Setting:
 
 
 def finished(out: Path, cell: Cell) -> dict | None:
-    """Returns a finished cell's result, else None."""
+    """Returns the result of a cell that is finished, else None."""
     path = out / "cells" / cell.name / RESULT
     return read_json(path, f"remove {path.parent} to run it again") if path.exists() else None
 
 
 def forget(out: Path, cell: Cell) -> None:
-    """Removes all that a cell left, its result first."""
+    """Removes a cell's result, then its log and run."""
     (out / "cells" / cell.name / RESULT).unlink(missing_ok=True)
     for folder in (out / "cells" / cell.name, out / "runs" / cell.name):
         if folder.exists():
@@ -62,12 +62,12 @@ def forget(out: Path, cell: Cell) -> None:
 
 
 def bundle_folder(out: Path, export: Export) -> Path:
-    """Returns where a bundle lies while cells need it."""
+    """Returns the folder of a bundle; it exists while cells need it."""
     return out / "bundles" / export.name
 
 
 def export_bundle(setting: Setting, export: Export, say: Callable[[str], None]) -> None:
-    """Exports a cell's bundle, unless it is there."""
+    """Exports a bundle unless its folder exists; `say` takes each line of the export."""
     folder = bundle_folder(setting.out, export)
     if folder.exists():
         return
@@ -88,15 +88,18 @@ def export_bundle(setting: Setting, export: Export, say: Callable[[str], None]) 
 
 
 def run_cell(setting: Setting, cell: Cell, say: Callable[[str], None]) -> dict:
-    """Runs a cell and returns its result, which is then on the disk too.
+    """Runs a cell; writes and returns its result; `say` takes each line that it prints.
 
     Raises:
-      RunError: it failed, and not for want of memory.
+      RunError: the cell failed, and not because of the memory limit.
     """
     forget(setting.out, cell)
     folder, run = setting.out / "cells" / cell.name, setting.out / "runs" / cell.name
     folder.mkdir(parents=True)
-    command = (_ours if cell.side == POCKETLLM else _theirs)(setting, cell, run, folder)
+    if cell.side == POCKETLLM:
+        command = _pocketllm_command(setting, cell, run)
+    else:
+        command = _pytorch_command(setting, cell, run, folder)
     caches_dropped = drop_caches()
     outcome = run_limited(
         [sys.executable, "-m", *command],
@@ -123,13 +126,13 @@ def run_cell(setting: Setting, cell: Cell, say: Callable[[str], None]) -> dict:
         "caches_dropped": caches_dropped,
         **_measured(run),
     }
-    drop_parameters(run, but=())  # gigabytes that nobody asked for
+    drop_parameters(run, but=())  # gigabytes, and no part of the report
     write_json(folder / RESULT, result)
     return result
 
 
-def _ours(setting, cell, run, folder):
-    """Returns the command of the product itself."""
+def _pocketllm_command(setting, cell, run):
+    """Returns module and arguments of `pocketllm train`."""
     eps = [f"--eps={EPS}"] if cell.optimizer == MEZO else []
     return [
         "pocketllm.runtime.cli",
@@ -147,8 +150,9 @@ def _ours(setting, cell, run, folder):
     ]
 
 
-def _theirs(setting, cell, run, folder):
-    asked = Request(
+def _pytorch_command(setting, cell, run, folder):
+    """Returns module and arguments of the worker that trains with PyTorch."""
+    request = Request(
         bundle=str(bundle_folder(setting.out, cell.export)),
         data=str(TASKS[cell.family].rows),
         run=str(run),
@@ -161,16 +165,16 @@ def _theirs(setting, cell, run, folder):
         threads=setting.threads,
     )
     module = f"{__package__}.pytorch_run"
-    return [module, json.dumps(asdict(asked)), str(folder / "worker.json")]
+    return [module, json.dumps(asdict(request)), str(folder / "worker.json")]
 
 
 def _measured(run):
-    """Returns the figures of the steps that were taken, None where none was."""
+    """Returns the figures of a run's steps; figures are None if it has no step."""
     names = ("step_seconds", "peak_anon_bytes", "peak_rss_bytes")
     path = run / METRICS
     if not path.exists() or not path.read_bytes().count(b"\n"):
         return {"steps_taken": 0, "losses": []} | dict.fromkeys(names)
-    (held,) = read_runs([run])
-    figures = summarise(held)
-    losses = [line.loss for line in held.lines]
-    return {"steps_taken": len(losses), "losses": losses} | {n: figures[n] for n in names}
+    (record,) = read_runs([run])
+    figures = summarise(record)
+    losses = [line.loss for line in record.lines]
+    return {"steps_taken": len(losses), "losses": losses} | {name: figures[name] for name in names}

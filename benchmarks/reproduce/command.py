@@ -1,16 +1,15 @@
-"""Repeats the PocketLLM paper's comparison of MeZO and Adam, with PyTorch beside, and reports it.
+"""Repeats the PocketLLM paper's comparison of MeZO and Adam, also in PyTorch, and reports it.
 
-Every cell is a run of 10 steps on 64 tokens a row, in a process of its own under a hard memory
-limit, so that "out of memory" is observed: RoBERTa on SST-2 with MeZO and Adam at two batch sizes
-and OPT on rows in WiC's format with MeZO, each through `pocketllm train` and in PyTorch. The limit
-is the 12 GB of the paper's phone (12e9 bytes; at --scale=micro a 16th of that): a memory cgroup
-where one can be made, otherwise RLIMIT_DATA. File caches are dropped before each cell where that is
-permitted.
+Every cell is a run of 10 steps on 64 tokens a row, in its own process under a hard memory limit, so
+that "out of memory" is observed: RoBERTa on SST-2 with MeZO and Adam at two batch sizes, and OPT on
+rows in WiC's format with MeZO, each with `pocketllm train` and in PyTorch. The limit is the 12 GB
+of the paper's phone (12e9 bytes; a 16th of that at --scale=micro), set by a memory cgroup if one
+can be made, else by RLIMIT_DATA. File caches are dropped before each cell if that is permitted.
 
-The same command goes on where it stopped: a cell with a result is not run again. DIR then holds
+The same command continues where it stopped: a cell with a result is not run again. DIR then holds
 report.md and report.json (the paper's tables beside ours), figure1.png and .svg (its loss curves),
-curves/ (`pocketllm report` of all runs), cells/NAME (result and log) and runs/NAME. Bundles lie in
-DIR/bundles while they are needed, on a disk: one in memory would count as memory.
+curves/ (`pocketllm report` of all runs), cells/NAME (result and log) and runs/NAME. DIR/bundles
+holds bundles while cells need them; it must lie on a disk, for files in memory count as memory.
 
   --scale  RoBERTa, OPT                   batches   limit    needs
   {scales}
@@ -60,22 +59,26 @@ __doc__ = __doc__.format(scales=help_of_scales(), cells=help_of_cells())
 CONFIG = "reproduction.json"
 MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow", "matplotlib")
 NEEDED = ("torch", "transformers", "tensorflow", "matplotlib")
-# What a checkpoint must share with the scale's preset.
+# Values of config.json that a checkpoint must share with the scale's preset.
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("out", None, "folder to write, or to go on in", flag_values=FLAGS)
-flags.DEFINE_enum("scale", "micro", list(SCALES), "size of the models", flag_values=FLAGS)
+flags.DEFINE_string("out", None, "folder to write, or to continue in", flag_values=FLAGS)
+flags.DEFINE_enum(
+    "scale", "micro", list(SCALES), "size of the models and of the limit", flag_values=FLAGS
+)
 flags.DEFINE_multi_string(
     "model",
     [],
-    "checkpoint folder of the scale's RoBERTa or OPT, may be given for both; none: random weights",
+    "checkpoint folder of the scale's RoBERTa or OPT, once for each; none: random weights",
     flag_values=FLAGS,
 )
-flags.DEFINE_list("cells", [], "run just these, again if they have a result", flag_values=FLAGS)
+flags.DEFINE_list(
+    "cells", [], "cells to run, again if they have a result; none: all others", flag_values=FLAGS
+)
 flags.DEFINE_integer(
-    "threads", 0, f"of every side, up to {MAX_THREADS}; 0 takes all cores", 0, MAX_THREADS,
-    flag_values=FLAGS,
+    "threads", 0, f"kernel threads on both sides, up to {MAX_THREADS}; 0 takes all cores",
+    0, MAX_THREADS, flag_values=FLAGS,
 )  # fmt: skip
 
 
@@ -85,13 +88,14 @@ def run(values) -> dict:
     _check_installed()
     scale = SCALES[values.scale]
     cells = cells_of(scale)
-    asked = _asked(values.cells, cells)
-    given = _checkpoints(values.model, scale)
+    chosen = _chosen_cells(values.cells, cells)
+    checkpoints = _checkpoints(values.model, scale)
+    random_init = set() if scale.has_weights else set(scale.models) - set(checkpoints)
     out = Path(values.out)
     setting = Setting(
         out=out,
-        sources=scale.models | given,
-        random_init=frozenset() if scale.has_weights else frozenset(scale.models) - set(given),
+        sources=scale.models | checkpoints,
+        random_init=frozenset(random_init),
         limit_bytes=scale.limit_bytes,
         threads=values.threads or cores(),
     )
@@ -99,14 +103,15 @@ def run(values) -> dict:
     _check_folder(out, config)
     with run_lock(out):
         write_json(out / CONFIG, config)
-        for cell in asked:
+        for cell in chosen:
             forget(out, cell)
-        todo = [cell for cell in asked or cells if finished(out, cell) is None]
+        todo = [cell for cell in chosen or cells if finished(out, cell) is None]
         _run_cells(setting, todo, len(cells))
         return _report(setting, values, scale, config, cells)
 
 
 def _run_cells(setting, todo, total):
+    """Runs cells one after the other; a bundle is exported before, and removed after, its cells."""
     done = total - len(todo)
     with Progress("reproduction", len(todo), "cell") as bar:
         for number, cell in enumerate(todo):
@@ -125,8 +130,9 @@ def _run_cells(setting, todo, total):
 
 
 def _report(setting, values, scale, config, cells):
-    given = [f"--model={folder}" for folder in values.model]
-    command = ["pocketllm", "reproduce", f"--out={values.out}", f"--scale={values.scale}", *given]
+    """Writes the report, with the command that repeats it; returns its contents."""
+    command = ["pocketllm", "reproduce", f"--out={values.out}", f"--scale={values.scale}"]
+    command += [f"--model={folder}" for folder in values.model]
     if values.threads:
         command.append(f"--threads={values.threads}")
     results = {cell.name: finished(setting.out, cell) for cell in cells}
@@ -136,7 +142,7 @@ def _report(setting, values, scale, config, cells):
     return result
 
 
-def _asked(names, cells):
+def _chosen_cells(names, cells):
     known = {cell.name: cell for cell in cells}
     for name in names:
         if name not in known:
@@ -146,13 +152,15 @@ def _asked(names, cells):
 
 def _checkpoints(folders, scale):
     """Returns {family: checkpoint folder} of --model, each of the scale's size."""
-    given = {}
+    checkpoints = {}
     for folder in (part for folder in folders for part in folder.split(",") if part):
         path = Path(folder) / "config.json"
         config = read_json(path, "give a Hugging Face checkpoint folder as --model")
         family = check_model_type(config, str(path))
-        if family in given:
-            raise InputError(f"--model: {given[family]} and {folder} are both {family} models")
+        if family in checkpoints:
+            raise InputError(
+                f"--model: {checkpoints[family]} and {folder} are both {family} models"
+            )
         preset = scale.models[family]
         expected = read_json(PRESETS[preset].config_path, "install again")
         for name in SIZES:
@@ -161,12 +169,12 @@ def _checkpoints(folders, scale):
                     f"{path}: {name} is {config.get(name)}, expected {expected[name]} as in "
                     f"{preset}; choose another --scale or checkpoint"
                 )
-        given[family] = str(Path(folder).resolve())
-    return given
+        checkpoints[family] = str(Path(folder).resolve())
+    return checkpoints
 
 
 def _config(scale_name, setting):
-    """Returns what must be the same for cells to be comparable."""
+    """Returns the values that must be equal for cells to be comparable."""
     machine = describe_machine(MEASURED)
     return {
         "scale": scale_name,
@@ -185,21 +193,22 @@ def _config(scale_name, setting):
 
 
 def _check_folder(out, config):
-    """Refuses a folder that holds something else, or cells that could not be compared."""
+    """Raises InputError for a folder with other contents, or with cells of another config."""
     if not (out / CONFIG).exists():
         if out.exists() and (not out.is_dir() or {p.name for p in out.iterdir()} - {".lock"}):
             raise InputError(f"{out}: exists and holds no reproduction; choose another --out")
         return
-    held, wanted = _flat(read_json(out / CONFIG, "choose another --out")), _flat(config)
-    names = [name for name in {**held, **wanted} if held.get(name) != wanted.get(name)]
+    old, new = _flat(read_json(out / CONFIG, "choose another --out")), _flat(config)
+    names = [name for name in {**old, **new} if old.get(name) != new.get(name)]
     if names:
-        changes = ", ".join(f"{n} {held.get(n)!r} -> {wanted.get(n)!r}" for n in names)
+        changes = ", ".join(f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in names)
         raise InputError(
             f"{out}: holds a reproduction with another config ({changes}); choose another --out"
         )
 
 
 def _flat(config, prefix=""):
+    """Returns {"outer.inner": value} of nested dicts."""
     flat = {}
     for name, value in config.items():
         inner = isinstance(value, dict)

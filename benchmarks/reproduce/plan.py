@@ -1,4 +1,4 @@
-"""What a reproduction consists of: its scales and their cells."""
+"""The plan of a reproduction: scales, their models, and their cells."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,18 +7,18 @@ from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.tflite_models.presets import MICRO
 
 PHONE_BYTES = 12_000_000_000  # the paper's phone has 12 GB
-MICRO_SHARE = 16  # so that Adam runs out at the micro models' large batch, and nothing else
+MICRO_SHARE = 16  # with it only Adam at the large batch runs out, as with the full models
 STEPS, TOKENS, SEED = 10, 64, 0
 POCKETLLM, PYTORCH = "pocketllm", "pytorch"
-# What MeZO's authors use when all parameters are trained; eps is MeZO's probe.
+# Those of MeZO's authors when all parameters are trained; eps is the size of MeZO's probe.
 LEARNING_RATES = {("roberta", MEZO): 1e-6, ("roberta", ADAM): 1e-5, ("opt", MEZO): 1e-7}
 EPS = 1e-3
-BUNDLE_ROWS = 8  # of MeZO's forward signatures: a larger batch is several calls
+BUNDLE_ROWS = 8  # rows of MeZO's forward signatures; a larger batch takes several calls
 
 
 @dataclass(frozen=True)
 class Task:
-    """A task and its training rows, which come with the package."""
+    """A task: its name, its title in reports, and its training rows in the package."""
 
     name: str
     shown: str
@@ -36,11 +36,11 @@ class Scale:
     """A size of reproduction.
 
     Attributes:
-      models: family -> preset.
-      batch_sizes: the small and the large one.
+      models: {family: preset}.
+      batch_sizes: the small and the large batch, in rows.
       limit_bytes: hard limit on the memory of every cell.
-      has_weights: whether the presets come with weights.
-      needs: disk and memory in words.
+      has_weights: whether the package holds weights of the presets.
+      needs: the disk space in words, for the help.
     """
 
     models: dict[str, str]
@@ -77,7 +77,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Export:
-    """A bundle that cells need."""
+    """A bundle that cells need: its family, optimizers and rows of the forward signatures."""
 
     family: str
     optimizers: str
@@ -85,13 +85,13 @@ class Export:
 
     @property
     def name(self) -> str:
-        """Its folder."""
+        """Returns the name of its folder."""
         return f"{self.family}-{self.optimizers.replace(',', '-')}-{self.batch_size}"
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One measurement: a run in a process of its own.
+    """One measurement: a run in its own process.
 
     Attributes:
       side: POCKETLLM or PYTORCH.
@@ -107,14 +107,14 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """Names it on the command line, in DIR and in reports."""
+        """Returns its name on the command line, in DIR and in reports."""
         return f"{self.side}-{self.family}-{self.optimizer}-{self.batch_size}"
 
     @property
     def export(self) -> Export:
-        """The bundle it runs on; of PyTorch's, only the weights are read.
+        """Returns the bundle it runs on; PyTorch reads only the weights.
 
-        Adam's holds the whole batch in one graph, as it must to keep its activations.
+        PocketLLM's Adam takes the batch in one call, because that keeps the activations.
         """
         if (self.side, self.optimizer) == (POCKETLLM, ADAM):
             return Export(self.family, f"{MEZO},{ADAM}", self.batch_size)
@@ -122,7 +122,7 @@ class Cell:
 
 
 def cells_of(scale: Scale) -> list[Cell]:
-    """Returns a scale's cells in the order in which they are run: those of one bundle together."""
+    """Returns a scale's cells in their order of running: those of one bundle together."""
     small = scale.batch_sizes[0]
     cells = [
         Cell(side, "roberta", optimizer, batch_size)
@@ -135,7 +135,7 @@ def cells_of(scale: Scale) -> list[Cell]:
 
 
 def help_of_scales() -> str:
-    """Returns the scales' table for --help."""
+    """Returns the table of the scales for --help."""
     return "\n  ".join(
         f"{name:<8} {', '.join(scale.models.values()):<29}  {_pair(scale.batch_sizes):<8}  "
         f"{scale.limit_bytes / 1e9:<4g} GB  {scale.needs}"

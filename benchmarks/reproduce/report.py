@@ -1,4 +1,4 @@
-"""What a reproduction's report says, and its files: tables as JSON and Markdown, figures."""
+"""Writes a reproduction's report: its tables as JSON and Markdown, and its figures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,7 +20,7 @@ from .text import OPTIMIZERS, reproduction_text
 
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("figure1.png", "figure1.svg")
 CURVES = "curves"
-# What the paper prints, two values a cell without saying of what; None for out of memory.
+# Figures of the paper, which prints two values a cell without saying of what; None: out of memory.
 PAPER = {
     ("roberta", MEZO, "small"): {"gigabytes": [4.8, 4.6], "step_seconds": [97, 83]},
     ("roberta", MEZO, "large"): {"gigabytes": [4.0, 4.5], "step_seconds": [123, 121]},
@@ -34,16 +34,16 @@ PAPER_BATCHES = {"small": 8, "large": 64}
 def write_reproduction(
     out: Path, scale: Scale, config: dict, results: dict[str, dict | None], command: Sequence[str]
 ) -> dict:
-    """Writes the report of the cells that are finished; returns what report.json holds.
+    """Writes the report of the cells that are finished; returns the contents of report.json.
 
     Args:
       out: DIR.
       scale: gives models and batch sizes.
-      config: what the cells share.
-      results: cell's name -> its result, None for one that was not run.
-      command: that repeats it.
+      config: the settings that the cells share.
+      results: {cell's name: its result, or None if it was not run}.
+      command: the command that repeats the reproduction.
     """
-    curves = [name for name, held in results.items() if held and held["steps_taken"]]
+    curves = [name for name, result in results.items() if result and result["steps_taken"]]
     if curves:
         write_report([out / "runs" / name for name in curves], out / CURVES, force=True)
     result = {
@@ -61,24 +61,24 @@ def write_reproduction(
 
 
 def check_agreement(result: dict) -> None:
-    """Raises RunError if Adam's losses before the first step are not PyTorch's."""
-    for held in result["agreement"]:
-        if held["first_loss_difference"] <= LOSS_TOLERANCE:  # never so for a NaN
+    """Raises RunError if Adam's losses before the first step differ from PyTorch's."""
+    for losses in result["agreement"]:
+        if losses["first_loss_difference"] <= LOSS_TOLERANCE:  # False for a NaN
             continue
         raise RunError(
-            f"Adam at batch {held['batch_size']}: the first losses, {held['ours'][0]:.6f} here and "
-            f"{held['pytorch'][0]:.6f} in PyTorch, are not within {LOSS_TOLERANCE:g}: they do not "
-            "compute the same thing, so their times cannot be compared"
+            f"Adam at batch {losses['batch_size']}: the first losses, {losses['ours'][0]:.6f} here "
+            f"and {losses['pytorch'][0]:.6f} in PyTorch, are not within {LOSS_TOLERANCE:g}: they "
+            "do not compute the same thing, so their times cannot be compared"
         )
 
 
 def _row(scale, key, results):
-    """Returns a row of tables 1 and 2: the paper's figures, both sides' cells, their ratios."""
+    """Returns a row of tables 1 and 2: the paper's figures, both cells' names and ratios."""
     family, optimizer, which = key
     batch_size = scale.batch_sizes[list(PAPER_BATCHES).index(which)]
     names = {side: Cell(side, *key[:2], batch_size).name for side in (POCKETLLM, PYTORCH)}
     ours, theirs = (results[name] for name in names.values())
-    compared = all(held and held["outcome"] == DONE for held in (ours, theirs))
+    compared = all(result and result["outcome"] == DONE for result in (ours, theirs))
     figures = ("step_seconds", "peak_anon_bytes", "peak_rss_bytes")
     return {
         "family": family,
@@ -92,14 +92,14 @@ def _row(scale, key, results):
 
 
 def _agreement(scale, results):
-    """Compares Adam's losses of both sides, which see the same weights and batches."""
-    found = []
+    """Compares Adam's losses of both sides, which have the same weights and batches."""
+    agreement = []
     for batch_size in scale.batch_sizes:
         cells = (Cell(side, "roberta", ADAM, batch_size) for side in (POCKETLLM, PYTORCH))
         ours, theirs = ((results[cell.name] or {}).get("losses", []) for cell in cells)
         if ours and theirs:
             differences = [relative_difference(a, b) for a, b in zip(ours, theirs)]
-            found.append(
+            agreement.append(
                 {
                     "batch_size": batch_size,
                     "ours": ours,
@@ -108,11 +108,11 @@ def _agreement(scale, results):
                     "largest_loss_difference": max(differences),
                 }
             )
-    return found
+    return agreement
 
 
 def _draw_figure1(out, scale, results):
-    """Draws the losses of our RoBERTa cells, as far as they came; returns the files' names."""
+    """Draws the losses of PocketLLM's RoBERTa cells; returns the names of the files."""
     names = {
         f"{OPTIMIZERS[optimizer]}, batch {batch_size}": cell.name
         for batch_size in scale.batch_sizes

@@ -1,23 +1,23 @@
-"""What is asked of benchmarks/reproduce/pytorch_run.py; imports no torch."""
+"""The request to the worker pytorch_run.py; this module does not import torch."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Request:
-    """One run.
+    """One run in PyTorch.
 
     Attributes:
-      bundle: folder that gives model, weights, task and tokenizer.
+      bundle: folder of the bundle that gives model, weights, task and tokenizer.
       data: file of training rows.
-      run: run directory to write, new.
+      run: run directory to write; it does not exist yet.
       optimizer: "mezo" or "adam".
       batch_size: rows a step, in one forward pass.
-      steps: length of the run.
+      steps: number of steps.
       lr: learning rate, constant.
-      eps: MeZO's probe.
-      seed: of batches and directions.
-      threads: of the kernels.
+      eps: size of MeZO's probe, in units of z.
+      seed: random seed of batches and directions.
+      threads: kernel threads.
     """
 
     bundle: str

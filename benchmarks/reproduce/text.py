@@ -1,4 +1,4 @@
-"""A reproduction's report for people, in Markdown."""
+"""The report of a reproduction as Markdown."""
 
 import shlex
 
@@ -14,7 +14,7 @@ FAMILIES = {"roberta": "RoBERTa", "opt": "OPT"}
 
 
 def cell_line(result: dict) -> str:
-    """Says in one line how a cell ended."""
+    """Returns in one line how a cell ended."""
     limit = f"{result['limit_bytes'] / 1e9:g} GB, {result['limit_kind']}"
     if result["outcome"] == OUT_OF_MEMORY:
         return f"out of memory ({limit}; {result['ended']}) after {result['steps_taken']} steps"
@@ -25,9 +25,9 @@ def cell_line(result: dict) -> str:
 
 
 def reproduction_text(result: dict) -> str:
-    """Returns report.md; `result` is what report.json holds."""
+    """Returns the text of report.md; `result` has the contents of report.json."""
     config, cells = result["config"], result["cells"]
-    missing = [name for name, held in cells.items() if held is None]
+    missing = [name for name, cell in cells.items() if cell is None]
     sections = [
         f"# PocketLLM reproduced, scale {config['scale']}",
         "\n".join(f"- {line}" for line in _conditions(config)),
@@ -93,23 +93,27 @@ def _limit_reason(config):
 
 
 def _observed(result):
-    """Says what the comparison comes to, as far as the cells are there."""
+    """Yields what the finished cells show, one sentence each.
+
+    First cells that ran out of memory, then Adam against MeZO on the same side, then PyTorch
+    against PocketLLM, then the agreement of Adam's losses.
+    """
     cells, rows = result["cells"], result["rows"]
     mezo = {(row["family"], row["batch_size"]): row for row in rows if row["optimizer"] == MEZO}
     for row in rows:
         for side, shown in SIDES.items():
-            held = cells[row[side]]
-            if held and held["outcome"] == OUT_OF_MEMORY:
-                yield f"{_row_name(row)}, {shown}: {cell_line(held)}."
+            cell = cells[row[side]]
+            if cell and cell["outcome"] == OUT_OF_MEMORY:
+                yield f"{_row_name(row)}, {shown}: {cell_line(cell)}."
     for row in rows:
         for side, shown in SIDES.items():
-            held, other = cells[row[side]], cells[mezo[row["family"], row["batch_size"]][side]]
-            if row["optimizer"] == MEZO or not (_is_done(held) and _is_done(other)):
+            cell, other = cells[row[side]], cells[mezo[row["family"], row["batch_size"]][side]]
+            if row["optimizer"] == MEZO or not (_is_done(cell) and _is_done(other)):
                 continue
             yield (
                 f"{_row_name(row)}, {shown}: "
-                f"{held['peak_anon_bytes'] / other['peak_anon_bytes']:.2f} times the anonymous "
-                f"memory of MeZO and {held['step_seconds'] / other['step_seconds']:.2f} times its "
+                f"{cell['peak_anon_bytes'] / other['peak_anon_bytes']:.2f} times the anonymous "
+                f"memory of MeZO and {cell['step_seconds'] / other['step_seconds']:.2f} times its "
                 "time per step."
             )
     for row in rows:
@@ -119,11 +123,11 @@ def _observed(result):
                 f"{_row_name(row)}: PyTorch takes {ratio['step_seconds']:.2f} times our time and "
                 f"{ratio['peak_anon_bytes']:.2f} times our anonymous memory."
             )
-    for held in result["agreement"]:
+    for losses in result["agreement"]:
         yield (
-            f"Adam, batch {held['batch_size']}: our losses and PyTorch's differ by "
-            f"{held['first_loss_difference']:.0e} (relative) at the first step, by no more than "
-            f"{held['largest_loss_difference']:.0e} at any."
+            f"Adam, batch {losses['batch_size']}: our losses and PyTorch's differ by "
+            f"{losses['first_loss_difference']:.0e} (relative) at the first step, by no more than "
+            f"{losses['largest_loss_difference']:.0e} at any."
         )
 
 
@@ -174,23 +178,24 @@ def _seconds_table(result):
 
 
 def _paper_cells(row, figure):
-    """Returns the row's name and what the paper has there."""
+    """Returns the row's name and the paper's figure."""
     values = row["paper"][figure]
-    said = OUT_OF_MEMORY if values is None else " / ".join(map(str, values))
+    text = OUT_OF_MEMORY if values is None else " / ".join(map(str, values))
     if row["family"] == "opt":
-        said = f"about {said}"
+        text = f"about {text}"
     if row["batch_size"] != row["paper_batch_size"]:
-        said += f" (batch {row['paper_batch_size']})"
-    return _row_name(row), said
+        text += f" (batch {row['paper_batch_size']})"
+    return _row_name(row), text
 
 
 def _figures(result, row, side, names, shown):
-    held = result["cells"][row[side]]
-    if held is None:
+    """Returns the table's cells of one side: its figures `names`, each formatted by `shown`."""
+    cell = result["cells"][row[side]]
+    if cell is None:
         return [DASH] * len(names)
-    if held["outcome"] == OUT_OF_MEMORY:
+    if cell["outcome"] == OUT_OF_MEMORY:
         return [OUT_OF_MEMORY] * len(names)
-    return [shown(held[name]) for name in names]
+    return [shown(cell[name]) for name in names]
 
 
 def _ratio(row, name):
@@ -200,29 +205,29 @@ def _ratio(row, name):
 def _cells_table(cells):
     heads = ["cell", "outcome", "steps", "limit, GB", "kind", "peak in the cgroup, GB"]
     rows = []
-    for name, held in cells.items():
-        if held is None:
+    for name, cell in cells.items():
+        if cell is None:
             rows.append([name, "not run yet", *[DASH] * 6])
             continue
-        peak = held["limit_peak_bytes"]
+        peak = cell["limit_peak_bytes"]
         rows.append(
             [
                 name,
-                held["outcome"] + (f" ({held['ended']})" if held["outcome"] != DONE else ""),
-                str(held["steps_taken"]),
-                f"{held['limit_bytes'] / 1e9:g}",
-                held["limit_kind"],
+                cell["outcome"] + (f" ({cell['ended']})" if cell["outcome"] != DONE else ""),
+                str(cell["steps_taken"]),
+                f"{cell['limit_bytes'] / 1e9:g}",
+                cell["limit_kind"],
                 f"{peak / 1e9:.3f}" if peak else DASH,
-                "yes" if held["caches_dropped"] else "no",
-                f"{held['seconds']:.0f}",
+                "yes" if cell["caches_dropped"] else "no",
+                f"{cell['seconds']:.0f}",
             ]
         )
     return table([*heads, "caches dropped before", "wall, s"], rows)
 
 
 def _limits(cells):
-    """Says what the kinds of limit that were used count."""
-    kinds = dict.fromkeys(held["limit_kind"] for held in cells.values() if held)
+    """Yields what each kind of limit that was used counts."""
+    kinds = dict.fromkeys(cell["limit_kind"] for cell in cells.values() if cell)
     for kind in kinds:
         if kind.startswith("cgroup"):
             yield (

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 
 import numpy as np
 import phone as emulated
@@ -10,8 +11,9 @@ from device_cases import device, start_device, wait_for_line
 from loopback import loopback
 from small_runs import pocketllm
 
+from pocketllm.android_harness.phone.paths import HOME
 from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.lines import read_steps
+from pocketllm.runtime.run.lines import METRICS, read_steps
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 STEPS = 20
@@ -57,6 +59,14 @@ def train(bundle, data, run, *more):
         "train", f"--bundle={bundle}", f"--train={data}", f"--run={run}", f"--steps={STEPS}",
         "--batch_size=2", "--lr=1e-4", "--threads=1", *more,
     ]  # fmt: skip
+
+
+def wait_for_step(phone, run):
+    """Waits until a run on the device has taken a step."""
+    deadline = time.monotonic() + 60
+    while not phone.sh(f"cat {HOME}/runs/{run}/{METRICS} 2>/dev/null"):
+        assert time.monotonic() < deadline, "no step was taken"
+        time.sleep(0.2)
 
 
 def test_the_doctor_starts_the_image(phone):
@@ -165,6 +175,7 @@ def test_ctrl_c_ends_the_run_after_a_step_and_the_command_goes_on(phone, bundle,
     command = train(bundle, data, "stopped", "--steps=2000", f"--json={tmp_path / 'j'}")
     process = start_device(phone, *command)
     wait_for_line(process, "engine: ")
+    wait_for_step(phone, "stopped")  # stopped before its first step it would be "interrupted"
     process.terminate()
     output, errors = process.communicate(timeout=60)
     (phone.control / "seconds").unlink()

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import phone
 import pytest
-from small_runs import complaint, pocketllm
+from small_runs import complaint, pocketllm, python
 
 from pocketllm.android_harness.image import contents, fetch, resolve
 from pocketllm.android_harness.image.build import MAX_BYTES
 from pocketllm.android_harness.image.lock import DEB, SHIPPED_LOCK, Package, read_lock, write_lock
 from pocketllm.android_harness.image.unpack import read_deb, read_wheel
+from pocketllm.benchmarks.bench.workers import LITERT, SGEMM
 from pocketllm.runtime.errors import InputError, RunError
 
 pytestmark = pytest.mark.desktop  # the workstation's side
@@ -54,6 +55,21 @@ def test_the_image_is_small_and_holds_no_tests_documentation_gpu_or_links(image)
     assert not [path for path in image.rglob("*") if path.is_symlink()]
     for word in ("/tests/", "/test/", "/doc/", "/man/", "WebGpu", "__pycache__", "/include/"):
         assert not [path for path in paths if word in f"/{path.relative_to(image)}"], word
+
+
+def test_the_image_holds_the_runtime_whole_and_what_the_bench_starts_there(image):
+    site = image / "site" / "pocketllm"
+    names = {path.relative_to(site).as_posix() for path in site.rglob("*.py")}
+    runtime = {path.relative_to(ROOT).as_posix() for path in (ROOT / "runtime").rglob("*.py")}
+    code = f"import sys, {LITERT}, {SGEMM}; print(*(n for n in sys.modules if 'pocketllm.' in n))"
+    imported = {name.replace(".", "/") for name in python(code).stdout.split()}
+
+    assert "runtime/run/folder.py" in runtime <= names
+    assert {name.split("/")[0] for name in names} == {"runtime", "benchmarks"}
+    assert LITERT.replace(".", "/") in imported
+    for name in imported:
+        module = name.removeprefix("pocketllm/")
+        assert {f"{module}.py", f"{module}/__init__.py"} & names, module
 
 
 def test_the_images_lock_file_is_the_one_it_was_built_from(image):

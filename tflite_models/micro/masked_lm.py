@@ -1,4 +1,4 @@
-"""The two losses of roberta-micro.
+"""The two losses of roberta-micro: masked tokens, and label word of a prompt.
 
 Shapes: B rows, T tokens, M selected tokens, V vocabulary.
 """
@@ -9,7 +9,7 @@ from torch.nn import functional
 from . import tokenizer as bpe
 
 MASKED_SHARE = 0.2
-MASKED_LM_WEIGHT = 0.3  # beside the prompt loss
+MASKED_LM_WEIGHT = 0.3  # of the masked-LM loss in the prompt loss
 
 
 def masked_logits(model: torch.nn.Module, ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
@@ -19,7 +19,9 @@ def masked_logits(model: torch.nn.Module, ids: torch.Tensor, where: torch.Tensor
     return model.lm_head(hidden[where])
 
 
-def hide_tokens(ids: torch.Tensor, hideable: torch.Tensor, vocab_size: int):
+def hide_tokens(
+    ids: torch.Tensor, hideable: torch.Tensor, vocab_size: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Hides a share of the tokens as RoBERTa's training does: 80% masked, 10% random, 10% kept.
 
     Args:
@@ -28,7 +30,7 @@ def hide_tokens(ids: torch.Tensor, hideable: torch.Tensor, vocab_size: int):
       vocab_size: V; `<mask>` is V - 1.
 
     Returns:
-      The ids with tokens hidden, and where, [B, T] bool.
+      The ids with some tokens replaced, [B, T] int64, and which tokens the loss is of, [B, T] bool.
     """
     hidden = (torch.rand(ids.shape) < MASKED_SHARE) & hideable
     kind = torch.rand(ids.shape)
@@ -46,7 +48,7 @@ def masked_lm_loss(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
 def prompt_loss(
     model: torch.nn.Module, ids: torch.Tensor, words: torch.Tensor, labels: torch.Tensor
 ) -> torch.Tensor:
-    """Returns the cross-entropy of the label words plus a share of that of the hidden tokens.
+    """Returns the cross-entropy of the label words plus a share of that of hidden tokens, in nats.
 
     Args:
       model: the masked LM.
@@ -59,6 +61,7 @@ def prompt_loss(
     seen, hidden = hide_tokens(ids, (ids > bpe.EOS_ID) & ~slot, model.config.vocab_size)
     logits = masked_logits(model, seen, slot | hidden)
     targets = ids[slot | hidden]
-    asked = targets == mask_id
-    answer = functional.cross_entropy(logits[asked].gather(1, words), labels)
-    return answer + MASKED_LM_WEIGHT * functional.cross_entropy(logits[~asked], targets[~asked])
+    is_slot = targets == mask_id
+    answer = functional.cross_entropy(logits[is_slot].gather(1, words), labels)
+    masked_lm = functional.cross_entropy(logits[~is_slot], targets[~is_slot])
+    return answer + MASKED_LM_WEIGHT * masked_lm

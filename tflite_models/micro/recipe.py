@@ -1,9 +1,9 @@
-"""What roberta-micro and opt-micro share: the prompts, the label words and the two stages.
+"""The training recipe of roberta-micro and opt-micro: prompts, label words and two stages.
 
-Stage 1 is language-model training on the sentences of train.tsv, without labels. Stage 2 asks half
-of its rows "<sentence> It was" and the like with the label words of LABEL_WORDS. Neither " great"
-nor " terrible" is ever a label word here: MeZO is to learn those. The other half of the rows gives
-the excerpts that MeZO trains on.
+Stage 1 trains a language model on the sentences of train.tsv, without labels. Stage 2 trains on
+half of the rows as prompts, "<sentence> It was" and similar ones, with the label words LABEL_WORDS.
+" great" and " terrible" are not among these: MeZO must learn them. MeZO's excerpts are of the other
+half of the rows.
 
 Shapes: B rows, T tokens, V vocabulary.
 """
@@ -30,7 +30,7 @@ LABEL_WORDS = (  # negative, positive
     (" dull", " funny"),
     (" awful", " wonderful"),
 )
-TUNED_WORDS = (" terrible", " great")  # left for MeZO
+TUNED_WORDS = (" terrible", " great")  # for MeZO
 TEMPLATES = (" It was", " It was", " This is", " The film is")  # the first counts twice
 MAX_TOKENS = 128
 EXCERPT_ROWS = (2048, 256)  # train, dev
@@ -38,15 +38,15 @@ EXCERPT_WORDS = (8, 40)
 
 
 class Family(NamedTuple):
-    """What sets one kind of model apart.
+    """The functions in which the two models differ.
 
     Attributes:
-      build_model: vocabulary size to a model with random weights.
-      text_ids: (tokenizer, sentence) to the token ids of stage 1.
-      prompt_ids: (tokenizer, sentence, template) to the token ids of a prompt.
-      text_loss: (model, ids [B, T]) to the loss of stage 1.
-      prompt_loss: (model, ids [B, T], words [B, 2], labels [B]) to the loss of stage 2.
-      answer_logits: (model, prompts [B, T]) to the logits [B, V] where the label word belongs.
+      build_model: vocabulary size -> model with random weights.
+      text_ids: (tokenizer, sentence) -> token ids for stage 1.
+      prompt_ids: (tokenizer, sentence, template) -> token ids of a prompt.
+      text_loss: (model, ids [B, T]) -> loss of stage 1.
+      prompt_loss: (model, ids [B, T], words [B, 2], labels [B]) -> loss of stage 2.
+      answer_logits: (model, prompts [B, T]) -> logits [B, V] at the place of the label word.
     """
 
     build_model: Callable[[int], torch.nn.Module]
@@ -58,7 +58,7 @@ class Family(NamedTuple):
 
 
 class Trained(NamedTuple):
-    """What training gives."""
+    """The result of training: the model, its tokenizer and the rows."""
 
     model: torch.nn.Module
     tokenizer: tokenizers.Tokenizer
@@ -66,10 +66,12 @@ class Trained(NamedTuple):
 
 
 def define_flags(text_steps: int, prompt_steps: int) -> None:
-    """Defines the flags of a training script; the arguments are its own defaults."""
+    """Defines the flags of a training script; the arguments are the script's defaults."""
     flags.DEFINE_string("sst2", None, "folder with train.tsv and test.tsv", required=True)
     flags.DEFINE_string("out", None, "folder for the checkpoint", required=True)
-    flags.DEFINE_string("text_weights", None, "file of the weights after stage 1; read if there")
+    flags.DEFINE_string(
+        "text_weights", None, "file of the weights after stage 1; read if it exists, else written"
+    )
     flags.DEFINE_integer("text_steps", text_steps, "steps of stage 1")
     flags.DEFINE_integer("prompt_steps", prompt_steps, "steps of stage 2")
     flags.DEFINE_integer("vocab_size", 6000, "tokens of the vocabulary")
@@ -78,7 +80,7 @@ def define_flags(text_steps: int, prompt_steps: int) -> None:
 
 
 def train_from_flags(family: Family, argv: list[str]) -> Trained:
-    """Runs both stages as the flags of `define_flags` say."""
+    """Runs both stages with the flags of `define_flags`; raises UsageError for other arguments."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
     torch.set_num_threads(FLAGS.threads)
@@ -91,11 +93,13 @@ def train_from_flags(family: Family, argv: list[str]) -> Trained:
     if stage_1 and stage_1.exists():
         safetensors.torch.load_model(model, stage_1)
     else:
-        loss = train_text(family, model, tokenizer, rows.text, FLAGS.text_steps, FLAGS.seed + 1)
+        steps, seed = FLAGS.text_steps, FLAGS.seed + 1
+        loss = train_text(family, model, tokenizer, rows.text, steps=steps, seed=seed)
         logging.info("text loss of the last 100 steps: %.3f nats", loss)
     if stage_1 and not stage_1.exists():
         safetensors.torch.save_model(model, stage_1)
-    loss = train_prompt(family, model, tokenizer, rows.prompt, FLAGS.prompt_steps, FLAGS.seed + 2)
+    steps, seed = FLAGS.prompt_steps, FLAGS.seed + 2
+    loss = train_prompt(family, model, tokenizer, rows.prompt, steps=steps, seed=seed)
     logging.info("prompt loss of the last 100 steps: %.3f nats", loss)
     return Trained(model, tokenizer, rows)
 
@@ -111,7 +115,7 @@ def train_tokenizer(rows: list[sst2.Row], vocab_size: int) -> tokenizers.Tokeniz
 
 
 def train_text(
-    family: Family, model, tokenizer, rows: list[sst2.Row], steps: int, seed: int
+    family: Family, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
 ) -> float:
     """Runs stage 1 on the sentences; returns the mean loss of the last 100 steps, in nats."""
     sequences = [family.text_ids(tokenizer, row.sentence) for row in rows]
@@ -125,7 +129,7 @@ def train_text(
 
 
 def train_prompt(
-    family: Family, model, tokenizer, rows: list[sst2.Row], steps: int, seed: int
+    family: Family, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
 ) -> float:
     """Runs stage 2 on labelled rows; returns the mean loss of the last 100 steps, in nats."""
     sequences = [
@@ -141,21 +145,21 @@ def train_prompt(
     order = training.batches([len(choices[0]) for choices in sequences], rng)
 
     def next_loss() -> torch.Tensor:
-        picked = next(order)
-        templates = rng.integers(len(TEMPLATES), size=len(picked))
-        ids = training.padded([sequences[i][j] for i, j in zip(picked, templates)])
-        pairs = words[rng.integers(len(LABEL_WORDS), size=len(picked))]  # B 2
-        return family.prompt_loss(model, ids, pairs, labels[picked])
+        members = next(order)
+        templates = rng.integers(len(TEMPLATES), size=len(members))
+        ids = training.padded([sequences[i][j] for i, j in zip(members, templates)])
+        pairs = words[rng.integers(len(LABEL_WORDS), size=len(members))]  # B 2
+        return family.prompt_loss(model, ids, pairs, labels[members])
 
     return training.train(model, next_loss, steps, peak_lr=1e-3)
 
 
 def log_accuracies(family: Family, trained: Trained) -> None:
-    """Logs the accuracy with each pair of label words, those of MeZO last."""
+    """Logs the accuracy with each pair of label words; MeZO's pair is the last."""
     model, tokenizer, rows = trained
     for pair in (*LABEL_WORDS, TUNED_WORDS):
-        for name, some in (("dev", rows.dev), ("held-out", rows.heldout)):
-            share = accuracy(family, model, tokenizer, some, pair)
+        for name, subset in (("dev", rows.dev), ("held-out", rows.heldout)):
+            share = accuracy(family, model, tokenizer, subset, pair)
             logging.info("%s of %s rows right with %s", f"{share:.1%}", name, pair)
 
 
@@ -167,21 +171,21 @@ def accuracy(
     words = [bpe.single_token_id(tokenizer, word) for word in pair]
     hits = 0
     for start in range(0, len(rows), 64):
-        some = rows[start : start + 64]
-        prompts = [family.prompt_ids(tokenizer, row.sentence, TEMPLATES[0]) for row in some]
+        batch = rows[start : start + 64]
+        prompts = [family.prompt_ids(tokenizer, row.sentence, TEMPLATES[0]) for row in batch]
         logits = family.answer_logits(model, training.padded(prompts))  # B V
-        labels = torch.tensor([row.label for row in some])
+        labels = torch.tensor([row.label for row in batch])
         hits += (logits[:, words].argmax(1) == labels).sum().item()
     return hits / len(rows)
 
 
 def checkpoint_files(trained: Trained, tied: set[str], texts: dict[str, str]) -> dict[str, bytes]:
-    """Returns the files of a Hugging Face checkpoint, name to content.
+    """Returns {name: contents} of the files of a Hugging Face checkpoint.
 
     Args:
       trained: the model and its tokenizer.
-      tied: names in the state dict that repeat another tensor and are left out.
-      texts: the tokenizer's files.
+      tied: names of tensors that repeat another one and are left out.
+      texts: {name: text} of the tokenizer's files.
     """
     state = trained.model.state_dict()
     kept = {name: state[name].contiguous() for name in sorted(set(state) - tied)}

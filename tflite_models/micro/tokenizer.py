@@ -18,7 +18,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> tokenizers.Tokeniz
       vocab_size: number of ids, `<mask>` included, which is the last one.
 
     Returns:
-      A tokenizer that adds no space before a text, as RoBERTa's.
+      A tokenizer that adds no space before a text, like RoBERTa's.
     """
     trained = tokenizers.Tokenizer(models.BPE())
     trained.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -49,7 +49,7 @@ def roberta_tokenizer(vocab: dict[str, int], merges: list[tuple[str, str]]) -> t
 
 
 def single_token_id(tokenizer: tokenizers.Tokenizer, text: str) -> int:
-    """Returns the id of a text that must be one token; ValueError names one that is not."""
+    """Returns the id of a text that must be one token, else raises ValueError."""
     encoding = tokenizer.encode(text, add_special_tokens=False)
     if len(encoding.ids) != 1:
         raise ValueError(f"{text!r} is {len(encoding.ids)} tokens {encoding.tokens}; expected 1")
@@ -62,7 +62,7 @@ def piece(tokenizer: tokenizers.Tokenizer, text: str) -> list[int]:
 
 
 def roberta_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[str, str]:
-    """Returns the five tokenizer files of a RoBERTa checkpoint, name to text.
+    """Returns {name: text} of the five tokenizer files of a RoBERTa checkpoint.
 
     Args:
       tokenizer: from `train_tokenizer`.
@@ -86,7 +86,7 @@ def roberta_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) ->
 
 
 def opt_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dict[str, str]:
-    """Returns the five tokenizer files of an OPT checkpoint, name to text.
+    """Returns {name: text} of the five tokenizer files of an OPT checkpoint.
 
     The vocabulary is the one given, `<mask>` included; only `<s>` is put around a text.
 
@@ -112,7 +112,7 @@ def opt_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dic
 def tokenizer_files(
     tokenizer: tokenizers.Tokenizer, config: dict, special_tokens: dict
 ) -> dict[str, str]:
-    """Returns the five tokenizer files, given the contents of the two that depend on the family."""
+    """Returns {name: text} of the five files; `config` and `special_tokens` are the family's."""
     text = tokenizer.to_str(pretty=True)
     model = json.loads(text)["model"]
     merges = "".join(f"{left} {right}\n" for left, right in model["merges"])

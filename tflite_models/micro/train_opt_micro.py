@@ -2,7 +2,7 @@
 
     python -m pocketllm.tflite_models.micro.train_opt_micro --sst2=DIR --out=DIR
 
-The stages are those of micro_recipe.py: next-token training, then "<sentence> It was" and the like.
+The stages are those of recipe.py: next-token training, then "<sentence> It was" and the like.
 DIR of --sst2 holds train.tsv and test.tsv. The excerpts for MeZO are those of roberta-micro.
 """
 

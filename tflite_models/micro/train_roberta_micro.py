@@ -2,7 +2,7 @@
 
     python -m pocketllm.tflite_models.micro.train_roberta_micro --sst2=DIR --out=DIR
 
-The stages are those of micro_recipe.py: masked-LM training, then "<sentence> It was <mask>." and
+The stages are those of recipe.py: masked-LM training, then "<sentence> It was <mask>." and
 the like. DIR of --sst2 holds train.tsv and test.tsv. The excerpts for MeZO are written, too.
 """
 

@@ -1,4 +1,4 @@
-"""The batches and the loop that train the micro models.
+"""Batches and the training loop of the micro models.
 
 Shapes: B rows, T tokens.
 """
@@ -15,7 +15,7 @@ TOKENS_PER_BATCH = 2048
 
 
 def padded(rows: list[list[int]]) -> torch.Tensor:
-    """Returns [B, T] int64, filled with `<pad>` behind each row."""
+    """Returns the rows as [B, T] int64, with `<pad>` after each."""
     ids = torch.full((len(rows), max(map(len, rows))), bpe.PAD_ID)
     for target, row in zip(ids, rows):
         target[: len(row)] = torch.tensor(row)
@@ -23,11 +23,11 @@ def padded(rows: list[list[int]]) -> torch.Tensor:
 
 
 def batches(lengths: list[int], rng: np.random.Generator) -> Iterator[np.ndarray]:
-    """Yields row numbers for ever: rows of like length, about TOKENS_PER_BATCH tokens with padding.
+    """Yields row numbers without end: rows of similar length, about TOKENS_PER_BATCH tokens.
 
     Args:
       lengths: tokens of each row.
-      rng: shuffles the rows of like length and the batches, anew in each epoch.
+      rng: shuffles rows of similar length, and the batches, in each epoch.
     """
     lengths = np.asarray(lengths)
     while True:
@@ -38,9 +38,16 @@ def batches(lengths: list[int], rng: np.random.Generator) -> Iterator[np.ndarray
 
 
 def train(
-    model: torch.nn.Module, next_loss: Callable[[], torch.Tensor], steps: int, peak_lr: float
+    model: torch.nn.Module, next_loss: Callable[[], torch.Tensor], *, steps: int, peak_lr: float
 ) -> float:
-    """Trains with AdamW, warm-up and linear decay; returns the mean loss of the last 100 steps."""
+    """Trains with AdamW; returns the mean loss of the last 100 steps, in nats.
+
+    Args:
+      model: changed in place.
+      next_loss: computes the loss of the next batch, [] float32.
+      steps: number of steps, of which 6% warm up and the rest decay linearly.
+      peak_lr: learning rate after the warm-up.
+    """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=peak_lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True
     )

@@ -1,7 +1,7 @@
 """The direction z(seed) as TensorFlow ops; runtime/noise.py defines and documents it.
 
-It uses only the uint32 operations that both interpreters run (docs/decisions/
-0007-noise-is-a-counter-hash.md).
+It uses only the uint32 operations that both interpreters run:
+docs/decisions/0007-noise-is-a-counter-hash.md.
 """
 
 import math
@@ -73,8 +73,8 @@ def _box_muller(key, counters):
     second = _mix(tf.bitwise.bitwise_xor(key, tf.constant(noise.SECOND_WORD_SALT)))
     uniform = (tf.cast(_shift(_words(counters, key), 9), tf.float32) + 0.5) * 2.0**-23
     rest = 1.0 - uniform  # exact
-    # A logarithm may be off by 6e-8 (XNNPACK's is), which near 1 the square root would blow up.
-    # These bounds on -ln(1 - v) are v^3 / 3 apart: near 1 they are the more exact value.
+    # Near 1 a logarithm's error of 6e-8 would grow in the square root; these bounds are closer
+    # (docs/decisions/0020-box-muller-between-bounds.md).
     exponential = -tf.math.log(uniform)
     exponential = tf.maximum(exponential, rest + rest * rest * 0.5)
     exponential = tf.minimum(exponential, rest * tf.math.rsqrt(uniform))

@@ -257,6 +257,16 @@ def test_every_input_has_a_rank_and_no_output_is_an_input(flatbuffer):
             assert entry.tensorIndex in computed, entry.name
 
 
+def test_every_operator_is_built_in(flatbuffer):
+    kinds = vars(schema.BuiltinOperator)
+    custom = {kinds["CUSTOM"], kinds["DELEGATE"]}
+    newer = {code for kind, code in kinds.items() if kind.startswith("STABLEHLO")}
+    used = {max(c.builtinCode, c.deprecatedBuiltinCode) for c in flatbuffer.operatorCodes}
+
+    assert len(used) > 10 and len(newer) > 10
+    assert not used & (custom | newer)
+
+
 def test_external_buffers_lie_apart_behind_the_flatbuffer_and_hold_the_values(
     bundle, flatbuffer, open_ready
 ):

@@ -12,6 +12,7 @@ TOKENIZER_FILE = "tokenizer.json"
 # Not of the bundle: frozen weights as one machine's kernels want them, and what they were made of.
 PACKED_FILE = "packed-weights"
 PACKED_STAMP = "packed-weights.json"
+BUNDLE_FILES = frozenset({MODEL_FILE, MANIFEST_FILE, TOKENIZER_FILE, PACKED_FILE, PACKED_STAMP})
 
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>

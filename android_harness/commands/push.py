@@ -15,7 +15,6 @@ from absl import flags
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.host.folders import BUNDLE_FILES
 
 from ..image.build import LAUNCHER
 from ..image.lock import LOCK_NAME
@@ -63,5 +62,5 @@ def _image_files(folder):
 
 def _bundle_files(folder):
     bundle = read_bundle(folder)  # verified here: a damaged bundle is not sent
-    names = sorted(BUNDLE_FILES - PACKED)
+    names = sorted(contract.BUNDLE_FILES - PACKED)
     return {name: bundle.folder / name for name in names if (bundle.folder / name).exists()}

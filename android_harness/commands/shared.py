@@ -106,7 +106,7 @@ def run_job(
       InputError, RunError, ConnectionLost, KeyboardInterrupt: see `job.start` and `follow`.
     """
     # Deferred until `follow` handles it: a job that was started must also be stopped.
-    with signals.noticed():
+    with signals.caught():
         job.start(phone, name, arguments, variables)
         return finish_job(phone, name, reconnect_seconds)
 

@@ -71,7 +71,7 @@ def follow(
         the job ends by itself.
     """
     output, stopping, stopped, gone_since = Output(), False, False, None
-    with signals.noticed() as interrupted:
+    with signals.caught() as interrupted:
         while True:
             try:
                 if interrupted() and not stopping:

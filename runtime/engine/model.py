@@ -170,5 +170,5 @@ def open_model(
         )
     threads = threads or cores()
     if packs(bundle, engine):
-        return Model(bundle, open_packed(bundle, threads, packed_in_file, say))
+        return Model(bundle, open_packed(bundle, threads, in_file=packed_in_file, say=say))
     return Model(bundle, InterpreterEngine(engine, bundle.model_path, threads))

@@ -1,15 +1,7 @@
 """The file of packed weights beside a bundle's model: made once, for one model on one machine.
 
-XNNPACK itself does not notice changed weights, so a stamp beside the file says what it was packed
-from and for. Where that differs, or the file does, it is made again.
-
-XNNPACK does not check the file's contents either. Reading them all at every start would cost as
-much again as the model's own check (0.8 s for RoBERTa-large, 3 s for OPT-1.3B where sha256 makes
-0.4 GB/s), and all that may be in memory at once where it is scarce. So the stamp holds the time of
-modification beside the sha256: whoever wrote into the file has changed the one, and only then the
-other is compared, which also takes a copy of the folder as it is. What this cannot notice is a
-medium that returns other bytes than were written; the file is flushed before it gets its name, so
-that a lost battery leaves no such thing behind.
+XNNPACK checks neither what the file was packed from nor its contents, so a stamp beside it does;
+where either differs, the file is made again. docs/decisions/0009 has the reasons.
 """
 
 import os
@@ -20,7 +12,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import InputError
 from ..host.cpu import processor
-from ..host.files import read_json, sha256_of, write_json
+from ..host.files import path_beside, read_json, sha256_of, write_json
 from .compiled import DISTRIBUTION, CompiledEngine
 
 MODIFIED = "modified_ns"
@@ -34,6 +26,7 @@ def packs(bundle: Bundle, engine_name: str) -> bool:
 def open_packed(
     bundle: Bundle,
     threads: int,
+    *,
     in_file: bool = True,
     say: Callable[[str], None] = lambda line: None,
 ) -> CompiledEngine:
@@ -43,10 +36,11 @@ def open_packed(
       bundle: one that `packs`.
       threads: of the kernels.
       in_file: False keeps them in memory.
-      say: told that the file is made.
+      say: prints a line, when the file is made.
 
     Raises:
       InputError: the engine is missing, cannot read the model, or the folder cannot be written.
+      RunError: the disk is full.
     """
     path = bundle.folder / contract.PACKED_FILE
     if not in_file:
@@ -60,35 +54,31 @@ def open_packed(
         )
     say(f"{path}: packing the frozen weights, once for this machine")
     (bundle.folder / contract.PACKED_STAMP).unlink(missing_ok=True)
-    # Beside it and renamed: another process may have the old one open.
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        engine = CompiledEngine(bundle.model_path, threads, partial)
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    # Never written in place: another process may have the old file open.
+    with path_beside(path) as beside:
+        engine = CompiledEngine(bundle.model_path, threads, beside)
     write_json(bundle.folder / contract.PACKED_STAMP, _stamp(bundle, path, sha256_of(path)))
     return engine
 
 
 def _fits(bundle):
-    stamp = bundle.folder / contract.PACKED_STAMP
+    """Whether the file was packed from this model, on this machine, and was not changed since."""
+    stamp_path = bundle.folder / contract.PACKED_STAMP
     path = bundle.folder / contract.PACKED_FILE
-    if not stamp.exists() or not path.exists():
+    if not stamp_path.exists() or not path.exists():
         return False
     try:
-        held = read_json(stamp, "remove it")
+        stamp = read_json(stamp_path, "remove it")
     except InputError:
         return False
-    found = _stamp(bundle, path, held.get("sha256"))
-    if held == found:
+    expected = _stamp(bundle, path, stamp.get("sha256"))
+    if stamp == expected:
         return True
-    if held | {MODIFIED: found[MODIFIED]} != found or sha256_of(path) != held["sha256"]:
+    # Only the time differs, as in a copy of the folder: then the contents decide.
+    if stamp | {MODIFIED: expected[MODIFIED]} != expected or sha256_of(path) != stamp["sha256"]:
         return False
-    if os.access(bundle.folder, os.W_OK):  # else it is read again next time
-        write_json(stamp, found)
+    if os.access(bundle.folder, os.W_OK):  # else the contents are read again next time
+        write_json(stamp_path, expected)
     return True
 
 

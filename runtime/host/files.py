@@ -11,11 +11,11 @@ from typing import BinaryIO
 from ..errors import InputError, RunError
 
 READ_BYTES = 1 << 20
-PARTIAL = ".partial-"  # of what is written beside, and of which process
+PARTIAL = ".partial-"  # in the name of a file under way, before the process id
 
 
 def check_writable(path: Path) -> None:
-    """Makes the folder of a file to be written.
+    """Makes the folder of a file that will be written, and checks that it can be.
 
     Raises:
       InputError: a folder or device stands where the file should.
@@ -34,20 +34,26 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path}: its folder cannot be written to; choose another path")
 
 
+def partial_path(path: Path) -> Path:
+    """Returns where this process writes what becomes `path` by rename: hidden, in its folder."""
+    return path.with_name(f".{path.name}{PARTIAL}{os.getpid()}")
+
+
 @contextmanager
-def written_beside(path: Path) -> Iterator[BinaryIO]:
-    """Gives a file to write that takes this path's place in the end; its folder is made.
+def path_beside(path: Path) -> Iterator[Path]:
+    """Yields a path beside `path`; the file written there replaces `path` when the block ends well.
+
+    The file is flushed to the disk first; the folder is made.
 
     Raises:
       InputError, RunError: as `check_writable`, or the disk is full.
     """
     path = Path(path)
     check_writable(path)
-    beside = path.with_name(f".{path.name}{PARTIAL}{os.getpid()}")
+    beside = partial_path(path)
     try:
-        with open(beside, "wb") as file:
-            yield file
-            file.flush()
+        yield beside
+        with open(beside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(beside, path)
     except BaseException as error:
@@ -61,8 +67,15 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
         raise
 
 
+@contextmanager
+def written_beside(path: Path) -> Iterator[BinaryIO]:
+    """Yields a file open for writing that replaces `path` in the end; errors as `path_beside`."""
+    with path_beside(path) as beside, open(beside, "wb") as file:
+        yield file
+
+
 def drop_partial(folder: Path) -> None:
-    """Removes what killed processes have left half-written in a folder that no other writes to."""
+    """Removes the partial files of killed processes from a folder that only this one writes to."""
     for path in Path(folder).glob(f".*{PARTIAL}*"):
         path.unlink()
 
@@ -88,7 +101,7 @@ def read_json(path: Path, remedy: str) -> dict:
 
     Args:
       path: the file.
-      remedy: what to do when it is missing or broken, the end of the error message.
+      remedy: the end of the error message: what to do if the file is missing or broken.
 
     Raises:
       InputError: missing, unreadable, or not one JSON object.
@@ -105,9 +118,9 @@ def read_json(path: Path, remedy: str) -> dict:
 
 
 def sha256_of(path: Path) -> str:
-    """Returns the hex digest of a file, read piece by piece."""
+    """Returns the sha256 of a file in hex, read in pieces."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
-        while piece := file.read(READ_BYTES):
-            digest.update(piece)
+        while data := file.read(READ_BYTES):
+            digest.update(data)
     return digest.hexdigest()

@@ -9,29 +9,22 @@ from pathlib import Path
 
 from .. import contract
 from ..errors import InputError, RunError
-
-BUNDLE_FILES = {
-    contract.MODEL_FILE,
-    contract.MANIFEST_FILE,
-    contract.TOKENIZER_FILE,
-    contract.PACKED_FILE,
-    contract.PACKED_STAMP,
-}
+from .files import partial_path
 
 
 @contextmanager
 def staged(out: Path) -> Iterator[Path]:
-    """Gives a folder beside `out` that becomes `out` when the block ends well, and else goes.
+    """Yields a folder beside `out` that becomes `out` when the block ends well, else is removed.
 
-    Made first: that nothing can be written there is said before minutes of work.
+    It is made at once, so that a folder that cannot be written fails before minutes of work.
 
     Args:
-      out: an absolute path; what stands there is replaced, see `check_replaceable`.
+      out: an absolute path; a folder there is replaced, see `check_replaceable`.
 
     Raises:
       RunError: the disk is full, or `out` cannot be written.
     """
-    beside = out.with_name(f".{out.name}.partial-{os.getpid()}")
+    beside = partial_path(out)
     try:
         beside.mkdir(parents=True)
         yield beside
@@ -47,7 +40,7 @@ def staged(out: Path) -> Iterator[Path]:
 def check_replaceable(
     out: Path,
     force: bool,
-    belongs: Callable[[str], bool] = BUNDLE_FILES.__contains__,
+    belongs: Callable[[str], bool] = contract.BUNDLE_FILES.__contains__,
     what: str = "a bundle",
 ) -> None:
     """Raises InputError unless `out` is free, or with `force` an empty folder or a bundle.
@@ -56,16 +49,16 @@ def check_replaceable(
 
     Args:
       out: the folder to be written.
-      force: replaces what is there.
-      belongs: whether a file of this name is part of a bundle, or of another result.
-      what: the result.
+      force: whether an existing one is replaced.
+      belongs: tells whether a file of this name is part of a bundle, or of another result.
+      what: names the result, for the error message.
     """
     if not out.exists():
         return
     if not force:
         raise InputError(f"{out}: exists already; choose another --out or give --force")
-    held = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
-    foreign = sorted(name for name in held if not belongs(name))
+    names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
+    foreign = sorted(name for name in names if not belongs(name))
     if foreign:
         raise InputError(
             f"{out}: holds {foreign[0]!r}, which is no part of {what}, so --force does not "
@@ -74,7 +67,7 @@ def check_replaceable(
 
 
 def _put_in_place(beside, out):
-    """Renames the finished folder to `out`; one that it replaces goes only then."""
+    """Renames the finished folder to `out`; a folder that it replaces is removed after that."""
     replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
     if not out.exists():
         os.replace(beside, out)

@@ -1,7 +1,7 @@
 """Peak memory of this process, sampled from /proc/self.
 
-Two figures: the highest RssAnon + RssShmem (what cannot be dropped) and the highest VmHWM (all
-resident pages, clean file pages included).
+Two figures: the highest RssAnon + RssShmem (pages that cannot be dropped) and the highest VmHWM
+(all resident pages, clean file pages included).
 """
 
 import threading

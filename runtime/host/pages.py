@@ -1,4 +1,4 @@
-"""Resident pages that can be let go: of mapped files, and of arrays whose values are not needed."""
+"""Drops resident pages: of mapped files, and of arrays whose values are no longer needed."""
 
 import ctypes
 import mmap
@@ -10,38 +10,38 @@ MADV_DONTNEED = 4
 
 
 def release_file_pages(path: Path) -> None:
-    """Lets go of the resident pages of a mapped file (its resolved path); they can be read again.
+    """Drops the resident pages of a mapped file (its resolved path); they can be read again.
 
     Only for mappings that nobody writes to: a private page that was changed would be lost.
     """
     for start, length in _mappings(path):
-        _let_go(start, length)
+        _drop(start, length)
 
 
 def release_array_pages(array: np.ndarray) -> None:
-    """Lets go of the whole pages of a contiguous array; their values are lost, they read as 0."""
+    """Drops the whole pages inside a contiguous array; their values then read as 0."""
     address = array.ctypes.data
     first = -(-address // mmap.PAGESIZE) * mmap.PAGESIZE
     last = (address + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if last > first:
-        _let_go(first, last - first)
+        _drop(first, last - first)
 
 
-def _let_go(start, length):
+def _drop(start, length):
     libc = ctypes.CDLL(None, use_errno=True)
     libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length), MADV_DONTNEED)
 
 
 def _mappings(path: Path):
     """Returns (address, bytes) of this process's mappings of a file."""
-    found = []
+    mappings = []
     try:
         with open("/proc/self/maps") as file:
             for line in file:
                 fields = line.rstrip("\n").split(maxsplit=5)
                 if len(fields) == 6 and fields[5] == str(path):
                     first, last = (int(address, 16) for address in fields[0].split("-"))
-                    found.append((first, last - first))
-    except OSError:  # no /proc: nothing to let go of
+                    mappings.append((first, last - first))
+    except OSError:  # no /proc: nothing to drop
         pass
-    return found
+    return mappings

@@ -1,6 +1,6 @@
-"""How a phone is doing: battery, heat, clock rates, and this process's share of its memory.
+"""State of a phone: battery, heat, clock rates, and this process's share of its memory.
 
-Read from /sys where that is allowed, else asked of Android's dumpsys.
+Read from /sys where that is allowed, else from Android's dumpsys.
 """
 
 import re
@@ -10,20 +10,20 @@ from pathlib import Path
 
 SYS, DUMPSYS = Path("/sys"), "/system/bin/dumpsys"
 SMAPS = Path("/proc/self/smaps_rollup")
-DUMPSYS_SECONDS = 10.0  # after which it is not waited for
+DUMPSYS_SECONDS = 10.0  # timeout of one call
 CHARGING = ("Charging", "Full")
 DUMPED_CHARGING = (2, 5)  # BatteryManager.BATTERY_STATUS_CHARGING and _FULL
 
 
 @dataclass(frozen=True)
 class DeviceState:
-    """What the device says of itself; None for what it does not say.
+    """What the device reports; None for what it does not.
 
     Attributes:
       battery_percent: charge.
       battery_celsius: the battery's temperature.
-      charging: whether it is, or is full.
-      thermal_status: Android's, 0 (none) to 6 (shutdown).
+      charging: whether the battery charges, or is full.
+      thermal_status: Android's level, 0 (none) to 6 (shutdown).
       cpu_mhz: the highest clock rate of a core at present.
       pss_bytes: this process's proportional share of resident pages.
     """
@@ -36,7 +36,7 @@ class DeviceState:
     pss_bytes: int | None = None
 
     def known(self) -> dict:
-        """Returns what is known, for a line of metrics."""
+        """Returns the fields that are known, for a line of metrics."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -46,7 +46,7 @@ def is_android() -> bool:
 
 
 def read_device_state(sys: Path = SYS) -> DeviceState:
-    """Asks the device; `sys` is where its /sys is."""
+    """Reads the state; `sys` is the folder /sys, or a copy for tests."""
     battery = _battery_of_sys(sys) or _battery_of_dumpsys(_dumpsys("battery"))
     status = re.search(r"^Thermal Status: (\d+)", _dumpsys("thermalservice"), re.M)
     return DeviceState(
@@ -74,13 +74,13 @@ def _battery_of_sys(sys):
 
 
 def _battery_of_dumpsys(text):
-    held = {name: int(value) for name, value in re.findall(r"^ +(\w+): (-?\d+)$", text, re.M)}
-    if "level" not in held:
+    entries = {name: int(value) for name, value in re.findall(r"^ +(\w+): (-?\d+)$", text, re.M)}
+    if "level" not in entries:
         return {}
     return {
-        "battery_percent": held["level"] * 100 // (held.get("scale") or 100),
-        "battery_celsius": held["temperature"] / 10 if "temperature" in held else None,
-        "charging": held["status"] in DUMPED_CHARGING if "status" in held else None,
+        "battery_percent": entries["level"] * 100 // (entries.get("scale") or 100),
+        "battery_celsius": entries["temperature"] / 10 if "temperature" in entries else None,
+        "charging": entries["status"] in DUMPED_CHARGING if "status" in entries else None,
     }
 
 
@@ -108,8 +108,8 @@ def _cpu_mhz(sys):
 
 
 def _pss_bytes():
-    found = re.search(r"^Pss: +(\d+) kB", _text(SMAPS), re.M)
-    return int(found[1]) * 1024 if found else None
+    pss = re.search(r"^Pss: +(\d+) kB", _text(SMAPS), re.M)
+    return int(pss[1]) * 1024 if pss else None
 
 
 def _text(path):

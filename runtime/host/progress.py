@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, plain lines now and then elsewhere."""
+"""Progress of long work: a bar on a terminal, a plain line every 10 s elsewhere."""
 
 import sys
 import time
@@ -11,10 +11,10 @@ LINE_SECONDS = 10.0
 
 
 class Progress:
-    """A context manager; `advance` moves it on."""
+    """A context manager; `advance` counts units, `say` prints lines."""
 
     def __init__(self, what: str, total: int, unit: str = "it", scale: bool = False):
-        """Starts at 0 of `total` units; `scale` writes them with k, M, G."""
+        """Starts at 0 of `total` units; `scale` abbreviates counts with k, M, G."""
         self._what, self._total, self._done = what, total, 0
         self._bar = None
         self._next_line = time.monotonic() + LINE_SECONDS
@@ -31,7 +31,7 @@ class Progress:
             self._bar.close()
 
     def advance(self, units: int = 1, note: str = "") -> None:
-        """Moves on; `note` is shown behind the bar. Raises KeyboardInterrupt if asked to stop."""
+        """Counts units; `note` is shown behind the bar. Raises KeyboardInterrupt after a signal."""
         signals.check()
         self._done += units
         if self._bar is not None:
@@ -44,7 +44,7 @@ class Progress:
             print(f"{self._what}: {percent}% {note}".rstrip(), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
-        """Prints a line on stdout without breaking the bar; stops as `advance` does."""
+        """Prints a line on stdout above the bar. Raises KeyboardInterrupt after a signal."""
         signals.check()
         if self._bar is not None:
             tqdm.write(line, file=sys.stdout)

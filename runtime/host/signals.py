@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command the same way, and are not lost.
+"""Deferred signals: SIGINT (Ctrl-C) and SIGTERM end a command the same way, and are never lost.
 
 A KeyboardInterrupt that is raised inside a library's callback may be swallowed there; the next
 `check` raises it again.
@@ -8,50 +8,50 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-_asked = _waiting = False
+_arrived = _deferring = False
 
 
 def install() -> None:
-    """Makes both signals raise KeyboardInterrupt."""
-    global _asked, _waiting
-    _asked = _waiting = False
+    """Makes both signals raise KeyboardInterrupt, and forgets those that arrived."""
+    global _arrived, _deferring
+    _arrived = _deferring = False
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
+        signal.signal(number, _handle)
 
 
 def check() -> None:
-    """Raises KeyboardInterrupt if one of the signals came; called between stages of long work."""
-    if _asked:
+    """Raises KeyboardInterrupt if a signal arrived; called between stages of long work."""
+    if _arrived:
         raise KeyboardInterrupt
 
 
 @contextmanager
-def noticed() -> Iterator[Callable[[], bool]]:
-    """Lets a first signal through to whoever asks what this yields: whether one came.
+def caught() -> Iterator[Callable[[], bool]]:
+    """Catches the first signal; the yielded function tells whether it arrived.
 
     A second signal raises KeyboardInterrupt, at any line.
     """
-    global _waiting
-    before, _waiting = _waiting, True
+    global _deferring
+    before, _deferring = _deferring, True
     try:
-        yield lambda: _asked
+        yield lambda: _arrived
     finally:
-        _waiting = before
+        _deferring = before
 
 
 @contextmanager
-def postponed() -> Iterator[None]:
-    """Lets a signal wait for the next `check`, or the end, of what must not be left at any line.
+def deferred() -> Iterator[None]:
+    """Defers the first signal to the next `check`, or to the end of the block.
 
-    A second signal does not wait.
+    For a block that must not be left at any line. A second signal is not deferred.
     """
-    with noticed():
+    with caught():
         yield
     check()
 
 
-def _stop(*_):
-    global _asked
-    again, _asked = _asked, True
-    if again or not _waiting:
+def _handle(*_):
+    global _arrived
+    repeated, _arrived = _arrived, True
+    if repeated or not _deferring:
         raise KeyboardInterrupt

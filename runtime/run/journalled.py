@@ -84,7 +84,7 @@ def train(
                 members = step_members(len(data.examples), config.batch_size, config.seed, number)
                 batches = batches_of(data, model.bundle, members)
                 seed = step_seed(config.seed, number)
-                with signals.postponed():
+                with signals.deferred():
                     step = mezo_step(passes, lambda: model.loss(batches), number, seed, settings)
                     seconds.append(time.monotonic() - started)
                     run_seconds += seconds[-1]

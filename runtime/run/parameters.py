@@ -50,7 +50,7 @@ def save_parameters(model: Model, folder: Path, step: int, seal: int | None = No
     Raises:
       RunError: the disk is full; what was there before stays.
     """
-    with signals.postponed():  # a zipfile that is left in the middle cannot be closed
+    with signals.deferred():  # a zipfile that is left in the middle cannot be closed
         _save(model, _path(folder, step), seal)
 
 

@@ -84,7 +84,7 @@ def test_at_whatever_instruction_it_comes_the_job_is_stopped_and_no_line_is_lost
 
 def test_a_phone_that_is_gone_is_told_when_it_is_back(monkeypatch, capsys):
     job = Job(monkeypatch, away=(0, 0, 1))
-    with signals.noticed():
+    with signals.caught():
         signal.raise_signal(signal.SIGINT)
         follow(PHONE, "train-x", 60.0)
 
@@ -96,7 +96,7 @@ def test_a_phone_that_is_gone_is_told_when_it_is_back(monkeypatch, capsys):
 
 def test_a_second_signal_leaves_the_phone_to_it(monkeypatch):
     Job(monkeypatch, away=range(50))
-    with signals.noticed():
+    with signals.caught():
         signal.raise_signal(signal.SIGINT)
         monkeypatch.setattr(module.time, "sleep", lambda _: signal.raise_signal(signal.SIGINT))
         with pytest.raises(KeyboardInterrupt):

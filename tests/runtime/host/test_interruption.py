@@ -31,13 +31,13 @@ def test_progress_raises_it_again():
             assert (done.returncode, done.stdout) == (3, "swallowed\n"), done.stderr
 
 
-POSTPONED = """
+DEFERRED = """
 import signal, sys
 from pocketllm.runtime.host import signals
 
 signals.install()
 try:
-    with signals.postponed():
+    with signals.deferred():
         signal.raise_signal(signal.{name})
         print("went on", flush=True)
         {then}
@@ -47,10 +47,10 @@ except KeyboardInterrupt:
 """
 
 
-def test_a_postponed_signal_waits_for_the_next_check_or_the_end():
+def test_a_deferred_signal_waits_for_the_next_check_or_the_end():
     for name in ("SIGINT", "SIGTERM"):
         for then in ("pass", "signals.check(); print('passed')"):
-            done = python(POSTPONED.format(name=name, then=then))
+            done = python(DEFERRED.format(name=name, then=then))
             assert (done.returncode, done.stdout) == (3, "went on\n"), done.stderr
 
 

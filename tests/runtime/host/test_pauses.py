@@ -110,12 +110,12 @@ def test_a_pause_lasts_until_there_is_some_margin():
 
     for held, waits in (((39.5, 50), True), ((39.0, 50), False), ((30.0, 21), True)):
         state = DeviceState(battery_celsius=held[0], battery_percent=held[1])
-        assert bool(limits.reason(state, margin=True)) is waits
+        assert bool(limits.reason(state, resuming=True)) is waits
         assert not limits.reason(state)
 
 
 def test_a_full_battery_is_enough_for_any_limit():
-    assert not Limits(min_battery=100).reason(DeviceState(battery_percent=100), margin=True)
+    assert not Limits(min_battery=100).reason(DeviceState(battery_percent=100), resuming=True)
 
 
 def test_the_device_is_not_asked_before_every_step():

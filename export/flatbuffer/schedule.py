@@ -35,7 +35,7 @@ def schedule(
       The operators that the outputs need.
     """
     subgraph = source.subgraphs[0]
-    producers = {index: o for o in subgraph.operators for index in o.outputs}
+    producers = {i: operator for operator in subgraph.operators for i in operator.outputs}
     readers = _readers_of_old_values(source, function, producers)
     ordered = _of_inputs_alone(subgraph, function) if function.inputs_first else []
     placed = {id(operator) for operator in ordered}

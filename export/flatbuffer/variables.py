@@ -1,6 +1,6 @@
 """From a checkpoint's parameters to the resource variables of the graph.
 
-A parameter is a tensor of the checkpoint; a variable is a tensor of the interpreter: the same values,
+A parameter is a tensor of the checkpoint, a variable a tensor of the interpreter: the same values,
 linear weights transposed, large parameters cut into chunks of rows. The size of a chunk bounds the
 workspace of a noise pass and of a look-up (docs/decisions/0006-tables-and-matrices-in-chunks.md).
 """

@@ -94,7 +94,7 @@ def _bound(forward, variables, used):
         if v.parameter.kind == "table":
             added[f"{AGAIN}/{v.name}"] = v
         bound |= added
-        inputs |= {name: forward.inputs[v.name] for name in added}
+        inputs |= dict.fromkeys(added, forward.inputs[v.name])
     return bound, inputs
 
 

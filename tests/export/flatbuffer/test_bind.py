@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -273,7 +274,7 @@ def test_external_buffers_lie_apart_behind_the_flatbuffer_and_hold_the_values(
     values = dict(open_ready(bundle, "litert").read())
     data = bundle.model_path.read_bytes()
     places = sorted((b.offset, b.size) for b in flatbuffer.buffers if b.offset)
-    for (offset, size), (following, _) in zip(places, places[1:]):
+    for (offset, size), (following, _) in pairwise(places):
         assert offset + size <= following
     assert all(offset % 64 == 0 for offset, _ in places)
     assert places[0][0] % 4096 == 0 and sum(places[-1]) == len(data)

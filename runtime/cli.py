@@ -1,9 +1,9 @@
-"""The `pocketllm` command: a table of commands, each imported only when called.
+"""The `pocketllm` command: a table of commands, each imported only when it is called.
 
 A command is a module with a docstring (its help), FLAGS (its own absl.flags.FlagValues) and
-run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`. One that
-takes more than flags says what in ARGUMENTS, and its run() gets the list of them too. A module
-with COMMANDS, a table like the one here, is a group: its commands' names are two words.
+run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`. A command
+that takes arguments names them in ARGUMENTS, and its run() gets their list too. A module with
+COMMANDS, a table like the one here, is a group: its commands have names of two words.
 """
 
 import os
@@ -20,7 +20,7 @@ from .host.files import check_writable, write_json
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
 
-# command -> (module, what it does); the modules outside the runtime exist on the desktop only
+# command -> (module, summary); the modules outside the runtime exist on the desktop only
 COMMANDS = {
     "quickstart": (
         "pocketllm.benchmarks.quickstart",
@@ -49,6 +49,9 @@ def main(argv: list[str] | None = None) -> int:
             if not arguments or arguments[0] in ("--help", "-h", "help"):
                 print(_usage(name, commands, about))
                 return DONE if arguments else BAD_INPUT
+            if arguments[0] == "--version" and not name:
+                print(import_module("pocketllm.runtime.version").describe_version())
+                return DONE
             chosen, arguments = arguments[0], arguments[1:]
             name = f"{name} {chosen}".lstrip()
             if chosen not in commands:
@@ -65,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         remedy = "this command needs the desktop installation (`make install`)"
         return _complain(name, f"{error}; {remedy}", BAD_INPUT)
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
@@ -99,7 +102,7 @@ def _run(name, command, arguments):
         ) from error
     if rest and not accepted:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
-    if values.json:  # said now, not after the work
+    if values.json:  # refused now, not after the work
         check_writable(Path(values.json))
     native_output.divert()
     signals.install()
@@ -122,6 +125,11 @@ def _usage(group, commands, about):
             *lines,
             "",
             f"`{called} COMMAND --help` lists its flags.",
+            *(
+                []
+                if group
+                else ["`pocketllm --version` prints the versions of package, formats, engines."]
+            ),
         ]
     )
 

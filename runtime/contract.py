@@ -4,7 +4,11 @@ A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`. Its forma
 tflite_models/FORMAT.md; the signatures in the README.
 """
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 1  # of a bundle
+JOURNAL_VERSION = 1  # of a run's journal, tflite_models/JOURNAL.md
+
+# Engines, and the distribution that brings each.
+ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}
 
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "bundle.json"

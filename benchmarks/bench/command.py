@@ -46,7 +46,6 @@ from absl import flags
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.engine.interpreter import ENGINES
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
@@ -73,7 +72,7 @@ flags.DEFINE_list("batch_sizes", ["8", "64"], "examples a step", flag_values=FLA
 flags.DEFINE_integer("seq_len", 64, "tokens of every example", MIN_TOKENS, flag_values=FLAGS)
 flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
 flags.DEFINE_enum("against", None, ["pytorch"], "also measure this", flag_values=FLAGS)
-flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=FLAGS)
+flags.DEFINE_enum("engine", "litert", list(contract.ENGINES), "interpreter", flag_values=FLAGS)
 flags.DEFINE_integer("threads", None, "of every side; none: all cores", 1, flag_values=FLAGS)
 flags.DEFINE_integer("seed", 0, "of weights, inputs and directions", 0, flag_values=FLAGS)
 flags.DEFINE_enum("noise", None, list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS)

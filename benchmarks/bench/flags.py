@@ -6,7 +6,7 @@ from importlib import util
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
-from pocketllm.runtime.engine.interpreter import ENGINES
+from pocketllm.runtime.engine.interpreter import MODULES
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
@@ -57,8 +57,8 @@ def check_flags(values) -> None:
             )
     if values.tune == contract.FULL and values.base != contract.FP32 and not values.bundle:
         raise InputError(f"--base={values.base} goes with --tune=lora, prefix or head")
-    module, distribution = ENGINES[values.engine]
-    if not _is_installed(module):
+    if not _is_installed(MODULES[values.engine]):
+        distribution = contract.ENGINES[values.engine]
         raise InputError(f"--engine={values.engine}: not installed; install {distribution}")
     for package in ("torch", "transformers") if values.against else ():
         if not _is_installed(package):

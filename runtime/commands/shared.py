@@ -1,36 +1,35 @@
-"""What the train and eval commands share: flags, and opening a bundle in an engine."""
+"""Flags that commands on a bundle share, and opening the bundle in an engine."""
 
 from functools import partial
 
 from absl import flags
 
+from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import read_bundle
-from ..engine.interpreter import ENGINES
 from ..engine.model import Model, open_model
 from ..errors import InputError
 from ..host.progress import Progress
+from .flags import definer
 
 MAX_THREADS = 256
 
 
 def define_session_flags(values: flags.FlagValues) -> None:
-    """Defines --bundle, --threads and --engine."""
-    flags.DEFINE_string(
-        "bundle", None, "bundle folder, from `pocketllm export`", flag_values=values
-    )
-    flags.DEFINE_integer("threads", 0, "kernel threads; 0 takes all cores", flag_values=values)
-    flags.DEFINE_enum("engine", "litert", list(ENGINES), "interpreter", flag_values=values)
-    flags.DEFINE_bool(
+    """Defines --bundle, --threads, --engine and --packed_weights."""
+    define = definer(values)
+    define.string("bundle", None, "bundle folder, from `pocketllm export`")
+    define.integer("threads", 0, "kernel threads; 0 takes all cores")
+    define.enum("engine", "litert", list(contract.ENGINES), "interpreter")
+    define.bool(
         "packed_weights",
         True,
         "keep a frozen base, packed for the kernels, in a file beside it, not in memory (litert)",
-        flag_values=values,
     )
 
 
 def required(values: flags.FlagValues, *names: str) -> None:
-    """Raises InputError for the first of these flags that is not given."""
+    """Raises InputError for the first of these flags that was not given."""
     for name in names:
         if not getattr(values, name):
             raise InputError(f"--{name} is missing; see --help")
@@ -43,7 +42,7 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
 
 
 def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
-    """Opens the bundle in --engine, brings the initial values in and says what runs."""
+    """Opens the bundle in --engine, sets the initial values and prints what runs."""
     if not 0 <= values.threads <= MAX_THREADS:
         raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
     model = open_model(

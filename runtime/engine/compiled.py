@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import contract
 from ..errors import InputError, RunError
 from ..host.pages import release_file_pages
 
-DISTRIBUTION = "ai-edge-litert"
+DISTRIBUTION = contract.ENGINES["litert"]
 IN_MEMORY = ":memory"  # XNNPACK's name of a cache without a file
 
 

@@ -9,7 +9,7 @@ class Engine(Protocol):
     """A model file open in a library; every signature shares its variables.
 
     Attributes:
-      name: of the library, one of interpreter.ENGINES.
+      name: of the library, one of contract.ENGINES.
       threads: of its kernels.
     """
 

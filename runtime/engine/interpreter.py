@@ -5,14 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
+from .. import contract
 from ..errors import InputError, RunError
 from ..host.pages import release_array_pages, release_file_pages
 
-# name -> (module, distribution)
-ENGINES = {
-    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
-    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
-}
+# engine -> the module to import
+MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
 DELEGATE_NODE = "DELEGATE"
 
 
@@ -30,11 +28,11 @@ class InterpreterEngine:
         Raises:
           InputError: unknown or missing engine, or a file it cannot read.
         """
-        if name not in ENGINES:
-            raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(ENGINES)}")
-        module, self._distribution = ENGINES[name]
+        if name not in MODULES:
+            raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(MODULES)}")
+        self._distribution = contract.ENGINES[name]
         try:
-            interpreter = import_module(module)
+            interpreter = import_module(MODULES[name])
         except ImportError as error:
             raise InputError(
                 f"engine {name!r} cannot be imported ({error}); install {self._distribution}"

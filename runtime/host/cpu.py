@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-PACKAGES = ("pocketllm", "ai-edge-litert", "tflite-runtime", "numpy", "tokenizers")
+from .. import contract
+
+PACKAGES = ("pocketllm", *contract.ENGINES.values(), "numpy", "tokenizers")
 
 
 def cores() -> int:

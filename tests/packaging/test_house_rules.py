@@ -35,8 +35,6 @@ EXEMPT: tuple[str, ...] = (
     "runtime/bundle/",
     "runtime/commands/",
     "runtime/data/",
-    "runtime/engine/",
-    "runtime/host/",
     "runtime/optim/",
     "runtime/run/",
     "runtime/tasks/",

@@ -41,10 +41,10 @@ def test_every_package_folder_is_listed(options, folders):
     assert "pocketllm.runtime" in on_disk
 
 
-def test_every_top_folder_with_code_is_a_package_or_the_tests(folders):
+def test_every_top_folder_with_code_is_a_package_or_does_not_ship(folders):
     with_code = {path.relative_to(ROOT).parts[0] for path in ROOT.glob("[!.]*/**/*.py")}
 
-    assert with_code - {"build"} == set(folders.values()) | {"tests"}
+    assert with_code - {"build", "docs", "examples", "tests"} == set(folders.values())
 
 
 def test_the_parent_package_stays_a_namespace(folders):

@@ -4,13 +4,19 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from conftest import ENGINES
 from small_runs import complaint, pocketllm, python, write_tsv
 
 from pocketllm.android_harness import commands as device
 from pocketllm.runtime.cli import COMMANDS
+from pocketllm.runtime.contract import ENGINES as DISTRIBUTIONS
+from pocketllm.runtime.contract import FORMAT_VERSION, JOURNAL_VERSION
+from pocketllm.runtime.run.journal import MAGIC
+from pocketllm.runtime.version import describe_version
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -85,6 +91,32 @@ def test_help_answers_without_loading_anything_heavy(command):
     assert done.stdout.endswith("HEAVY []\n")
     if command:
         assert f"usage: pocketllm {command} [flags]" in done.stdout and "--json" in done.stdout
+
+
+def test_version_names_package_formats_and_engines_and_loads_none_of_them():
+    heavy = (*HEAVY, "numpy")
+    done = python(
+        "import sys\n"
+        "from pocketllm.runtime import cli\n"
+        "code = cli.main(['--version'])\n"
+        f"print('HEAVY', [name for name in {heavy!r} if name in sys.modules])\n"
+        "sys.exit(code)"
+    )
+    package, formats, engines, loaded = done.stdout.splitlines()
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert package == f"pocketllm {metadata.version('pocketllm')}"
+    assert formats == f"formats: bundle {FORMAT_VERSION}, journal {JOURNAL_VERSION}"
+    assert MAGIC.endswith(str(JOURNAL_VERSION).encode())
+    for name in ENGINES:
+        assert f"{name} ({DISTRIBUTIONS[name]} {metadata.version(DISTRIBUTIONS[name])})" in engines
+    assert loaded == "HEAVY []"
+
+
+def test_an_engine_that_is_not_there_has_no_version(monkeypatch):
+    monkeypatch.setitem(DISTRIBUTIONS, "tflite", "no-such-distribution")
+
+    assert "tflite (no-such-distribution not installed)" in describe_version()
 
 
 def test_no_command_prints_the_usage_and_is_an_error():

@@ -33,11 +33,11 @@ MOST_MODULES = 15
 
 def modules_of(package: str) -> dict[str, Path]:
     """Returns {dotted name: file} of a package, without `pocketllm.` in front."""
-    found = {}
+    modules = {}
     for path in sorted((ROOT / package).rglob("*.py")):
         parts = path.relative_to(ROOT).with_suffix("").parts
-        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    return found
+        modules[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return modules
 
 
 MODULES = {name: path for package in PACKAGES for name, path in modules_of(package).items()}

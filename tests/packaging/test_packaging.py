@@ -32,9 +32,9 @@ def packages_in(folder):
 
 def test_every_package_folder_is_listed(options, folders):
     on_disk = {
-        ".".join([package, *found.relative_to(ROOT / folder).parts])
+        ".".join([package, *inner.relative_to(ROOT / folder).parts])
         for package, folder in folders.items()
-        for found in packages_in(ROOT / folder)
+        for inner in packages_in(ROOT / folder)
     }
 
     assert set(options["options"]["packages"].split()) == on_disk

@@ -20,8 +20,8 @@ import json, sys
 before = {name.partition(".")[0] for name in sys.modules}
 %s
 # Cython puts modules of no file there: they have no spec.
-found = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
-after = {name.partition(".")[0] for name in found}
+loaded = [name for name, module in sys.modules.items() if getattr(module, "__spec__", None)]
+after = {name.partition(".")[0] for name in loaded}
 print("\\nIMPORTED", json.dumps(sorted(after - before - set(sys.stdlib_module_names))))
 """
 

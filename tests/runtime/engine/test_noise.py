@@ -43,11 +43,11 @@ def test_the_graph_draws_the_z_of_the_numpy_reference(kind, engine, noise_bundle
         drawn = dict(model.read())
         for variable in bundle.variables:
             z = direction(reference, seed, variable.stream, int(np.prod(variable.shape)))
-            found = drawn[variable.name].reshape(-1)
+            actual = drawn[variable.name].reshape(-1)
             if kind == "gaussian":
-                assert relative_error(found, z) <= GAUSSIAN_TOLERANCE
+                assert relative_error(actual, z) <= GAUSSIAN_TOLERANCE
             else:
-                np.testing.assert_array_equal(found, z)
+                np.testing.assert_array_equal(actual, z)
 
 
 @in_graph

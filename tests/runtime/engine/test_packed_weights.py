@@ -1,4 +1,4 @@
-"""Packed weights in a file: the same bits as without, made once, never taken where they differ."""
+"""Packed weights in a file: the same bits as without, made once, never used where they differ."""
 
 import os
 import shutil
@@ -61,13 +61,13 @@ def test_every_call_gives_the_bits_that_it_gives_without_the_file(
 
 
 def test_the_file_is_made_once(bundle):
-    told = []
-    open_packed(bundle, 1, say=told.append)
-    made = packed(bundle)
-    open_packed(bundle, 1, say=told.append)
+    lines = []
+    open_packed(bundle, 1, say=lines.append)
+    before = packed(bundle)
+    open_packed(bundle, 1, say=lines.append)
 
-    assert len(told) == 1 and "packing the frozen weights" in told[0]
-    assert packed(bundle).st_mtime_ns == made.st_mtime_ns and made.st_size > 0
+    assert len(lines) == 1 and "packing the frozen weights" in lines[0]
+    assert packed(bundle).st_mtime_ns == before.st_mtime_ns and before.st_size > 0
 
 
 def spoil_stamp(bundle):
@@ -85,9 +85,9 @@ def cut_short(bundle):
 
 def damage_one_byte(bundle):
     path = bundle.folder / contract.PACKED_FILE
-    held = bytearray(path.read_bytes())
-    held[len(held) // 2] ^= 1
-    path.write_bytes(held)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
 
 
 @pytest.mark.parametrize("spoil", [spoil_stamp, lose_stamp, cut_short, damage_one_byte])
@@ -95,10 +95,10 @@ def test_a_file_that_does_not_match_is_made_again(spoil, bundle):
     open_packed(bundle, 1)
     size = packed(bundle).st_size
     spoil(bundle)
-    told = []
-    open_packed(bundle, 1, say=told.append)
+    lines = []
+    open_packed(bundle, 1, say=lines.append)
 
-    assert len(told) == 1 and packed(bundle).st_size == size
+    assert len(lines) == 1 and packed(bundle).st_size == size
 
 
 def test_damaged_contents_are_not_computed_with(bundle, tmp_path):
@@ -117,23 +117,23 @@ def test_a_copy_is_read_once_and_taken_as_it_is(writable, bundle, tmp_path, monk
     os.utime(copy.folder / contract.PACKED_FILE, ns=(0, 0))
     if not writable:
         monkeypatch.setattr(packed_weights.os, "access", lambda *_: False)
-    digests, told = [], []
+    digests, lines = [], []
     monkeypatch.setattr(packed_weights, "sha256_of", lambda p: digests.append(p) or sha256_of(p))
     for _ in range(2):
-        open_packed(copy, 1, say=told.append)
+        open_packed(copy, 1, say=lines.append)
 
-    assert told == [] and len(digests) == (1 if writable else 2)
+    assert lines == [] and len(digests) == (1 if writable else 2)
 
 
 def test_the_file_of_another_model_or_machine_is_made_again(bundle, monkeypatch):
-    told = []
-    open_packed(bundle, 1, say=told.append)
+    lines = []
+    open_packed(bundle, 1, say=lines.append)
     files = bundle.files | {contract.MODEL_FILE: {"bytes": 1, "sha256": "0" * 64}}
-    open_packed(replace(bundle, files=files), 1, say=told.append)
+    open_packed(replace(bundle, files=files), 1, say=lines.append)
     monkeypatch.setattr(packed_weights, "processor", lambda: "another one")
-    open_packed(bundle, 1, say=told.append)
+    open_packed(bundle, 1, say=lines.append)
 
-    assert len(told) == 3
+    assert len(lines) == 3
 
 
 def test_a_folder_that_cannot_be_written_is_named(bundle, monkeypatch):

@@ -64,11 +64,11 @@ def test_no_second_copy_stays(what, bundle, engine):
 
 
 def test_only_whole_pages_inside_an_array_are_let_go():
-    held = np.ones(5 * mmap.PAGESIZE, np.uint8)
-    first = -held.ctypes.data % mmap.PAGESIZE
+    array = np.ones(5 * mmap.PAGESIZE, np.uint8)
+    first = -array.ctypes.data % mmap.PAGESIZE
 
-    release_array_pages(held[first + 1 : first + 3 * mmap.PAGESIZE - 1])
+    release_array_pages(array[first + 1 : first + 3 * mmap.PAGESIZE - 1])
 
-    expected = np.ones_like(held)
+    expected = np.ones_like(array)
     expected[first + mmap.PAGESIZE : first + 2 * mmap.PAGESIZE] = 0
-    np.testing.assert_array_equal(held, expected)
+    np.testing.assert_array_equal(array, expected)

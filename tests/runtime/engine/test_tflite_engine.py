@@ -47,8 +47,8 @@ def test_it_trains_and_evaluates_and_gets_better(engine, micro, tmp_path):
         tmp_path, "eval", bundle, data, f"--engine={engine}", f"--run={run}", "--at_step=30"
     )
 
-    for found in (before, trained, after):
-        assert found["engine"].startswith(ENGINE_NAMES[engine])
+    for evaluation in (before, trained, after):
+        assert evaluation["engine"].startswith(ENGINE_NAMES[engine])
     assert (before["step"], trained["last_step"], after["step"]) == (0, 30, 30)
     assert before["examples"] == after["examples"] == 872
     print(f"{engine}: held-out loss {before['loss']:.4f} -> {after['loss']:.4f}, accuracy "
@@ -68,9 +68,9 @@ def test_a_run_of_one_engine_is_evaluated_in_the_other(engine, micro, tmp_path):
     )  # fmt: skip
     lines = (run / "evaluations.jsonl").read_text().splitlines()
 
-    found = result(tmp_path, "eval", bundle, f"--data={dev}", f"--run={run}", "--at_step=5")
+    replayed = result(tmp_path, "eval", bundle, f"--data={dev}", f"--run={run}", "--at_step=5")
 
     seen = json.loads(lines[-1])
     assert seen["step"] == 5
-    assert found["loss"] == pytest.approx(seen["loss"], rel=1e-5)
-    assert found["accuracy"] == pytest.approx(seen["accuracy"], abs=1 / found["examples"])
+    assert replayed["loss"] == pytest.approx(seen["loss"], rel=1e-5)
+    assert replayed["accuracy"] == pytest.approx(seen["accuracy"], abs=1 / replayed["examples"])

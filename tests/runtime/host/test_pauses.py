@@ -66,8 +66,8 @@ def test_the_state_is_read_from_sys(battery):
 
 
 def test_where_sys_is_closed_dumpsys_is_asked(tmp_path, monkeypatch):
-    said = {"battery": DUMPED_BATTERY, "thermalservice": DUMPED_THERMAL}
-    monkeypatch.setattr(power, "_dumpsys", said.get)
+    texts = {"battery": DUMPED_BATTERY, "thermalservice": DUMPED_THERMAL}
+    monkeypatch.setattr(power, "_dumpsys", texts.get)
 
     state = read_device_state(tmp_path)
 
@@ -83,7 +83,7 @@ COOL = DeviceState(battery_percent=50, battery_celsius=30.0, charging=False)
 
 
 @pytest.mark.parametrize(
-    ("limits", "waits", "goes_on", "said"),
+    ("limits", "waits", "goes_on", "reason"),
     [
         (Limits(max_temp=40), {"battery_celsius": 40.1}, {"battery_celsius": 39.0}, "40.1 °C"),
         (Limits(min_battery=20), {"battery_percent": 19}, {"battery_percent": 22}, "19%"),
@@ -91,7 +91,7 @@ COOL = DeviceState(battery_percent=50, battery_celsius=30.0, charging=False)
     ],
     ids=["hot", "empty", "no charger"],
 )
-def test_training_waits_says_why_and_goes_on(limits, waits, goes_on, said):
+def test_training_waits_says_why_and_goes_on(limits, waits, goes_on, reason):
     bad, good = (DeviceState(**{"battery_percent": 50, "battery_celsius": 30.0} | changes)
                  for changes in (waits, goes_on))  # fmt: skip
     read = iter([bad, bad, bad, good])
@@ -100,7 +100,7 @@ def test_training_waits_says_why_and_goes_on(limits, waits, goes_on, said):
     measured = Pauses(limits, lambda: next(read), sample_seconds=0.01)(lines.append)
 
     assert next(read, None) is None, "it waited for the good one, and no longer"
-    assert said in lines[0] and lines[0].startswith("paused: ")
+    assert reason in lines[0] and lines[0].startswith("paused: ")
     assert lines[1].startswith("going on after ") and len(lines) == 2
     assert measured == good.known()
 
@@ -108,8 +108,8 @@ def test_training_waits_says_why_and_goes_on(limits, waits, goes_on, said):
 def test_a_pause_lasts_until_there_is_some_margin():
     limits = Limits(max_temp=40, min_battery=20)
 
-    for held, waits in (((39.5, 50), True), ((39.0, 50), False), ((30.0, 21), True)):
-        state = DeviceState(battery_celsius=held[0], battery_percent=held[1])
+    for (celsius, percent), waits in (((39.5, 50), True), ((39.0, 50), False), ((30.0, 21), True)):
+        state = DeviceState(battery_celsius=celsius, battery_percent=percent)
         assert bool(limits.reason(state, resuming=True)) is waits
         assert not limits.reason(state)
 
@@ -120,9 +120,9 @@ def test_a_full_battery_is_enough_for_any_limit():
 
 def test_the_device_is_not_asked_before_every_step():
     reads = []
-    asked = Pauses(Limits(), lambda: reads.append(1) or COOL, sample_seconds=100)
+    before_step = Pauses(Limits(), lambda: reads.append(1) or COOL, sample_seconds=100)
 
-    assert asked(print) == COOL.known() and asked(print) == {}
+    assert before_step(print) == COOL.known() and before_step(print) == {}
     assert len(reads) == 2, "when it was made, and for the first step"
 
 
@@ -145,15 +145,15 @@ def test_a_run_with_limits_writes_what_it_measured(
     from pocketllm.runtime import cli
 
     states = iter([COOL, DeviceState(battery_percent=4), COOL, COOL])
-    made = Pauses(Limits(min_battery=5), lambda: next(states), sample_seconds=0.01)
-    monkeypatch.setattr(pauses, "Pauses", lambda limits: made)
+    waiting = Pauses(Limits(min_battery=5), lambda: next(states), sample_seconds=0.01)
+    monkeypatch.setattr(pauses, "Pauses", lambda limits: waiting)
     run = tmp_path / "run"
     arguments = [f"--bundle={golden_bundle.folder}", f"--train={train_file}", f"--run={run}"]
 
     assert cli.main(["train", *arguments, "--steps=1", "--min_battery=5"]) == 0
 
-    said = capsys.readouterr().out
-    assert said.index("paused: battery at 4%") < said.index("going on after")
+    output = capsys.readouterr().out
+    assert output.index("paused: battery at 4%") < output.index("going on after")
     line = json.loads((Path(run) / "metrics.jsonl").read_text().splitlines()[0])
     assert (line["step"], line["battery_percent"], line["battery_celsius"]) == (1, 50, 30.0)
 

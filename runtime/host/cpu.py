@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -35,10 +36,8 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict:
     """Returns `cpu`, `cores`, `memory_bytes`, `system` and `versions`, those of `packages`."""
     versions = {"python": platform.python_version()}
     for package in packages:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            pass
     return {
         "cpu": processor(),
         "cores": cores(),

@@ -53,7 +53,7 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
         return {key: typed(args[1], item, f"{place}[{key!r}]", further) for key, item in items}
     if is_dataclass(hint) and isinstance(value, dict):
         if further or value.keys() == {field.name for field in fields(hint)}:
-            return hint(**_fields(hint, value, place, further))
+            return _record(hint, value, place, further)
     elif hint is float and type(value) is int:
         if abs(value) > LARGEST:
             raise ValueError(f"{place} is larger than any float")
@@ -63,7 +63,8 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
     raise MistypedError(place, value, hint)
 
 
-def _fields(kind, record, place, further):
+def _record(kind, record, place, further):
+    """Builds a dataclass from a JSON object whose keys were checked, or may differ (`further`)."""
     values = {}
     for field in fields(kind):
         value = record.get(field.name)
@@ -72,4 +73,4 @@ def _fields(kind, record, place, further):
             continue
         inner = f"{place}.{field.name}".lstrip(".")
         values[field.name] = typed(field.type, value, inner, further)
-    return values
+    return kind(**values)

@@ -1,6 +1,7 @@
 """A signal that a library swallowed still ends the command."""
 
 import signal
+from contextlib import suppress
 
 from small_runs import python
 
@@ -55,9 +56,7 @@ def test_a_deferred_signal_waits_for_the_next_check_or_the_end():
 
 
 def test_a_second_command_in_one_process_is_not_stopped_by_the_first_ones_signal(own_signals):
-    try:
+    with suppress(KeyboardInterrupt):
         signal.raise_signal(signal.SIGTERM)
-    except KeyboardInterrupt:
-        pass
     signals.install()
     signals.check()

@@ -10,7 +10,7 @@ ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 # The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox
 
-.PHONY: quickstart install check quick test test-slow device-tools types-tree clean
+.PHONY: quickstart install check docs quick test test-slow device-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -23,6 +23,11 @@ check: $(DESKTOP)/installed types-tree
 	$(DESKTOP)/bin/ruff check --quiet .
 	$(DESKTOP)/bin/pyright
 	$(DESKTOP)/bin/python -m pytest -q -m "not desktop and not slow" tests/packaging tests/docs
+	$(DESKTOP)/bin/python docs/generate_cli.py --check
+
+# docs/cli.md from every command's --help.
+docs: $(DESKTOP)/installed
+	$(DESKTOP)/bin/python docs/generate_cli.py
 
 # The device's environment without the emulated phone.
 quick: $(DEVICE)/installed

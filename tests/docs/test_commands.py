@@ -9,8 +9,8 @@ import pytest
 
 from pocketllm.runtime import cli
 
-# Every command has the first; the others are of modules that `python -m` runs.
-FOREIGN_FLAGS = {"help", "sst2", "kills", "target"}
+# Every command has the first, ld.so the second; the others are of modules that `python -m` runs.
+FOREIGN_FLAGS = {"help", "library-path", "sst2", "kills", "target"}
 
 # `pocketllm export` loads TensorFlow.
 pytestmark = pytest.mark.desktop

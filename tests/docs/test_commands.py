@@ -9,8 +9,8 @@ import pytest
 
 from pocketllm.runtime import cli
 
-# Every command has the first, ld.so the second; the others are of modules that `python -m` runs.
-FOREIGN_FLAGS = {"help", "library-path", "sst2", "kills", "target"}
+# Of `pocketllm` itself, of ld.so, and of modules that `python -m` runs.
+FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "kills", "target"}
 
 # `pocketllm export` loads TensorFlow.
 pytestmark = pytest.mark.desktop

@@ -13,11 +13,16 @@ import numpy as np
 from absl import flags
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.models import OPT_ROW_TOKENS, special_tokens
+from pocketllm.export.models.label_words import scoring_of
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data.batches import training_row
-from pocketllm.runtime.data.encode_causal import Limits, encode_all_options
+from pocketllm.runtime.data.encode_causal import encode_all
+from pocketllm.runtime.data.encoded import RowFormat
 from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.host.files import write_json
-from pocketllm.runtime.tasks.causal import MAX_LENGTH, TASKS, scoring_of
+from pocketllm.runtime.tasks.causal import TASKS
 
 TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
 # task -> file under --superglue (--sst2 for sst2), the training rows or the nearest there is
@@ -41,16 +46,35 @@ flags.mark_flags_as_required(["superglue", "sst2", "out"], flag_values=FLAGS)
 
 
 def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
-    """Returns the tokens of every row that a task is trained on, and the longest option's."""
+    """Measures the rows of a task.
+
+    Args:
+      name: of the task.
+      path: its published rows.
+
+    Returns:
+      The tokens of each row that is trained on, [rows], and those of the longest option.
+    """
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
     scoring = scoring_of(task, tokenizer)
-    limits = Limits(scoring.kind, scoring.word_ids, tokens=MAX_LENGTH, option_tokens=MAX_LENGTH)
-    examples = read_examples(path, task)[0]
-    encoded = encode_all_options(examples, task, tokenizer, limits, path)
+    row_format = RowFormat(
+        task=task,
+        tokenizer=tokenizer,
+        special=SpecialTokens(**special_tokens("opt", tokenizer)),
+        scoring=scoring.kind,
+        word_ids=scoring.word_ids,
+        tokens=OPT_ROW_TOKENS,
+        max_tokens=OPT_ROW_TOKENS,
+        option_tokens=OPT_ROW_TOKENS,
+    )
+    encoded = encode_all(read_examples(path, task)[0], row_format, path)
     options = [
-        sequence.target.get("option_tokens", 0) for one in encoded for sequence in one.sequences
+        sequence.target.get(contract.OPTION_TOKENS, 0)
+        for example in encoded
+        for sequence in example.sequences
     ]
-    return np.array([training_row(one, limits.scoring).tokens for one in encoded]), max(options)
+    lengths = [training_row(example, scoring.kind).tokens for example in encoded]
+    return np.array(lengths), max(options)
 
 
 def main() -> None:
@@ -62,8 +86,9 @@ def main() -> None:
         counts = sorted(Counter(lengths.tolist()).items())
         measured[name] = {"file": file, "examples": len(lengths), "tokens": dict(counts)}
         quantiles = np.quantile(lengths, (0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1)).astype(int)
-        of = f"{name}: {len(lengths)} rows"
-        print(f"{of}, quantiles {quantiles.tolist()}, longest option {option}")
+        print(
+            f"{name}: {len(lengths)} rows, quantiles {quantiles.tolist()}, longest option {option}"
+        )
     write_json(Path(FLAGS.out), measured)
 
 

@@ -5,11 +5,11 @@ from dataclasses import asdict
 from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
 from pocketllm.runtime.tasks.codec import to_json
 
 from .flatbuffer.variables import chunks_of, slices_of
-from .models import SPECIAL_TOKENS, STYLES, config_json, family_name
+from .models import STYLES, config_json, family_name, longest_row, special_tokens
+from .tune.probe_size import DEFAULT_EPS
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 
@@ -32,7 +32,6 @@ def manifest(settings, weights, variables, target, graph, noise, places, files, 
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
-        "family": model_type,
         "architecture": model_type,
         "style": STYLES[model_type],
         "tied_decoder": weights.tied,
@@ -41,11 +40,8 @@ def manifest(settings, weights, variables, target, graph, noise, places, files, 
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "special_tokens": {
-            role: token and tokenizer.token_to_id(token)
-            for role, token in SPECIAL_TOKENS[model_type].items()
-        },
-        "max_tokens": settings.config.max_tokens,
+        "special_tokens": special_tokens(model_type, tokenizer),
+        "max_tokens": longest_row(settings.config),
         "tune": tuning.kind,
         "base": tuning.base,
         "default_eps": DEFAULT_EPS[tuning.kind, tuning.base],

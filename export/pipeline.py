@@ -10,7 +10,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 
@@ -98,7 +98,7 @@ def export_bundle(
         described = manifest(
             settings, weights, variables, target, graph, noise, places, files, tokenizer
         )
-        write_sealed(beside / contract.MANIFEST_FILE, described)
+        write_with_checksum(beside / contract.MANIFEST_FILE, described)
     written = time.monotonic()
     model_bytes = files[contract.MODEL_FILE]["bytes"]
     count = sum(parameter.values for parameter in weights.parameters)

@@ -4,12 +4,10 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from pocketllm.runtime.data.encode_causal import option_special_ids
-from pocketllm.runtime.data.tokenizer import special_ids
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import CausalTask
-from pocketllm.runtime.tasks.masked import MaskedTask
+from pocketllm.runtime.tasks.codec import Task
 
+from .models import family_name, special_tokens
 from .models.opt_config import OptConfig
 from .models.roberta_config import RobertaConfig
 from .tune.settings import Tuning
@@ -33,7 +31,7 @@ class Settings:
 
     model_name: str
     config: RobertaConfig | OptConfig
-    task: MaskedTask | CausalTask
+    task: Task
     batch_size: int
     lengths: tuple[int, ...]
     noise_kind: str
@@ -57,10 +55,7 @@ def check_lengths(settings: Settings) -> None:
 
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
-    if isinstance(settings.task, MaskedTask):
-        special_ids(tokenizer)
-    else:
-        option_special_ids(tokenizer)
+    special_tokens(family_name(settings.config), tokenizer)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= settings.config.vocab_size:
         raise InputError(

@@ -28,18 +28,20 @@ INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
 
-# Styles of prompts: a word in the place of a mask, or text behind the prompt.
+# Styles of prompts: a word in the place of a mask, or text behind the prompt; with the special
+# tokens that a bundle of that style cannot do without.
 MASKED = "masked"
 CAUSAL = "causal"
 STYLES = (MASKED, CAUSAL)
+NEEDED_TOKENS = {MASKED: ("bos", "eos", "pad", "mask"), CAUSAL: ("pad",)}
 
 # Inputs and outputs. All have rank 1 or more: a rank-0 input crashed the signature runner on ARM.
 INPUT_IDS = "input_ids"  # [B, T] int32
 ATTENTION_MASK = "attention_mask"  # [B, T] int32, 1 for a token, 0 for padding
-MASK_POSITION = "mask_position"  # [B] int32, where the <mask> token stands (RoBERTa)
-LAST_POSITION = "last_position"  # [B] int32, where the prompt's last token stands (OPT, words)
-OPTION_START = "option_start"  # [B * C] int32, where an option's first token stands (OPT)
-OPTION_TOKENS = "option_tokens"  # [B * C] int32, how many tokens the option has (OPT)
+MASK_POSITION = "mask_position"  # [B] int32, where the mask token stands (masked)
+LAST_POSITION = "last_position"  # [B] int32, where the prompt's last token stands (causal, words)
+OPTION_START = "option_start"  # [B * C] int32, where an option's first token stands (causal)
+OPTION_TOKENS = "option_tokens"  # [B * C] int32, how many tokens the option has (causal)
 LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32

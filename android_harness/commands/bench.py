@@ -29,7 +29,6 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.optim.probe_size import default_eps
 
 from ..phone import job
 from ..phone.adb import check_output
@@ -88,7 +87,7 @@ def run(values) -> dict:
             steps=values.steps,
             seed=values.seed,
             second_len=second_length(bundle.lengths, values.seq_len),
-            eps=default_eps(bundle),
+            eps=bundle.default_eps,
             packed=packs(bundle, ENGINE),
         )
         result = measure(LITERT, asdict(work))

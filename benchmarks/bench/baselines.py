@@ -33,7 +33,7 @@ def sides_of(bundle: Bundle) -> dict[str, dict]:
             f"--against=pytorch: PyTorch's side trains all parameters or LoRA's, and "
             f"{bundle.folder} is of --tune={bundle.tune}; leave --against out"
         )
-    sides = {suffix: {"full_head": full} for suffix, full in FULL_HEAD[bundle.family].items()}
+    sides = {suffix: {"full_head": full} for suffix, full in FULL_HEAD[bundle.architecture].items()}
     if bundle.tune == contract.LORA:
         sides["_lora"] = {"full_head": False, "lora": True}
     return sides

@@ -50,7 +50,6 @@ from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.optim.probe_size import default_eps
 from pocketllm.tflite_models.presets import PRESETS
 
 from ..isolation.worker import run_worker
@@ -122,7 +121,7 @@ def run(values) -> dict:
             "base": bundle.base,
             "engine": values.engine,
             "noise": bundle.noise["kind"],
-            "eps": default_eps(bundle),
+            "eps": bundle.default_eps,
             "seq_len": values.seq_len,
             "steps": values.steps,
             "seed": values.seed,
@@ -154,7 +153,7 @@ def _workload(values, bundle, batch_size, threads, weights):
         steps=values.steps,
         seed=values.seed,
         second_len=second_length(bundle.lengths, values.seq_len),
-        eps=default_eps(bundle),
+        eps=bundle.default_eps,
         packed=packs(bundle, values.engine),
         weights=weights,
     )

@@ -2,7 +2,7 @@
 
 Both bases are exported with the same tuning, so that the trained parameters begin at the same
 values, and probed along the same directions on the same rows. Integers make the loss a staircase:
-below some eps the correlation is lost. runtime/optim/probe_size.py was chosen by this measurement.
+below some eps the correlation is lost. export/tune/probe_size.py was chosen by this measurement.
 """
 
 import tempfile
@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import correlation, stdev
 
+from pocketllm.export.tune.probe_size import DEFAULT_EPS
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import cores, describe_machine
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
 from pocketllm.tflite_models.presets import MICRO, PRESETS
 
 from ..isolation.worker import run_worker

@@ -89,7 +89,7 @@ def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[
     Args:
       work: gives the number of examples and the seed.
       bundle: gives the vocabulary, the label words and what is scored: a mask anywhere but at the
-        ends (RoBERTa), or the last token (OPT).
+        ends (masked style), or the last token (causal).
       step: the step's number.
       tokens: length of every example.
     """
@@ -98,7 +98,7 @@ def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[
     shape = work.batch_size, tokens
     ids = rng.integers(0, bundle.config["vocab_size"] - 1, shape, np.int32)
     ids += ids >= bundle.config["pad_token_id"]  # every id but padding
-    if bundle.family == "roberta":
+    if bundle.style == contract.MASKED:
         name, positions = contract.MASK_POSITION, rng.integers(1, tokens - 1, work.batch_size)
     else:
         name, positions = contract.LAST_POSITION, [tokens - 1] * work.batch_size

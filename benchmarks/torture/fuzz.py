@@ -93,7 +93,7 @@ def _snapshot(bundle, work):
 
 def _bundle(bundle, work):
     from pocketllm.runtime import contract
-    from pocketllm.runtime.bundle.checksum import write_sealed
+    from pocketllm.runtime.bundle.checksum import write_with_checksum
     from pocketllm.runtime.bundle.manifest import read_bundle, read_initial, read_noise
 
     for name in bundle.files:
@@ -104,7 +104,7 @@ def _bundle(bundle, work):
         path.write_bytes(data)
         if choice % 2:
             with suppress(ValueError, RecursionError, AttributeError):
-                write_sealed(path, json.loads(data))
+                write_with_checksum(path, json.loads(data))
         found = read_bundle(work)
         read_noise(found)
         for variable in found.variables:

@@ -1,5 +1,6 @@
 """The tokenizer of a checkpoint folder, as the one file that a bundle carries."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
@@ -7,7 +8,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
 
-# <mask> is RoBERTa's alone; encode.special_ids asks for it where it is needed.
+# <mask> is RoBERTa's alone; `special_token_ids` asks for it where it is needed.
 _SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 _NEEDED_TOKENS = _SPECIAL_TOKENS[:-1]
 
@@ -34,6 +35,31 @@ def tokenizer_for(folder) -> Tokenizer:
 def save_tokenizer(tokenizer: Tokenizer, path) -> None:
     """Writes the tokenizer as a tokenizer.json."""
     Path(path).write_text(tokenizer.to_str(), encoding="utf-8")
+
+
+def special_token_ids(
+    tokenizer: Tokenizer, tokens: dict[str, str | None], needed: Iterable[str], model: str
+) -> dict[str, int | None]:
+    """Returns {role: id} of the special tokens, None for one that the tokenizer lacks.
+
+    Args:
+      tokenizer: of the checkpoint.
+      tokens: role -> token, None for a role that the model has no token for.
+      needed: the roles whose tokens must be there.
+      model: the kind of model, for the error.
+
+    Raises:
+      InputError: a needed token is missing.
+    """
+    ids = {role: token and tokenizer.token_to_id(token) for role, token in tokens.items()}
+    missing = [tokens[role] for role in needed if ids[role] is None]
+    if missing:
+        raise InputError(
+            f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} "
+            f"tokens, expected {', '.join(tokens[role] for role in needed)}; use the tokenizer of "
+            f"{model} checkpoint"
+        )
+    return ids
 
 
 def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:

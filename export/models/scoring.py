@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.tasks.causal import CausalTask, scoring_of
-from pocketllm.runtime.tasks.masked import MaskedTask, label_word_ids
+from pocketllm.runtime.tasks.causal import CausalTask
+from pocketllm.runtime.tasks.masked import MaskedTask
+
+from .label_words import label_word_ids, scoring_of
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.

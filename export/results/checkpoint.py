@@ -92,7 +92,7 @@ def _rounded(name, values, kind):
 
 def _config(bundle, dtype):
     return {
-        "architectures": [ARCHITECTURES[bundle.family]],
+        "architectures": [ARCHITECTURES[bundle.architecture]],
         **bundle.config,
         "tie_word_embeddings": bundle.tied_decoder,
         "dtype": dtype,

@@ -1,7 +1,7 @@
 """The task of the user's own data, from `--prompt` and `--label_words`."""
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import MAX_LENGTH, CausalTask, template_fields, template_tokens
+from pocketllm.runtime.tasks.causal import CausalTask, template_fields, template_tokens
 from pocketllm.runtime.tasks.masked import MASK, MaskedTask, Piece, field, literal
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
@@ -91,7 +91,6 @@ def option_text_task(prompt: str, label_words: str) -> CausalTask:
         label_aliases={},
         words=tuple(space + word for _, word in pairs),
         option_fields=(),
-        max_length=MAX_LENGTH,
         metrics=(),
         split=(),
     )

@@ -1,9 +1,9 @@
 """What must hold of a bundle's values before anything is done with them."""
 
 import math
+from dataclasses import asdict
 
 from .. import contract
-from ..tasks.masked import MaskedTask
 from .contents import Bundle
 
 
@@ -17,6 +17,11 @@ def check_bundle(bundle: Bundle) -> None:
         raise ValueError(f"lengths {list(bundle.lengths)} are not ascending")
     if bundle.batch_size < 1 or bundle.slices < 1:
         raise ValueError("batch_size and slices must be positive")
+    if bundle.max_tokens < bundle.lengths[-1]:
+        raise ValueError(f"max_tokens {bundle.max_tokens} is below the longest of the lengths")
+    if not 0 < bundle.default_eps < math.inf:
+        raise ValueError(f"default_eps {bundle.default_eps} is not positive")
+    _check_special_tokens(bundle)
     _check_scoring(bundle)
     if contract.MEZO not in bundle.optimizers:
         raise ValueError(f"optimizers {list(bundle.optimizers)} without mezo")
@@ -45,11 +50,21 @@ def _check_places(bundle):
         raise ValueError(f"the noise table has {rows} rows, which is no power of two")
 
 
+def _check_special_tokens(bundle):
+    special = asdict(bundle.special_tokens)
+    missing = [role for role in contract.NEEDED_TOKENS[bundle.style] if special[role] is None]
+    if missing:
+        raise ValueError(f"special_tokens without {', '.join(missing)}")
+    negative = [role for role, token in special.items() if token is not None and token < 0]
+    if negative:
+        raise ValueError(f"special_tokens with negative ids of {', '.join(negative)}")
+
+
 def _check_scoring(bundle):
     scoring = bundle.scoring
     if scoring not in contract.SCORINGS:
         raise ValueError(f"unknown scoring {scoring!r}")
-    if isinstance(bundle.task, MaskedTask) and scoring != contract.WORDS:
+    if bundle.style == contract.MASKED and scoring != contract.WORDS:
         raise ValueError(f"scoring {scoring!r} of a task with one row for all words")
     if (scoring == contract.GOLD) == bool(bundle.task.words):
         raise ValueError(f"scoring {scoring!r} of a task with words {list(bundle.task.words)}")

@@ -4,8 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import contract
-from ..tasks.causal import CausalTask
-from ..tasks.masked import MaskedTask
+from ..tasks.codec import Task
+
+
+@dataclass(frozen=True)
+class SpecialTokens:
+    """Ids of the tokens that frame and fill a row; None where the model has no such token."""
+
+    bos: int | None
+    eos: int | None
+    pad: int | None
+    mask: int | None
 
 
 @dataclass(frozen=True)
@@ -24,7 +33,7 @@ class Variable:
     shape: tuple[int, ...]
     stream: int
     offset: int
-    rows: tuple[int, int] | None
+    rows: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -45,13 +54,17 @@ class Bundle:
     Attributes:
       folder: where it lies.
       model_name: preset or checkpoint folder it was exported from.
-      family: "roberta" or "opt".
+      style: one of contract.STYLES, how prompts are scored.
+      architecture: Hugging Face's model_type, for the desktop alone.
       tied_decoder: whether the LM head's decoder is the word embeddings.
       config: the architecture, Hugging Face names.
       task: template, label words or options.
       scoring: one of contract.SCORINGS, how the logits come about.
       word_ids: token ids of the label words, none for the other scorings.
       option_tokens: the longest option that the forward signatures take, 0 for "words".
+      special_tokens: ids of the tokens that frame and fill a row.
+      max_tokens: tokens that rows are cut to whatever the lengths, the answer's included.
+      default_eps: the probe's size where none is given, in units of z.
       optimizers: whose signatures it has, "mezo" always.
       batch_size: rows of every forward signature.
       lengths: tokens of the forward signatures, ascending.
@@ -68,13 +81,17 @@ class Bundle:
 
     folder: Path
     model_name: str
-    family: str
+    style: str
+    architecture: str
     tied_decoder: bool
     config: dict
-    task: MaskedTask | CausalTask
+    task: Task
     scoring: str
     word_ids: tuple[int, ...]
     option_tokens: int
+    special_tokens: SpecialTokens
+    max_tokens: int
+    default_eps: float
     optimizers: tuple[str, ...]
     batch_size: int
     lengths: tuple[int, ...]

@@ -13,8 +13,8 @@ from ..host.typed_json import typed
 from ..noise import Noise
 from ..tasks.codec import from_json
 from .checks import check_bundle
-from .checksum import check_seal
-from .contents import Bundle, Parameter, Variable
+from .checksum import verify_checksum
+from .contents import Bundle, Parameter, SpecialTokens, Variable
 
 REMEDY = "export the bundle again with `pocketllm export`"
 
@@ -38,7 +38,7 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
             f"{manifest}: bundle format {version!r}, this runtime reads format "
             f"{contract.FORMAT_VERSION}; {REMEDY}"
         )
-    check_seal(manifest, values, REMEDY)
+    verify_checksum(manifest, values, REMEDY)
     try:
         bundle = _parse(folder, values)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -71,14 +71,18 @@ def _parse(folder, values):
     bundle = Bundle(
         folder=folder,
         model_name=str(values["model_name"]),
-        family=str(values["family"]),
+        style=str(values["style"]),
+        architecture=str(values["architecture"]),
         tied_decoder=bool(values["tied_decoder"]),
         config=dict(values["config"]),
-        task=from_json(values["task"], str(values["family"])),
-        scoring=values.get("scoring", contract.WORDS),
+        task=from_json(values["task"], str(values["style"])),
+        scoring=values["scoring"],
         word_ids=tuple(int(i) for i in values["word_ids"]),
-        option_tokens=int(values.get("option_tokens", 0)),
-        optimizers=tuple(str(name) for name in values.get("optimizers", [contract.MEZO])),
+        option_tokens=int(values["option_tokens"]),
+        special_tokens=typed(SpecialTokens, values["special_tokens"], "special_tokens"),
+        max_tokens=int(values["max_tokens"]),
+        default_eps=float(values["default_eps"]),
+        optimizers=tuple(str(name) for name in values["optimizers"]),
         batch_size=int(values["batch_size"]),
         lengths=tuple(int(tokens) for tokens in values["lengths"]),
         parameters=typed(tuple[Parameter, ...], values["parameters"], "parameters", further=True),
@@ -91,8 +95,8 @@ def _parse(folder, values):
         },
         tune=values["tune"],
         base=values["base"],
-        frozen={str(p["name"]): tuple(map(int, p["shape"])) for p in values.get("frozen", [])},
-        lora=dict(values.get("lora", {})),
+        frozen={str(p["name"]): tuple(map(int, p["shape"])) for p in values["frozen"]},
+        lora=dict(values["lora"]) if values["tune"] == contract.LORA else {},
     )
     check_bundle(bundle)
     return bundle

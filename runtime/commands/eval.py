@@ -7,7 +7,7 @@ parameters of the best dev step and the last, and no others.
 examples:
   pocketllm eval --bundle=micro --data=heldout.tsv
   pocketllm eval --bundle=micro --data=heldout.tsv --run=run
-  pocketllm eval --bundle=opt-rte --data=val.jsonl --run=rte --sample=1000
+  pocketllm eval --bundle=rte-bundle --data=val.jsonl --run=rte --sample=1000
 """
 
 import math

@@ -14,7 +14,6 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import REMEDY, read_bundle
 from ..errors import InputError
-from ..tasks.causal import CausalTask
 from .shared import required
 
 FLAGS = flags.FlagValues()
@@ -41,7 +40,8 @@ def run(values) -> dict:
     return {
         "bundle": str(bundle.folder),
         "model_name": bundle.model_name,
-        "family": bundle.family,
+        "style": bundle.style,
+        "architecture": bundle.architecture,
         "tied_decoder": bundle.tied_decoder,
         "config": bundle.config,
         "task": bundle.task.name,
@@ -67,11 +67,14 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
     task = bundle.task
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
-        ("model", f"{bundle.model_name} ({bundle.family}), {_architecture(bundle)}"),
+        (
+            "model",
+            f"{bundle.model_name} ({bundle.architecture}, {bundle.style} prompts), {_architecture(bundle)}",
+        ),
         ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
         ("frozen", _frozen(bundle)),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
-        ("task", f"{task.name}; template {_template(task)}"),
+        ("task", f"{task.name}; template {task.template!r}"),
         _options(bundle),
         ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
         ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
@@ -110,13 +113,6 @@ def _options(bundle: Bundle) -> tuple[str, str]:
     held = task.words or task.option_fields or ("those of each row",)
     shown = [repr(word) if task.words else word for word in held]
     return "options", f"{', '.join(shown)}; up to {bundle.option_tokens} tokens each"
-
-
-def _template(task) -> str:
-    if isinstance(task, CausalTask):
-        return repr(task.template)
-    shown = {"mask": lambda p: "<mask>", "field": lambda p: f"{{{p.text}}}"}
-    return repr("".join(shown.get(p.kind, lambda p: p.text)(p) for p in task.pieces))
 
 
 def _signatures(bundle: Bundle) -> list[str]:

@@ -11,7 +11,7 @@ parameters of the best dev step and of the last (RUN/parameters-STEP.npz).
 examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
       --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
-  pocketllm train --bundle=opt-rte --train=train.jsonl --split=reference --run=rte --steps=5000
+  pocketllm train --bundle=rte-bundle --train=train.jsonl --split=reference --run=rte --steps=5000
   pocketllm train --bundle=both --train=train.tsv --dev=dev.tsv --run=adam --steps=100 \\
       --optimizer=adam --lr=1e-5
 """
@@ -29,7 +29,6 @@ from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
 from ..optim.adam import AdamSettings, AdamStep
 from ..optim.mezo import MezoSettings
-from ..optim.probe_size import default_eps
 from ..optim.schedule import SCHEDULES
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
 from ..run.journalled import train
@@ -170,7 +169,7 @@ def _settings(values, bundle):
     }
     if values.optimizer == contract.ADAM:
         return AdamSettings(**shared)
-    eps = default_eps(bundle) if values.eps is None else values.eps
+    eps = bundle.default_eps if values.eps is None else values.eps
     return MezoSettings(eps=eps, **shared)
 
 

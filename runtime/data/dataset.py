@@ -4,18 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import InputError
 from ..host.files import sha256_of
 from ..host.progress import Progress
-from ..tasks.causal import CausalTask
 from ..tasks.draws import drawn, split_places
+from . import encode_causal, encode_masked
 from .batches import Batch, micro_batches, training_row
-from .encode_causal import Limits, encode_all_options, option_special_ids
-from .encode_masked import encode_all
-from .encoded import EncodedExample
+from .encoded import EncodedExample, RowFormat
 from .reader import Example, read_examples
-from .tokenizer import load_tokenizer, special_ids
+from .tokenizer import load_tokenizer
+
+ENCODERS = {
+    contract.MASKED: encode_masked.encode_all,
+    contract.CAUSAL: encode_causal.encode_all,
+}
 
 
 @dataclass(frozen=True)
@@ -106,18 +110,24 @@ def _ungrouped(examples: list[Example], places: list[int]) -> list[Example]:
     return [replace(examples[place], group=None) for place in places]
 
 
+def row_format(bundle: Bundle) -> RowFormat:
+    """Returns what the rows of a bundle are made of; loads the tokenizer."""
+    return RowFormat(
+        task=bundle.task,
+        tokenizer=load_tokenizer(bundle.tokenizer_path),
+        special=bundle.special_tokens,
+        scoring=bundle.scoring,
+        word_ids=bundle.word_ids,
+        tokens=bundle.lengths[-1],
+        max_tokens=bundle.max_tokens,
+        option_tokens=bundle.option_tokens,
+    )
+
+
 def _encoded(path, bundle, examples, skipped, training, part="") -> Dataset:
-    tokenizer = load_tokenizer(bundle.tokenizer_path)
-    if isinstance(bundle.task, CausalTask):
-        limits = Limits(bundle.scoring, bundle.word_ids, bundle.lengths[-1], bundle.option_tokens)
-        with Progress(f"reading {path}", len(examples), "example") as bar:
-            encoded = encode_all_options(
-                examples, bundle.task, tokenizer, limits, path, training, bar.advance
-            )
-        pad_id = option_special_ids(tokenizer).pad
-    else:
-        max_length = min(bundle.task.max_length, bundle.lengths[-1])
-        encoded = encode_all(examples, bundle.task, tokenizer, max_length)
-        pad_id = special_ids(tokenizer).pad
+    encode_all = ENCODERS[bundle.style]
+    with Progress(f"reading {path}", len(examples), "example") as bar:
+        encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
     truncated = sum(example.truncated for example in encoded)
-    return Dataset(Path(path), encoded, truncated, skipped, sha256_of(path), pad_id, part)
+    digest, pad_id = sha256_of(path), bundle.special_tokens.pad
+    return Dataset(Path(path), encoded, truncated, skipped, digest, pad_id, part)

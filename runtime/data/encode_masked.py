@@ -1,10 +1,11 @@
-"""Examples to token ids: every piece of the template on its own, joined between <s> and </s>.
+"""Masked prompts to token ids: every piece of the template on its own, between bos and eos.
 
 This is how the reference builds its prompts, and not the same as tokenising one joined string.
-Text that spells a special token ("</s>") becomes that token, as in transformers; the mask position
-therefore comes from the template and is never searched for.
+Text that spells a special token becomes that token, as in transformers; the mask position therefore
+comes from the template and is never searched for.
 """
 
+from collections.abc import Callable, Sequence
 from itertools import chain
 
 import numpy as np
@@ -13,27 +14,29 @@ from tokenizers import Tokenizer
 from .. import contract
 from ..errors import InputError
 from ..tasks.masked import MaskedTask, Piece
-from .encoded import Encoded, EncodedExample
+from .encoded import Encoded, EncodedExample, RowFormat
 from .reader import Example
-from .tokenizer import special_ids
 
 
-def encode(example: Example, task: MaskedTask, tokenizer: Tokenizer, max_length: int) -> Encoded:
+def encode(example: Example, row_format: RowFormat) -> Encoded:
     """Encodes one example, cutting as the reference cuts.
 
     The first field is limited where the task says so; then the tail of the whole sequence is cut,
-    </s> included. The reference stops where that would cut the mask; here the first field is cut
+    eos included. The reference stops where that would cut the mask; here the first field is cut
     further instead, until all that follows it fits.
 
-    Args:
-      max_length: most tokens of the result, usually min(task.max_length, the longest bucket).
-
     Returns:
-      At most `max_length` ids, the template's own mask among them.
+      At most min(task.max_length, row_format.tokens) ids, the template's own mask among them.
+
+    Raises:
+      InputError: the template's own text up to the mask is longer than that.
     """
-    special = special_ids(tokenizer)
-    parts = [_piece_ids(piece, example, tokenizer, special.mask) for piece in task.pieces]
-    whole = 2 + sum(map(len, parts))  # <s> and </s>
+    task, special = row_format.task, row_format.special
+    max_length = min(task.max_length, row_format.tokens)
+    parts = [
+        _piece_ids(piece, example, row_format.tokenizer, special.mask) for piece in task.pieces
+    ]
+    whole = 2 + sum(map(len, parts))  # bos and eos
     if task.first_field_reserve is not None:
         # Half of a bucket that is hardly longer than the reserve is still worth reading.
         limit = max(max_length - task.first_field_reserve, max_length // 2)
@@ -49,16 +52,29 @@ def encode(example: Example, task: MaskedTask, tokenizer: Tokenizer, max_length:
 
 
 def encode_all(
-    examples: list[Example], task: MaskedTask, tokenizer: Tokenizer, max_length: int
+    examples: Sequence[Example],
+    row_format: RowFormat,
+    path,
+    only_gold: bool = False,
+    progress: Callable[[int], None] = lambda examples: None,
 ) -> list[EncodedExample]:
-    """Encodes the examples in their order."""
-    return [
-        EncodedExample((encode(example, task, tokenizer, max_length),), (example.label,))
-        for example in examples
-    ]
+    """Encodes the examples of a file, in their order: one sequence each, whatever is gold.
+
+    Args:
+      examples: the rows.
+      row_format: of the bundle.
+      path: the file; no row of it can be at fault.
+      only_gold: as for causal prompts; all label words share the one sequence.
+      progress: called with the number of examples done.
+    """
+    encoded = []
+    for example in examples:
+        encoded.append(EncodedExample((encode(example, row_format),), (example.label,)))
+        progress(1)
+    return encoded
 
 
-def _piece_ids(piece: Piece, example: Example, tokenizer: Tokenizer, mask: int) -> list[int]:
+def _piece_ids(piece: Piece, example: Example, tokenizer: Tokenizer, mask: int | None) -> list:
     if piece.kind == "mask":
         return [mask]
     text = piece.text if piece.kind == "literal" else _field_text(piece, example.fields[piece.text])
@@ -82,7 +98,7 @@ def _mask_index(task: MaskedTask) -> int:
 
 
 def _mask_position(parts: list[list[int]], task: MaskedTask) -> int:
-    return 1 + sum(map(len, parts[: _mask_index(task)]))  # 1 for <s>
+    return 1 + sum(map(len, parts[: _mask_index(task)]))  # 1 for bos
 
 
 def _make_room(parts: list[list[int]], task: MaskedTask, max_length: int) -> None:

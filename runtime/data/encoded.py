@@ -1,8 +1,37 @@
-"""Examples as token ids: what either style of prompt is encoded to."""
+"""Examples as token ids: what either style of prompt is encoded with, and what comes of it."""
 
 from dataclasses import dataclass
 
 import numpy as np
+from tokenizers import Tokenizer
+
+from ..bundle.contents import SpecialTokens
+from ..tasks.codec import Task
+
+
+@dataclass(frozen=True)
+class RowFormat:
+    """What the rows of a bundle are made of and have to fit, the same for every example.
+
+    Attributes:
+      task: template, label words or options.
+      tokenizer: of the bundle.
+      special: ids of the tokens that frame and fill a row.
+      scoring: one of contract.SCORINGS.
+      word_ids: token ids of the label words, for "words".
+      tokens: the longest row that the forward signatures take.
+      max_tokens: tokens that a row is cut to whatever they take, the answer's included.
+      option_tokens: the longest option, for the other scorings.
+    """
+
+    task: Task
+    tokenizer: Tokenizer
+    special: SpecialTokens
+    scoring: str
+    word_ids: tuple[int, ...]
+    tokens: int
+    max_tokens: int
+    option_tokens: int
 
 
 @dataclass(frozen=True, eq=False)

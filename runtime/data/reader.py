@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..tasks.causal import CausalTask
-from ..tasks.masked import MaskedTask
+from ..tasks.codec import Task
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
 
 
@@ -30,7 +29,7 @@ class _Row:
     line: int
 
 
-def read_examples(path, task: MaskedTask | CausalTask) -> tuple[list[Example], int]:
+def read_examples(path, task: Task) -> tuple[list[Example], int]:
     """Reads all rows of a .tsv, .txt, .jsonl or .json file.
 
     Returns:
@@ -126,13 +125,11 @@ _READERS = {".tsv": _tsv_rows, ".txt": _tsv_rows, ".jsonl": _json_rows, ".json":
 def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], int]:
     classes = {label: i for i, label in enumerate(task.labels)}
     classes = {alias: classes[label] for alias, label in task.label_aliases.items()} | classes
-    of_options = isinstance(task, CausalTask)
-    layout = LAYOUTS[task.layout if of_options else "flat"]
-    skip_labels = () if of_options else task.skip_labels
+    layout = LAYOUTS[task.layout]
     examples, skipped = [], 0
     for row in rows:
         for part in layout(f"{path} line {row.line}", row.values):
-            example = _example(part, row.line, task, classes, skip_labels)
+            example = _example(part, row.line, task, classes)
             if example is None:
                 skipped += 1
             else:
@@ -142,21 +139,21 @@ def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], in
     return examples, skipped
 
 
-def _example(part: Part, line: int, task, classes: dict, skip_labels: tuple) -> Example | None:
+def _example(part: Part, line: int, task: Task, classes: dict) -> Example | None:
     """Returns the labelled example, None for one that nobody could label."""
     where = part.where
     if part.golds:
         label = part.golds[0]
     else:
         value = part.values[_column(where, part.values, "label", task.label_columns)]
-        if value in skip_labels:
+        if value in task.skip_labels:
             return None
         label = _label(where, value, classes)
     fields = {}
     for name, accepted in task.columns.items():
         column = _column(where, part.values, name, accepted)
         fields[name] = text_of(where, column, part.values[column])
-        known = task.values.get(name) if isinstance(task, CausalTask) else None
+        known = task.values.get(name)
         if known and fields[name] not in known:
             raise InputError(
                 f"{where}: found {shown(fields[name])} in {column!r}, expected "

@@ -10,7 +10,6 @@ from ..bundle.contents import Bundle
 from ..data.batches import Row, each_micro_batch, evaluation_rows
 from ..data.dataset import Dataset
 from ..engine.model import Model
-from ..tasks.causal import CausalTask
 from ..tasks.metrics import Prediction, accuracy, measured
 
 
@@ -57,7 +56,7 @@ def evaluate(
         weight += weight_sum
         progress(batch.rows)
     predictions = _predictions(data, logits, bundle.scoring)
-    names = bundle.task.metrics if isinstance(bundle.task, CausalTask) else ()
+    names = bundle.task.metrics
     found = measured(names, predictions)
     return Evaluation(accuracy(predictions), loss / weight, len(predictions), found)
 

@@ -1,16 +1,14 @@
 """Tasks of causal language models: a prompt, and the options that may follow it.
 
 The model scores each option by its log-probability behind the prompt. The templates of `TASKS` are
-those of MeZO's OPT experiments, character by character.
+those of MeZO's experiments with causal models, character by character.
 """
 
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
-from .. import contract
-
-MAX_LENGTH = 2048  # of every OPT model; the option's tokens count too
 _TEMPLATE_TOKENS = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]")
 
 
@@ -33,9 +31,10 @@ class CausalTask:
     label_aliases: dict[str, str]  # another spelling in the data -> label
     words: tuple[str, ...]  # the option of each class, with its leading space if it has one
     option_fields: tuple[str, ...]  # the fields that are the options
-    max_length: int  # tokens, <s> and the option included
     metrics: tuple[str, ...]  # names in metrics.METRICS, beside the accuracy
     split: tuple[int, ...]  # training and dev examples that the reference draws; () for own data
+
+    skip_labels: ClassVar[tuple[str, ...]] = ()  # somebody labelled every row
 
 
 def _without_full_stop(text: str) -> str:
@@ -76,7 +75,6 @@ def _task(name: str, template: str, columns, labels=(), words=(), dev: int = 500
         "label_columns": ("label",),
         "label_aliases": {},
         "option_fields": (),
-        "max_length": MAX_LENGTH,
         "metrics": (),
         "split": (1000, dev),
     }
@@ -191,62 +189,18 @@ def template_tokens(template: str) -> list[str]:
 
 def template_fields(template: str) -> list[str]:
     """Returns the names of a template's fields, in order."""
-    return [token[1:-1] for token in template_tokens(template) if _is_field(token)]
+    return [token[1:-1] for token in template_tokens(template) if is_field(token)]
 
 
 def fill(template: str, fields: dict[str, str]) -> str:
     """Puts the fields' texts into a template; braces in these texts stay what they are."""
     braces = {"{{": "{", "}}": "}"}
     return "".join(
-        fields[token[1:-1]] if _is_field(token) else braces.get(token, token)
+        fields[token[1:-1]] if is_field(token) else braces.get(token, token)
         for token in template_tokens(template)
     )
 
 
-@dataclass(frozen=True)
-class Scoring:
-    """How a task's options are scored with a tokenizer.
-
-    Attributes:
-      kind: one of contract.SCORINGS.
-      word_ids: token ids of the label words, for WORDS.
-      option_tokens: the longest word's tokens, for OPTIONS; 0 where no word says it.
-    """
-
-    kind: str
-    word_ids: tuple[int, ...]
-    option_tokens: int
-
-
-def scoring_of(task: CausalTask, tokenizer) -> Scoring:
-    """Decides how a task is scored.
-
-    One row serves all words if each is one token behind the template's end, and what stands before
-    it is cut into the same tokens whichever word follows.
-    """
-    if not task.words:
-        return Scoring(contract.GOLD, (), 0)
-
-    def ids(text):
-        return tokenizer.encode(text, add_special_tokens=False).ids
-
-    end = _end_of(task.template)
-    before, found = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
-    lengths = [len(tokens) - len(before) for tokens in found]
-    word_ids = tuple(tokens[-1] for tokens in found)
-    shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, found)} == {(1, *before)}
-    known = tokenizer.token_to_id("<unk>") not in word_ids
-    if shared and known and len(set(word_ids)) == len(word_ids):
-        return Scoring(contract.WORDS, word_ids, 0)
-    return Scoring(contract.OPTIONS, (), max(lengths))
-
-
-def _end_of(template: str) -> str:
-    """Returns the literal text behind a template's last field."""
-    tokens = template_tokens(template)
-    last = max((i for i, token in enumerate(tokens) if _is_field(token)), default=-1)
-    return fill("".join(tokens[last + 1 :]), {})
-
-
-def _is_field(token: str) -> bool:
+def is_field(token: str) -> bool:
+    """Tells whether a token of a template stands for a field."""
     return token[0] == "{" and token[-1] == "}" and len(token) > 1

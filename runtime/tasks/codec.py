@@ -1,9 +1,10 @@
-"""A task as it stands in bundle.json; the device rebuilds it from there, and checks every entry."""
+"""Tasks of either style to bundle.json and back, with every entry checked on the way back."""
 
 import dataclasses
 import json
 from collections.abc import Iterator
 
+from .. import contract
 from ..errors import InputError
 from ..host.typed_json import MistypedError, typed
 from .causal import TRANSFORMS, CausalTask, template_fields, template_tokens
@@ -11,29 +12,36 @@ from .masked import MaskedTask
 from .metrics import METRICS
 from .rows import LAYOUTS
 
-FAMILIES = {"roberta": MaskedTask, "opt": CausalTask}
+Task = MaskedTask | CausalTask
 
 
-def to_json(task: MaskedTask | CausalTask) -> dict:
+def to_json(task: Task) -> dict:
     """Returns the task as plain JSON values, for bundle.json."""
     return json.loads(json.dumps(dataclasses.asdict(task)))
 
 
-def from_json(entry: object, family: str = "roberta") -> MaskedTask | CausalTask:
-    """Rebuilds the task from bundle.json; a file from elsewhere, so every entry is checked."""
-    if family not in FAMILIES:
-        raise InputError(
-            f"bundle.json: found the family {family!r}, expected {' or '.join(FAMILIES)}; "
-            "export the bundle again"
-        )
+def from_json(entry: object, style: str) -> Task:
+    """Rebuilds the task of a style from bundle.json.
+
+    Raises:
+      InputError: an entry is missing, of another type, or does not go with the others: the file
+        may come from anywhere.
+    """
+    if style not in _STYLES:
+        raise _refused(f"found the style {style!r}, expected {' or '.join(_STYLES)}")
+    kind, problems = _STYLES[style]
     try:
-        task = typed(FAMILIES[family], entry, "task")
+        task = typed(kind, entry, "task")
     except MistypedError as error:
-        raise InputError(f"bundle.json: {_worded(error)}; export the bundle again") from error
-    problem = next(_PROBLEMS[family](task), None)
+        raise _refused(_worded(error)) from error
+    problem = next(problems(task), None)
     if problem:
-        raise InputError(f"bundle.json: task: {problem}; export the bundle again")
+        raise _refused(f"task: {problem}")
     return task
+
+
+def _refused(problem):
+    return InputError(f"bundle.json: {problem}; export the bundle again")
 
 
 def _worded(error):
@@ -48,7 +56,7 @@ def _worded(error):
     return f"{error.place}: found {found[:300]}, expected {expected}"
 
 
-def _problems(task: MaskedTask) -> Iterator[str]:
+def _masked_problems(task: MaskedTask) -> Iterator[str]:
     """Yields what makes a well-typed task unusable."""
     kinds = [piece.kind for piece in task.pieces]
     fields = {piece.text for piece in task.pieces if piece.kind == "field"}
@@ -75,7 +83,7 @@ def _problems(task: MaskedTask) -> Iterator[str]:
     yield from (problem for good, problem in checks if not good)
 
 
-def _option_problems(task: CausalTask) -> Iterator[str]:
+def _causal_problems(task: CausalTask) -> Iterator[str]:
     """Yields what makes a well-typed task of options unusable."""
     fields = {name for name, columns in task.columns.items() if columns}
     used = {*template_fields(task.template), *task.option_fields}
@@ -110,7 +118,6 @@ def _option_problems(task: CausalTask) -> Iterator[str]:
         (len(set(options)) == len(options), f"options {options!r} are not distinct"),
         (all(options), f"options {options!r} hold an empty one"),
         (spelled <= set(task.labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
-        (task.max_length >= 2, f"found max_length {task.max_length}, expected at least 2"),
         (set(task.metrics) <= set(METRICS), f"metrics {task.metrics!r} hold an unknown one"),
         (
             len(task.split) in (0, 2) and all(count >= 1 for count in task.split),
@@ -120,4 +127,8 @@ def _option_problems(task: CausalTask) -> Iterator[str]:
     yield from (problem for good, problem in checks if not good)
 
 
-_PROBLEMS = {"roberta": _problems, "opt": _option_problems}
+# Style -> its tasks, and what makes one unusable: where the runtime tells one style from the other.
+_STYLES = {
+    contract.MASKED: (MaskedTask, _masked_problems),
+    contract.CAUSAL: (CausalTask, _causal_problems),
+}

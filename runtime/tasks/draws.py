@@ -5,17 +5,15 @@ import re
 import numpy as np
 
 from ..errors import InputError
-from .causal import CausalTask
-from .masked import MaskedTask
+from .codec import Task
 
 REFERENCE = "reference"
 
 
-def split_numbers(flag: str, task: MaskedTask | CausalTask) -> tuple[int, int]:
+def split_numbers(flag: str, task: Task) -> tuple[int, int]:
     """Returns (training, dev) examples of `--split`: the task's own, or the two numbers given."""
-    own = task.split if isinstance(task, CausalTask) else ()
-    if flag == REFERENCE and own:
-        return own
+    if flag == REFERENCE and task.split:
+        return task.split
     if flag == REFERENCE:
         raise InputError(
             f"--split={flag}: the reference draws no such split of task {task.name}; give the "

@@ -6,8 +6,7 @@ words (" great") bring their own. The templates of `TASKS` are those of MeZO's R
 """
 
 from dataclasses import dataclass
-
-from ..errors import InputError
+from typing import ClassVar
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,22 @@ class MaskedTask:
     label_columns: tuple[str, ...]
     label_aliases: dict[str, str]  # another spelling in the data -> label
     skip_labels: tuple[str, ...]  # rows that nobody could label
-    max_length: int  # tokens, <s> and </s> included
+    max_length: int  # tokens that the reference cuts a row to, bos and eos included
     first_field_reserve: int | None  # tokens kept free after the first field
+
+    # What causal tasks choose is the same for all masked ones.
+    layout: ClassVar[str] = "flat"
+    values: ClassVar[dict[str, dict[str, str]]] = {}
+    metrics: ClassVar[tuple[str, ...]] = ()
+    split: ClassVar[tuple[int, ...]] = ()
+
+    @property
+    def template(self) -> str:
+        """The prompt for people to read: fields and the mask in braces."""
+        shown = {"mask": "{mask}", "field": "{%s}"}
+        return "".join(
+            shown.get(piece.kind, "%s").replace("%s", piece.text) for piece in self.pieces
+        )
 
 
 MASK = Piece("mask")
@@ -122,22 +135,3 @@ TASKS = {
         ),
     )
 }
-
-
-def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
-    """Returns the token id of each class's label word: one token each, all distinct."""
-    ids = []
-    for label, word in zip(task.labels, task.words):
-        found = tokenizer.encode(word, add_special_tokens=False)
-        if len(found.ids) != 1 or found.ids[0] == tokenizer.token_to_id("<unk>"):
-            raise InputError(
-                f"label word {word!r} of label {label!r}: found the tokens {found.tokens!r}, "
-                "expected exactly one known token; choose a shorter, more common word"
-            )
-        if found.ids[0] in ids:
-            raise InputError(
-                f"label word {word!r} of label {label!r}: found token {found.ids[0]}, which "
-                "another label has too, expected distinct tokens; choose another word"
-            )
-        ids.append(found.ids[0])
-    return tuple(ids)

@@ -17,6 +17,7 @@ from pocketllm.benchmarks.bench.table import ROWS, batch_table
 from pocketllm.benchmarks.bench.workers import LITERT
 from pocketllm.benchmarks.bench.workload import Workload, random_rows, second_length
 from pocketllm.benchmarks.isolation import worker
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.batches import micro_batches
 from pocketllm.runtime.errors import InputError, RunError
@@ -123,9 +124,9 @@ def test_only_the_steps_between_warm_up_and_second_bucket_are_timed():
     assert WORK.schedule == [(1, 8, False), (2, 8, True), (3, 8, True), (4, 16, False)]
 
 
-@pytest.mark.parametrize("family", ["roberta", "opt"])
-def test_all_sides_draw_the_same_full_rows_and_never_the_padding(family, golden_bundle):
-    bundle = replace(golden_bundle, family=family, config=CONFIG)
+@pytest.mark.parametrize("style", contract.STYLES)
+def test_all_sides_draw_the_same_full_rows_and_never_the_padding(style, golden_bundle):
+    bundle = replace(golden_bundle, style=style, config=CONFIG)
     rows = random_rows(WORK, bundle, step=1, tokens=8)
     again = random_rows(WORK, bundle, step=1, tokens=8)
     sequences = [sequence for row in rows for sequence in row.sequences]
@@ -133,7 +134,7 @@ def test_all_sides_draw_the_same_full_rows_and_never_the_padding(family, golden_
 
     assert ids.shape == (64, 8) and ids.dtype == np.int32
     assert set(ids.flat) == set(range(10)) - {CONFIG["pad_token_id"]}
-    if family == "roberta":
+    if style == contract.MASKED:
         assert all(0 < sequence.target["mask_position"] < 7 for sequence in sequences)
     else:
         assert all(sequence.target == {"last_position": 7} for sequence in sequences)

@@ -7,9 +7,9 @@ import pytest
 from small_runs import complaint, pocketllm, rows, write_tsv
 
 from pocketllm.benchmarks.bench.signal import EPS, LEAST_CORRELATION, signal_of, signal_table
+from pocketllm.export.tune.probe_size import DEFAULT_EPS
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.host.files import sha256_of
-from pocketllm.runtime.optim.probe_size import DEFAULT_EPS
 
 
 def test_the_correlation_of_each_eps_is_taken_by_itself():

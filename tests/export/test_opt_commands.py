@@ -118,7 +118,7 @@ def test_ones_own_words_of_several_tokens_are_scored(opt_checkpoint, tmp_path):
     assert done.returncode == 0, done.stderr
     assert json.loads(result.read_text())["examples"] == 3
     described = json.loads((bundle / "bundle.json").read_text())
-    assert described["scoring"] == "options" and described["family"] == "opt"
+    assert described["scoring"] == "options" and described["style"] == "causal"
     shapes = described["signatures"]["forward_loss"]
     assert shapes["inputs"]["input_ids"] == ["int32", [16, 32]]
     assert shapes["outputs"]["logits"] == ["float32", [8, 2]]

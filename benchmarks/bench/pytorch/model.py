@@ -32,7 +32,7 @@ def load_model(bundle: Bundle) -> PreTrainedModel:
 
     Generation's cache is off: OPT would keep every layer's keys and values, which no loss reads.
     """
-    config_class, model_class = CLASSES[bundle.family]
+    config_class, model_class = CLASSES[bundle.architecture]
     values = {name: value for name, value in bundle.config.items() if name != "model_type"}
     values |= {"tie_word_embeddings": bundle.tied_decoder, "use_cache": False}
     model = model_class(config_class(**values)).eval()

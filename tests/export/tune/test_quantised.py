@@ -10,7 +10,6 @@ from small_runs import complaint, pocketllm
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
 from pocketllm.runtime.data.batches import each_micro_batch
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
-from pocketllm.runtime.optim.probe_size import default_eps
 from pocketllm.runtime.run.evaluate import rows_of
 from pocketllm.tflite_models.presets import MICRO
 
@@ -109,7 +108,7 @@ def test_real_sentences_have_the_logits_and_predictions_of_the_fp32_base(base, m
 def test_projected_gradients_are_those_of_the_fp32_base(base, micro):
     models = {held: micro(held) for held in ("fp32", base)}
     bundle = models[base].bundle
-    eps = default_eps(bundle)
+    eps = bundle.default_eps
     data = load_dataset(MICRO / "sst2_train.tsv", bundle)
     batches = batches_of(data, bundle, range(32))
 

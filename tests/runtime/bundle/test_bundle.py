@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import steady
 
-from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import TASKS
@@ -33,7 +33,12 @@ def rewrite(folder, change):
     path = folder / "bundle.json"
     values = json.loads(path.read_text())
     change(values)
-    write_sealed(path, values)
+    write_with_checksum(path, values)
+
+
+def special(**changes) -> dict:
+    """Returns the special tokens of a bundle.json."""
+    return {"bos": 0, "eos": 2, "pad": 1, "mask": 4} | changes
 
 
 def refused(folder, **how) -> str:
@@ -123,12 +128,12 @@ def test_a_manifest_that_is_no_object_is_refused(content, said, folder):
 
 
 def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest):
-    unread = {"tune", "base", "optimizers", "ignored_tensors", "seal"}
+    unread = {"ignored_tensors", "checksum"}
     needed = set(manifest) - unread - {"format_version"}
     assert {"model_name", "task", "lengths", "parameters", "signatures", "files"} <= needed
     for key in needed:
         values = {name: value for name, value in manifest.items() if name != key}
-        write_sealed(folder / "bundle.json", values)
+        write_with_checksum(folder / "bundle.json", values)
 
         assert f"missing '{key}'" in refused(folder)
 
@@ -145,12 +150,19 @@ def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest
         ({"batch_size": "many"}, "invalid literal"),
         ({"batch_size": float("inf")}, "infinity"),
         ({"files": {}}, "missing 'model.tflite'"),
-        ({"family": "gpt"}, "found the family 'gpt', expected roberta or opt"),
-        ({"family": "opt"}, "task: found an object of"),
+        ({"style": "prefix"}, "found the style 'prefix', expected masked or causal"),
+        ({"style": "causal"}, "task: found an object of"),
         ({"scoring": "all"}, "unknown scoring 'all'"),
         ({"scoring": ["words"]}, "unknown scoring ['words']"),
         ({"scoring": "options"}, "scoring 'options' of a task with one row for all words"),
         ({"word_ids": [1]}, "1 word_ids for 2 words"),
+        ({"max_tokens": 11}, "max_tokens 11 is below the longest of the lengths"),
+        ({"default_eps": 0}, "default_eps 0.0 is not positive"),
+        ({"default_eps": float("nan")}, "default_eps nan is not positive"),
+        ({"special_tokens": {"bos": 0}}, "special_tokens is {'bos': 0}, expected object"),
+        ({"special_tokens": special(mask="4")}, "special_tokens.mask is '4', expected int"),
+        ({"special_tokens": special(eos=None, mask=None)}, "special_tokens without eos, mask"),
+        ({"special_tokens": special(pad=-1)}, "special_tokens with negative ids of pad"),
         ({"signatures": []}, "missing 'forward_loss_8'"),
     ],
     ids=lambda value: str(value).replace("/", " ")[:40],
@@ -164,7 +176,7 @@ def test_values_that_cannot_be_are_refused(change, said, folder):
 def options(scoring, name, word_ids=(), option_tokens=3):
     """Returns what bundle.json says of a causal model that scores options."""
     return {
-        "family": "opt", "task": to_json(TASKS[name]), "scoring": scoring,
+        "style": "causal", "task": to_json(TASKS[name]), "scoring": scoring,
         "word_ids": list(word_ids), "option_tokens": option_tokens,
     }  # fmt: skip
 
@@ -184,7 +196,7 @@ def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
 
     bundle = read_bundle(folder)
 
-    assert (bundle.family, bundle.scoring) == ("opt", values["scoring"])
+    assert (bundle.style, bundle.scoring) == ("causal", values["scoring"])
     assert bundle.option_tokens == values["option_tokens"]
     assert bundle.task in TASKS.values()
 
@@ -206,12 +218,18 @@ def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, said, folde
     assert said in refused(folder)
 
 
-def test_a_bundle_from_before_there_were_options_scores_words(folder):
-    rewrite(folder, lambda held: [held.pop(key, None) for key in ("scoring", "option_tokens")])
+def test_a_bundle_from_before_there_were_styles_is_to_be_exported_again(folder):
+    def as_before(values):
+        for key in ("style", "architecture", "special_tokens", "max_tokens", "default_eps"):
+            del values[key]
+        values["family"] = "roberta"
 
-    bundle = read_bundle(folder)
+    rewrite(folder, as_before)
 
-    assert (bundle.family, bundle.scoring, bundle.option_tokens) == ("roberta", "words", 0)
+    assert refused(folder) == (
+        f"{folder / 'bundle.json'}: not a valid bundle (missing 'style'); export the bundle again "
+        "with `pocketllm export`"
+    )
 
 
 @pytest.mark.parametrize("offset", [-64, 1 << 40, None])
@@ -286,7 +304,7 @@ def test_no_mutation_of_the_manifest_gives_anything_but_an_input_error(
         parent[where[-1]] = data.draw(json_values)
     folder = tmp_path_factory.getbasetemp() / "mutated"
     shutil.copytree(golden_bundle.folder, folder, dirs_exist_ok=True)
-    write_sealed(folder / "bundle.json", values)
+    write_with_checksum(folder / "bundle.json", values)
 
     try:
         bundle = read_bundle(folder)

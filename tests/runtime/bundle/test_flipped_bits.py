@@ -99,18 +99,18 @@ def test_a_bit_of_what_describes_the_bundle_is_found_also_where_it_still_reads_w
     assert found == {"altered", "other"}
 
 
-def test_a_description_that_was_reformatted_or_unsealed_is_refused(bundle):
+def test_a_description_that_was_reformatted_or_lost_its_checksum_is_refused(bundle):
     path = bundle.folder / contract.MANIFEST_FILE
     values = json.loads(path.read_bytes())
     path.write_text(json.dumps(values))
     with pytest.raises(InputError, match="the file was altered"):
         read_bundle(bundle.folder)
-    for seal in (None, 7, "\ud800" * 64, "0" * 63):
-        path.write_bytes(json.dumps(values | {"seal": seal}).encode())
-        with pytest.raises(InputError, match="without a seal"):
+    for checksum in (None, 7, "\ud800" * 64, "0" * 63):
+        path.write_bytes(json.dumps(values | {"checksum": checksum}).encode())
+        with pytest.raises(InputError, match="without a checksum"):
             read_bundle(bundle.folder)
-    path.write_bytes(json_bytes({k: v for k, v in values.items() if k != "seal"}))
-    with pytest.raises(InputError, match="without a seal"):
+    path.write_bytes(json_bytes({k: v for k, v in values.items() if k != "checksum"}))
+    with pytest.raises(InputError, match="without a checksum"):
         read_bundle(bundle.folder)
 
 

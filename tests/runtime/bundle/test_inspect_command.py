@@ -7,10 +7,10 @@ import re
 import pytest
 from small_runs import pocketllm
 
-from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 
 KEYS = {
-    "bundle", "model_name", "family", "tied_decoder", "config", "task", "labels", "words",
+    "bundle", "model_name", "style", "architecture", "tied_decoder", "config", "task", "labels", "words",
     "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
     "signatures", "files", "trained_parameters", "tune", "base", "lora",
 }  # fmt: skip
@@ -79,7 +79,7 @@ def test_a_slice_without_its_signature_is_an_input_error(golden_bundle, tmp_path
     manifest = tmp_path / "bundle.json"
     values = json.loads(manifest.read_text())
     del values["signatures"]["read_0"]
-    write_sealed(manifest, values)
+    write_with_checksum(manifest, values)
 
     done = pocketllm("inspect", f"--bundle={tmp_path}")
 

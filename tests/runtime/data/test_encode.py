@@ -2,18 +2,22 @@
 
 import json
 import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from encoding import masked_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.tokenizer import save_tokenizer, tokenizer_for
+from pocketllm.export.models import special_tokens
 from pocketllm.export.tasks.own_data import text_task
+from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data.encode_masked import encode, encode_all
 from pocketllm.runtime.data.reader import Example, read_examples
-from pocketllm.runtime.data.tokenizer import SpecialIds, load_tokenizer, special_ids
+from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.masked import TASKS
 
@@ -22,6 +26,7 @@ TOKENIZER = ROOT / "tflite_models" / "roberta_tokenizer"
 HELD_OUT = ROOT / "tflite_models" / "roberta_micro" / "sst2_heldout.tsv"
 GOLDEN = ROOT / "tests" / "golden" / "sst2_token_ids.npz"
 MASK = 50264
+SPECIAL = SpecialTokens(bos=0, eos=2, pad=1, mask=MASK)
 PAIR = {"premise": " a" * 300 + ".", "hypothesis": "x" + " x" * 20}
 A, X = 10, 3023  # " a" and " x": fields of as many tokens as letters
 SPELLS_SPECIAL_TOKENS = ["a </s> b", "a <mask> b", "<s>", "x<pad><unk>", "<MASK> < mask>", "</s>"]
@@ -77,7 +82,7 @@ def transformers_ids():
 def test_each_task_has_the_token_order_of_the_reference(name, tokenizer):
     fields, _, expected = REFERENCE[name]
 
-    actual = encode(Example(fields, 1, 2), TASKS[name], tokenizer, TASKS[name].max_length)
+    actual = encode(Example(fields, 1, 2), masked_format(TASKS[name], tokenizer))
 
     assert actual.input_ids.tolist() == expected
     assert actual.input_ids.dtype == np.int32
@@ -101,7 +106,7 @@ def test_every_held_out_sentence_has_the_golden_ids_of_transformers(tokenizer):
     rows = np.split(golden["ids"].astype(np.int32), np.cumsum(golden["lengths"].astype(int))[:-1])
     examples, _ = read_examples(HELD_OUT, TASKS["sst2"])
 
-    encoded = encode_all(examples, TASKS["sst2"], tokenizer, 128)
+    encoded = encode_all(examples, masked_format(TASKS["sst2"], tokenizer), HELD_OUT)
 
     assert len(encoded) == len(rows) == 872
     assert not any(one.truncated for one in encoded)
@@ -135,7 +140,7 @@ def test_the_tokenizer_built_from_two_files_is_the_one_transformers_builds(token
     [("a </s> b", [102, 1437, 2, 741]), ("a <mask> b", [102, 1437, MASK, 741]), ("<s>", [0])],
 )
 def test_text_that_spells_a_special_token_never_poses_as_the_templates_mask(text, ids, tokenizer):
-    actual = encode(Example({"sentence": text}, 0, 2), TASKS["sst2"], tokenizer, 128)
+    actual = encode(Example({"sentence": text}, 0, 2), masked_format(TASKS["sst2"], tokenizer))
 
     assert actual.input_ids.tolist() == [0, *ids, 85, 21, MASK, 4, 2]
     assert actual.target["mask_position"] == len(ids) + 3
@@ -162,7 +167,7 @@ def test_text_that_spells_a_special_token_never_poses_as_the_templates_mask(text
 def test_truncation_is_the_references_and_never_costs_the_mask(
     name, fields, max_length, expected, tokenizer
 ):
-    actual = encode(Example(fields, 0, 2), TASKS[name], tokenizer, max_length)
+    actual = encode(Example(fields, 0, 2), masked_format(TASKS[name], tokenizer, max_length))
 
     assert actual.input_ids.tolist() == expected
     assert actual.target["mask_position"] == expected.index(MASK)
@@ -172,7 +177,7 @@ def test_truncation_is_the_references_and_never_costs_the_mask(
 def test_encode_all_marks_the_truncated_and_keeps_the_order(tokenizer):
     examples = [Example({"sentence": " a" * n}, n % 2, n) for n in (3, 4, 5)]
 
-    encoded = encode_all(examples, TASKS["sst2"], tokenizer, 10)
+    encoded = encode_all(examples, masked_format(TASKS["sst2"], tokenizer, 10), "f")
 
     assert [len(one.sequences[0].input_ids) for one in encoded] == [9, 10, 10]
     assert [one.golds for one in encoded] == [(1,), (0,), (1,)]
@@ -183,7 +188,7 @@ def test_a_prompt_longer_than_the_bucket_is_an_input_error(tokenizer):
     task = text_task("a a a a{mask}{text}", "0:a,1:b")
 
     with pytest.raises(InputError, match="up to the mask takes 6 tokens, expected at most 5"):
-        encode(Example({"text": "x"}, 0, 2), task, tokenizer, 5)
+        encode(Example({"text": "x"}, 0, 2), masked_format(task, tokenizer, 5))
 
 
 TEXT = st.text(max_size=40) | st.lists(st.sampled_from(SPELLS_SPECIAL_TOKENS)).map("".join)
@@ -199,8 +204,9 @@ TWO_BEFORE = text_task("{premise} and {hypothesis}: {mask} {sentence} {text}", "
 def test_the_mask_is_always_at_its_position_and_the_length_kept(
     task, fields, max_length, tokenizer
 ):
-    actual = encode(Example(fields, 0, 2), task, tokenizer, max_length)
-    whole = encode(Example(fields, 0, 2), task, tokenizer, 10_000)
+    endless = replace(task, max_length=10_000)
+    actual = encode(Example(fields, 0, 2), masked_format(task, tokenizer, max_length))
+    whole = encode(Example(fields, 0, 2), masked_format(endless, tokenizer, 10_000))
 
     assert len(actual.input_ids) <= max_length
     assert actual.input_ids[0] == 0 and actual.input_ids[actual.target["mask_position"]] == MASK
@@ -218,7 +224,7 @@ def test_a_saved_tokenizer_loads_as_the_same_without_padding_and_truncation(toke
 
     for loaded in (load_tokenizer(tmp_path / "tokenizer.json"), tokenizer_for(tmp_path)):
         assert loaded.to_str() == tokenizer.to_str()
-        assert special_ids(loaded) == SpecialIds(bos=0, eos=2, pad=1, mask=MASK)
+        assert special_tokens("roberta", loaded) == asdict(SPECIAL)
 
 
 def test_unusable_tokenizer_files_are_named_in_one_line(tmp_path):
@@ -249,4 +255,4 @@ def test_a_tokenizer_without_robertas_special_tokens_is_refused():
             return 50257
 
     with pytest.raises(InputError, match="<s>, <pad>, <mask> not found among 50257 tokens"):
-        special_ids(Gpt2())
+        special_tokens("roberta", Gpt2())

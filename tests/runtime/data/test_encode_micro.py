@@ -3,11 +3,13 @@
 import json
 
 import pytest
+from encoding import masked_format
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.models import special_tokens
 from pocketllm.runtime.data.encode_masked import encode_all
 from pocketllm.runtime.data.reader import read_examples
-from pocketllm.runtime.data.tokenizer import SpecialIds, load_tokenizer, special_ids
+from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.tasks.masked import TASKS
 from pocketllm.tflite_models.presets import MICRO
 
@@ -35,7 +37,7 @@ def test_every_held_out_prompt_has_the_ids_of_transformers(reader, theirs, examp
 
     runtimes = load_tokenizer(MICRO / "tokenizer.json")
     tokenizer = tokenizer_for(MICRO) if reader == "the exporter's" else runtimes
-    encoded = encode_all(examples, TASKS["sst2"], tokenizer, 128)
+    encoded = encode_all(examples, masked_format(TASKS["sst2"], tokenizer), "f")
 
     assert len(encoded) == 872
     for ours, example in zip(encoded, examples):
@@ -64,15 +66,10 @@ def test_every_sentence_on_its_own_is_tokenised_as_by_transformers(theirs, examp
 
 
 def test_its_special_tokens_are_those_of_transformers(theirs):
-    ours = special_ids(tokenizer_for(MICRO))
+    ours = special_tokens("roberta", tokenizer_for(MICRO))
 
-    assert ours == SpecialIds(bos=0, eos=2, pad=1, mask=MASK)
-    assert ours == SpecialIds(
-        bos=theirs.bos_token_id,
-        eos=theirs.eos_token_id,
-        pad=theirs.pad_token_id,
-        mask=theirs.mask_token_id,
-    )
+    assert ours == {"bos": 0, "eos": 2, "pad": 1, "mask": MASK}
+    assert ours == {role: getattr(theirs, f"{role}_token_id") for role in ours}
 
 
 def test_tokenizer_json_spells_the_same_vocabulary_as_vocab_json_and_merges_txt():

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from opt_reference import EXCERPTS
 
-from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import batches_of, load_dataset, load_split
 from pocketllm.runtime.errors import InputError
@@ -23,9 +23,9 @@ def opt_bundle(golden_bundle, tmp_path):
     def of(name, scoring, option_tokens):
         folder = shutil.copytree(golden_bundle.folder, tmp_path / name)
         values = json.loads((folder / "bundle.json").read_text())
-        values |= {"family": "opt", "task": to_json(TASKS[name]), "word_ids": []}
+        values |= {"style": "causal", "task": to_json(TASKS[name]), "word_ids": []}
         values |= {"scoring": scoring, "option_tokens": option_tokens}
-        write_sealed(folder / "bundle.json", values)
+        write_with_checksum(folder / "bundle.json", values)
         return read_bundle(folder)
 
     return of

@@ -1,17 +1,19 @@
 """Scored options as token ids: what is cut, what stays, and which rows are refused."""
 
 import pytest
+from encoding import causal_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.models import special_tokens
+from pocketllm.export.models.label_words import scoring_of
 from pocketllm.export.tasks.own_data import option_text_task
-from pocketllm.runtime.data.encode_causal import Limits, encode_all_options, option_special_ids
+from pocketllm.runtime.data.encode_causal import encode_all
 from pocketllm.runtime.data.reader import Example
-from pocketllm.runtime.data.tokenizer import SpecialIds
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import TASKS, scoring_of
+from pocketllm.runtime.tasks.causal import TASKS
 
 BOS, A, IT, WAS = 0, 10, 85, 21
 PLAIN = option_text_task("{text} It was", "0:terrible,1:great")
@@ -31,15 +33,14 @@ def limits(tokenizer):
     """Returns the limits of a task at a longest bucket."""
 
     def of(task, tokens, option_tokens=50):
-        scoring = scoring_of(task, tokenizer)
-        return Limits(scoring.kind, scoring.word_ids, tokens, option_tokens)
+        return causal_format(task, tokenizer, scoring_of(task, tokenizer), tokens, option_tokens)
 
     return of
 
 
-def encode_options(example, task, tokenizer, limits, only_gold=False):
+def encode_options(example, row_format, only_gold=False):
     """Encodes one row of a file named f."""
-    return encode_all_options([example], task, tokenizer, limits, "f", only_gold)[0]
+    return encode_all([example], row_format, "f", only_gold)[0]
 
 
 def text(value):
@@ -51,10 +52,12 @@ def test_a_causal_model_needs_no_mask_token():
 
     tokens = {"<s>": 0, "<pad>": 1, "a": 2}
 
-    assert option_special_ids(Tokenizer(models.WordLevel(tokens))) == SpecialIds(0, None, 1, None)
+    ids = special_tokens("opt", Tokenizer(models.WordLevel(tokens)))
+
+    assert ids == {"bos": 0, "eos": None, "pad": 1, "mask": None}
     del tokens["<pad>"]
     with pytest.raises(InputError, match="<pad> not found .* expected <s>, <pad>; .* an OPT"):
-        option_special_ids(Tokenizer(models.WordLevel(tokens)))
+        special_tokens("opt", Tokenizer(models.WordLevel(tokens)))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +72,7 @@ def test_a_causal_model_needs_no_mask_token():
 def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
     letters, tokens, expected, tokenizer, limits
 ):
-    ours = encode_options(text("a" + " a" * (letters - 1)), PLAIN, tokenizer, limits(PLAIN, tokens))
+    ours = encode_options(text("a" + " a" * (letters - 1)), limits(PLAIN, tokens))
 
     (row,) = ours.sequences
     assert row.input_ids.tolist() == expected
@@ -79,14 +82,14 @@ def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
 
 
 def test_the_models_2048_tokens_count_the_word_too(tokenizer, limits):
-    ours = encode_options(text("a" + " a" * 3000), PLAIN, tokenizer, limits(PLAIN, 4096))
+    ours = encode_options(text("a" + " a" * 3000), limits(PLAIN, 4096))
 
     assert len(ours.sequences[0].input_ids) == 2047
 
 
 def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, limits):
     rows = [
-        encode_options(text(value), LINE, tokenizer, limits(LINE, 32)).sequences[0]
+        encode_options(text(value), limits(LINE, 32)).sequences[0]
         for value in ("a film", " a film \n ", "a film\t")
     ]
 
@@ -96,13 +99,13 @@ def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, li
 def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokenizer, limits):
     wic = Example({"word": "w", "sentence1": "a", "sentence2": "b\n"}, 0, 3)
     with pytest.raises(InputError) as error:
-        encode_options(wic, TASKS["wic"], tokenizer, limits(TASKS["wic"], 64))
+        encode_options(wic, limits(TASKS["wic"], 64))
     said = "f line 3: the label word 'No' takes 2 tokens behind this prompt, expected 1; remove"
     assert str(error.value).startswith(said)
 
     bare = option_text_task("{text}", "0:terrible,1:great")
     with pytest.raises(InputError, match="f line 7: the label word ' terrible' takes .* fill in"):
-        encode_options(text(" "), bare, tokenizer, limits(bare, 64))
+        encode_options(text(" "), limits(bare, 64))
 
 
 @pytest.mark.parametrize(
@@ -138,22 +141,22 @@ def test_an_option_that_does_not_fit_is_named_with_its_row(
     example = Example(PREMISE | changes, 0, 9)
 
     with pytest.raises(InputError) as error:
-        encode_options(example, COPA, tokenizer, limits(COPA, tokens, most))
+        encode_options(example, limits(COPA, tokens, most))
 
     assert str(error.value) == f"f line 9: {said}"
 
 
 def test_training_encodes_the_gold_option_alone(tokenizer, limits):
     example = Example(PREMISE, 1, 9)
-    whole = encode_options(example, COPA, tokenizer, limits(COPA, 32))
-    gold = encode_options(example, COPA, tokenizer, limits(COPA, 32), only_gold=True)
+    whole = encode_options(example, limits(COPA, 32))
+    gold = encode_options(example, limits(COPA, 32), only_gold=True)
 
     assert (len(whole.sequences), whole.golds) == (2, (1,))
     assert (len(gold.sequences), gold.golds) == (1, (0,))
     assert gold.sequences[0].input_ids.tolist() == whole.sequences[1].input_ids.tolist()
     assert gold.sequences[0].target == whole.sequences[1].target
     # All options of a class are trained on together, gold or not.
-    classes = encode_options(text("a"), SEVERAL, tokenizer, limits(SEVERAL, 9), only_gold=True)
+    classes = encode_options(text("a"), limits(SEVERAL, 9), only_gold=True)
     assert (len(classes.sequences), classes.golds) == (2, (1,))
 
 
@@ -167,8 +170,8 @@ def test_what_is_cut_is_the_left_and_never_the_beginning_of_sequence(
     value, tokens, task, tokenizer, limits
 ):
     try:
-        whole = encode_options(text(value), task, tokenizer, limits(task, 10_000))
-        cut = encode_options(text(value), task, tokenizer, limits(task, tokens))
+        whole = encode_options(text(value), limits(task, 10_000))
+        cut = encode_options(text(value), limits(task, tokens))
     except InputError as error:  # nothing but white space before the word
         assert task is LINE and "the label word" in str(error) and not value.strip()
         return

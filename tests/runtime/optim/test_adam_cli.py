@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime.bundle.checksum import write_sealed
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -19,7 +19,7 @@ def claimed(golden_bundle, tmp_path):
     values["optimizers"] = ["mezo", "adam"]
     for tokens in golden_bundle.lengths:
         values["signatures"][f"adam_step_{tokens}"] = {"inputs": {}, "outputs": {}}
-    write_sealed(folder / "bundle.json", values)
+    write_with_checksum(folder / "bundle.json", values)
     return folder
 
 
@@ -58,7 +58,7 @@ def test_more_examples_than_the_graph_has_rows_say_how_to_export(claimed, train_
 def test_a_bundle_that_claims_a_step_it_does_not_list_is_refused(claimed, train_file, tmp_path):
     values = json.loads((claimed / "bundle.json").read_text())
     del values["signatures"]["adam_step_8"]
-    write_sealed(claimed / "bundle.json", values)
+    write_with_checksum(claimed / "bundle.json", values)
 
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
 

@@ -137,7 +137,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
 
     from pocketllm.export.results.trained_tensors import in_checkpoint_layout
 
-    roberta = bundle.family == "roberta"
+    roberta = bundle.architecture == "roberta"
     make = request.getfixturevalue("make_checkpoint" if roberta else "make_opt_checkpoint")
     model, data = open_ready(bundle, engine), load_dataset(files[0], bundle)
     config = adam_config(bundle, data, lr=1e-3, lr_schedule=schedule, steps=12)

@@ -1,12 +1,14 @@
 """Every OPT task on published rows, against the reference and transformers' tokenizer."""
 
 import pytest
+from encoding import causal_format
 from opt_reference import EXCERPTS, OF_TASK, TOKENIZER, reference, reference_ids
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.runtime.data.encode_causal import Limits, encode_all_options, options_of, prompt_of
+from pocketllm.export.models.label_words import scoring_of
+from pocketllm.runtime.data.encode_causal import encode_all, options_of, prompt_of
 from pocketllm.runtime.data.reader import read_examples
-from pocketllm.runtime.tasks.causal import TASKS, scoring_of
+from pocketllm.runtime.tasks.causal import TASKS
 
 CLASSIFIED = [name for name in TASKS if name not in ("copa", "record")]
 
@@ -57,10 +59,10 @@ def test_label_word_rows_are_the_references_without_the_word(name, max_length, i
     scoring = scoring_of(task, tokenizer)
     word_ids = scoring.word_ids
     assert (scoring.kind, len(word_ids)) == ("words", len(task.labels))
-    limits = Limits(scoring.kind, word_ids, max_length - 1, 0)
+    row_format = causal_format(task, tokenizer, scoring, max_length - 1, 0)
     examples, _ = read_examples(excerpt(name), task)
 
-    encoded = encode_all_options(examples, task, tokenizer, limits, "f")
+    encoded = encode_all(examples, row_format, "f")
 
     for ours, (prompt, texts, golds) in zip(encoded, reference(name), strict=True):
         (row,) = ours.sequences
@@ -78,12 +80,13 @@ def test_label_word_rows_are_the_references_without_the_word(name, max_length, i
 @pytest.mark.parametrize("name", ["copa", "record"])
 def test_option_rows_are_the_references(name, max_length, ids):
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
-    assert scoring_of(task, tokenizer).kind == "gold"
-    limits = Limits("gold", (), max_length, 59)
+    scoring = scoring_of(task, tokenizer)
+    assert scoring.kind == "gold"
+    row_format = causal_format(task, tokenizer, scoring, max_length, 59)
     examples, _ = read_examples(excerpt(name), task)
 
-    encoded = encode_all_options(examples, task, tokenizer, limits, "f")
-    trained = encode_all_options(examples, task, tokenizer, limits, "f", only_gold=True)
+    encoded = encode_all(examples, row_format, "f")
+    trained = encode_all(examples, row_format, "f", only_gold=True)
 
     for ours, gold, (prompt, texts, golds) in zip(encoded, trained, reference(name), strict=True):
         expected = reference_ids(ids, prompt, texts, max_length)
@@ -103,10 +106,11 @@ def test_several_words_make_an_option_each(ids):
     words = {"0": "very bad", "1": "good"}
     task = option_text_task("{sentence}\\nIt was", ",".join(f"{k}:{w}" for k, w in words.items()))
     tokenizer = tokenizer_for(TOKENIZER)
-    assert scoring_of(task, tokenizer).kind == "options"
+    scoring = scoring_of(task, tokenizer)
+    assert scoring.kind == "options"
     examples, _ = read_examples(excerpt("sst2"), task)
 
-    encoded = encode_all_options(examples, task, tokenizer, Limits("options", (), 24, 3), "f")
+    encoded = encode_all(examples, causal_format(task, tokenizer, scoring, 24, 3), "f")
 
     for ours, example in zip(encoded, examples, strict=True):
         prompt = f"{example.fields['sentence'].strip()}\nIt was"

@@ -63,7 +63,7 @@ def loaded(folder, family):
 def compare(theirs, model):
     """Asserts that transformers has the device's losses and logits."""
     bundle, theirs = model.bundle, theirs.double().eval()
-    if bundle.family == "roberta":
+    if bundle.architecture == "roberta":
         inputs = forward_inputs(16, bundle.config["vocab_size"], seed=2)
         loss, logits = model_forward(theirs, inputs, bundle.word_ids)
     else:
@@ -87,7 +87,7 @@ def test_transformers_loads_the_checkpoint_and_has_the_devices_losses(
     assert "8 steps done again, " in done.stdout
     assert json.loads(told.read_text())["replayed_steps"] == 8
 
-    theirs = loaded(tmp_path / "out", model.bundle.family)
+    theirs = loaded(tmp_path / "out", model.bundle.architecture)
     compare(theirs, model)
     for name, values in checkpoint_layout(model.bundle, model).items():
         assert np.array_equal(values, theirs.get_parameter(name).detach().float().numpy()), name

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.models.label_words import Scoring, scoring_of
 from pocketllm.export.tasks.own_data import option_text_task
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import (
     TASKS,
     TRANSFORMS,
-    Scoring,
     fill,
-    scoring_of,
     template_fields,
 )
 from pocketllm.runtime.tasks.codec import from_json, to_json
@@ -120,7 +119,6 @@ def test_the_word_follows_the_users_prompt_with_a_space_or_on_a_line_of_its_own(
 
     assert (task.template, task.words, task.labels) == (template, words, ("0", "1"))
     assert list(task.columns) == list(dict.fromkeys(template_fields(template)))
-    assert task.max_length == 2048
 
 
 @pytest.mark.parametrize(
@@ -149,7 +147,7 @@ USERS = option_text_task(r"{{{a}}} {b}\n", "true:Yes it is,false:No")
 
 @pytest.mark.parametrize("task", [*TASKS.values(), USERS], ids=lambda task: task.name)
 def test_a_task_of_options_survives_bundle_json(task):
-    assert from_json(json.loads(json.dumps(to_json(task))), "opt") == task
+    assert from_json(json.loads(json.dumps(to_json(task))), "causal") == task
 
 
 @pytest.mark.parametrize(
@@ -173,7 +171,6 @@ def test_a_task_of_options_survives_bundle_json(task):
         ("cb", ("labels", 2), "entailment", "not distinct"),
         ("cb", ("label_columns",), [], "no label column"),
         ("cb", ("label_aliases", "0"), "yes", "label aliases"),
-        ("cb", ("max_length",), 1, "max_length 1"),
         ("cb", ("metrics",), ["bleu"], "metrics ('bleu',) hold an unknown one"),
         ("cb", ("split",), [1000], "split (1000,)"),
         ("cb", ("split",), [1000, 0], "split (1000, 0)"),
@@ -191,17 +188,17 @@ def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, va
     inner[path[-1]] = value
 
     with pytest.raises(InputError) as error:
-        from_json(entry, "opt")
+        from_json(entry, "causal")
 
     assert str(error.value).startswith("bundle.json: task") and found in str(error.value)
     assert str(error.value).endswith("export the bundle again")
 
 
-def test_an_unknown_family_and_a_task_of_another_family_are_refused():
-    with pytest.raises(InputError, match="found the family 'gpt', expected roberta or opt"):
-        from_json(to_json(TASKS["cb"]), "gpt")
+def test_an_unknown_style_and_a_task_of_another_style_are_refused():
+    with pytest.raises(InputError, match="found the style 'prefix', expected masked or causal"):
+        from_json(to_json(TASKS["cb"]), "prefix")
     with pytest.raises(InputError, match="expected an object of exactly name, pieces, labels"):
-        from_json(to_json(TASKS["cb"]), "roberta")
+        from_json(to_json(TASKS["cb"]), "masked")
 
 
 JSON = st.recursive(
@@ -215,7 +212,7 @@ JSON = st.recursive(
 @given(name=st.sampled_from(list(to_json(TASKS["copa"]))), value=JSON)
 def test_any_json_value_in_any_entry_gives_a_task_or_an_input_error(name, value):
     try:
-        task = from_json(to_json(TASKS["copa"]) | {name: value}, "opt")
+        task = from_json(to_json(TASKS["copa"]) | {name: value}, "causal")
     except InputError as error:
         assert "\n" not in str(error)
     else:

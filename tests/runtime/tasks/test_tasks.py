@@ -8,10 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.models.label_words import label_word_ids
 from pocketllm.export.tasks.own_data import text_task
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.codec import from_json, to_json
-from pocketllm.runtime.tasks.masked import MASK, TASKS, field, label_word_ids, literal
+from pocketllm.runtime.tasks.masked import MASK, TASKS, field, literal
 
 TOKENIZER = Path(__file__).resolve().parents[3] / "tflite_models" / "roberta_tokenizer"
 WORDS = "0: terrible,1: great"
@@ -178,7 +179,7 @@ USERS_TASK = text_task("{a}{{x}} {b}, {mask}!", "true: Yes,false: No")
 
 @pytest.mark.parametrize("task", [*TASKS.values(), USERS_TASK], ids=lambda task: task.name)
 def test_a_task_survives_bundle_json(task):
-    assert from_json(json.loads(json.dumps(to_json(task)))) == task
+    assert from_json(json.loads(json.dumps(to_json(task))), "masked") == task
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ def test_a_damaged_bundle_json_is_refused_and_the_entry_named(path, value, found
     inner[path[-1]] = value
 
     with pytest.raises(InputError) as error:
-        from_json(entry)
+        from_json(entry, "masked")
 
     assert str(error.value).startswith("bundle.json: task") and found in str(error.value)
     assert str(error.value).endswith("export the bundle again")
@@ -226,7 +227,7 @@ def test_every_entry_of_the_task_is_required(name):
     del entry[name]
 
     with pytest.raises(InputError, match="expected an object of exactly name, pieces, labels"):
-        from_json(entry)
+        from_json(entry, "masked")
 
 
 JSON = st.recursive(
@@ -240,7 +241,7 @@ JSON = st.recursive(
 @given(name=st.sampled_from(list(to_json(TASKS["mnli"]))), value=JSON)
 def test_any_json_value_in_any_entry_gives_a_task_or_an_input_error(name, value):
     try:
-        task = from_json(to_json(TASKS["mnli"]) | {name: value})
+        task = from_json(to_json(TASKS["mnli"]) | {name: value}, "masked")
     except InputError as error:
         assert "\n" not in str(error)
     else:

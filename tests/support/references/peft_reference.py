@@ -19,22 +19,22 @@ def trained_model(checkpoint, bundle, values=None):
     if bundle.tune == contract.LORA:
         model = peft_model(checkpoint, bundle, values)
         return model, {p.name: model.get_parameter(peft_name(p.name)) for p in bundle.parameters}
-    model = MODELS[bundle.family].from_pretrained(
+    model = MODELS[bundle.architecture].from_pretrained(
         checkpoint, attn_implementation="eager", dtype=torch.float32
     )
     if bundle.tune == contract.PREFIX:
         return model.eval(), {name: torch.tensor(held) for name, held in values.items()}
-    names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.family]
+    names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.architecture]
     tensors = {ours: model.get_parameter(theirs) for ours, theirs in names.items()}
     trained = {id(tensor) for tensor in tensors.values()}
     left_out = {n for n, p in model.named_parameters() if id(p) not in trained}
-    assert left_out <= set(NAMES[bundle.family]), left_out
+    assert left_out <= set(NAMES[bundle.architecture]), left_out
     return model.eval(), tensors
 
 
 def peft_model(checkpoint, bundle, values):
     """Wraps a checkpoint as a bundle says and puts the trained values in; {parameter: array}."""
-    model = MODELS[bundle.family].from_pretrained(
+    model = MODELS[bundle.architecture].from_pretrained(
         checkpoint, attn_implementation="eager", dtype=torch.float32
     )
     lora = bundle.lora

@@ -22,7 +22,7 @@ def prefixed(bundle, values):
         return nullcontext()
     held = list(values.values())
     prefixes = {layer: held[2 * layer : 2 * layer + 2] for layer in range(len(held) // 2)}
-    return mock.patch(ATTENTION.format(bundle.family), _attention_with(prefixes))
+    return mock.patch(ATTENTION.format(bundle.architecture), _attention_with(prefixes))
 
 
 def _attention_with(prefixes):

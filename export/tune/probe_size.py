@@ -6,8 +6,7 @@ with those of the fp32 base (roberta-micro, 50 directions: `pocketllm bench --si
 for fp32 as MeZO's authors chose.
 """
 
-from .. import contract
-from ..bundle.contents import Bundle
+from pocketllm.runtime import contract
 
 # (tune, base) -> eps, in units of z.
 DEFAULT_EPS = {
@@ -22,8 +21,3 @@ DEFAULT_EPS = {
     (contract.HEAD_WORDS, contract.INT8): 1e-3,
     (contract.HEAD_WORDS, contract.INT4): 1e-3,
 }
-
-
-def default_eps(bundle: Bundle) -> float:
-    """Returns the eps to train a bundle with where none is given."""
-    return DEFAULT_EPS[bundle.tune, bundle.base]

@@ -1,0 +1,74 @@
+"""Label words as tokens: which tokenizer ids they have, and how they are scored."""
+
+from dataclasses import dataclass
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks.causal import CausalTask, fill, is_field, template_tokens
+from pocketllm.runtime.tasks.masked import MaskedTask
+
+UNKNOWN = "<unk>"
+
+
+def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
+    """Returns the token id of each class's label word: one token each, all distinct."""
+    ids = []
+    for label, word in zip(task.labels, task.words):
+        found = tokenizer.encode(word, add_special_tokens=False)
+        if len(found.ids) != 1 or found.ids[0] == tokenizer.token_to_id(UNKNOWN):
+            raise InputError(
+                f"label word {word!r} of label {label!r}: found the tokens {found.tokens!r}, "
+                "expected exactly one known token; choose a shorter, more common word"
+            )
+        if found.ids[0] in ids:
+            raise InputError(
+                f"label word {word!r} of label {label!r}: found token {found.ids[0]}, which "
+                "another label has too, expected distinct tokens; choose another word"
+            )
+        ids.append(found.ids[0])
+    return tuple(ids)
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """How a task's options are scored with a tokenizer.
+
+    Attributes:
+      kind: one of contract.SCORINGS.
+      word_ids: token ids of the label words, for WORDS.
+      option_tokens: the longest word's tokens, for OPTIONS; 0 where no word says it.
+    """
+
+    kind: str
+    word_ids: tuple[int, ...]
+    option_tokens: int
+
+
+def scoring_of(task: CausalTask, tokenizer) -> Scoring:
+    """Decides how a task is scored.
+
+    One row serves all words if each is one token behind the template's end, and what stands before
+    it is cut into the same tokens whichever word follows.
+    """
+    if not task.words:
+        return Scoring(contract.GOLD, (), 0)
+
+    def ids(text):
+        return tokenizer.encode(text, add_special_tokens=False).ids
+
+    end = _end_of(task.template)
+    before, found = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
+    lengths = [len(tokens) - len(before) for tokens in found]
+    word_ids = tuple(tokens[-1] for tokens in found)
+    shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, found)} == {(1, *before)}
+    known = tokenizer.token_to_id(UNKNOWN) not in word_ids
+    if shared and known and len(set(word_ids)) == len(word_ids):
+        return Scoring(contract.WORDS, word_ids, 0)
+    return Scoring(contract.OPTIONS, (), max(lengths))
+
+
+def _end_of(template: str) -> str:
+    """Returns the literal text behind a template's last field."""
+    tokens = template_tokens(template)
+    last = max((i for i, token in enumerate(tokens) if is_field(token)), default=-1)
+    return fill("".join(tokens[last + 1 :]), {})

@@ -1,0 +1,29 @@
+"""Formats of rows as a bundle would give them, for tests that have a tokenizer alone."""
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import SpecialTokens
+from pocketllm.runtime.data.encoded import RowFormat
+from pocketllm.runtime.tasks.causal import CausalTask
+from pocketllm.runtime.tasks.masked import MaskedTask
+
+REFERENCE_TOKENS = 2048  # MeZO's authors cut causal rows to so many, the answer included
+
+
+def special_of(tokenizer) -> SpecialTokens:
+    """Returns the ids of a RoBERTa's or an OPT's special tokens."""
+    ids = map(tokenizer.token_to_id, ("<s>", "</s>", "<pad>", "<mask>"))
+    return SpecialTokens(*ids)
+
+
+def masked_format(task: MaskedTask, tokenizer, tokens: int = 512) -> RowFormat:
+    """Returns the format of a bundle whose longest bucket takes `tokens`."""
+    return RowFormat(task, tokenizer, special_of(tokenizer), contract.WORDS, (), tokens, 512, 0)
+
+
+def causal_format(
+    task: CausalTask, tokenizer, scoring, tokens: int, option_tokens: int
+) -> RowFormat:
+    """Returns the format of a bundle that scores as a `Scoring` says."""
+    special = special_of(tokenizer)
+    limits = tokens, REFERENCE_TOKENS, option_tokens
+    return RowFormat(task, tokenizer, special, scoring.kind, scoring.word_ids, *limits)

@@ -15,6 +15,8 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients", "trajectory")
 
 import tiny
+from desktop_child import DesktopChild
+from shared_folders import session_root, shared_folder
 
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -46,31 +48,31 @@ def engine(request) -> str:
 
 
 @pytest.fixture(scope="session")
-def make_checkpoint(tmp_path_factory):
-    """Saves a tiny checkpoint, once for each set of arguments of tiny.write_checkpoint."""
-    made = {}
-
-    def make(**changes) -> Path:
-        key = tuple(sorted(changes.items()))
-        if key not in made:
-            folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-            made[key] = tiny.write_checkpoint(folder, **changes)
-        return made[key]
-
-    return make
+def desktop_child():
+    """Runs functions of `tiny` in another process, so that this one stays small."""
+    child = DesktopChild()
+    yield child
+    child.close()
 
 
 @pytest.fixture(scope="session")
-def make_opt_checkpoint(tmp_path_factory):
+def make_checkpoint(tmp_path_factory, desktop_child):
+    """Saves a tiny checkpoint, once for each set of arguments of tiny.write_checkpoint."""
+    return _checkpoint_maker("write_checkpoint", tmp_path_factory, desktop_child)
+
+
+@pytest.fixture(scope="session")
+def make_opt_checkpoint(tmp_path_factory, desktop_child):
     """Saves a tiny OPT checkpoint, once for each set of arguments of tiny.write_opt_checkpoint."""
-    made = {}
+    return _checkpoint_maker("write_opt_checkpoint", tmp_path_factory, desktop_child)
+
+
+def _checkpoint_maker(function, tmp_path_factory, desktop_child):
+    root = session_root(tmp_path_factory)
 
     def make(**changes) -> Path:
-        key = tuple(sorted(changes.items()))
-        if key not in made:
-            folder = tmp_path_factory.mktemp("checkpoint") / "tiny"
-            made[key] = tiny.write_opt_checkpoint(folder, **changes)
-        return made[key]
+        key = f"{function} {sorted(changes.items())!r}"
+        return shared_folder(root, key, lambda folder: desktop_child(function, folder, **changes))
 
     return make
 
@@ -97,16 +99,23 @@ def _with_opt_vocabulary(folder, **changes):
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tmp_path_factory):
-    """Exports a checkpoint, once for each set of arguments of tiny.export."""
-    made = {}
+def make_bundle(tmp_path_factory, desktop_child):
+    """Exports a checkpoint, once for each set of arguments of tiny.export.
+
+    Workers share the export, and each has a copy of its own: opening a bundle may write beside it.
+    """
+    root = session_root(tmp_path_factory)
+    bundles = {}
 
     def make(checkpoint: Path, **settings) -> Bundle:
-        key = (checkpoint, repr(sorted(settings.items())))
-        if key not in made:
-            out = tmp_path_factory.mktemp("bundle") / "tiny"
-            made[key] = read_bundle(tiny.export(checkpoint, out, **settings))
-        return made[key]
+        key = f"export {checkpoint} {sorted(settings.items())!r}"
+        if key not in bundles:
+            exported = shared_folder(
+                root, key, lambda folder: desktop_child("export", checkpoint, folder, **settings)
+            )
+            folder = tmp_path_factory.mktemp("bundle") / "tiny"
+            bundles[key] = read_bundle(shutil.copytree(exported, folder))
+        return bundles[key]
 
     return make
 

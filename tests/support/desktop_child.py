@@ -1,0 +1,78 @@
+"""Runs functions of `tiny` in a process of its own, which is replaced once it has grown.
+
+The converter keeps memory of every export. In the tests' own process that adds up to gigabytes; a
+child gives all of it back when it ends.
+"""
+
+import importlib
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+
+MOST_BYTES = 1_600_000_000  # resident; TensorFlow, torch and transformers are 0.9 GB of them
+
+
+class DesktopChild:
+    """Calls functions by name; arguments and results are pickled.
+
+    What a function raises is raised here.
+    """
+
+    def __init__(self):
+        self._process = None
+
+    def __call__(self, function: str, *arguments, **settings):
+        """Runs tiny.<function>(*arguments, **settings) in the child; starts one if there is none."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        pickle.dump((function, arguments, settings), self._process.stdin)
+        self._process.stdin.flush()
+        try:
+            result, error, resident = pickle.load(self._process.stdout)
+        except EOFError:
+            raise RuntimeError(f"the child died in {function}: {self._process.wait()}") from None
+        if resident > MOST_BYTES:
+            self.close()
+        if error is not None:
+            raise error
+        return result
+
+    def close(self) -> None:
+        """Ends the child and waits for it."""
+        if self._process is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process.stdout.close()
+            self._process = None
+
+
+def _serve() -> None:
+    replies = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints must not get between the replies
+    tiny = importlib.import_module("tiny")
+    while True:
+        try:
+            function, arguments, settings = pickle.load(sys.stdin.buffer)
+        except EOFError:
+            return
+        result = error = None
+        try:
+            result = getattr(tiny, function)(*arguments, **settings)
+        except Exception as raised:
+            traceback.print_exc()
+            error = raised
+        with open("/proc/self/statm") as statm:
+            resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        pickle.dump((result, error, resident), replies)
+        replies.flush()
+
+
+if __name__ == "__main__":
+    _serve()

@@ -34,6 +34,7 @@ COMMANDS = {
     "report": ("pocketllm.benchmarks.report.command", "draw runs and put their figures in a table"),
     "reproduce": ("pocketllm.benchmarks.reproduce.command", "repeat the paper's comparison"),
     "bench": ("pocketllm.benchmarks.bench.command", "measure step time and memory"),
+    "torture": ("pocketllm.benchmarks.torture", "kill, soak and fuzz runs, for hours"),
     "device": ("pocketllm.android_harness.commands", "do it on a phone, over adb"),
 }
 

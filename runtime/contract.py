@@ -5,7 +5,7 @@ tflite_models/FORMAT.md; the signatures in the README.
 """
 
 FORMAT_VERSION = 1  # of a bundle
-JOURNAL_VERSION = 1  # of a run's journal, tflite_models/JOURNAL.md
+JOURNAL_VERSION = 2  # of a run's journal, tflite_models/JOURNAL.md
 
 # Engines, and the distribution that brings each.
 ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}
@@ -66,7 +66,8 @@ TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
 FP32, INT8, INT4 = "fp32", "int8", "int4"
 BASES = (FP32, INT8, INT4)
 
-MEZO, ADAM = OPTIMIZERS = ("mezo", "adam")
+# Whose signatures a bundle has: entries of its `optimizers`.
+MEZO, ADAM = "mezo", "adam"
 NOISE_KINDS = ("codebook", "gaussian", "rademacher")
 
 

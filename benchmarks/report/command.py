@@ -39,8 +39,8 @@ def run(values, folders: Sequence[str]) -> dict:
     if not folders:
         raise InputError("RUN_DIR is missing; see `pocketllm report --help`")
     result = write_report(folders, Path(values.out), values.force)
-    for held in result["runs"]:
-        print(_line(held))
+    for row in result["runs"]:
+        print(_line(row))
     print(f"{Path(values.out) / TEXT}")
     return result
 
@@ -68,11 +68,11 @@ def write_report(folders: Sequence[str | Path], out: Path, force: bool = False) 
     return result
 
 
-def _line(held):
+def _line(row):
     best = ""
-    if held["best_dev_accuracy"] is not None:
-        best = f", best dev accuracy {held['best_dev_accuracy']:.4f} at {held['best_dev_step']}"
+    if row["best_dev_accuracy"] is not None:
+        best = f", best dev accuracy {row['best_dev_accuracy']:.4f} at {row['best_dev_step']}"
     return (
-        f"{held['run']}: {held['optimizer']}, {held['steps']} steps, loss {held['first_loss']:.4f} "
-        f"to {held['last_loss']:.4f}{best}, {held['step_seconds']:.3f} s a step"
+        f"{row['run']}: {row['optimizer']}, {row['steps']} steps, loss {row['first_loss']:.4f} "
+        f"to {row['last_loss']:.4f}{best}, {row['step_seconds']:.3f} s a step"
     )

@@ -1,4 +1,4 @@
-"""What a report says about a run: its lines read, and the figures taken from them."""
+"""Run directories as a report reads them, and the figures taken from them."""
 
 import sys
 from bisect import bisect_left, insort
@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
-from pocketllm.runtime.contract import ADAM, MEZO
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
-from pocketllm.runtime.optim.mezo import MezoStep
-from pocketllm.runtime.run.folder import CONFIG
+from pocketllm.runtime.optim.interface import JOURNALLED, Step
+from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.lines import (
     METRICS,
     Evaluated,
@@ -25,33 +24,13 @@ WINDOW_SHARE, LARGEST_WINDOW = 20, 200
 
 
 @dataclass(frozen=True)
-class MezoLine(MezoStep):
-    """A MeZO step as `metrics.jsonl` holds it."""
-
-    seconds: float
-    peak_anon_bytes: int
-    peak_rss_bytes: int
-
-    @property
-    def loss(self) -> float:
-        """The step's minibatch loss: the mean of those on both sides of the parameters."""
-        return (self.loss_plus + self.loss_minus) / 2
-
-
-@dataclass(frozen=True)
-class AdamLine:
-    """A step along the gradient as `metrics.jsonl` holds it."""
+class Cost:
+    """What a step took, as its line in `metrics.jsonl` says: seconds, and peak memory in bytes."""
 
     step: int
-    loss: float
-    lr: float
     seconds: float
     peak_anon_bytes: int
     peak_rss_bytes: int
-
-
-# optimizer in config.json -> its lines; MeZO's runs need not name it
-LINES = {MEZO: MezoLine, ADAM: AdamLine}
 
 
 @dataclass(frozen=True)
@@ -62,8 +41,9 @@ class Run:
       name: the shortest end of its path that no other run of the report has.
       folder: as it was given.
       config: its config.json.
-      optimizer: a key of LINES.
-      lines: one a step, at least one.
+      optimizer: as config.json names it.
+      steps: what each step measured, at least one.
+      costs: what each step took.
       evaluations: on the dev set that was evaluated last, none beyond the last step.
       sessions: what made the steps, empty for a run that does not say.
     """
@@ -72,7 +52,8 @@ class Run:
     folder: Path
     config: dict
     optimizer: str
-    lines: tuple[MezoLine | AdamLine, ...]
+    steps: tuple[Step, ...]
+    costs: tuple[Cost, ...]
     evaluations: tuple[Evaluated, ...]
     sessions: tuple[Session, ...]
 
@@ -91,8 +72,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 
 
 def summarise(run: Run) -> dict:
-    """Returns a run's row of the table, and what programs want besides; None where unknown."""
-    losses = [line.loss for line in run.lines]
+    """Returns a run's row of the table and more for programs; None where unknown."""
+    losses = [step.loss for step in run.steps]
     lowest = losses.index(min(losses))
     best = best_evaluation(run.evaluations)
     last = run.sessions[-1] if run.sessions else None
@@ -103,19 +84,19 @@ def summarise(run: Run) -> dict:
         "model": last and last.model,
         "task": last and last.task,
         "bundle_sha256": run.config.get("bundle_sha256"),
-        "steps": run.lines[-1].step,
+        "steps": run.steps[-1].step,
         "first_loss": losses[0],
         "last_loss": losses[-1],
         "lowest_loss": losses[lowest],
-        "lowest_loss_step": run.lines[lowest].step,
+        "lowest_loss_step": run.steps[lowest].step,
         "best_dev_accuracy": best and best.accuracy,
         "best_dev_step": best and best.step,
         "dev_examples": best and best.examples,
         "dev_sha256": best and best.data_sha256,
         "median_of_steps": smoothing_window(run),
-        "step_seconds": median(line.seconds for line in run.lines),
-        "peak_anon_bytes": max(line.peak_anon_bytes for line in run.lines) or None,
-        "peak_rss_bytes": max(line.peak_rss_bytes for line in run.lines) or None,
+        "step_seconds": median(cost.seconds for cost in run.costs),
+        "peak_anon_bytes": max(cost.peak_anon_bytes for cost in run.costs) or None,
+        "peak_rss_bytes": max(cost.peak_rss_bytes for cost in run.costs) or None,
         "config": run.config,
         "sessions": [asdict(session) for session in run.sessions],
     }
@@ -123,40 +104,52 @@ def summarise(run: Run) -> dict:
 
 def smoothing_window(run: Run) -> int:
     """Returns the number of steps whose median is drawn: odd, about one in WINDOW_SHARE."""
-    return min(LARGEST_WINDOW, len(run.lines) // WINDOW_SHARE) // 2 * 2 + 1
+    return min(LARGEST_WINDOW, len(run.steps) // WINDOW_SHARE) // 2 * 2 + 1
 
 
 def running_median(values: Sequence[float], window: int) -> list[float]:
     """Returns the median of each value and window // 2 on either side, fewer at the ends."""
-    half, held, medians = window // 2, [], []
+    half, within, medians = window // 2, [], []
     for value in values[:half]:
-        insort(held, value)
+        insort(within, value)
     for number in range(len(values)):
         if number + half < len(values):
-            insort(held, values[number + half])
+            insort(within, values[number + half])
         if number - half > 0:
-            del held[bisect_left(held, values[number - half - 1])]
-        medians.append(median(held))
+            del within[bisect_left(within, values[number - half - 1])]
+        medians.append(median(within))
     return medians
 
 
 def _read(folder, name):
     config = read_json(folder / CONFIG, "give the run directory of `pocketllm train`")
-    optimizer = config.get("optimizer", MEZO)
-    if optimizer not in tuple(LINES):
-        raise InputError(
-            f"{folder / CONFIG}: the optimizer is {optimizer!r}, expected {' or '.join(LINES)}"
-        )
-    lines = read_steps(folder, LINES[optimizer], gaps=optimizer == MEZO)
-    if not lines:
+    optimizer = optimizer_in(config, folder / CONFIG)
+    has_gaps = optimizer.kind == JOURNALLED
+    steps = read_steps(folder, optimizer.step, has_gaps)
+    costs = read_steps(folder, Cost, has_gaps)[: len(steps)]  # the run may be going on
+    if not steps:
         raise InputError(f"{folder}: holds no steps yet; report it when it has some")
-    for line in lines:
+    for step, cost in zip(steps, costs):
         # Written so that it also refuses NaN, and integers beyond any float.
-        if not all(abs(value) <= sys.float_info.max for value in asdict(line).values()):
-            raise InputError(f"{folder / METRICS}: line {line.step} holds what is no finite number")
-    evaluations = [held for held in read_evaluations(folder) if held.step <= lines[-1].step]
-    sessions = read_sessions(folder)
-    return Run(name, folder, config, optimizer, tuple(lines), tuple(evaluations), tuple(sessions))
+        numbers = _numbers({**asdict(step), **asdict(cost)})
+        if not all(abs(number) <= sys.float_info.max for number in numbers):
+            raise InputError(f"{folder / METRICS}: line {step.step} holds what is no finite number")
+    return Run(
+        name,
+        folder,
+        config,
+        optimizer.name,
+        tuple(steps),
+        tuple(costs),
+        tuple(entry for entry in read_evaluations(folder) if entry.step <= steps[-1].step),
+        tuple(read_sessions(folder)),
+    )
+
+
+def _numbers(fields):
+    """Yields the numbers of a line's fields, those in lists too."""
+    for value in fields.values():
+        yield from value if isinstance(value, tuple) else [value]
 
 
 def _names(paths):

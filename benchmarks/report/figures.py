@@ -36,6 +36,7 @@ STYLE = {
     "svg.hashsalt": "pocketllm",  # the same runs give the same file
 }
 
+GRADIENT = "projected_grad"  # of the steps of an optimizer that measures one
 
 Points = list[tuple[int, float]]  # (step, value)
 
@@ -63,21 +64,19 @@ def _accuracies(run):
 
 def _gradients(run):
     # Magnitudes: the sign says nothing, z and -z are equally likely.
-    if run.optimizer != "mezo":
-        return []
-    return [(line.step, abs(line.projected_grad)) for line in run.lines]
+    return [(step.step, abs(step.projected_grad)) for step in run.steps if hasattr(step, GRADIENT)]
 
 
 def _gigabytes(name):
     """Returns the points of a memory figure; 0 bytes mean "not measured"."""
     return lambda run: [
-        (line.step, getattr(line, name) / 1e9) for line in run.lines if getattr(line, name)
+        (cost.step, getattr(cost, name) / 1e9) for cost in run.costs if getattr(cost, name)
     ]
 
 
 LOSS = Panel(
     "training loss, nats",
-    lambda run: [(line.step, line.loss) for line in run.lines],
+    lambda run: [(step.step, step.loss) for step in run.steps],
     "median",
     False,
 )
@@ -86,7 +85,7 @@ PANELS = (
     LOSS,
     ACCURACY,
     Panel("|projected gradient|,\nnats per unit of z", _gradients),
-    Panel("time per step, s", lambda run: [(line.step, line.seconds) for line in run.lines]),
+    Panel("time per step, s", lambda run: [(cost.step, cost.seconds) for cost in run.costs]),
     Panel("peak anonymous memory, GB", _gigabytes("peak_anon_bytes"), "line"),
     Panel("peak memory, all pages, GB", _gigabytes("peak_rss_bytes"), "line"),
 )
@@ -96,6 +95,7 @@ def draw_runs(
     runs: Sequence[Run],
     paths: Sequence[Path],
     panels: Sequence[Panel] = PANELS,
+    *,
     columns: int = 2,
     caption: str = "",
     held_out: Mapping[str, Points] = {},
@@ -184,8 +184,8 @@ def _cut_outliers(axes, highest_median, points):
     above = [value for value in points if value > limit > 0]
     if above:
         axes.set_ylim(axes.get_ylim()[0], limit)
-        said = f"above: {len(above)} step{'s' * (len(above) != 1)}, up to {max(above):.3g}"
-        axes.text(0.99, 0.97, said, transform=axes.transAxes, ha="right", va="top", fontsize=6)
+        note = f"above: {len(above)} step{'s' * (len(above) != 1)}, up to {max(above):.3g}"
+        axes.text(0.99, 0.97, note, transform=axes.transAxes, ha="right", va="top", fontsize=6)
 
 
 def _legend(figure, runs, stars):

@@ -92,7 +92,9 @@ def _settings_table(runs):
 
 def _where(runs):
     """Returns a line for everything that ran steps, naming the runs."""
-    lines = _by_session(runs, lambda held: f"{escaped(held['engine'])}; {machine_line(held)}")
+    lines = _by_session(
+        runs, lambda session: f"{escaped(session['engine'])}; {machine_line(session)}"
+    )
     return [f"- {escaped(', '.join(names))}: {line}" for line, names in lines.items()]
 
 

@@ -176,5 +176,5 @@ def _measured(run):
         return {"steps_taken": 0, "losses": []} | dict.fromkeys(names)
     (record,) = read_runs([run])
     figures = summarise(record)
-    losses = [line.loss for line in record.lines]
+    losses = [step.loss for step in record.steps]
     return {"steps_taken": len(losses), "losses": losses} | {name: figures[name] for name in names}

@@ -34,8 +34,8 @@ from pocketllm.runtime.commands.shared import MAX_THREADS, required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
 from pocketllm.runtime.host.files import read_json, sha256_of, write_json
+from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.run.lock import run_lock
 from pocketllm.tflite_models.presets import PRESETS
 
 from .cell import Setting, bundle_folder, export_bundle, finished, forget, run_cell

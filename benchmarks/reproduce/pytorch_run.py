@@ -89,7 +89,7 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
             step = take(one_batch(rows, bundle.lengths[-1], data.pad_id), number)
             seconds.append(time.monotonic() - started)
             peak = memory.peak()
-            append_step(folder, step, seconds[-1], peak.anon_bytes, peak.rss_bytes)
+            append_step(folder, step, seconds[-1], peak)
         peak = memory.peak()
     return {
         "run": str(folder),

@@ -6,11 +6,12 @@ kept beside the corpus. Seeds are real files. Where a checksum would refuse ever
 the inputs get a right one, so that what stands behind it is reached too.
 
 example (needs pip install 'pocketllm[fuzz]'):
-  python -m pocketllm.benchmarks.torture.fuzz --target=journal --bundle=BUNDLE --run=RUN --minutes=10
-  python -m pocketllm.benchmarks.torture.fuzz --target=data --bundle=BUNDLE --data=train.tsv,rows.jsonl
+  pocketllm torture fuzz --target=journal --bundle=BUNDLE --run=RUN --minutes=10
+  pocketllm torture fuzz --target=data --bundle=BUNDLE --data=train.tsv,rows.jsonl
 """
 
 import json
+import os
 import sys
 import tempfile
 import zlib
@@ -25,24 +26,24 @@ TARGETS = ("journal", "snapshot", "bundle", "data")
 SECONDS_EACH, MEGABYTES = 10, 1024
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("target", None, list(TARGETS), "what is read", flag_values=FLAGS)
+flags.DEFINE_enum("target", None, list(TARGETS), "kind of file to alter", flag_values=FLAGS)
 flags.DEFINE_string("bundle", None, "bundle folder, a small one", flag_values=FLAGS)
 flags.DEFINE_string("run", None, "run directory: journal and snapshots", flag_values=FLAGS)
 flags.DEFINE_list("data", [], "data files", flag_values=FLAGS)
-flags.DEFINE_float("minutes", 10.0, "how long", 0.0, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 1, "of the mutations", 1, flag_values=FLAGS)
+flags.DEFINE_float("minutes", 10.0, "length in minutes", 0.0, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 1, "random seed of the mutations", 1, flag_values=FLAGS)
 flags.mark_flags_as_required(["target", "bundle"], flag_values=FLAGS)
 
 
 def seeds(target: str, bundle: Path, run: Path | None, data: list[str]) -> Iterator[bytes]:
     """Yields real files, each behind the byte that says what is done with it, see `reader`."""
-    found = {
+    files = {
         "journal": lambda: [run / "journal"],
         "snapshot": lambda: list(run.glob("parameters-*.npz")),
         "bundle": lambda: [bundle / "bundle.json"],
         "data": lambda: [Path(path) for path in data],
     }[target]()
-    for path in found:
+    for path in files:
         for choice in range(2):
             yield bytes([choice]) + path.read_bytes()
 
@@ -63,29 +64,28 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
 
 
 def _journal(bundle, work):
-    from pocketllm.runtime.optim.mezo import MezoSettings, replay_step
+    from pocketllm.runtime.optim.applied import apply_step
     from pocketllm.runtime.run.folder import read_run
     from pocketllm.runtime.run.journal import read_journal
 
     def read(choice, data):
         (work / "journal").write_bytes(with_checksums(data) if choice % 2 else data)
         header = read_journal(work / "journal").header
-        settings, steps = read_run(work, header.get("bundle_sha256"))
-        for step in steps if isinstance(settings, MezoSettings) else ():
-            replay_step(_NO_MODEL, step, settings)
+        for step in read_run(work, header.get("bundle_sha256")).steps:
+            apply_step(_NO_MODEL, step)
 
     return refusing(read)
 
 
 def _snapshot(bundle, work):
     from pocketllm.runtime.engine.model import Model
-    from pocketllm.runtime.run.parameters import load_parameters, seal_of
+    from pocketllm.runtime.run.parameters import checksum_of, load_parameters
 
     model = Model(bundle, SimpleNamespace(run=lambda *_, **__: {}, release_tensors=lambda _: None))
 
     def read(choice, data):
         (work / "parameters-1.npz").write_bytes(data)
-        seal_of(work, 1)
+        checksum_of(work, 1)
         load_parameters(model, work, 1)
 
     return refusing(read)
@@ -105,10 +105,10 @@ def _bundle(bundle, work):
         if choice % 2:
             with suppress(ValueError, RecursionError, AttributeError):
                 write_with_checksum(path, json.loads(data))
-        found = read_bundle(work)
-        read_noise(found)
-        for variable in found.variables:
-            read_initial(found, variable)
+        altered = read_bundle(work)
+        read_noise(altered)
+        for variable in altered.variables:
+            read_initial(altered, variable)
 
     return refusing(read)
 
@@ -144,50 +144,55 @@ def refusing(read):
     """Returns a reader of inputs that takes the project's own errors for an answer."""
     refusals = _refusals()
 
-    def one(data):
+    def read_input(data):
         if data:
             with suppress(*refusals):
                 read(data[0], data[1:])
 
-    return one
+    return read_input
 
 
 def with_checksums(data):
-    """Returns a journal's bytes with every checksum right."""
-    from pocketllm.runtime.run.journal import MAGIC, RECORD_BYTES
+    """Returns a journal's bytes with every checksum right, as far as its records are whole."""
+    from pocketllm.runtime.run.journal import MAGIC
+    from pocketllm.runtime.run.records import HEAD, SHORTEST, WORD, record_bytes
 
-    begin = len(MAGIC) + 4
-    end = begin + int.from_bytes(data[len(MAGIC) : begin], "little")
-    seal = zlib.crc32(data[:end])
-    sealed = data[:end] + seal.to_bytes(4, "little")
-    for place in range(end + 4, len(data) - RECORD_BYTES + 1, RECORD_BYTES):
-        record = data[place : place + RECORD_BYTES - 4]
-        seal = zlib.crc32(record, seal)
-        sealed += record + seal.to_bytes(4, "little")
-    return sealed
+    begin = len(MAGIC) + WORD.size
+    place = begin + int.from_bytes(data[len(MAGIC) : begin], "little")
+    checksum = zlib.crc32(data[:place])
+    repaired = data[:place] + WORD.pack(checksum)
+    place += WORD.size
+    while len(data) - place >= SHORTEST:
+        size = record_bytes(*HEAD.unpack_from(data, place)[1:3])
+        if len(data) - place < size:
+            break
+        record = data[place : place + size - WORD.size]
+        checksum = zlib.crc32(record, checksum)
+        repaired += record + WORD.pack(checksum)
+        place += size
+    return repaired
 
 
-def main() -> None:
-    """Fuzzes; libFuzzer says what it met and ends the process."""
-    import atheris
+def run(values) -> dict:
+    """Fuzzes; libFuzzer reports what it met and ends the process."""
+    try:
+        import atheris
+    except ImportError as error:
+        raise _refusals()[0](f"{error}; pip install 'pocketllm[fuzz]'") from error
 
+    os.dup2(sys.stderr.fileno(), 2)  # libFuzzer writes there, which the command line diverts
     with atheris.instrument_imports(include=["pocketllm.runtime", "zipfile"]):
-        corpus = Path(tempfile.mkdtemp(prefix=f"fuzz-{FLAGS.target}-"))
-        work = Path(tempfile.mkdtemp())
-        read = reader(FLAGS.target, Path(FLAGS.bundle), work)
-    run = Path(FLAGS.run) if FLAGS.run else None
-    for number, data in enumerate(seeds(FLAGS.target, Path(FLAGS.bundle), run, FLAGS.data)):
+        corpus = Path(tempfile.mkdtemp(prefix=f"fuzz-{values.target}-"))
+        read = reader(values.target, Path(values.bundle), Path(tempfile.mkdtemp()))
+    folder = Path(values.run) if values.run else None
+    for number, data in enumerate(seeds(values.target, Path(values.bundle), folder, values.data)):
         (corpus / f"seed-{number}").write_bytes(data)
-    print(f"corpus and what was found: {corpus}", flush=True)
+    print(f"corpus and failing inputs: {corpus}", flush=True)
     options = {
-        "max_total_time": int(FLAGS.minutes * 60), "timeout": SECONDS_EACH, "seed": FLAGS.seed,
+        "max_total_time": int(values.minutes * 60), "timeout": SECONDS_EACH, "seed": values.seed,
         "rss_limit_mb": MEGABYTES, "artifact_prefix": f"{corpus}/", "print_final_stats": 1,
     }  # fmt: skip
-    given = [f"-{name}={value}" for name, value in options.items()]
-    atheris.Setup([sys.argv[0], *given, str(corpus)], read)
+    arguments = [f"-{name}={value}" for name, value in options.items()]
+    atheris.Setup([sys.argv[0], *arguments, str(corpus)], read)
     atheris.Fuzz()
-
-
-if __name__ == "__main__":
-    FLAGS(sys.argv)
-    main()
+    return {"corpus": str(corpus)}

@@ -6,7 +6,7 @@ often as can be, so that kills meet them too, or with --recovery_seconds more ra
 is something to replay.
 
 example:
-  python -m pocketllm.benchmarks.torture.kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
+  pocketllm torture kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
 """
 
 import subprocess
@@ -33,16 +33,18 @@ FLAGS = flags.FlagValues()
 flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
 flags.DEFINE_string("train", None, "training data", flag_values=FLAGS)
 flags.DEFINE_string("dev", None, "dev data", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 200, "of every run", 1, flag_values=FLAGS)
-flags.DEFINE_integer("kills", 200, "kill -9 so many times", 1, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "of the moments", 0, flag_values=FLAGS)
-flags.DEFINE_float("recovery_seconds", 0.0, "of `train`", 0.0, flag_values=FLAGS)
+flags.DEFINE_integer("steps", 200, "steps per run", 1, flag_values=FLAGS)
+flags.DEFINE_integer("kills", 200, "number of kills (kill -9)", 1, flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "random seed of the moments", 0, flag_values=FLAGS)
+flags.DEFINE_float(
+    "recovery_seconds", 0.0, "longest time to replay, as in `train`", 0.0, flag_values=FLAGS
+)
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
 @dataclass
 class Kills:
-    """What was done: kills, the steps that runs held at one, snapshots met half-written."""
+    """Kills so far, the steps that runs held at a kill, and kills that met a half-written file."""
 
     count: int = 0
     steps: Counter = field(default_factory=Counter)
@@ -50,7 +52,7 @@ class Kills:
 
 
 def training(bundle: Path, train: Path, dev: Path, steps: int, **changes: float) -> list[str]:
-    """Returns the command of a run, but for its --run; `changes` are of flags."""
+    """Returns the command of a run without its --run; `changes` are values of flags."""
     values = {
         "bundle": bundle, "train": train, "dev": dev, "steps": steps, "lr": 1e-3,
         "weight_decay": 0.1, "eval_every": 10, "threads": 1, "recovery_seconds": 0,
@@ -78,47 +80,47 @@ def kill_and_resume(
     Raises:
       RunError: a run that was killed failed, or came out different.
     """
-    whole, number, done = folder / "whole", 0, Kills()
+    whole, number, kills_so_far = folder / "whole", 0, Kills()
     started = time.monotonic()
     subprocess.run([*command, f"--run={whole}"], check=True, capture_output=True)
     seconds = time.monotonic() - started
     rng = np.random.default_rng(seed)
-    while done.count < kills:
+    while kills_so_far.count < kills:
         number += 1
         run = folder / f"killed-{number}"
-        while not _killed(command, run, seconds * rng.uniform(0.2, 1.1), done):
+        while not _finishes(command, run, seconds * rng.uniform(0.2, 1.1), kills_so_far):
             progress(1)
-            if done.count == kills:
+            if kills_so_far.count == kills:
                 _run(command, run)
                 break
         _compare(whole, run)
-    return done
+    return kills_so_far
 
 
-def _killed(command, run, seconds, done):
-    """Lets a run go on for some seconds; returns whether it came to its end."""
+def _finishes(command, run, seconds, kills):
+    """Lets a run go on for some seconds, then kills it; returns whether it ended before."""
     process = subprocess.Popen(
         [*command, f"--run={run}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     try:
-        _, said = process.communicate(timeout=seconds)
+        _, complaint = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        done.count += 1
-        done.partial_files += any(run.glob(f".*{PARTIAL}*"))
+        kills.count += 1
+        kills.partial_files += any(run.glob(f".*{PARTIAL}*"))
         if (run / JOURNAL).exists():
-            done.steps[len(read_journal(run / JOURNAL).steps)] += 1
+            kills.steps[len(read_journal(run / JOURNAL).steps)] += 1
         return False
     if process.returncode:
-        raise RunError(f"{run}: after {done.count} kills: {said.strip()}")
+        raise RunError(f"{run}: after {kills.count} kills: {complaint.strip()}")
     return True
 
 
 def _run(command, run):
-    done = subprocess.run([*command, f"--run={run}"], capture_output=True, text=True)
-    if done.returncode:
-        raise RunError(f"{run}: {done.stderr.strip()}")
+    process = subprocess.run([*command, f"--run={run}"], capture_output=True, text=True)
+    if process.returncode:
+        raise RunError(f"{run}: {process.stderr.strip()}")
 
 
 def _compare(whole, run):
@@ -128,26 +130,22 @@ def _compare(whole, run):
         if (run / name).read_bytes() != (whole / name).read_bytes():
             raise RunError(f"{run / name}: differs from the undisturbed run's")
     for step in set(kept_steps(run)) & set(kept_steps(whole)):
-        one, other = (np.load(held / f"parameters-{step}.npz") for held in (run, whole))
-        for name in one.files:
-            if one[name].tobytes() != other[name].tobytes():
+        killed, undisturbed = (np.load(side / f"parameters-{step}.npz") for side in (run, whole))
+        for name in killed.files:
+            if killed[name].tobytes() != undisturbed[name].tobytes():
                 raise RunError(f"{run}: {name} at step {step} differs from the undisturbed run's")
 
 
-def main() -> None:
-    """Kills, and says what was met."""
-    given = (Path(FLAGS.bundle), Path(FLAGS.train), Path(FLAGS.dev), FLAGS.steps)
-    command = training(*given, recovery_seconds=FLAGS.recovery_seconds)
-    with tempfile.TemporaryDirectory() as folder, Progress("killing", FLAGS.kills, "kill") as bar:
-        done = kill_and_resume(command, Path(folder), FLAGS.kills, FLAGS.seed, bar.advance)
-    reached = sorted(done.steps)
+def run(values) -> dict:
+    """Kills and compares; see the module's docstring."""
+    places = Path(values.bundle), Path(values.train), Path(values.dev)
+    command = training(*places, values.steps, recovery_seconds=values.recovery_seconds)
+    with tempfile.TemporaryDirectory() as folder, Progress("killing", values.kills, "kill") as bar:
+        kills = kill_and_resume(command, Path(folder), values.kills, values.seed, bar.advance)
+    steps = sorted(kills.steps)
     print(
-        f"{done.count} kills, at {len(reached)} different steps from {reached[0]} to "
-        f"{reached[-1]}, {done.partial_files} of them with a file half-written: every run ended "
-        "with the same bytes"
+        f"{kills.count} kills, at {len(steps)} different steps from {steps[0]} to {steps[-1]}, "
+        f"{kills.partial_files} of them with a file half-written: every run ended with the same "
+        "bytes"
     )
-
-
-if __name__ == "__main__":
-    FLAGS(sys.argv)
-    main()
+    return {"kills": kills.count, "steps": steps, "partial_files": kills.partial_files}

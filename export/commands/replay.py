@@ -19,7 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.commands.eval import bring_to, steps_of
+from pocketllm.runtime.commands.run_point import bring_with_progress, read_point
 from pocketllm.runtime.commands.shared import (
     define_session_flags,
     open_bundle,
@@ -29,7 +29,7 @@ from pocketllm.runtime.commands.shared import (
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.optim.mezo import MezoSettings
+from pocketllm.runtime.optim.interface import JOURNALLED
 
 from ..results.adapter import is_adapter_file, write_adapter
 from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
@@ -47,7 +47,7 @@ define_session_flags(FLAGS)
 flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
 flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
 flags.DEFINE_integer("at_step", None, "step of the run to write", flag_values=FLAGS)
-flags.DEFINE_enum("dtype", "fp32", list(DTYPES), "of the checkpoint", flag_values=FLAGS)
+flags.DEFINE_enum("dtype", "fp32", list(DTYPES), "number type of the checkpoint", flag_values=FLAGS)
 flags.DEFINE_bool("undo", False, "run the steps backwards too", flag_values=FLAGS)
 flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
 
@@ -59,30 +59,33 @@ def run(values) -> dict:
     out = Path(values.out).absolute() if values.out else None
     if out:
         _check_written(values, bundle, out)
-    settings, steps = steps_of(values, bundle)
-    if values.undo and not isinstance(settings, MezoSettings):
-        raise InputError(f"{values.run}: --undo needs a MeZO run, an Adam run keeps no steps")
-    found = {"out": values.out, "run": values.run, "step": len(steps), "tune": bundle.tune}
+    point = read_point(values, bundle)
+    if values.undo and point.kind != JOURNALLED:
+        raise InputError(
+            f"{values.run}: --undo needs a run with a journal, this one keeps parameters instead"
+        )
+    result = {"out": values.out, "run": values.run, "step": point.step, "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:
         model = open_session(values, bundle)
-        count, seconds = bring_to(model, values.run, settings, steps)
-        if count:
-            print(f"{values.run}: {count} steps done again, {seconds / count:.3f} s a step")
-        found["replayed_steps"], found["replay_seconds"] = count, seconds
+        redone = bring_with_progress(model, point)
+        if redone.steps:
+            seconds = redone.seconds / redone.steps
+            print(f"{values.run}: {redone.steps} steps done again, {seconds:.3f} s a step")
+        result |= {"replayed_steps": redone.steps, "replay_seconds": redone.seconds}
         if out:
             _write(beside, model, values.dtype)
     if out:
         kind = RESULTS[bundle.tune][0]
-        print(f"{values.out}: {kind} of {values.run} at step {len(steps)}")
+        print(f"{values.out}: {kind} of {values.run} at step {point.step}")
     if values.undo:
-        with Progress("undoing", len(steps), "step") as bar:
-            undone = undo(model, steps, settings, bar.advance)
+        with Progress("undoing", point.step, "step") as bar:
+            undone = undo(model, point.applied, bar.advance)
         print(
-            f"{values.run}: {len(steps)} steps moved a value by up to {undone.moved:.3g}, undone "
+            f"{values.run}: {point.step} steps moved a value by up to {undone.moved:.3g}, undone "
             f"they leave {undone.left:.3g} of it (largest value {undone.largest_value:.3g})"
         )
-        found["undo"] = asdict(undone)
-    return found
+        result["undo"] = asdict(undone)
+    return result
 
 
 def _write(folder, model, dtype):

@@ -1,4 +1,4 @@
-"""Runs a MeZO run backwards, which shows how much of its values' digits rounding has taken."""
+"""Runs a journalled run backwards, which shows how much of its values' digits rounding has taken."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from pocketllm.runtime.bundle.manifest import read_initial
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep, undo_step
+from pocketllm.runtime.optim.applied import Applied, undo_step
 from pocketllm.runtime.run.replay import replay
 
 
@@ -29,8 +29,7 @@ class Undone:
 
 def undo(
     model: Model,
-    steps: Sequence[MezoStep],
-    settings: MezoSettings,
+    steps: Sequence[Applied],
     progress: Callable[[int], None] = lambda done: None,
 ) -> Undone:
     """Takes back the steps that brought a model here, the last first.
@@ -38,10 +37,10 @@ def undo(
     Raises:
       InputError: the weight decay of a step left nothing.
     """
-    if any(step.lr * settings.weight_decay == 1 for step in steps):
+    if any(step.decay == 0 for step in steps):
         raise InputError("--undo: a step's weight decay left nothing of the values to go back to")
     moved, largest = _distance(model)
-    replay(model, steps[::-1], settings, progress, take=undo_step)
+    replay(model, steps[::-1], progress, take=undo_step)
     return Undone(moved, _distance(model)[0], largest)
 
 

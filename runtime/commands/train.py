@@ -16,25 +16,23 @@ examples:
       --optimizer=adam --lr=1e-5
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from functools import partial
 from pathlib import Path
 
 from absl import flags
 
-from .. import contract
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
-from ..optim.adam import AdamSettings, AdamStep
-from ..optim.mezo import MezoSettings
+from ..optim.interface import JOURNALLED, check_bundle
 from ..optim.schedule import SCHEDULES
+from ..optim.table import DEFAULT, OPTIMIZERS
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
-from ..run.journalled import train
-from ..run.kept import check_adam, train_adam
 from ..run.lines import best_evaluation, read_evaluations
-from ..run.listening import Listener
+from ..run.listening import Listener, Trained
+from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
 from ..tasks.draws import split_numbers
 from .shared import define_session_flags, open_bundle, open_session, required
@@ -55,16 +53,10 @@ flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
 flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
 flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
 flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
-flags.DEFINE_float(
-    "eps",
-    None,
-    "MeZO: size of the probe, in units of z; none: as the bundle needs, 1e-3 without a tuning",
-    flag_values=FLAGS,
-)
-flags.DEFINE_integer("seed", 0, "chooses batches, and MeZO's directions", flag_values=FLAGS)
+flags.DEFINE_integer("seed", 0, "random seed of batches and directions", flag_values=FLAGS)
 flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
 flags.DEFINE_enum(
-    "lr_schedule", "constant", list(SCHEDULES), "of the learning rate", flag_values=FLAGS
+    "lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps", flag_values=FLAGS
 )
 flags.DEFINE_integer(
     "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
@@ -72,7 +64,7 @@ flags.DEFINE_integer(
 flags.DEFINE_float(
     "recovery_seconds",
     RECOVERY_SECONDS,
-    "MeZO: going on after a kill may take so long, or 5% of the run so far; snapshots see to it",
+    "longest time to go on after a kill, or 5% of the run so far; by snapshots, not with adam",
     0.0,
     flag_values=FLAGS,
 )
@@ -86,72 +78,62 @@ flags.DEFINE_integer(
     "min_battery", 0, "wait while the battery holds less, in percent", 0, 100, flag_values=FLAGS
 )
 flags.DEFINE_bool("only_charging", False, "wait while no charger is there", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "optimizer",
-    contract.MEZO,
-    list(contract.OPTIMIZERS),
-    "training algorithm",
-    flag_values=FLAGS,
-)
+flags.DEFINE_enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm", flag_values=FLAGS)
+
+
+def _options():
+    """Returns {name: (option, its type, names of the optimizers that have it)}."""
+    options = {}
+    for optimizer in OPTIMIZERS.values():
+        for option in optimizer.options:
+            kind = optimizer.settings.__annotations__[option.name]
+            options.setdefault(option.name, (option, kind, []))[2].append(optimizer.name)
+    return options
+
+
+for _option, _kind, _names in _options().values():
+    _define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}[_kind]
+    _help = f"{', '.join(_names)}: {_option.help}"
+    _define(_option.name, _option.default, _help, flag_values=FLAGS)
 
 
 def run(values) -> dict:
     """Trains; see the module's docstring."""
     required(values, "bundle", "train", "run", "steps")
     _check(values)
-    bundle = open_bundle(values)
-    adam = values.optimizer == contract.ADAM
+    bundle, folder = open_bundle(values), Path(values.run)
     data, dev, split = _data(values, bundle)
-    settings = _settings(values, bundle)
-    batch_size = min(values.batch_size, len(data.examples))
-    if adam:
-        check_adam(bundle, batch_size)
-    noise = None if adam else bundle.noise["kind"]
-    config = RunConfig(
-        bundle.fingerprint, data.sha256, batch_size, values.seed, settings, split, noise
-    )
+    config = _config(values, bundle, data, split)
+    check_bundle(config.optimizer, bundle, config.batch_size)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
-    if batch_size < values.batch_size:
-        print(f"--batch_size={values.batch_size}: every step sees all {batch_size} examples")
-    folder = Path(values.run)
+    if config.batch_size < values.batch_size:
+        print(f"--batch_size={values.batch_size}: every step sees all {config.batch_size} examples")
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     if torn := describe_torn_end(folder):
         print(torn, flush=True)
-    awaited = pauses_of(Limits(values.max_temp, values.min_battery, values.only_charging))
     model = open_session(values, bundle)
-    with Progress("training", settings.steps, "step") as bar:
-
-        def stepped(step, seconds):
-            bar.advance(1, _note(step))
-
-        def evaluated(step, found):
-            bar.say(f"step {step}: dev {found.describe()}")
-
-        awaits = partial(awaited, bar.say)
-        listener = Listener(bar.advance, stepped, evaluated, bar.say, awaits)
-        run_steps = train_adam if adam else partial(train, recovery_seconds=values.recovery_seconds)
-        done = run_steps(model, data, folder, config, dev, values.eval_every, listener)
+    trained = _train(values, model, data, dev, config)
     print(
-        f"{folder}: {done.last_step} steps, best step {done.best_step}, "
-        f"{done.step_seconds:.3f} s a step, peak memory {done.peak.anon_bytes / 1e9:.3f} GB "
-        f"anonymous, {done.peak.rss_bytes / 1e9:.3f} GB all pages"
+        f"{folder}: {trained.last_step} steps, best step {trained.best_step}, "
+        f"{trained.step_seconds:.3f} s a step, peak memory {trained.peak.anon_bytes / 1e9:.3f} GB "
+        f"anonymous, {trained.peak.rss_bytes / 1e9:.3f} GB all pages"
     )
-    if done.stopped:
+    if trained.stopped:
         print(
-            f"{folder}: stopped after step {done.last_step} of {settings.steps}; the same command "
+            f"{folder}: stopped after step {trained.last_step} of {values.steps}; the same command "
             "goes on from there"
         )
     best = best_evaluation(read_evaluations(folder, dev.sha256)) if dev else None
     return {
         "run": str(folder),
-        "last_step": done.last_step,
-        "stopped": done.stopped,
-        "best_step": done.best_step,
+        "last_step": trained.last_step,
+        "stopped": trained.stopped,
+        "best_step": trained.best_step,
         "best_dev": asdict(best) if best else None,
-        "step_seconds": done.step_seconds,
-        "peak_anon_bytes": done.peak.anon_bytes,
-        "peak_rss_bytes": done.peak.rss_bytes,
+        "step_seconds": trained.step_seconds,
+        "peak_anon_bytes": trained.peak.anon_bytes,
+        "peak_rss_bytes": trained.peak.rss_bytes,
         "examples": len(data.examples),
         "dev_examples": len(dev.examples) if dev else 0,
         "truncated": data.truncated,
@@ -160,24 +142,44 @@ def run(values) -> dict:
     }
 
 
-def _settings(values, bundle):
-    shared = {
-        "lr": values.lr,
-        "weight_decay": values.weight_decay,
-        "lr_schedule": values.lr_schedule,
-        "steps": values.steps,
-    }
-    if values.optimizer == contract.ADAM:
-        return AdamSettings(**shared)
-    eps = bundle.default_eps if values.eps is None else values.eps
-    return MezoSettings(eps=eps, **shared)
+def _train(values, model, data, dev, config) -> Trained:
+    """Trains behind a progress bar."""
+    pauses = pauses_of(Limits(values.max_temp, values.min_battery, values.only_charging))
+    with Progress("training", values.steps, "step") as bar:
+        listener = Listener(
+            replayed=bar.advance,
+            stepped=lambda step, seconds: bar.advance(1, step.describe()),
+            evaluated=lambda step, evaluation: bar.say(f"step {step}: dev {evaluation.describe()}"),
+            say=bar.say,
+            awaited=partial(pauses, bar.say),
+        )
+        return train(
+            model,
+            data,
+            Path(values.run),
+            config,
+            dev,
+            eval_every=values.eval_every,
+            listener=listener,
+            recovery_seconds=values.recovery_seconds,
+        )
 
 
-def _note(step):
-    if isinstance(step, AdamStep):
-        return f"loss {step.loss:.4f}"
-    loss = (step.loss_plus + step.loss_minus) / 2
-    return f"loss {loss:.4f} projected_grad {step.projected_grad:+.2f}"
+def _config(values, bundle, data, split):
+    """Returns what the run's steps depend on."""
+    optimizer = OPTIMIZERS[values.optimizer]
+    settings = {field.name: getattr(values, field.name) for field in fields(optimizer.settings)}
+    if "eps" in settings and settings["eps"] is None:
+        settings["eps"] = bundle.default_eps
+    return RunConfig(
+        bundle_sha256=bundle.fingerprint,
+        train_sha256=data.sha256,
+        batch_size=min(values.batch_size, len(data.examples)),
+        seed=values.seed,
+        settings=optimizer.settings(**settings),
+        split=split,
+        noise=bundle.noise["kind"] if optimizer.kind == JOURNALLED else None,
+    )
 
 
 def _data(values, bundle):
@@ -193,13 +195,20 @@ def _data(values, bundle):
 
 
 def _check(values):
+    """Raises InputError for the first flag whose value is out of its range."""
     for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
         if getattr(values, name) < least:
             raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    if values.optimizer == contract.ADAM and values["eps"].present:
-        raise InputError("--eps is the size of MeZO's probe; leave it out with --optimizer=adam")
-    if values.eps is not None and not 1e-30 <= values.eps <= 1e30:  # with room for float32
-        raise InputError(f"--eps={values.eps}: expected a number from 1e-30 to 1e30")
+    for option, _, optimizers in _options().values():
+        value = getattr(values, option.name)
+        if values.optimizer not in optimizers and values[option.name].present:
+            raise InputError(
+                f"--{option.name} is a setting of {', '.join(optimizers)}; leave it out with "
+                f"--optimizer={values.optimizer}"
+            )
+        if value is not None and not option.lowest <= value <= option.highest:
+            bounds = f"{option.lowest:g} to {option.highest:g}".replace("e+", "e")
+            raise InputError(f"--{option.name}={value}: expected a number from {bounds}")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
     for name in ("lr", "weight_decay"):

@@ -4,13 +4,18 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
+from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
 
 
 class Differentiable(Protocol):
     """What a step needs of a model."""
+
+    def initialize_adam(self) -> None:
+        """Sets the moments to zero, before the first step."""
 
     def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
         """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8); returns the loss before."""
@@ -35,11 +40,20 @@ class AdamSettings:
 
 @dataclass(frozen=True)
 class AdamStep:
-    """What is recorded of a step; it cannot be done again from that."""
+    """A step's log entry; not enough to do it again."""
 
     step: int
     loss: float
     lr: float
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """The minibatch loss before the step."""
+        return (self.loss,)
+
+    def describe(self) -> str:
+        """Returns the loss."""
+        return f"loss {self.loss:.4f}"
 
 
 def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSettings) -> AdamStep:
@@ -49,7 +63,7 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
       model: holds θ and its moments.
       batch: the whole minibatch.
       step: 1 for the first; sets the learning rate and the bias correction.
-      settings: the run's hyperparameters.
+      settings: the run's settings.
 
     Raises:
       LossError: the loss is not finite; θ is lost.
@@ -59,3 +73,23 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
     if not math.isfinite(loss):
         raise LossError(f"step {step}: the loss is not finite ({loss:g})")
     return AdamStep(step, loss, lr)
+
+
+def _begin(model, settings, _):
+    model.initialize_adam()
+
+    def take(minibatch: Minibatch) -> AdamStep:
+        return adam_step(model, minibatch.batches[0], minibatch.number, settings)
+
+    return take
+
+
+OPTIMIZER = Optimizer(
+    name="adam",
+    kind=KEPT,
+    signatures=contract.ADAM,
+    settings=AdamSettings,
+    step=AdamStep,
+    begin=_begin,
+    whole_batch=True,
+)

@@ -3,22 +3,12 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-import numpy as np
-
+from .. import contract
 from ..errors import LossError
+from .applied import Perturbable
+from .interface import JOURNALLED, Minibatch, Optimizer, Option
 from .schedule import learning_rate
-
-
-class Perturbable(Protocol):
-    """What a step needs of a model."""
-
-    def perturb(self, seed: int, scale: float) -> None:
-        """θ ← θ + scale · z(seed)."""
-
-    def decay(self, factor: float) -> None:
-        """θ ← factor · θ for the parameters that decay."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +32,7 @@ class MezoSettings:
 
 @dataclass(frozen=True)
 class MezoStep:
-    """What one step did; with its eps, enough to do it again without data."""
+    """What one step measured."""
 
     step: int
     seed: int
@@ -50,6 +40,20 @@ class MezoStep:
     loss_minus: float
     projected_grad: float
     lr: float
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """The losses at θ + eps·z and θ - eps·z."""
+        return self.loss_plus, self.loss_minus
+
+    @property
+    def loss(self) -> float:
+        """The minibatch loss: the mean of those on both sides of θ."""
+        return (self.loss_plus + self.loss_minus) / 2
+
+    def describe(self) -> str:
+        """Returns loss and projected gradient."""
+        return f"loss {self.loss:.4f} projected_grad {self.projected_grad:+.2f}"
 
 
 def mezo_step(
@@ -66,7 +70,7 @@ def mezo_step(
       loss: evaluates the step's minibatch at the present θ.
       step: 1 for the first; sets the learning rate.
       seed: of the direction.
-      settings: the run's hyperparameters.
+      settings: the run's settings.
 
     Raises:
       LossError: a loss is not finite; θ is back where it was, within rounding.
@@ -83,35 +87,34 @@ def mezo_step(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
-    taken = MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
-    _update(model, taken, settings)
-    return taken
-
-
-def last_scale(taken: MezoStep, eps: float) -> float:
-    """Returns the scale of a step's third pass, as float32 has it: back by eps and down."""
-    with np.errstate(over="ignore"):
-        return float(np.float32(eps - taken.lr * taken.projected_grad))
-
-
-def replay_step(model: Perturbable, taken: MezoStep, settings: MezoSettings) -> None:
-    """Does a step again without data: the same passes, so the same bits."""
-    model.perturb(taken.seed, settings.eps)
-    model.perturb(taken.seed, -2 * settings.eps)
-    _update(model, taken, settings)
-
-
-def undo_step(model: Perturbable, taken: MezoStep, settings: MezoSettings) -> None:
-    """Takes a step back: its passes the other way round. θ comes back within rounding."""
-    if settings.weight_decay:
-        model.decay(1 / (1 - taken.lr * settings.weight_decay))
-    model.perturb(taken.seed, taken.lr * taken.projected_grad - settings.eps)
-    model.perturb(taken.seed, 2 * settings.eps)
-    model.perturb(taken.seed, -settings.eps)
-
-
-def _update(model, taken, settings):
     # From θ - eps·z: back to θ and down the slope in one pass.
-    model.perturb(taken.seed, last_scale(taken, settings.eps))
+    model.perturb(seed, eps - lr * projected_grad)
     if settings.weight_decay:
-        model.decay(1 - taken.lr * settings.weight_decay)
+        model.decay(1 - lr * settings.weight_decay)
+    return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
+
+
+def _begin(model, settings, _):
+    def take(minibatch: Minibatch) -> MezoStep:
+        return mezo_step(model, minibatch.loss, minibatch.number, minibatch.seed, settings)
+
+    return take
+
+
+OPTIMIZER = Optimizer(
+    name="mezo",
+    kind=JOURNALLED,
+    signatures=contract.MEZO,
+    settings=MezoSettings,
+    step=MezoStep,
+    begin=_begin,
+    options=(
+        Option(
+            "eps",
+            "size of the probe, in units of z; none: the bundle's, 1e-3 without a tuning",
+            default=None,
+            lowest=1e-30,  # with room for float32
+            highest=1e30,
+        ),
+    ),
+)

@@ -23,14 +23,14 @@ class Evaluation:
     metrics: dict[str, float]
 
     def describe(self) -> str:
-        """Says it in one line, the number of examples left out."""
+        """Returns accuracy, loss and metrics in one line."""
         named = {"accuracy": self.accuracy, "loss": self.loss} | self.metrics
         return ", ".join(f"{name} {value:.4f}" for name, value in named.items())
 
 
 def rows_of(data: Dataset, bundle: Bundle) -> list[Row]:
     """Returns all rows that an evaluation runs, in the order of the examples."""
-    return [row for one in data.examples for row in evaluation_rows(one, bundle.scoring)]
+    return [row for example in data.examples for row in evaluation_rows(example, bundle.scoring)]
 
 
 def evaluate(
@@ -56,9 +56,8 @@ def evaluate(
         weight += weight_sum
         progress(batch.rows)
     predictions = _predictions(data, logits, bundle.scoring)
-    names = bundle.task.metrics
-    found = measured(names, predictions)
-    return Evaluation(accuracy(predictions), loss / weight, len(predictions), found)
+    metrics = measured(bundle.task.metrics, predictions)
+    return Evaluation(accuracy(predictions), loss / weight, len(predictions), metrics)
 
 
 def _predictions(data, logits, scoring):

@@ -1,26 +1,25 @@
 """A run's folder: its `config.json`, whom it belongs to, and beginning or continuing it.
 
-MeZO's steps are the run: with the bundle, its journal gives the parameters. Adam's are not: such a
-run keeps parameters, and cannot be continued.
+The steps of a journalled run are the run: with the bundle, its journal gives the parameters. Those
+of a kept run are not: it keeps parameters, and cannot be continued.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import contract
 from ..errors import InputError
 from ..host.files import drop_partial, read_json, write_json
-from ..host.typed_json import typed
-from ..optim.adam import AdamSettings, AdamStep
-from ..optim.mezo import MezoSettings, MezoStep
+from ..host.lock import LOCK
+from ..optim.applied import Applied
+from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings, Step
+from ..optim.table import OPTIMIZERS, optimizer_of
 from .journal import JOURNAL, new_journal, read_journal
 from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
-from .lock import LOCK
 
 CONFIG = "config.json"
 DAMAGED = "restore the file from a copy, or choose another --run"
-# optimizer -> its hyperparameters; a MeZO run's config.json does not name it
-KINDS = {contract.MEZO: MezoSettings, contract.ADAM: AdamSettings}
 
 
 @dataclass(frozen=True)
@@ -32,26 +31,41 @@ class RunConfig:
       train_sha256: of the training data.
       batch_size: examples a step.
       seed: chooses the batches and directions.
-      settings: hyperparameters; their type says which optimizer.
+      settings: of the optimizer; their type says which.
       split: "TRAIN/DEV" examples drawn from the training data, None for all of it.
-      noise: of a MeZO run, one of contract.NOISE_KINDS.
+      noise: of a journalled run, one of contract.NOISE_KINDS.
     """
 
     bundle_sha256: str
     train_sha256: str
     batch_size: int
     seed: int
-    settings: MezoSettings | AdamSettings
+    settings: Settings
     split: str | None = None
     noise: str | None = None
 
     @property
-    def optimizer(self) -> str:
-        """A key of KINDS."""
-        return next(name for name, kind in KINDS.items() if kind is type(self.settings))
+    def optimizer(self) -> Optimizer:
+        """The one of the settings."""
+        return optimizer_of(self.settings)
 
 
-def steps_so_far(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamStep]:
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as its folder holds it.
+
+    Attributes:
+      kind: JOURNALLED or KEPT.
+      description: what its steps depend on, as config.json or the journal's header says it.
+      steps: of a journalled run what each applied, of a kept one what each measured.
+    """
+
+    kind: str
+    description: dict
+    steps: Sequence[Applied] | Sequence[Step]
+
+
+def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Step]:
     """Returns the steps that a run directory holds, none for a new one; writes nothing.
 
     Args:
@@ -60,8 +74,8 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamS
         number of steps of a constant schedule.
 
     Raises:
-      InputError: the folder holds a run with another config, or something else, or part of an
-        Adam run.
+      InputError: the folder holds a run with another config, or something else, or part of a
+        kept run.
     """
     folder = Path(folder)
     path = folder / CONFIG
@@ -69,32 +83,17 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamS
         if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {LOCK}):
             raise InputError(f"{folder}: exists and holds no run; choose another --run")
         return []
-    held, described = read_json(path, DAMAGED), _described(config)
-    if (optimizer := _optimizer(held, path)) != config.optimizer:
-        raise InputError(
-            f"{path}: holds a run with --optimizer={optimizer}, this one is {config.optimizer}; "
-            "choose another --run"
-        )
-    differing = [
-        name
-        for name in sorted(set(held) | set(described))
-        if held.get(name) != described.get(name)
-        and not (name == "steps" and config.settings.lr_schedule == "constant")
-    ]
-    if differing:
-        changes = ", ".join(f"{n} {held.get(n)!r} -> {described.get(n)!r}" for n in differing)
-        raise InputError(
-            f"{path}: holds a run with another config ({changes}); choose another --run"
-        )
-    if optimizer == contract.MEZO:
-        steps = _journalled(folder, described)
+    _check_config(path, config)
+    if config.optimizer.kind == JOURNALLED:
+        steps = _journalled_steps(folder, _description(config))
     else:
-        steps = read_steps(folder, AdamStep)
-    if optimizer == contract.ADAM and len(steps) not in (0, config.settings.steps):
-        raise InputError(
-            f"{folder}: an Adam run of {len(steps)} steps, found --steps={config.settings.steps}; "
-            "it cannot be continued (Adam's moments are not kept), choose another --run"
-        )
+        steps = read_steps(folder, config.optimizer.step)
+        if len(steps) not in (0, config.settings.steps):
+            raise InputError(
+                f"{folder}: a run of {len(steps)} steps with --optimizer={config.optimizer.name}, "
+                f"found --steps={config.settings.steps}; it cannot be continued (the optimizer's "
+                "state is not kept), choose another --run"
+            )
     if len(steps) > config.settings.steps:
         raise InputError(
             f"{folder}: holds {len(steps)} steps, more than --steps={config.settings.steps}; "
@@ -103,27 +102,26 @@ def steps_so_far(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamS
     return steps
 
 
-def start_or_continue(folder: Path, config: RunConfig) -> list[MezoStep] | list[AdamStep]:
+def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Step]:
     """Prepares a run directory for more steps; returns the steps taken before.
 
     Arguments and errors are those of `steps_so_far`.
     """
+    folder = Path(folder)
     steps = steps_so_far(folder, config)
     cut_torn_lines(folder)
     drop_partial(folder)
-    described = _described(config)
-    write_json(Path(folder) / CONFIG, described)
-    if config.optimizer == contract.MEZO:
+    description = _description(config)
+    write_json(folder / CONFIG, description)
+    if config.optimizer.kind == JOURNALLED:
         cut_lines_beyond(folder, len(steps))
-        if not (Path(folder) / JOURNAL).exists():
-            new_journal(Path(folder) / JOURNAL, _header(described))
+        if not (folder / JOURNAL).exists():
+            new_journal(folder / JOURNAL, _header(description))
     return steps
 
 
-def read_run(
-    folder: Path, bundle_sha256: str
-) -> tuple[MezoSettings, list[MezoStep]] | tuple[AdamSettings, list[AdamStep]]:
-    """Reads a run for bringing a bundle to where it led; the settings' type says how.
+def read_run(folder: Path, bundle_sha256: str) -> StoredRun:
+    """Reads a run for bringing a bundle to where it led.
 
     Raises:
       InputError: no run, a damaged one, or one of another bundle.
@@ -131,42 +129,80 @@ def read_run(
     path = Path(folder) / JOURNAL
     if path.exists():
         journal = read_journal(path)
-        held, steps = journal.header | {"steps": len(journal.steps)}, journal.steps
+        run = StoredRun(JOURNALLED, journal.header, journal.steps)
     else:
         path = Path(folder) / CONFIG
-        held = read_json(path, "give the --run directory of `pocketllm train`")
-        _check_journalled(folder, held, path)
-        steps = read_steps(folder, AdamStep)
-    if held.get("bundle_sha256") != bundle_sha256:
+        description = read_json(path, "give the --run directory of `pocketllm train`")
+        optimizer = optimizer_in(description, path)
+        if optimizer.kind == JOURNALLED:
+            _check_unbegun(folder)
+        run = StoredRun(KEPT, description, read_steps(folder, optimizer.step))
+    bundle = str(run.description.get("bundle_sha256"))
+    if bundle != bundle_sha256:
         raise InputError(
-            f"{path}: the run belongs to bundle {str(held.get('bundle_sha256'))[:12]}…, this one "
-            f"is {bundle_sha256[:12]}…; give the bundle it was trained from"
+            f"{path}: the run belongs to bundle {bundle[:12]}…, this one is {bundle_sha256[:12]}…; "
+            "give the bundle it was trained from"
         )
-    try:
-        return typed(KINDS[_optimizer(held, path)], held, further=True), steps
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; the file was altered") from error
+    return run
+
+
+def optimizer_in(description: dict, path: Path) -> Optimizer:
+    """Returns the optimizer that a config.json names.
+
+    Raises:
+      InputError: none, or none that is known.
+    """
+    name = description.get("optimizer")
+    if name not in tuple(OPTIMIZERS):
+        raise InputError(
+            f"{path}: the optimizer is {name!r}, expected {' or '.join(OPTIMIZERS)}; the file was "
+            "altered, or is of another version"
+        )
+    return OPTIMIZERS[name]
 
 
 def describe_torn_end(folder: Path) -> str | None:
-    """Says what stands at the end of a run's journal and never came to count; None if nothing."""
+    """Describes an incomplete record at the end of a run's journal, None where there is none."""
     path = Path(folder) / JOURNAL
-    if not path.exists() or not (held := read_journal(path)).torn_bytes:
+    if not path.exists() or not (journal := read_journal(path)).torn_bytes:
         return None
     return (
-        f"{path}: the last {held.torn_bytes} bytes are of a step that was not finished; the run "
-        f"holds {len(held.steps)} steps"
+        f"{path}: the last {journal.torn_bytes} bytes are of a step that was not finished; the run "
+        f"holds {len(journal.steps)} steps"
     )
 
 
-def _journalled(folder, described):
-    """Returns a MeZO run's steps, none where it was stopped before its journal was made."""
-    path = Path(folder) / JOURNAL
+def _check_config(path, config):
+    """Raises InputError where a config.json is of another run."""
+    stored, description = read_json(path, DAMAGED), _description(config)
+    if (optimizer := optimizer_in(stored, path)) is not config.optimizer:
+        raise InputError(
+            f"{path}: holds a run with --optimizer={optimizer.name}, this one is "
+            f"{config.optimizer.name}; choose another --run"
+        )
+    differing = [
+        name
+        for name in sorted(set(stored) | set(description))
+        if stored.get(name) != description.get(name)
+        and not (name == "steps" and config.settings.lr_schedule == "constant")
+    ]
+    if differing:
+        changes = ", ".join(
+            f"{name} {stored.get(name)!r} -> {description.get(name)!r}" for name in differing
+        )
+        raise InputError(
+            f"{path}: holds a run with another config ({changes}); choose another --run"
+        )
+
+
+def _journalled_steps(folder, description):
+    """Returns a journal's steps, none where the run was stopped before its journal was made."""
+    path = folder / JOURNAL
     if not path.exists():
-        _check_journalled(folder, described, path)
+        _check_unbegun(folder)
         return []
-    journal, expected = read_journal(path), _header(described)
-    differing = [n for n in sorted(expected) if journal.header.get(n) != expected[n]]
+    journal, expected = read_journal(path), _header(description)
+    differing = [name for name in sorted(expected) if journal.header.get(name) != expected[name]]
     if differing:
         raise InputError(
             f"{path}: belongs to another run than {CONFIG} beside it ({', '.join(differing)}); "
@@ -175,36 +211,23 @@ def _journalled(folder, described):
     return journal.steps
 
 
-def _check_journalled(folder, held, path):
-    """Raises InputError where a MeZO run has lines and no journal."""
-    steps = (Path(folder) / METRICS).exists() and held.get("optimizer", contract.MEZO)
-    if steps == contract.MEZO:
+def _check_unbegun(folder):
+    """Raises InputError where a journalled run has lines and no journal."""
+    if (Path(folder) / METRICS).exists():
         raise InputError(
-            f"{folder}: a MeZO run without its {JOURNAL}, which holds its steps; it was made by an "
-            "earlier version or the file was removed: restore it, or choose another --run"
+            f"{folder}: a journalled run without its {JOURNAL}, which holds its steps; the file "
+            "was removed: restore it, or choose another --run"
         )
 
 
-def _header(described):
+def _header(description):
     """Returns a journal's header; `steps` may be raised later, and is no part of it."""
-    return {k: v for k, v in described.items() if k != "steps"} | {
+    return {name: value for name, value in description.items() if name != "steps"} | {
         "format_version": contract.FORMAT_VERSION
     }
 
 
-def _optimizer(held, path):
-    optimizer = held.get("optimizer", contract.MEZO)
-    if optimizer not in tuple(KINDS):
-        raise InputError(
-            f"{path}: the optimizer is {optimizer!r}, expected {' or '.join(KINDS)}; the file was "
-            "altered"
-        )
-    return optimizer
-
-
-def _described(config):
-    values = asdict(config)
-    values = {name: value for name, value in values.items() if value is not None}
-    if config.optimizer != contract.MEZO:
-        values["optimizer"] = config.optimizer
-    return values.pop("settings") | values
+def _description(config):
+    """Returns what config.json holds."""
+    values = {name: value for name, value in asdict(config).items() if value is not None}
+    return {"optimizer": config.optimizer.name} | values.pop("settings") | values

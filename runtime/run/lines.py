@@ -7,19 +7,19 @@ import json
 import math
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import InputError, RunError
+from ..host.memory import Peak
 from ..host.typed_json import typed
-from ..optim.adam import AdamStep
-from ..optim.mezo import MezoStep
+from ..optim.interface import Step
 
 METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
-SEALED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
+CHECKED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
 INT32 = np.iinfo(np.int32)
 
 
@@ -38,7 +38,7 @@ class Evaluated:
     metrics: dict = field(default_factory=dict)
 
 
-def read_steps(folder: Path, kind: type = MezoStep, gaps: bool = False) -> list:
+def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
     """Reads `metrics.jsonl`; a last line that was cut short is left out.
 
     Args:
@@ -100,20 +100,23 @@ def cut_lines_beyond(folder: Path, last: int) -> None:
 
 
 def append_step(
-    folder: Path,
-    step: MezoStep | AdamStep,
-    seconds: float,
-    anon_bytes: int,
-    rss_bytes: int,
-    measured: dict | None = None,
+    folder: Path, step: Step, seconds: float, peak: Peak, further: Mapping[str, object] = {}
 ) -> None:
-    """Adds a step to `metrics.jsonl`; `measured` are fields of its own."""
-    record = asdict(step) | {
+    """Adds a step to `metrics.jsonl`.
+
+    Args:
+      folder: the run directory.
+      step: a dataclass of plain values; its fields are the line's.
+      seconds: that the step took.
+      peak: of the process's memory so far.
+      further: more fields of the line.
+    """
+    cost = {
         "seconds": round(seconds, 6),
-        "peak_anon_bytes": anon_bytes,
-        "peak_rss_bytes": rss_bytes,
+        "peak_anon_bytes": peak.anon_bytes,
+        "peak_rss_bytes": peak.rss_bytes,
     }
-    _append(Path(folder) / METRICS, json.dumps((measured or {}) | record))
+    _append(Path(folder) / METRICS, json.dumps({**further, **asdict(step), **cost}))
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
@@ -138,14 +141,14 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
     records = []
     for number, line in enumerate(lines, 1):
         try:
-            sealed = SEALED.fullmatch(line)
-            if sealed and zlib.crc32(sealed[1] + b"}") != int(sealed[2]):
+            checked = CHECKED.fullmatch(line)
+            if checked and zlib.crc32(checked[1] + b"}") != int(checked[2]):
                 raise ValueError("its checksum is another")
             records.append(typed(Evaluated, json.loads(line), further=True))
         except ValueError as error:
             raise InputError(
-                f"{path}: line {number} is damaged ({error}); take it out, and a MeZO run that "
-                "goes on evaluates that step again"
+                f"{path}: line {number} is damaged ({error}); take it out, and a journalled run "
+                "that goes on evaluates that step again"
             ) from error
     wanted = data_sha256 or (records[-1].data_sha256 if records else None)
     by_step = {record.step: record for record in records if record.data_sha256 == wanted}
@@ -154,7 +157,7 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
 
 def best_step(folder: Path, last: int) -> int:
     """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
-    best = best_evaluation([held for held in read_evaluations(folder) if held.step <= last])
+    best = best_evaluation([line for line in read_evaluations(folder) if line.step <= last])
     return best.step if best else last
 
 

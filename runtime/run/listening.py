@@ -1,4 +1,4 @@
-"""What the runs of every optimizer share: who listens, how they end, the dev evaluations."""
+"""What runs of both kinds share: what is trained and who listens, the dev evaluations, the end."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,9 +10,9 @@ from ..data.dataset import Dataset
 from ..engine.model import Model
 from ..errors import LossError
 from ..host.memory import Peak
-from ..optim.adam import AdamStep
-from ..optim.mezo import MezoStep
+from ..optim.interface import Step
 from .evaluate import Evaluation, evaluate
+from .folder import RunConfig
 from .lines import Evaluated, append_evaluation, read_evaluations
 
 
@@ -24,10 +24,29 @@ class Listener:
     """
 
     replayed: Callable[[int], None] = lambda steps: None
-    stepped: Callable[[MezoStep | AdamStep, float], None] = lambda step, seconds: None
+    stepped: Callable[[Step, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
-    said: Callable[[str], None] = lambda line: None
+    say: Callable[[str], None] = lambda line: None
     awaited: Callable[[], dict] = dict
+
+
+@dataclass(frozen=True)
+class Training:
+    """What `train` was given, see loop.py."""
+
+    model: Model
+    data: Dataset
+    folder: Path
+    config: RunConfig
+    dev: Dataset | None
+    eval_every: int
+    listener: Listener
+    recovery_seconds: float
+
+    @property
+    def last(self) -> int:
+        """The run's last step."""
+        return self.config.settings.steps
 
 
 @dataclass(frozen=True)
@@ -49,46 +68,45 @@ class Trained:
     stopped: bool = False
 
 
-def dev_evaluations(
-    model: Model,
-    folder: Path,
-    last: int,
-    dev: Dataset | None,
-    eval_every: int,
-    listener: Listener,
-    before_record: Callable[[Evaluated], None] = lambda record: None,
-) -> tuple[Callable[[int], None], Callable[[int], bool]]:
-    """Returns (what to call after each step, whether it will evaluate and record at a step).
+class DevEvaluations:
+    """The dev evaluations of a run: after which steps one is due, and making and recording it."""
 
-    Args:
-      model: holds the parameters.
-      folder: the run directory.
-      last: the run's last step.
-      dev: examples to choose the best step by, or None.
-      eval_every: steps between evaluations; 0 evaluates at the start and the end only.
-      listener: told of the evaluations.
-      before_record: told of each too, before it counts.
-    """
-    recorded = {record.step for record in read_evaluations(folder, dev.sha256)} if dev else set()
+    def __init__(self, training: Training, before_record: Callable[[Evaluated], None]):
+        """Reads those that are recorded. `before_record` is told of a new one before it counts."""
+        self._training, self._before_record = training, before_record
+        folder, dev = training.folder, training.dev
+        recorded = read_evaluations(folder, dev.sha256) if dev else []
+        self._recorded = {record.step for record in recorded}
 
-    def is_missing(step):
-        due = step in (0, last) or (eval_every and step % eval_every == 0)
-        return bool(dev and due and step not in recorded)
+    def is_missing(self, step: int) -> bool:
+        """Whether an evaluation after this step is due and not recorded."""
+        every = self._training.eval_every
+        due = step in (0, self._training.last) or (every and step % every == 0)
+        return bool(self._training.dev and due and step not in self._recorded)
 
-    def evaluate_dev(step):
-        if not is_missing(step):
+    def after(self, step: int) -> None:
+        """Evaluates and records where that is missing; the model holds the step's parameters.
+
+        Raises:
+          LossError: the loss is not finite.
+        """
+        if not self.is_missing(step):
             return
-        found = evaluate(model, dev)
-        if not math.isfinite(found.loss):
+        training = self._training
+        evaluation = evaluate(training.model, training.dev)
+        if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
         record = Evaluated(
-            step, found.accuracy, found.loss, found.examples, dev.sha256, found.metrics
+            step,
+            evaluation.accuracy,
+            evaluation.loss,
+            evaluation.examples,
+            training.dev.sha256,
+            evaluation.metrics,
         )
-        before_record(record)
-        append_evaluation(folder, record)
-        listener.evaluated(step, found)
-
-    return evaluate_dev, is_missing
+        self._before_record(record)
+        append_evaluation(training.folder, record)
+        training.listener.evaluated(step, evaluation)
 
 
 def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:

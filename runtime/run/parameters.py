@@ -1,11 +1,11 @@
 """Parameters kept in a run directory: `parameters-STEP.npz`, the bundle's variables by name.
 
-An Adam run keeps its best dev step's and its last. Those of a MeZO run are snapshots (snapshots.py)
-and hold the seal of the journal they belong to.
+A kept run saves its best dev step's and its last. Those of a journalled run are snapshots
+(snapshots.py), and hold the checksum of their step's record.
 
-The format is numpy.savez's, and NumPy reads it. Here it is read without NumPy's reader: what is
-expected is known, so that no claim of the file's is evaluated or decides how much memory it takes,
-and every array is read to its end, where zipfile compares the checksum.
+The format is numpy.savez's, and NumPy reads it. Here it is read without NumPy's reader: shapes come
+from the bundle, not the file. A header is compared, never parsed, and allocates nothing; every
+array is read to its end, where zipfile compares the checksum.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from ..host import signals
 from ..host.files import written_beside
 
 STEM, SUFFIX = "parameters-", ".npz"
-SEAL = "journal/seal"  # no variable is called so
+CHECKSUM = "journal/checksum"  # no variable is called so
 NPY = b"\x93NUMPY\x01\x00"  # of an array, in version 1 of the format; then the header's length
 # What zipfile raises for a file that is not what save_parameters wrote, and `_array`.
 UNREADABLE = (
@@ -38,20 +38,20 @@ def kept_steps(folder: Path) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdecimal())
 
 
-def save_parameters(model: Model, folder: Path, step: int, seal: int | None = None) -> None:
+def save_parameters(model: Model, folder: Path, step: int, checksum: int | None = None) -> None:
     """Writes the model's parameters, slice by slice, in the format of numpy.savez.
 
     Args:
       model: holds them.
       folder: the run directory.
       step: the last one taken.
-      seal: checksum of that step's record, of a run that has a journal.
+      checksum: of that step's record, of a run that has a journal.
 
     Raises:
       RunError: the disk is full; what was there before stays.
     """
     with signals.deferred():  # a zipfile that is left in the middle cannot be closed
-        _save(model, _path(folder, step), seal)
+        _save(model, _path(folder, step), checksum)
 
 
 def load_parameters(model: Model, folder: Path, step: int) -> None:
@@ -64,9 +64,9 @@ def load_parameters(model: Model, folder: Path, step: int) -> None:
     shapes = {variable.name: variable.shape for variable in model.bundle.variables}
     try:
         with zipfile.ZipFile(path) as archive:
-            found = set(archive.namelist()) - {_member(SEAL)}
-            if found != set(map(_member, shapes)):
-                raise ValueError(f"{len(found)} variables, expected {len(shapes)}")
+            members = set(archive.namelist()) - {_member(CHECKSUM)}
+            if members != set(map(_member, shapes)):
+                raise ValueError(f"{len(members)} variables, expected {len(shapes)}")
             model.write(_Variables(archive, shapes))
     except FileNotFoundError as error:
         raise InputError(f"{path}: {error.strerror}; {_which(folder)}") from error
@@ -74,11 +74,11 @@ def load_parameters(model: Model, folder: Path, step: int) -> None:
         raise InputError(f"{path}: damaged ({error}); {_which(folder)}") from error
 
 
-def seal_of(folder: Path, step: int) -> int | None:
-    """Returns the seal of kept parameters, None of damaged ones and of those without."""
+def checksum_of(folder: Path, step: int) -> int | None:
+    """Returns the checksum in kept parameters, None of damaged ones and of those without."""
     try:
         with zipfile.ZipFile(_path(folder, step)) as archive:
-            return int(_array(archive, SEAL, np.uint32, ()))
+            return int(_array(archive, CHECKSUM, np.uint32, ()))
     except UNREADABLE:
         return None
 
@@ -87,8 +87,8 @@ def check_kept(folder: Path, step: int) -> None:
     """Raises InputError where a step's parameters were not kept; step 0's are the bundle's."""
     if step and step not in kept_steps(folder):
         raise InputError(
-            f"{folder}: the parameters of step {step} were not kept, an Adam run keeps the best "
-            f"dev step's and the last; {_which(folder)}"
+            f"{folder}: the parameters of step {step} were not kept, this kind of run keeps "
+            f"the best dev step's and the last; {_which(folder)}"
         )
 
 
@@ -99,10 +99,10 @@ def drop_parameters(folder: Path, but: Collection[int]) -> None:
             _path(folder, step).unlink()
 
 
-def _save(model, path, seal):
+def _save(model, path, checksum):
     with written_beside(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        sealed = [] if seal is None else [(SEAL, np.array(seal, np.uint32))]
-        for name, values in itertools.chain(sealed, model.read()):
+        first = [] if checksum is None else [(CHECKSUM, np.array(checksum, np.uint32))]
+        for name, values in itertools.chain(first, model.read()):
             signals.check()
             with archive.open(_member(name), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, values, allow_pickle=False)

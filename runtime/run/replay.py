@@ -17,25 +17,24 @@ import numpy as np
 from .. import noise
 from ..bundle.manifest import read_noise
 from ..engine.model import Model
-from ..optim.mezo import MezoSettings, MezoStep, Perturbable, replay_step
+from ..optim.applied import Applied, Perturbable, apply_step
 
 TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
 STEPS_AT_ONCE = 16  # whose hashes are computed together
-FEW_STEPS = 4  # that the graph does sooner: taking everything out and putting it back costs as much
+FEW_STEPS = 4  # up to so many, the graph is faster than a round trip of all values
 MOST_STEPS = 10_000  # at once: what is asked of a tile takes 300 bytes a step
-# The interpreters' kernels take values below 1e-38 for 0, NumPy does not: with steps of this size
+# The interpreters' kernels take values below 1e-38 for 0, NumPy does not: with scales of this size
 # neither meets any.
-MIN_EPS = 1e-20
+MIN_SCALE = 1e-20
 
-Take = Callable[[Perturbable, MezoStep, MezoSettings], None]
+Take = Callable[[Perturbable, Applied], None]
 
 
 def replay(
     model: Model,
-    steps: Sequence[MezoStep],
-    settings: MezoSettings,
+    steps: Sequence[Applied],
     progress: Callable[[int], None] = lambda steps: None,
-    take: Take = replay_step,
+    take: Take = apply_step,
 ) -> None:
     """Does steps again on a model, in order.
 
@@ -44,21 +43,25 @@ def replay(
     Args:
       model: its parameters as they were before them.
       steps: to do.
-      settings: the run's hyperparameters.
       progress: told how many steps more are done, all values together.
       take: does a step; `undo_step` takes one back.
     """
     has_table = "offset" in model.bundle.noise
-    if not has_table or len(steps) <= FEW_STEPS or settings.eps < MIN_EPS:
+    if not has_table or len(steps) <= FEW_STEPS or _any_tiny(steps):
         for step in steps:
-            take(model, step, settings)
+            take(model, step)
             progress(1)
         return
     for start in range(0, len(steps), MOST_STEPS):
-        moves, some = _Moves(), steps[start : start + MOST_STEPS]
-        for step in some:
-            take(moves, step, settings)
-        _apply(model, moves.moves, _in_steps(model, len(some), progress))
+        moves, stretch = _Moves(), steps[start : start + MOST_STEPS]
+        for step in stretch:
+            take(moves, step)
+        _apply(model, moves.moves, _in_steps(model, len(stretch), progress))
+
+
+def _any_tiny(steps):
+    scales = (abs(scale) for step in steps for _, scale in step.passes)
+    return any(0 < scale < MIN_SCALE for scale in scales)
 
 
 @dataclass
@@ -71,13 +74,13 @@ class _Move:
 
 
 class _Moves:
-    """Perturbable: writes down what is asked of it."""
+    """Perturbable: notes passes and decays, in order, for `_move_tile`."""
 
     def __init__(self):
         self.moves: list[_Move] = []
 
     def perturb(self, seed: int, scale: float) -> None:
-        """Notes it; z is drawn once for neighbours of one seed."""
+        """Notes a pass; z is drawn once for neighbours of one seed."""
         last = self.moves[-1] if self.moves else None
         if last is None or last.seed != seed or last.factor is not None:
             self.moves.append(_Move(seed))
@@ -85,7 +88,7 @@ class _Moves:
             self.moves[-1].scales.append(np.float32(scale))
 
     def decay(self, factor: float) -> None:
-        """Notes it, behind the perturbations so far."""
+        """Notes a decay, behind the passes so far."""
         if not self.moves or self.moves[-1].factor is not None:
             self.moves.append(_Move(0))
         self.moves[-1].factor = np.float32(factor)
@@ -111,17 +114,17 @@ class _Piece:
 
 
 def _apply(model, moves, done):
-    held = read_noise(model.bundle)
-    columns = held.table.shape[1]
+    values = read_noise(model.bundle)
+    columns = values.table.shape[1]
     decaying = {v.name for p in model.bundle.parameters if p.decays for v in p.variables}
     streams = {v.name: v.stream for v in model.bundle.variables}
     stopped = Event()
-    move = partial(_move_tile, held, moves, stopped)
+    move = partial(_move_tile, values, moves, stopped)
 
     with ThreadPoolExecutor(model.engine.threads) as pool:
 
-        def change(values):
-            pieces = _pieces(values, streams, decaying, columns)
+        def change(variables):
+            pieces = _pieces(variables, streams, decaying, columns)
             for count in pool.map(move, _tiles(pieces, TILE_VALUES // columns)):
                 done(count)
 
@@ -158,11 +161,11 @@ def _tiles(pieces: Iterator[_Piece], most_blocks: int) -> Iterator[list[_Piece]]
         yield tile
 
 
-def _move_tile(held, moves, stopped, tile):
+def _move_tile(values, moves, stopped, tile):
     """Moves the values of a tile, in place; returns their number."""
     counts = [piece.count for piece in tile]
     ends = np.cumsum(counts)
-    columns = held.table.shape[1]
+    columns = values.table.shape[1]
     theta = np.zeros((ends[-1], columns), np.float32)
     places = [theta[end - count : end].reshape(-1) for end, count in zip(ends, counts)]
     for place, piece in zip(places, tile):
@@ -175,12 +178,12 @@ def _move_tile(held, moves, stopped, tile):
         for start in range(0, len(moves), STEPS_AT_ONCE):
             if stopped.is_set():
                 break
-            some = moves[start : start + STEPS_AT_ONCE]
-            keys = noise.mix(noise.seed_words([m.seed for m in some])[:, None] ^ salts)
-            rows = noise.table_rows(held, hashed, keys).astype(np.intp)
-            for move, row in zip(some, rows):
+            together = moves[start : start + STEPS_AT_ONCE]
+            keys = noise.mix(noise.seed_words([move.seed for move in together])[:, None] ^ salts)
+            rows = noise.table_rows(values, hashed, keys).astype(np.intp)
+            for move, row in zip(together, rows):
                 if move.scales:  # none where only a decay is taken back
-                    np.take(held.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
+                    np.take(values.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
                 for scale in move.scales:
                     np.multiply(z, scale, out=moved)
                     np.add(theta, moved, out=theta)
@@ -192,16 +195,16 @@ def _move_tile(held, moves, stopped, tile):
 
 
 def _in_steps(model, steps, progress):
-    """Returns what to tell how many values have come through all steps; it tells `progress`."""
-    total = sum(int(np.prod(v.shape)) for v in model.bundle.variables)
-    values = told = 0
+    """Returns a function of further values done that calls `progress` with the steps it makes."""
+    total = sum(int(np.prod(variable.shape)) for variable in model.bundle.variables)
+    values = reported = 0
 
     def done(more):
-        nonlocal values, told
+        nonlocal values, reported
         values += more
         reached = steps * values // total
-        if reached > told:
-            progress(reached - told)
-            told = reached
+        if reached > reported:
+            progress(reached - reported)
+            reported = reached
 
     return done

@@ -1,4 +1,4 @@
-"""Snapshots of a MeZO run's parameters, so that going on does not begin at the first step.
+"""Snapshots of a journalled run's parameters: going on need not begin at the first step.
 
 They save time and hold nothing that the journal does not: one that is damaged, or of another run,
 is passed over. A snapshot is due when the noise passes since the last one took longer than
@@ -8,42 +8,15 @@ grows with the logarithm of the run's length: where a step takes five times its 
 day's run writes about 20, of the size of the parameters, and ten days' 12 more.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.model import Model
 from ..errors import InputError
-from ..optim.mezo import Perturbable
 from .journal import JOURNAL, read_journal
-from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters, seal_of
+from .parameters import checksum_of, drop_parameters, kept_steps, load_parameters, save_parameters
 
 RECOVERY_SECONDS, RECOVERY_SHARE, KEPT = 120.0, 0.05, 2
-
-
-class TimedPasses:
-    """A model's noise passes, and in `seconds` what they took: doing them again takes no longer."""
-
-    def __init__(self, model: Perturbable):
-        self._model, self.seconds = model, 0.0
-
-    def perturb(self, seed: int, scale: float) -> None:
-        """θ ← θ + scale · z(seed)."""
-        with self.timed():
-            self._model.perturb(seed, scale)
-
-    def decay(self, factor: float) -> None:
-        """θ ← factor · θ for the parameters that decay."""
-        with self.timed():
-            self._model.decay(factor)
-
-    @contextmanager
-    def timed(self) -> Iterator[None]:
-        """Adds what is done within to `seconds`."""
-        started = time.monotonic()
-        yield
-        self.seconds += time.monotonic() - started
 
 
 def snapshot_due(
@@ -59,13 +32,13 @@ def snapshot_due(
     return tail_seconds > max(recovery_seconds, RECOVERY_SHARE * run_seconds)
 
 
-def save_snapshot(model: Model, folder: Path, step: int, seal: int) -> None:
-    """Writes the parameters after `step`, whose record has this seal; the newest KEPT stay.
+def save_snapshot(model: Model, folder: Path, step: int, checksum: int) -> None:
+    """Writes the parameters after `step`, whose record has this checksum; the newest KEPT stay.
 
     Raises:
       RunError: the disk is full; the snapshots before stay.
     """
-    save_parameters(model, folder, step, seal)
+    save_parameters(model, folder, step, checksum)
     drop_parameters(folder, but=kept_steps(folder)[-KEPT:])
 
 
@@ -82,12 +55,12 @@ def restore(
       last: a step of its journal, or 0.
       say: told of a snapshot that cannot be used.
     """
-    seals = read_journal(Path(folder) / JOURNAL).seals
-    spoilt = False
+    checksums = read_journal(Path(folder) / JOURNAL).checksums
+    is_partly_loaded = False
     for step in reversed(kept_steps(folder)):
         if not 0 < step <= last:
             continue
-        if seal_of(folder, step) != seals[step]:
+        if checksum_of(folder, step) != checksums[step]:
             say(f"{folder}: the snapshot of step {step} is damaged or of another run, passed over")
             continue
         try:
@@ -95,7 +68,7 @@ def restore(
             return step
         except InputError as error:
             say(f"{str(error).split(';')[0]}, passed over")
-            spoilt = True
-    if spoilt:  # some slices of it may have come in
+            is_partly_loaded = True
+    if is_partly_loaded:  # some slices of it may have come in
         model.initialize()
     return 0

@@ -9,11 +9,11 @@ import phone as emulated
 import pytest
 from device_cases import device, start_device, wait_for_line
 from loopback import loopback
-from small_runs import pocketllm
+from small_runs import mezo_steps, pocketllm
 
 from pocketllm.android_harness.phone.paths import HOME
 from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.lines import METRICS, read_steps
+from pocketllm.runtime.run.lines import METRICS
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 STEPS = 20
@@ -111,7 +111,7 @@ def test_the_phones_losses_are_those_of_here(pulled, bundle, data, tmp_path):
     done = pocketllm(*train(bundle, data, tmp_path / "here"))
     assert done.returncode == 0, done.stderr
 
-    ours, theirs = read_steps(tmp_path / "here"), read_steps(pulled)
+    ours, theirs = mezo_steps(tmp_path / "here"), mezo_steps(pulled)
 
     assert [step.seed for step in theirs] == [step.seed for step in ours]
     assert len(theirs) == STEPS == len(read_journal(pulled / JOURNAL).steps)

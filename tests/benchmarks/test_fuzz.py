@@ -6,7 +6,7 @@ from small_runs import run_config
 from pocketllm.benchmarks.torture.fuzz import TARGETS, reader, refusing, seeds, with_checksums
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.loop import train
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -26,10 +26,10 @@ def test_real_files_and_what_is_left_of_them_are_read_without_another_error(
 ):
     (tmp_path / "work").mkdir()
     read = reader(target, golden_bundle.folder, tmp_path / "work")
-    held = list(seeds(target, golden_bundle.folder, run, [train_file]))
-    assert len(held) >= 2
+    inputs = list(seeds(target, golden_bundle.folder, run, [train_file]))
+    assert len(inputs) >= 2
 
-    for data in held:
+    for data in inputs:
         for length in (*range(20), len(data) // 2, len(data) - 1, len(data)):
             read(data[:length])
 
@@ -50,8 +50,8 @@ def test_an_altered_journal_gets_checksums_that_fit(run, tmp_path):
         read_journal(tmp_path / JOURNAL)
 
     (tmp_path / JOURNAL).write_bytes(with_checksums(bytes(data)))
-    held = read_journal(tmp_path / JOURNAL)
-    assert held.header["seed"] == 3 and len(held.steps) == 6
+    journal = read_journal(tmp_path / JOURNAL)
+    assert journal.header["seed"] == 3 and len(journal.steps) == 6
 
 
 def _raise(error):

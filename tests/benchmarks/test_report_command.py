@@ -39,10 +39,10 @@ def test_a_report_is_a_table_figures_and_json(run, tmp_path):
 
     assert {path.name for path in out.iterdir()} == FILES
     assert [path.name for path in out.parent.iterdir()] == ["out"]
-    held = json.loads((out / "report.json").read_text())
-    assert held == json.loads(result.read_text())
-    assert held["runs"][0]["best_dev_accuracy"] == 0.875
-    assert {"python", "matplotlib", "numpy"} <= set(held["machine"]["versions"])
+    contents = json.loads((out / "report.json").read_text())
+    assert contents == json.loads(result.read_text())
+    assert contents["runs"][0]["best_dev_accuracy"] == 0.875
+    assert {"python", "matplotlib", "numpy"} <= set(contents["machine"]["versions"])
     text = (out / "report.md").read_text()
     assert "| run | mezo | roberta-micro, sst2 | bbbbbbbbbbbb | 3 | 0.7000 |" in text
     for name in re.findall(r"\]\(([^)]+)\)", text):
@@ -162,7 +162,7 @@ def test_force_replaces_a_report_and_nothing_else(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "complaint_part"),
     [
         ([], "--out is missing"),
         (["RUN"], "--out is missing"),
@@ -174,7 +174,7 @@ def test_force_replaces_a_report_and_nothing_else(run, tmp_path):
         (["RUN", "--out=OUT", "--dpi=3"], "dpi"),
     ],
 )
-def test_bad_input_is_one_line_and_writes_nothing(arguments, said, run, tmp_path):
+def test_bad_input_is_one_line_and_writes_nothing(arguments, complaint_part, run, tmp_path):
     places = {
         "RUN": run,
         "OUT": tmp_path / "out",
@@ -185,7 +185,7 @@ def test_bad_input_is_one_line_and_writes_nothing(arguments, said, run, tmp_path
         arguments = [argument.replace(name, str(path)) for argument in arguments]
     before = sorted(path.name for path in tmp_path.iterdir())
 
-    complaint(pocketllm("report", *arguments), 2, said)
+    complaint(pocketllm("report", *arguments), 2, complaint_part)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
 
 

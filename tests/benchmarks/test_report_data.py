@@ -37,10 +37,10 @@ def result_of(*folders):
 
 
 def test_the_figures_of_a_mezo_run(tmp_path):
-    found = summary_of(write_mezo_run(tmp_path / "run"))
+    figures = summary_of(write_mezo_run(tmp_path / "run"))
 
-    del found["config"]
-    assert found == {
+    del figures["config"]
+    assert figures == {
         "run": "run",
         "folder": str(tmp_path / "run"),
         "optimizer": "mezo",
@@ -67,29 +67,33 @@ def test_the_figures_of_a_mezo_run(tmp_path):
 def test_the_figures_of_an_adam_run_that_knows_little(tmp_path):
     lines = [adam_line(1, 0.9, 2.0), adam_line(2, 0.1, 4.0)]
     (run,) = read_runs([write_run(tmp_path / "run", lines, optimizer="adam")])
-    found = summarise(run)
+    figures = summarise(run)
 
-    assert (found["optimizer"], found["steps"], found["step_seconds"]) == ("adam", 2, 3.0)
-    assert (found["first_loss"], found["last_loss"], found["lowest_loss_step"]) == (0.9, 0.1, 2)
+    assert (figures["optimizer"], figures["steps"], figures["step_seconds"]) == ("adam", 2, 3.0)
+    assert (figures["first_loss"], figures["last_loss"], figures["lowest_loss_step"]) == (
+        0.9,
+        0.1,
+        2,
+    )
     for unknown in ("model", "task", "best_dev_accuracy", "best_dev_step", "dev_sha256"):
-        assert found[unknown] is None
-    assert found["sessions"] == []
+        assert figures[unknown] is None
+    assert figures["sessions"] == []
 
 
 def test_memory_that_was_not_measured_is_unknown(tmp_path):
     line = mezo_line(1, 1.0, 1.0, peak_anon_bytes=0, peak_rss_bytes=0)
-    found = summary_of(write_run(tmp_path / "run", [line]))
+    figures = summary_of(write_run(tmp_path / "run", [line]))
 
-    assert found["peak_anon_bytes"] is None and found["peak_rss_bytes"] is None
+    assert figures["peak_anon_bytes"] is None and figures["peak_rss_bytes"] is None
 
 
 def test_a_torn_last_line_and_evaluations_beyond_it_are_left_out(tmp_path):
     torn = json.dumps(mezo_line(4, 0.0, 0.0))[:-5]
     evaluations = [(2, 0.5, 0.7), (4, 1.0, 0.0)]
-    found = summary_of(write_mezo_run(tmp_path / "run", torn=torn, evaluations=evaluations))
+    figures = summary_of(write_mezo_run(tmp_path / "run", torn=torn, evaluations=evaluations))
 
-    assert (found["steps"], found["lowest_loss"]) == (3, pytest.approx(0.4))
-    assert (found["best_dev_accuracy"], found["best_dev_step"]) == (0.5, 2)
+    assert (figures["steps"], figures["lowest_loss"]) == (3, pytest.approx(0.4))
+    assert (figures["best_dev_accuracy"], figures["best_dev_step"]) == (0.5, 2)
 
 
 def test_reading_writes_nothing(tmp_path):
@@ -105,9 +109,9 @@ def test_what_is_no_run_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
 
     for name in ("nowhere", "empty"):
-        said = refusal(tmp_path / name)
-        assert said.startswith(f"{tmp_path / name / 'config.json'}: No such file")
-        assert "give the run directory of `pocketllm train`" in said
+        message = refusal(tmp_path / name)
+        assert message.startswith(f"{tmp_path / name / 'config.json'}: No such file")
+        assert "give the run directory of `pocketllm train`" in message
 
 
 @pytest.mark.parametrize("torn", ["", '{"step": 1'])
@@ -118,7 +122,7 @@ def test_a_run_without_steps_is_refused(torn, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("{}", "line 2 is damaged (step is None"),
         ("nonsense", "line 2 is damaged"),
@@ -133,11 +137,11 @@ def test_a_run_without_steps_is_refused(torn, tmp_path):
         ),
     ],
 )
-def test_a_damaged_line_is_named(line, said, tmp_path):
+def test_a_damaged_line_is_named(line, message, tmp_path):
     folder = write_run(tmp_path / "run", [mezo_line(1, 0.5, 0.5)], torn=line + "\n")
 
     assert refusal(folder).startswith(f"{folder / 'metrics.jsonl'}: ")
-    assert said in refusal(folder)
+    assert message in refusal(folder)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", None, ["mezo"]])
@@ -148,11 +152,11 @@ def test_an_unknown_optimizer_is_refused(optimizer, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "held", ["[]", "{", '{"sessions": {}}', '{"sessions": [3]}', '{"sessions": [{"cpu": 1}]}']
+    "text", ["[]", "{", '{"sessions": {}}', '{"sessions": [3]}', '{"sessions": [{"cpu": 1}]}']
 )
-def test_a_damaged_machine_record_is_named(held, tmp_path):
+def test_a_damaged_machine_record_is_named(text, tmp_path):
     folder = write_mezo_run(tmp_path / "run")
-    (folder / "machine.json").write_text(held)
+    (folder / "machine.json").write_text(text)
 
     assert refusal(folder).startswith(f"{folder / 'machine.json'}: ")
     assert "remove" in refusal(folder)
@@ -182,7 +186,7 @@ def test_the_running_median_is_the_median_of_each_window(values, window):
     half = window // 2
     windows = [values[max(0, i - half) : i + half + 1] for i in range(len(values))]
 
-    assert running_median(values, window) == [statistics.median(held) for held in windows]
+    assert running_median(values, window) == [statistics.median(within) for within in windows]
 
 
 @pytest.mark.parametrize(("steps", "window"), [(1, 1), (39, 1), (40, 3), (600, 31), (9000, 201)])

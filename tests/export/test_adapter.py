@@ -10,7 +10,7 @@ from tuned import lora_bundle
 
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.loop import train
 
 pytestmark = pytest.mark.desktop
 

@@ -40,7 +40,10 @@ def write_run(folder: Path, lines, evaluations=(), sessions=(), torn="", **confi
       config: beside the fields that a run always has.
     """
     folder.mkdir(parents=True)
-    values = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4, "batch_size": 8}
+    values = {
+        "optimizer": "mezo", "bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4,
+        "batch_size": 8,
+    }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(values | config))
     text = "".join(json.dumps(line) + "\n" for line in lines)
     (folder / "metrics.jsonl").write_text(text + torn)

@@ -10,9 +10,12 @@ from hypothesis import settings
 
 from pocketllm.runtime.data.dataset import Dataset
 from pocketllm.runtime.optim.adam import AdamSettings, AdamStep
-from pocketllm.runtime.optim.mezo import MezoSettings
+from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig
 from pocketllm.runtime.run.lines import read_steps
+from pocketllm.runtime.run.records import record_bytes
+
+RECORD_BYTES = record_bytes(losses=2, passes=3)  # of a MeZO step
 
 # Property tests whose examples are the same on every machine, however busy it is.
 steady = settings(deadline=None, derandomize=True)
@@ -89,6 +92,11 @@ def adam_config(bundle, data: Dataset, **changes) -> RunConfig:
 def adam_losses(folder: Path) -> list[float]:
     """Returns the loss of every step of an Adam run."""
     return [step.loss for step in read_steps(folder, AdamStep)]
+
+
+def mezo_steps(folder: Path) -> list[MezoStep]:
+    """Returns every step of a MeZO run, as its metrics show it."""
+    return read_steps(folder, MezoStep)
 
 
 def state_of(model) -> dict[str, bytes]:

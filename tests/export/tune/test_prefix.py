@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
-from small_runs import complaint, pocketllm, rows, run_config, write_tsv
+from small_runs import complaint, mezo_steps, pocketllm, rows, run_config, write_tsv
 from trajectory import check, checkpoint_layout, compare
 from tuned import random_state
 
 from pocketllm.runtime.contract import LOGITS, LOSS, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.run.journalled import train
-from pocketllm.runtime.run.lines import read_steps
+from pocketllm.runtime.run.loop import train
 
 pytestmark = pytest.mark.desktop
 
@@ -112,7 +111,7 @@ def test_steps_of_a_prefix_are_those_of_its_losses(
     config = run_config(bundle, data, steps=30, lr=0.1, eps=0.1, batch_size=20)
     model = open_ready(bundle, "litert")
     train(model, data, tmp_path / "run", config)
-    losses = [step.loss_plus for step in read_steps(tmp_path / "run")]
+    losses = [step.loss_plus for step in mezo_steps(tmp_path / "run")]
 
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 

@@ -15,11 +15,11 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.packed_weights import open_packed
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes, sha256_of
-from pocketllm.runtime.optim.mezo import replay_step
+from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.run.folder import CONFIG, read_run, steps_so_far
 from pocketllm.runtime.run.journal import JOURNAL
-from pocketllm.runtime.run.journalled import train
 from pocketllm.runtime.run.lines import Evaluated, append_evaluation, read_evaluations
+from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.snapshots import restore
 
 pytest_plugins = ["runtime_fixtures"]
@@ -116,7 +116,7 @@ def test_a_description_that_was_reformatted_or_lost_its_checksum_is_refused(bund
 
 def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, open_ready):
     folder, expected = run
-    settings, steps = read_run(folder, golden_bundle.fingerprint)
+    steps = read_run(folder, golden_bundle.fingerprint).steps
     model, path = open_ready(golden_bundle, "litert"), folder / f"parameters-{STEPS}.npz"
     data, passed_over = path.read_bytes(), 0
     for place, damaged in flips(data, [*range(300), *spread(300, len(data), 150)]):
@@ -125,7 +125,7 @@ def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, ope
         restored = restore(model, folder, STEPS, said.append)
         assert restored == STEPS - len(said)
         for step in steps[restored:]:
-            replay_step(model, step, settings)
+            apply_step(model, step)
         assert state_of(model) == expected, place
         passed_over += len(said)
     assert passed_over > 300, "most of the file is what counts"

@@ -12,6 +12,7 @@ from conftest import ENGINES
 from small_runs import complaint, pocketllm, python, write_tsv
 
 from pocketllm.android_harness import commands as device
+from pocketllm.benchmarks import torture
 from pocketllm.runtime.cli import COMMANDS
 from pocketllm.runtime.contract import ENGINES as DISTRIBUTIONS
 from pocketllm.runtime.contract import FORMAT_VERSION, JOURNAL_VERSION
@@ -59,16 +60,18 @@ def test_the_installed_command_is_the_same():
     assert (done.returncode, done.stdout) == (0, pocketllm("--help").stdout)
 
 
-ALONE = [name for name in COMMANDS if name != "device"]
-GROUPED = [f"device {name}" for name in device.COMMANDS]
+GROUPS = {"device": device.COMMANDS, "torture": torture.COMMANDS}
+ALONE = [name for name in COMMANDS if name not in GROUPS]
+GROUPED = [f"{group} {name}" for group, commands in GROUPS.items() for name in commands]
 
 
-def test_help_of_a_group_lists_its_commands():
-    done = pocketllm("device", "--help")
+@pytest.mark.parametrize("group", GROUPS)
+def test_help_of_a_group_lists_its_commands(group):
+    done = pocketllm(group, "--help")
 
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("usage: pocketllm device COMMAND [flags]\n")
-    for name, (_, summary) in device.COMMANDS.items():
+    assert done.stdout.startswith(f"usage: pocketllm {group} COMMAND [flags]\n")
+    for name, (_, summary) in GROUPS[group].items():
         assert f"  {name:<12}{summary}" in done.stdout
 
 

@@ -4,9 +4,9 @@ import json
 import shutil
 
 import pytest
-from small_runs import complaint, pocketllm, python, rows, write_tsv
+from small_runs import RECORD_BYTES, complaint, pocketllm, python, rows, write_tsv
 
-from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES
+from pocketllm.runtime.run.journal import JOURNAL
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -142,7 +142,7 @@ def test_a_damaged_journal_is_refused_with_its_record(train, evaluate, tmp_path)
     journal.write_bytes(data)
 
     for done in (train(steps=3), evaluate(run=tmp_path / "run")):
-        complaint(done, 2, f"{journal}: record 2 of 3 is damaged", "restore it from a copy")
+        complaint(done, 2, f"{journal}: record 2 is damaged", "restore it from a copy")
     assert journal.read_bytes() == data
 
 

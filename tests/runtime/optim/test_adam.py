@@ -27,10 +27,10 @@ def hyperparameters(**changes):
 def test_a_step_is_one_call_and_its_record_holds_the_loss_before():
     model = Canned(0.625)
 
-    taken = adam_step(model, "batch", 3, hyperparameters())
+    step = adam_step(model, "batch", 3, hyperparameters())
 
     assert model.calls == [("batch", 3, 0.8, 1.0)]
-    assert taken == AdamStep(step=3, loss=0.625, lr=0.8)
+    assert step == AdamStep(step=3, loss=0.625, lr=0.8)
 
 
 def test_decay_and_recorded_rate_follow_the_schedule():

@@ -10,10 +10,9 @@ from small_runs import adam_config, adam_losses, run_config, state_of
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import files
 from pocketllm.runtime.run import kept
-from pocketllm.runtime.run.journalled import train
-from pocketllm.runtime.run.kept import train_adam
 from pocketllm.runtime.run.lines import best_step, read_evaluations
 from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
@@ -50,11 +49,14 @@ def test_an_interrupted_run_is_not_continued(steps, ready, train_data, tmp_path)
     with pytest.raises(Stop):
         listener = stop_after(3)
         config = adam_config(model.bundle, train_data)
-        train_adam(model, train_data, tmp_path, config, listener=listener)
+        train(model, train_data, tmp_path, config, listener=listener)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
-    with pytest.raises(InputError, match=rf"run of 3 steps, found --steps={steps}; it cannot be"):
-        train_adam(ready(), train_data, tmp_path, replace_steps(config, steps))
+    with pytest.raises(
+        InputError,
+        match=rf"run of 3 steps with --optimizer=adam, found --steps={steps}; it cannot be",
+    ):
+        train(ready(), train_data, tmp_path, replace_steps(config, steps))
 
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -66,36 +68,36 @@ def replace_steps(config, steps):
 def test_a_finished_run_is_not_made_longer(ready, train_data, tmp_path):
     model = ready()
     config = adam_config(model.bundle, train_data)
-    train_adam(model, train_data, tmp_path, config)
+    train(model, train_data, tmp_path, config)
 
     with pytest.raises(InputError, match="choose another --run"):
-        train_adam(ready(), train_data, tmp_path, replace_steps(config, 7))
+        train(ready(), train_data, tmp_path, replace_steps(config, 7))
 
 
 @pytest.mark.parametrize("cut", [1, 40])
 def test_a_run_whose_last_line_was_cut_is_interrupted(cut, ready, train_data, tmp_path):
     config = adam_config(ready().bundle, train_data)
-    train_adam(ready(), train_data, tmp_path, config)
+    train(ready(), train_data, tmp_path, config)
     metrics = tmp_path / "metrics.jsonl"
     metrics.write_bytes(metrics.read_bytes()[:-cut])
 
-    with pytest.raises(InputError, match="an Adam run of 5 steps, found --steps=6"):
-        train_adam(ready(), train_data, tmp_path, config)
+    with pytest.raises(InputError, match="a run of 5 steps with --optimizer=adam, found --steps=6"):
+        train(ready(), train_data, tmp_path, config)
 
 
 def test_a_run_that_took_no_step_begins_again(ready, train_data, dev_data, tmp_path):
     whole, second = ready(), ready()
     config = adam_config(whole.bundle, train_data)
-    train_adam(whole, train_data, tmp_path / "whole", config, dev_data)
+    train(whole, train_data, tmp_path / "whole", config, dev_data)
 
-    def stop(step, found):
+    def stop(step, evaluation):
         raise Stop
 
     with pytest.raises(Stop):
         listener = Listener(evaluated=stop)
-        train_adam(ready(), train_data, tmp_path / "run", config, dev_data, listener=listener)
+        train(ready(), train_data, tmp_path / "run", config, dev_data, listener=listener)
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
-    train_adam(second, train_data, tmp_path / "run", config, dev_data)
+    train(second, train_data, tmp_path / "run", config, dev_data)
 
     assert state_of(second) == state_of(whole)
     assert adam_losses(tmp_path / "run") == adam_losses(tmp_path / "whole")
@@ -106,7 +108,7 @@ def test_a_ruined_step_ends_the_run_and_names_what_is_kept(ready, train_data, de
     config = adam_config(model.bundle, train_data)
 
     with pytest.raises(RunError, match="step 5: the loss is not finite.*smaller --lr") as error:
-        train_adam(model, train_data, tmp_path, config, dev_data, eval_every=3)
+        train(model, train_data, tmp_path, config, dev_data, eval_every=3)
 
     assert len(adam_losses(tmp_path)) == 4
     kept = [step for step in [best_step(tmp_path, 4)] if step]
@@ -118,17 +120,17 @@ def test_an_update_that_ruins_the_last_step_does_not_finish_the_run(ready, train
     model = ready(ruin=6)
 
     with pytest.raises(RunError, match="step 6: the loss after it is not finite.*keeps: none"):
-        train_adam(model, train_data, tmp_path, adam_config(model.bundle, train_data))
+        train(model, train_data, tmp_path, adam_config(model.bundle, train_data))
 
     assert (len(adam_losses(tmp_path)), kept_steps(tmp_path)) == (5, [])
 
 
 def test_a_run_of_the_other_optimizer_is_refused(ready, golden_bundle, train_data, tmp_path):
     train(ready(), train_data, tmp_path / "mezo", run_config(golden_bundle, train_data))
-    train_adam(ready(), train_data, tmp_path / "adam", adam_config(golden_bundle, train_data))
+    train(ready(), train_data, tmp_path / "adam", adam_config(golden_bundle, train_data))
 
     with pytest.raises(InputError, match="a run with --optimizer=mezo, this one is adam; choose"):
-        train_adam(ready(), train_data, tmp_path / "mezo", adam_config(golden_bundle, train_data))
+        train(ready(), train_data, tmp_path / "mezo", adam_config(golden_bundle, train_data))
     with pytest.raises(InputError, match="a run with --optimizer=adam, this one is mezo; choose"):
         train(ready(), train_data, tmp_path / "adam", run_config(golden_bundle, train_data))
 
@@ -139,10 +141,10 @@ def test_a_bundle_without_adam_or_with_too_few_rows_says_how_to_export(
     bare, model = open_ready(golden_bundle, "litert"), ready()
 
     with pytest.raises(InputError, match="are mezo, expected adam.*--optimizers=mezo,adam$"):
-        train_adam(bare, train_data, tmp_path, adam_config(golden_bundle, train_data))
+        train(bare, train_data, tmp_path, adam_config(golden_bundle, train_data))
     with pytest.raises(InputError, match="has 3 rows; .*--optimizers=mezo,adam --batch_size=4$"):
         config = adam_config(golden_bundle, train_data, batch_size=4)
-        train_adam(model, train_data, tmp_path, config)
+        train(model, train_data, tmp_path, config)
 
     assert list(tmp_path.iterdir()) == [] and model.calls == []
 
@@ -151,7 +153,7 @@ def test_parameters_that_cannot_be_written_leave_the_run_unfinished(
     ready, train_data, tmp_path, full_disk
 ):
     with pytest.raises(RunError, match="parameters-6.npz: cannot be written: No space left"):
-        train_adam(ready(), train_data, tmp_path, adam_config(ready().bundle, train_data))
+        train(ready(), train_data, tmp_path, adam_config(ready().bundle, train_data))
 
     assert (len(adam_losses(tmp_path)), kept_steps(tmp_path)) == (5, [])
 
@@ -159,11 +161,11 @@ def test_parameters_that_cannot_be_written_leave_the_run_unfinished(
 def test_a_best_step_that_cannot_be_kept_is_not_recorded_as_one(
     ready, train_data, dev_data, tmp_path, full_disk, monkeypatch
 ):
-    monkeypatch.setattr(kept, "best_evaluation", lambda held: held[-1])
+    monkeypatch.setattr(kept, "best_evaluation", lambda evaluations: evaluations[-1])
 
     with pytest.raises(RunError, match="parameters-2.npz: cannot be written: No space left"):
         config = adam_config(ready().bundle, train_data)
-        train_adam(ready(), train_data, tmp_path, config, dev_data, eval_every=2)
+        train(ready(), train_data, tmp_path, config, dev_data, eval_every=2)
 
     assert [record.step for record in read_evaluations(tmp_path)] == [0]
     assert len(adam_losses(tmp_path)) == 2

@@ -26,7 +26,7 @@ def micro(tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(micro, tmp_path_factory):
     """Runs of 30 steps with dev evaluations: {name: (folder, result)}."""
-    folder, found = tmp_path_factory.mktemp("runs"), {}
+    folder, runs = tmp_path_factory.mktemp("runs"), {}
     runs = {f"adam-{name}": ["--optimizer=adam", f"--engine={name}"] for name in ENGINES}
     for name, flags in (runs | {"mezo": []}).items():
         done = pocketllm(
@@ -36,8 +36,8 @@ def trained(micro, tmp_path_factory):
             f"--json={folder / 'result.json'}",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        found[name] = folder / name, json.loads((folder / "result.json").read_text())
-    return found
+        runs[name] = folder / name, json.loads((folder / "result.json").read_text())
+    return runs
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -45,7 +45,7 @@ def test_a_few_steps_learn_more_than_as_many_of_mezos(name, trained):
     run, result = trained[f"adam-{name}"]
 
     seen = [json.loads(line) for line in (run / "evaluations.jsonl").open()]
-    print([(one["step"], round(one["loss"], 4), one["accuracy"]) for one in seen])
+    print([(line["step"], round(line["loss"], 4), line["accuracy"]) for line in seen])
     assert seen[0]["loss"] == pytest.approx(0.6085, abs=1e-4)
     assert result["best_dev"]["loss"] < 0.35 and result["best_dev"]["accuracy"] > 0.85
     mezo = json.loads((trained["mezo"][0] / "evaluations.jsonl").read_text().splitlines()[-1])
@@ -62,9 +62,9 @@ def test_eval_gives_the_best_step_of_training(name, micro, trained, tmp_path):
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "e.json").read_text())
+    evaluated = json.loads((tmp_path / "e.json").read_text())
     for key in ("step", "accuracy", "loss"):
-        assert found[key] == result["best_dev"][key]
+        assert evaluated[key] == result["best_dev"][key]
 
 
 def test_a_step_that_was_not_kept_names_those_that_were(micro, trained):
@@ -86,9 +86,9 @@ def test_one_report_holds_both_optimizers(trained, tmp_path):
     done = pocketllm("report", *folders, f"--out={tmp_path / 'report'}")
 
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    held = json.loads((tmp_path / "report" / "report.json").read_text())["runs"]
-    assert [run["optimizer"] for run in held] == ["adam"] * len(ENGINES) + ["mezo"]
-    assert all(run["steps"] == 30 and run["model"] == "roberta-micro" for run in held)
+    rows = json.loads((tmp_path / "report" / "report.json").read_text())["runs"]
+    assert [run["optimizer"] for run in rows] == ["adam"] * len(ENGINES) + ["mezo"]
+    assert all(run["steps"] == 30 and run["model"] == "roberta-micro" for run in rows)
 
 
 def test_mezo_pays_nothing_for_the_moments_of_a_bundle_with_adam(trained):

@@ -1,7 +1,7 @@
 """Adam runs as directories: lines, the parameters they keep, and what a finished one gives."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 from small_runs import adam_config, adam_losses, state_of
@@ -9,12 +9,13 @@ from small_runs import adam_config, adam_losses, state_of
 from pocketllm.benchmarks.report.data import read_runs, summarise
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_members
+from pocketllm.runtime.optim.interface import KEPT
 from pocketllm.runtime.run import kept, listening
 from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.kept import train_adam
 from pocketllm.runtime.run.lines import best_step, read_evaluations
 from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps, load_parameters, save_parameters
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
@@ -24,7 +25,7 @@ def test_a_step_sees_the_batch_of_the_runs_seed_in_one_call(ready, train_data, t
     model = ready()
     config = adam_config(model.bundle, train_data, seed=5, lr_schedule="linear")
 
-    train_adam(model, train_data, tmp_path, config)
+    train(model, train_data, tmp_path, config)
 
     assert model.calls[0] == "initialize" and model.calls.count("initialize") == 1
     assert [step for _, step, _, _ in model.calls[1:]] == [1, 2, 3, 4, 5, 6]
@@ -43,13 +44,13 @@ def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_
     model = ready(engine)
     config = adam_config(model.bundle, train_data)
 
-    done = train_adam(model, train_data, tmp_path / "run", config, dev_data, eval_every=2)
+    done = train(model, train_data, tmp_path / "run", config, dev_data, eval_every=2)
 
     (run,) = read_runs([tmp_path / "run"])
-    found = summarise(run)
-    assert (found["optimizer"], found["steps"], found["task"]) == ("adam", 6, "sst2")
-    assert found["last_loss"] == adam_losses(tmp_path / "run")[-1]
-    assert [held.step for held in run.evaluations] == [0, 2, 4, 6]
+    figures = summarise(run)
+    assert (figures["optimizer"], figures["steps"], figures["task"]) == ("adam", 6, "sst2")
+    assert figures["last_loss"] == adam_losses(tmp_path / "run")[-1]
+    assert [record.step for record in run.evaluations] == [0, 2, 4, 6]
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").open()]
     for line in lines:
         assert set(line) == {
@@ -57,19 +58,20 @@ def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_
         }  # fmt: skip
         assert 0 < line["peak_anon_bytes"] <= line["peak_rss_bytes"]
     assert len({line["loss"] for line in lines}) == 6
-    assert (done.last_step, done.best_step) == (6, found["best_dev_step"])
-    held = json.loads((tmp_path / "run" / "config.json").read_text())
-    assert held["optimizer"] == "adam" and "eps" not in held
-    assert found["config"] == held
-    assert found["step_seconds"] == pytest.approx(done.step_seconds, abs=1e-6)  # as rounded
-    settings, steps = read_run(tmp_path / "run", model.bundle.fingerprint)
-    assert settings == config.settings and len(steps) == 6
+    assert (done.last_step, done.best_step) == (6, figures["best_dev_step"])
+    stored_config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert stored_config["optimizer"] == "adam" and "eps" not in stored_config
+    assert figures["config"] == stored_config
+    assert figures["step_seconds"] == pytest.approx(done.step_seconds, abs=1e-6)  # as rounded
+    stored = read_run(tmp_path / "run", model.bundle.fingerprint)
+    assert (stored.kind, len(stored.steps), stored.description) == (KEPT, 6, stored_config)
+    assert stored.description.items() >= asdict(config.settings).items()
 
 
 def test_without_a_dev_set_the_last_parameters_are_kept(engine, ready, train_data, tmp_path):
     model, again = ready(engine), ready(engine)
 
-    train_adam(model, train_data, tmp_path, adam_config(model.bundle, train_data))
+    train(model, train_data, tmp_path, adam_config(model.bundle, train_data))
 
     assert kept_steps(tmp_path) == [6]
     load_parameters(again, tmp_path, 6)
@@ -88,9 +90,9 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
         step = next(evaluations)
         states[step] = state_of(model)
         accuracy = step / 10 if step <= best else 0.0
-        return replace(found, accuracy=accuracy, loss=1.0)
+        return replace(evaluation, accuracy=accuracy, loss=1.0)
 
-    found = evaluate(again, dev_data)
+    evaluation = evaluate(again, dev_data)
     monkeypatch.setattr(listening, "evaluate", judged)
     saved = []
 
@@ -99,7 +101,7 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
         save_parameters(model, folder, step)
 
     monkeypatch.setattr(kept, "save_parameters", save)
-    train_adam(model, train_data, tmp_path, config, dev_data, eval_every=2)
+    train(model, train_data, tmp_path, config, dev_data, eval_every=2)
 
     assert kept_steps(tmp_path) == sorted({best, 6} - {0})
     assert best_step(tmp_path, 6) == best
@@ -113,11 +115,11 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
 def test_a_finished_run_takes_no_step_and_changes_nothing(ready, train_data, dev_data, tmp_path):
     first, again = ready(), ready()
     config, replayed = adam_config(first.bundle, train_data), []
-    train_adam(first, train_data, tmp_path, config, dev_data)
+    train(first, train_data, tmp_path, config, dev_data)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     listener = Listener(replayed=replayed.append)
-    done = train_adam(again, train_data, tmp_path, config, dev_data, listener=listener)
+    done = train(again, train_data, tmp_path, config, dev_data, listener=listener)
 
     assert again.calls == [] and replayed == [6]
     assert (done.last_step, done.step_seconds) == (6, 0.0)
@@ -128,12 +130,12 @@ def test_a_finished_run_takes_no_step_and_changes_nothing(ready, train_data, dev
 def test_a_finished_run_is_evaluated_on_a_new_dev_set(ready, train_data, dev_data, tmp_path):
     first = ready()
     config = adam_config(first.bundle, train_data)
-    train_adam(first, train_data, tmp_path, config)
+    train(first, train_data, tmp_path, config)
 
-    train_adam(ready(), train_data, tmp_path, config, dev_data)
+    train(ready(), train_data, tmp_path, config, dev_data)
 
-    found = read_evaluations(tmp_path, dev_data.sha256)
-    assert [record.step for record in found] == [0, 6]
+    records = read_evaluations(tmp_path, dev_data.sha256)
+    assert [record.step for record in records] == [0, 6]
     assert kept_steps(tmp_path) == [6]
-    assert found[1].loss != found[0].loss
-    assert found[1].loss == evaluate(first, dev_data).loss
+    assert records[1].loss != records[0].loss
+    assert records[1].loss == evaluate(first, dev_data).loss

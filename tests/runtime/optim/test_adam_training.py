@@ -14,8 +14,8 @@ from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, wri
 
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members
-from pocketllm.runtime.run.kept import train_adam
 from pocketllm.runtime.run.lines import read_evaluations
+from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps, load_parameters
 
 pytestmark = pytest.mark.desktop
@@ -75,9 +75,9 @@ def test_train_eval_and_report(engine, bundle, files, command, tmp_path):
     assert kept_steps(run) == sorted({best, 8} - {0})
     evaluate = ["eval", f"--bundle={bundle.folder}", f"--data={files[1]}", f"--run={run}"]
     for flags, step in ([], best), (["--at_step=8"], 8), (["--at_step=0"], 0):
-        found = result(tmp_path, *evaluate, "--threads=1", f"--engine={engine}", *flags)
-        assert (found["step"], found["loss"]) == (step, seen[step].loss)
-        assert found["accuracy"] == seen[step].accuracy
+        evaluated = result(tmp_path, *evaluate, "--threads=1", f"--engine={engine}", *flags)
+        assert (evaluated["step"], evaluated["loss"]) == (step, seen[step].loss)
+        assert evaluated["accuracy"] == seen[step].accuracy
     assert len({record.loss for record in seen.values()}) == 4
     reported = result(tmp_path, "report", run, f"--out={tmp_path / 'report'}")
     assert reported["runs"][0]["optimizer"] == "adam"
@@ -98,14 +98,14 @@ def test_the_same_command_again_takes_no_step(command, tmp_path):
 
 def test_a_run_of_one_engine_is_evaluated_in_the_other(bundle, files, command, engine, tmp_path):
     result(tmp_path, *command(engine=engine))
-    (last,) = [one for one in read_evaluations(tmp_path / "run") if one.step == 8]
+    (last,) = [record for record in read_evaluations(tmp_path / "run") if record.step == 8]
 
-    found = result(
+    evaluated = result(
         tmp_path, "eval", f"--bundle={bundle.folder}", f"--data={files[1]}",
         f"--run={tmp_path / 'run'}", "--at_step=8", "--engine=litert",
     )  # fmt: skip
 
-    assert found["loss"] == pytest.approx(last.loss, rel=1e-5)
+    assert evaluated["loss"] == pytest.approx(last.loss, rel=1e-5)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
@@ -118,16 +118,22 @@ def test_a_signal_ends_the_run_and_the_same_command_says_what_to_do(number, comm
         while not kept_steps(run) and process.poll() is None and time.monotonic() < until:
             time.sleep(0.05)
         process.send_signal(number)
-        _, said = process.communicate(timeout=60)
+        _, complaint_line = process.communicate(timeout=60)
     finally:
         process.kill()
 
-    assert (process.returncode, said) == (130, "pocketllm train: error: interrupted\n")
+    assert (process.returncode, complaint_line) == (130, "pocketllm train: error: interrupted\n")
     assert not [name for name in os.listdir(run) if "partial" in name]
     steps = len(adam_losses(run))
     assert steps > 0
     done = pocketllm(*command(steps=1_000_000))
-    complaint(done, 2, f"an Adam run of {steps} steps", "cannot be continued", "another --run")
+    complaint(
+        done,
+        2,
+        f"a run of {steps} steps with --optimizer=adam",
+        "cannot be continued",
+        "another --run",
+    )
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])
@@ -142,7 +148,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
     model, data = open_ready(bundle, engine), load_dataset(files[0], bundle)
     config = adam_config(bundle, data, lr=1e-3, lr_schedule=schedule, steps=12)
     start = dict(model.read())
-    train_adam(model, data, tmp_path, config)
+    train(model, data, tmp_path, config)
 
     reference, losses = TorchAdam(make(), bundle, torch.float32), []
     for number in range(1, 13):

@@ -22,14 +22,14 @@ def quickstart(folder, *flags):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     print(*flags, *done.stdout.splitlines()[-9:-3], sep="\n")
-    found = json.loads(result.read_text())
-    assert found["before"]["examples"] == 872 and len(found["gain_points"]) == 3
-    return found
+    summary = json.loads(result.read_text())
+    assert summary["before"]["examples"] == 872 and len(summary["gain_points"]) == 3
+    return summary
 
 
-def reached(found):
+def reached(result):
     """Returns the mean accuracy after training, in percent."""
-    return 100 * mean(after["accuracy"] for after in found["after"].values())
+    return 100 * mean(after["accuracy"] for after in result["after"].values())
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.optim.mezo import MezoSettings, learning_rate, mezo_step, replay_step
+from pocketllm.runtime.optim.applied import Applied, Recorder, apply_step, undo_step
+from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
+from pocketllm.runtime.optim.schedule import learning_rate
 
 
 class Quadratic:
@@ -43,23 +45,23 @@ def test_a_step_descends_along_z_by_the_projected_gradient():
     model = Quadratic([3.0, -1.0, 2.0])
     start, z = model.theta.copy(), model.z(seed=7)
 
-    taken = mezo_step(model, model.loss, 1, 7, hyperparameters())
+    step = mezo_step(model, model.loss, 1, 7, hyperparameters())
 
     slope = start @ z  # exact for a quadratic: the eps^2 terms cancel
-    assert taken.projected_grad == pytest.approx(slope, rel=1e-9)
+    assert step.projected_grad == pytest.approx(slope, rel=1e-9)
     np.testing.assert_allclose(model.theta, start - 0.1 * slope * z, rtol=1e-9)
-    assert taken.loss_plus == pytest.approx(np.sum((start + 1e-3 * z) ** 2) / 2, rel=1e-12)
-    assert taken.loss_minus == pytest.approx(np.sum((start - 1e-3 * z) ** 2) / 2, rel=1e-12)
-    assert (taken.step, taken.seed, taken.lr) == (1, 7, 0.1)
+    assert step.loss_plus == pytest.approx(np.sum((start + 1e-3 * z) ** 2) / 2, rel=1e-12)
+    assert step.loss_minus == pytest.approx(np.sum((start - 1e-3 * z) ** 2) / 2, rel=1e-12)
+    assert (step.step, step.seed, step.lr) == (1, 7, 0.1)
 
 
 def test_a_step_is_three_noise_passes_with_the_same_seed():
     model = Quadratic([3.0, -1.0, 2.0])
 
-    taken = mezo_step(model, model.loss, 1, 7, hyperparameters(lr=0.25, eps=0.5))
+    step = mezo_step(Recorder(model), model.loss, 1, 7, hyperparameters(lr=0.25, eps=0.5))
 
     # the journal holds the third scale as float32, so float32 is what the pass gets
-    scales = [0.5, -1.0, float(np.float32(0.5 - 0.25 * taken.projected_grad))]
+    scales = [0.5, -1.0, float(np.float32(0.5 - 0.25 * step.projected_grad))]
     assert model.calls == [("perturb", 7, scale) for scale in scales]
 
 
@@ -76,6 +78,16 @@ def test_both_losses_are_taken_at_the_ends_of_the_probe():
     np.testing.assert_allclose(seen, [0.25 * model.z(3), -0.25 * model.z(3)], rtol=1e-15)
 
 
+def applied_steps(model, seed, settings, count=2):
+    """Takes steps on a model; returns what they applied."""
+    recorder, applied = Recorder(model), []
+    for number in range(1, count + 1):
+        step = mezo_step(recorder, model.loss, number, seed ^ number, settings)
+        passes, decay = recorder.end_step()
+        applied.append(Applied(number, step.losses, step.lr, settings.eps, passes, decay))
+    return applied
+
+
 thetas = st.lists(st.floats(-100, 100), min_size=1, max_size=8)
 
 
@@ -87,10 +99,10 @@ def test_any_step_follows_the_slope_and_never_climbs(theta, seed, eps, share):
     lr = share * 2 / (z @ z)  # beyond 2 / |z|^2 a step overshoots to where the loss is higher
     before = model.loss()
 
-    taken = mezo_step(model, model.loss, 1, seed, hyperparameters(lr=lr, eps=eps))
+    step = mezo_step(model, model.loss, 1, seed, hyperparameters(lr=lr, eps=eps))
 
     size = 1 + np.abs(start).max()
-    assert taken.projected_grad == pytest.approx(start @ z, rel=1e-9, abs=1e-8 * size**2)
+    assert step.projected_grad == pytest.approx(start @ z, rel=1e-9, abs=1e-8 * size**2)
     np.testing.assert_allclose(
         model.theta, start - lr * (start @ z) * z, rtol=1e-9, atol=1e-7 * size**2
     )
@@ -113,10 +125,10 @@ def test_the_scheduled_rate_is_the_one_a_step_uses_and_records():
     model = Quadratic([3.0, -1.0])
     settings = hyperparameters(lr=0.8, lr_schedule="linear", steps=4)
 
-    taken = mezo_step(model, model.loss, 3, 7, settings)
+    step = mezo_step(Recorder(model), model.loss, 3, 7, settings)
 
-    assert taken.lr == pytest.approx(0.4)
-    scale = float(np.float32(settings.eps - taken.lr * taken.projected_grad))
+    assert step.lr == pytest.approx(0.4)
+    scale = float(np.float32(settings.eps - step.lr * step.projected_grad))
     assert model.calls[2] == ("perturb", 7, scale)
 
 
@@ -165,10 +177,36 @@ def test_a_loss_that_is_not_finite_ends_the_step_where_it_began(losses):
 def test_replaying_makes_the_same_calls_and_the_same_bits(theta, seed, lr, weight_decay, schedule):
     settings = hyperparameters(lr=lr, weight_decay=weight_decay, lr_schedule=schedule)
     trained, replayed = (Quadratic(theta, np.float32) for _ in range(2))
-    taken = [mezo_step(trained, trained.loss, step, seed ^ step, settings) for step in (1, 2)]
 
-    for step in taken:
-        replay_step(replayed, step, settings)
+    for applied in applied_steps(trained, seed, settings):
+        apply_step(replayed, applied)
 
     assert replayed.calls == trained.calls
     assert replayed.theta.tobytes() == trained.theta.tobytes()
+
+
+@steady
+@given(thetas, st.integers(0, 2**31 - 1), st.sampled_from([0.0, 0.5]))
+def test_undoing_makes_the_calls_the_other_way_round(theta, seed, weight_decay):
+    model = Quadratic(theta)
+    start = model.theta.copy()
+    applied = applied_steps(model, seed, hyperparameters(weight_decay=weight_decay))
+    calls, model.calls = model.calls, []
+
+    for step in reversed(applied):
+        undo_step(model, step)
+
+    back = [
+        (name, 1 / values[0]) if name == "decay" else (name, values[0], -values[1])
+        for name, *values in reversed(calls)
+    ]
+    assert model.calls == back
+    np.testing.assert_allclose(model.theta, start, rtol=1e-9, atol=1e-9 * (1 + np.abs(start).max()))
+
+
+def test_a_decay_that_rounds_to_one_is_none():
+    model = Quadratic([3.0])
+
+    (applied,) = applied_steps(model, 7, hyperparameters(lr=1e-9, weight_decay=0.1), count=1)
+
+    assert applied.decay == 1 and [call[0] for call in model.calls] == ["perturb"] * 3

@@ -3,18 +3,19 @@
 import numpy as np
 import pytest
 from conftest import ENGINES
-from small_runs import run_config, state_of
+from small_runs import RECORD_BYTES, mezo_steps, run_config, state_of
 
 from pocketllm.runtime.bundle.manifest import read_noise
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.noise import direction, perturb
-from pocketllm.runtime.optim.mezo import replay_step
+from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.run.folder import read_run
 from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.journalled import Listener, train
-from pocketllm.runtime.run.lines import read_evaluations, read_steps
+from pocketllm.runtime.run.lines import read_evaluations
+from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.loop import train
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -29,7 +30,7 @@ def trained(golden_bundle, train_data, dev_data, open_ready):
         model = open_ready(golden_bundle, engine)
         config = run_config(golden_bundle, train_data, **MOVING | changes)
         train(model, train_data, folder, config, dev_data, eval_every=2, listener=listener)
-        return read_steps(folder), state_of(model)
+        return mezo_steps(folder), state_of(model)
 
     return run
 
@@ -58,13 +59,13 @@ def test_the_same_seed_gives_the_same_bytes(engine, trained, golden_bundle, open
 
 
 def test_another_seed_gives_other_steps(engine, trained, tmp_path):
-    (first, held), (second, other) = (
+    (first, state), (second, other) = (
         trained(engine, tmp_path / str(seed), seed=seed) for seed in (0, 1)
     )
 
     for name in ("seed", "loss_plus", "projected_grad"):
         assert all(getattr(a, name) != getattr(b, name) for a, b in zip(first, second))
-    assert not any(held[name] == other[name] for name in held)
+    assert not any(state[name] == other[name] for name in state)
 
 
 def test_a_step_uses_the_batch_and_the_direction_of_the_runs_seed(
@@ -73,15 +74,15 @@ def test_a_step_uses_the_batch_and_the_direction_of_the_runs_seed(
     model, other = (open_ready(golden_bundle, engine) for _ in range(2))
     state, noise = dict(model.read()), read_noise(golden_bundle)
     train(model, train_data, tmp_path, run_config(golden_bundle, train_data, steps=1, seed=5))
-    (taken,) = read_steps(tmp_path)
+    (step,) = mezo_steps(tmp_path)
 
     members = step_members(len(train_data.examples), 5, seed=5, step=1)
     other.perturb(step_seed(5, 1), 1e-2)
-    assert other.loss(batches_of(train_data, golden_bundle, members)) == taken.loss_plus
+    assert other.loss(batches_of(train_data, golden_bundle, members)) == step.loss_plus
     for variable in golden_bundle.variables:
         values = state[variable.name]
         z = direction(noise, step_seed(5, 1), variable.stream, values.size)
-        for scale in (1e-2, -2e-2, 1e-2 - 1e-2 * taken.projected_grad):
+        for scale in (1e-2, -2e-2, 1e-2 - 1e-2 * step.projected_grad):
             values = perturb(values, z, scale)
         state[variable.name] = values.tobytes()
     assert state_of(model) == state
@@ -94,10 +95,10 @@ def test_the_engines_agree_at_every_step(other, trained, tmp_path):
     )
 
     losses = np.array([[s.loss_plus, s.loss_minus] for s in ours])
-    found = np.array([[s.loss_plus, s.loss_minus] for s in theirs])
+    other_losses = np.array([[s.loss_plus, s.loss_minus] for s in theirs])
     assert np.ptp(losses) > 0.1
     assert [s.seed for s in ours] == [s.seed for s in theirs]
-    worst = np.max(np.abs(found - losses) / np.abs(losses))
+    worst = np.max(np.abs(other_losses - losses) / np.abs(losses))
     print(f"worst relative difference of a loss: {worst:.1e}")
     assert worst <= 1e-5
 
@@ -107,7 +108,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(stopped_after, engine, traine
     whole = trained(engine, tmp_path / "whole")
     with pytest.raises(Stop):
         trained(engine, tmp_path / "halves", stop_after(stopped_after))
-    assert len(read_steps(tmp_path / "halves")) == stopped_after
+    assert len(mezo_steps(tmp_path / "halves")) == stopped_after
 
     continued = trained(engine, tmp_path / "halves")
 
@@ -115,7 +116,7 @@ def test_a_stopped_run_goes_on_as_if_never_stopped(stopped_after, engine, traine
     assert read_evaluations(tmp_path / "halves") == read_evaluations(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("cut", [1, 55])
+@pytest.mark.parametrize("cut", [1, RECORD_BYTES - 1])
 def test_a_run_whose_last_record_was_cut_takes_that_step_again(cut, engine, trained, tmp_path):
     whole = trained(engine, tmp_path / "whole")
     with pytest.raises(Stop):
@@ -126,7 +127,7 @@ def test_a_run_whose_last_record_was_cut_takes_that_step_again(cut, engine, trai
 
     assert trained(engine, tmp_path / "cut") == whole
     assert journal.read_bytes() == (tmp_path / "whole" / JOURNAL).read_bytes()
-    assert len(read_steps(tmp_path / "cut")) == 6
+    assert len(mezo_steps(tmp_path / "cut")) == 6
 
 
 def test_raising_the_steps_equals_the_longer_run(engine, trained, tmp_path):
@@ -148,23 +149,23 @@ def test_replaying_gives_the_trained_bits_without_data(
     engine, trained, golden_bundle, open_ready, tmp_path
 ):
     _, state = trained(engine, tmp_path / "run", lr_schedule="linear")
-    settings, steps = read_run(tmp_path / "run", golden_bundle.fingerprint)
+    steps = read_run(tmp_path / "run", golden_bundle.fingerprint).steps
     model = open_ready(golden_bundle, engine)
 
     for step in steps:
-        replay_step(model, step, settings)
+        apply_step(model, step)
 
     assert state_of(model) == state
 
 
 def test_threads_change_no_bit(engine, golden_bundle, train_data, tmp_path):
-    found = []
+    ends = []
     for threads in (1, 2, 4):
         model = open_model(golden_bundle, engine=engine, threads=threads)
         model.initialize()
         folder = tmp_path / str(threads)
         train(model, train_data, folder, run_config(golden_bundle, train_data))
-        found.append((read_steps(folder), state_of(model)))
+        ends.append((mezo_steps(folder), state_of(model)))
 
-    assert found[1] == found[0]
-    assert found[2] == found[0]
+    assert ends[1] == ends[0]
+    assert ends[2] == ends[0]

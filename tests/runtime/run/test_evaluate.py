@@ -67,20 +67,20 @@ def test_the_option_of_highest_mean_log_probability_is_chosen_whatever_the_batch
     model = Canned("gold", TASKS["record"], batch_size)
     seen = []
 
-    found = evaluate(model, data, seen.append)
+    evaluation = evaluate(model, data, seen.append)
 
     assert len(rows_of(data, model.bundle)) == sum(seen) == 6
     assert len(model.batches) == -(-6 // batch_size)
-    assert found.examples == 3
-    assert found.accuracy == pytest.approx(2 / 3)
+    assert evaluation.examples == 3
+    assert evaluation.accuracy == pytest.approx(2 / 3)
     # Over the tokens of the first gold options: one of 0.5, three of 3, one of 2.
-    assert found.loss == pytest.approx((0.5 + 9 + 2) / 5)
+    assert evaluation.loss == pytest.approx((0.5 + 9 + 2) / 5)
     # Of the example that went wrong, "b c" was chosen for "a b": the article goes, 2/3.
-    assert found.metrics == {
+    assert evaluation.metrics == {
         "exact_match": pytest.approx(2 / 3),
         "f1": pytest.approx((1 + 2 / 3 + 1) / 3),
     }
-    assert found.describe() == "accuracy 0.6667, loss 2.3000, exact_match 0.6667, f1 0.8889"
+    assert evaluation.describe() == "accuracy 0.6667, loss 2.3000, exact_match 0.6667, f1 0.8889"
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
@@ -94,13 +94,13 @@ def test_classes_of_options_are_compared_within_their_example(batch_size):
     )
     model = Canned("options", TASKS["cb"], batch_size)
 
-    found = evaluate(model, data)
+    evaluation = evaluate(model, data)
 
     losses = [np.log(np.exp(np.array(row) - row[gold]).sum()) for row, gold in scores]
-    assert found.loss == pytest.approx(np.mean(losses), rel=1e-6)
-    assert found.accuracy == 3 / 4
+    assert evaluation.loss == pytest.approx(np.mean(losses), rel=1e-6)
+    assert evaluation.accuracy == 3 / 4
     # Chosen 0 0 1 0 for 0 1 1 0: class 0 has F1 0.8, class 1 2/3.
-    assert found.metrics == {"macro_f1": pytest.approx((0.8 + 2 / 3) / 2)}
+    assert evaluation.metrics == {"macro_f1": pytest.approx((0.8 + 2 / 3) / 2)}
 
 
 def test_groups_reach_the_metrics():
@@ -112,6 +112,6 @@ def test_groups_reach_the_metrics():
         )
     )
 
-    found = evaluate(Canned("options", TASKS["multirc"], 2), data)
+    evaluation = evaluate(Canned("options", TASKS["multirc"], 2), data)
 
-    assert found.metrics == {"f1_a": pytest.approx(2 / 3), "exact_match": 0.5}
+    assert evaluation.metrics == {"f1_a": pytest.approx(2 / 3), "exact_match": 0.5}

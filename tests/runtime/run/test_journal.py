@@ -4,31 +4,29 @@ import json
 import os
 import struct
 import zlib
+from dataclasses import replace
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from small_runs import steady
+from small_runs import RECORD_BYTES, steady
 
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.optim.mezo import MezoStep
-from pocketllm.runtime.run.journal import (
-    MAGIC,
-    RECORD_BYTES,
-    JournalWriter,
-    new_journal,
-    read_journal,
-)
+from pocketllm.runtime.optim.applied import Applied, Pass
+from pocketllm.runtime.run.journal import MAGIC, JournalWriter, new_journal, read_journal
 
 HEADER = {"bundle_sha256": "b" * 64, "seed": 3, "noise": "codebook"}
 EPS = 1e-3
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
+float32 = st.floats(allow_nan=False, width=32)
+int32 = st.integers(-(2**31), 2**31 - 1)
 
 
-def step(number):
-    return MezoStep(number, -number, 0.5 + number, 0.25, 125.0 - number, 1e-4)
+def step(number, eps=EPS):
+    """Returns what a MeZO step applies."""
+    passes = (Pass(-number, 0.5), Pass(-number, -1.0), Pass(-number, 0.125 * number))
+    return Applied(number, (0.5 + number, 0.25), 1e-4, eps, passes, 0.875)
 
 
 def write(path, count, header=HEADER):
@@ -36,7 +34,7 @@ def write(path, count, header=HEADER):
     new_journal(path, header)
     with JournalWriter(path) as journal:
         for number in range(1, count + 1):
-            journal.append(step(number), EPS)
+            journal.append(step(number))
     return path.read_bytes()
 
 
@@ -47,10 +45,10 @@ def path(tmp_path):
 
 def test_a_new_journal_holds_its_header_and_no_steps(path):
     data = write(path, 0)
-    held = read_journal(path)
+    journal = read_journal(path)
 
-    assert (held.header, held.steps, held.eps) == (HEADER, [], None)
-    assert (held.end, held.torn_bytes) == (len(data), 0)
+    assert (journal.header, journal.steps) == (HEADER, [])
+    assert (list(journal.ends), journal.torn_bytes) == ([len(data)], 0)
     assert data.startswith(MAGIC)
 
 
@@ -58,33 +56,43 @@ def test_the_bytes_are_those_of_the_format(path):
     data = write(path, 1)
 
     text = json.dumps(HEADER, sort_keys=True).encode()
-    header = b"PLLMJRN1" + struct.pack("<I", len(text)) + text
-    seal = zlib.crc32(header)
-    scale = np.float32(EPS - 1e-4 * 124.0)
-    record = struct.pack("<Iidddddf", 1, -1, 1.5, 0.25, 124.0, 1e-4, EPS, scale)
-    sealed = struct.pack("<I", zlib.crc32(record, seal))
-    assert data == header + struct.pack("<I", seal) + record + sealed
-    assert RECORD_BYTES == len(record + sealed) <= 64
+    header = b"PLLMJRN2" + struct.pack("<I", len(text)) + text
+    first = zlib.crc32(header)
+    record = struct.pack("<IHHddf", 1, 2, 3, 1e-4, EPS, 0.875) + struct.pack("<dd", 1.5, 0.25)
+    record += struct.pack("<ififif", -1, 0.5, -1, -1.0, -1, 0.125)
+    checksum = struct.pack("<I", zlib.crc32(record, first))
+    assert data == header + struct.pack("<I", first) + record + checksum
+    assert RECORD_BYTES == len(record + checksum) <= 96
+
+
+applied = st.builds(
+    Applied,
+    step=st.just(0),
+    losses=st.lists(finite, max_size=9).map(tuple),
+    lr=finite,
+    eps=finite,
+    passes=st.lists(st.builds(Pass, int32, float32), max_size=9).map(tuple),
+    decay=float32,
+)
 
 
 @steady
 @given(
-    held=st.lists(st.tuples(st.integers(-(2**31), 2**31 - 1), *[finite] * 4), max_size=5),
-    eps=st.floats(1e-30, 1e30),
+    steps=st.lists(applied, max_size=5),
     header=st.dictionaries(st.text(), st.none() | st.text() | finite | st.integers()),
 )
-def test_what_was_written_comes_back_as_the_same_bits(held, eps, header, tmp_path_factory):
+def test_what_was_written_comes_back_as_the_same_bits(steps, header, tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "journal"
-    written = [MezoStep(number, *values) for number, values in enumerate(held, 1)]
+    written = [replace(entry, step=number) for number, entry in enumerate(steps, 1)]
     new_journal(path, header)
-    for taken in written:  # opened again for every step, as after a kill
+    for entry in written:  # opened again for every step, as after a kill
         with JournalWriter(path) as journal:
-            journal.append(taken, eps)
+            journal.append(entry)
 
-    found = read_journal(path)
-    assert found.header == header
-    assert [repr(one) for one in found.steps] == [repr(one) for one in written]  # -0.0 is not 0.0
-    assert found.eps == (eps if held else None)
+    journal = read_journal(path)
+    assert journal.header == header
+    assert list(map(repr, journal.steps)) == list(map(repr, written))  # -0.0 is not 0.0
+    assert journal.steps[1:] == written[1:] and list(reversed(journal.steps)) == written[::-1]
 
 
 def test_cut_anywhere_in_its_last_two_records_it_goes_on_with_the_whole_ones(path):
@@ -95,14 +103,14 @@ def test_cut_anywhere_in_its_last_two_records_it_goes_on_with_the_whole_ones(pat
         torn = data[: len(data) - cut]
         path.write_bytes(torn)
         kept = (len(torn) - first) // RECORD_BYTES
-        held = read_journal(path)
-        assert held.steps == [step(number) for number in range(1, kept + 1)]
-        assert held.torn_bytes == len(torn) - first - kept * RECORD_BYTES
+        journal = read_journal(path)
+        assert journal.steps == [step(number) for number in range(1, kept + 1)]
+        assert journal.torn_bytes == len(torn) - first - kept * RECORD_BYTES
         assert path.read_bytes() == torn, "reading repairs nothing"
 
         with JournalWriter(path) as journal:
             for number in range(kept + 1, 5):
-                journal.append(step(number), EPS)
+                journal.append(step(number))
         assert path.read_bytes() == data
 
 
@@ -125,10 +133,12 @@ def test_a_flipped_bit_is_never_believed(path):
             number, place = divmod(position - first, RECORD_BYTES)
             number += 1
             if position < first:
-                with pytest.raises(InputError, match="header is damaged|no journal of version 1"):
+                with pytest.raises(
+                    InputError, match="header is damaged|no journal of version 2|version 1"
+                ):
                     read_journal(path)
             elif number < 3 or number == 3 and place < RECORD_BYTES - 4:
-                with pytest.raises(InputError, match=f"record {number} of 4 is damaged"):
+                with pytest.raises(InputError, match=f"record {number} is damaged"):
                     read_journal(path)
             else:  # nothing sound behind it: as if it had been cut off, and taken again
                 assert read_journal(path).steps == [step(n) for n in range(1, number)]
@@ -139,34 +149,50 @@ def test_records_of_another_journal_do_not_fit(path, tmp_path):
     assert len(data) == len(other)
 
     path.write_bytes(data[: -3 * RECORD_BYTES] + other[-3 * RECORD_BYTES :])
-    with pytest.raises(InputError, match="record 1 of 3 is damaged"):
+    with pytest.raises(InputError, match="record 1 is damaged"):
         read_journal(path)
 
 
 def test_the_last_step_can_be_taken_back(path):
     data = write(path, 3)
     with JournalWriter(path) as journal:
-        journal.append(step(4), EPS)
+        journal.append(step(4))
         journal.drop_last()
         assert journal.count == 3
 
     assert path.read_bytes() == data
 
 
-@pytest.mark.parametrize("change", [{"eps": 2e-3}, {"number": 5}])
-def test_sealed_records_that_do_not_follow_each_other_are_refused(change, path):
+def test_records_that_do_not_follow_each_other_are_refused(path):
     write(path, 2)
     with JournalWriter(path) as journal:
-        journal.append(step(change.get("number", 3)), change.get("eps", EPS))
+        journal.append(step(5))
 
-    with pytest.raises(InputError, match="record 3 holds step .*written by another version"):
+    with pytest.raises(InputError, match="record 3 holds step 5.*written by another version"):
+        read_journal(path)
+
+
+def test_every_step_has_the_eps_and_the_passes_of_its_own(path):
+    longer = replace(step(3, eps=2e-3), losses=(1.0,) * 9, passes=(Pass(7, 1.0),) * 24)
+    write(path, 2)
+    with JournalWriter(path) as journal:
+        journal.append(longer)
+        journal.append(step(4))
+
+    assert read_journal(path).steps == [step(1), step(2), longer, step(4)]
+
+
+def test_a_journal_of_version_1_is_refused_in_one_line(path):
+    path.write_bytes(b"PLLMJRN1" + write(path, 2)[8:])
+
+    with pytest.raises(InputError, match="a journal of version 1, .* reads version 2; start a new"):
         read_journal(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"PLLM", b'{"step": 1}\n', MAGIC, MAGIC + b"\xff" * 40])
 def test_what_is_no_journal_is_refused(data, path):
     path.write_bytes(data)
-    with pytest.raises(InputError, match="no journal of version 1"):
+    with pytest.raises(InputError, match="no journal of version 2"):
         read_journal(path)
 
 
@@ -182,12 +208,12 @@ def test_a_full_disk_is_a_failure_that_keeps_the_steps_before(path, monkeypatch)
     with JournalWriter(path) as journal:
         monkeypatch.setattr(os, "pwrite", full)
         with pytest.raises(RunError, match="journal: cannot be written: No space left on device"):
-            journal.append(step(3), EPS)
+            journal.append(step(3))
         monkeypatch.undo()
     assert len(path.read_bytes()) == len(data) + 20
 
     with JournalWriter(path) as journal:
-        journal.append(step(3), EPS)
+        journal.append(step(3))
     assert read_journal(path).steps == [step(1), step(2), step(3)]
 
 

@@ -55,10 +55,10 @@ def test_what_is_saved_comes_back_bit_for_bit(golden_bundle, engine, open_ready,
 def test_the_file_is_what_numpy_reads(moved, tmp_path):
     save_parameters(moved, tmp_path, 4)
 
-    with np.load(tmp_path / "parameters-4.npz", allow_pickle=False) as held:
-        assert {name: held[name].tobytes() for name in held.files} == state_of(moved)
+    with np.load(tmp_path / "parameters-4.npz", allow_pickle=False) as archive:
+        assert {name: archive[name].tobytes() for name in archive.files} == state_of(moved)
         for variable in moved.bundle.variables:
-            assert (held[variable.name].dtype, held[variable.name].shape) == (
+            assert (archive[variable.name].dtype, archive[variable.name].shape) == (
                 np.float32,
                 variable.shape,
             )
@@ -111,7 +111,7 @@ def test_no_altered_byte_goes_unnoticed(moved, other, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "complaint"),
     [
         (lambda values, name: values.pop(name), "variables, expected"),
         (lambda values, name: values.update(more=values[name]), "variables, expected"),
@@ -121,14 +121,14 @@ def test_no_altered_byte_goes_unnoticed(moved, other, tmp_path):
     ],
     ids=["missing", "one-more", "shape", "dtype", "pickle"],
 )
-def test_another_models_parameters_are_refused(change, said, moved, other, tmp_path):
+def test_another_models_parameters_are_refused(change, complaint, moved, other, tmp_path):
     values = dict(moved.read())
     change(values, moved.bundle.variables[0].name)
     np.savez(tmp_path / "parameters-4.npz", **values)
 
     message = refusal(other, tmp_path)
 
-    assert str(tmp_path / "parameters-4.npz") in message and said in message
+    assert str(tmp_path / "parameters-4.npz") in message and complaint in message
 
 
 @pytest.mark.parametrize("kind", ["array", "zip"])

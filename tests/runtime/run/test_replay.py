@@ -12,8 +12,7 @@ from trajectory import checkpoint_layout
 from pocketllm.runtime.contract import LOGITS, LOSS, TOKENIZER_FILE, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.data.tokenizer import load_tokenizer
-from pocketllm.runtime.run.journalled import train
-from pocketllm.runtime.run.kept import train_adam
+from pocketllm.runtime.run.loop import train
 
 pytestmark = pytest.mark.desktop
 
@@ -38,7 +37,7 @@ def trained(make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_p
         model, run = open_ready(bundle, "litert"), tmp_path / "run"
         data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
         if adam:
-            train_adam(model, data, run, adam_config(bundle, data, steps=8))
+            train(model, data, run, adam_config(bundle, data, steps=8))
         else:
             decay = {"weight_decay": 0.5, "lr_schedule": "linear"}
             train(model, data, run, run_config(bundle, data, steps=8, **decay))
@@ -53,10 +52,10 @@ def loaded(folder, family):
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
     kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
-    theirs, told = kind.from_pretrained(
+    theirs, loading = kind.from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )
-    assert not any(told[key] for key in told), told
+    assert not any(loading[key] for key in loading), loading
     return theirs
 
 
@@ -81,11 +80,11 @@ def test_transformers_loads_the_checkpoint_and_has_the_devices_losses(
     from transformers import AutoTokenizer
 
     model, flags = trained(case)
-    told = tmp_path / "told.json"
-    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}", f"--json={told}")
+    result = tmp_path / "result.json"
+    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}", f"--json={result}")
     assert (done.returncode, done.stderr) == (0, "") and "at step 8" in done.stdout
     assert "8 steps done again, " in done.stdout
-    assert json.loads(told.read_text())["replayed_steps"] == 8
+    assert json.loads(result.read_text())["replayed_steps"] == 8
 
     theirs = loaded(tmp_path / "out", model.bundle.architecture)
     compare(theirs, model)
@@ -158,7 +157,7 @@ def test_undone_steps_lead_back_to_the_start_within_rounding(trained, tmp_path):
     done = pocketllm("replay", *flags, "--undo", f"--json={tmp_path / 'told.json'}")
 
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
-    undone = json.loads((tmp_path / "told.json").read_text())["undo"]
+    undone = json.loads((tmp_path / "result.json").read_text())["undo"]
     print(done.stdout)
     assert undone["moved"] > 0.05
     assert 0 < undone["left"] <= 1e-6 * undone["largest_value"]  # float32, 8 steps of 7 passes
@@ -168,7 +167,7 @@ def test_a_run_of_adam_becomes_a_checkpoint_and_cannot_be_undone(trained, tmp_pa
     model, flags = trained("roberta", adam=True)
     out = f"--out={tmp_path / 'out'}"
 
-    complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a MeZO run")
+    complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a run with a journal")
     assert pocketllm("replay", *flags, out).returncode == 0
     compare(loaded(tmp_path / "out", "roberta"), model)
 

@@ -1,7 +1,7 @@
 """The run directory: what it refuses, what it repairs, and which step it calls the best."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given
@@ -9,6 +9,10 @@ from hypothesis import strategies as st
 from small_runs import pocketllm, steady
 
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host.lock import run_lock
+from pocketllm.runtime.host.memory import Peak
+from pocketllm.runtime.optim.applied import Applied, Pass
+from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig, read_run, start_or_continue
 from pocketllm.runtime.run.journal import JOURNAL, JournalWriter
@@ -20,17 +24,16 @@ from pocketllm.runtime.run.lines import (
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.run.lock import run_lock
 
 pytest_plugins = ["runtime_fixtures"]
 
 
 def config(**changes):
-    held = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
+    values = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
     run = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "batch_size": 8, "seed": 0}
-    held |= {name: value for name, value in changes.items() if name in held}
+    values |= {name: value for name, value in changes.items() if name in values}
     run |= {name: value for name, value in changes.items() if name in run}
-    return RunConfig(**run, settings=MezoSettings(**held))
+    return RunConfig(**run, settings=MezoSettings(**values))
 
 
 def step(number, **changes):
@@ -38,12 +41,17 @@ def step(number, **changes):
     return MezoStep(step=number, seed=1000 + number, **values | changes)
 
 
+def applied(number):
+    """What a step's record holds."""
+    return Applied(number, (0.5, 0.25), 0.1, 1e-3, (Pass(1000 + number, 0.5),))
+
+
 def take(folder, *numbers):
     """Records steps as `train` does."""
     with JournalWriter(folder / JOURNAL) as journal:
         for number in numbers:
-            append_step(folder, step(number), 0.5, 1, 2)
-            journal.append(step(number), 1e-3)
+            append_step(folder, step(number), 0.5, Peak(1, 2))
+            journal.append(applied(number))
 
 
 @pytest.fixture
@@ -57,9 +65,12 @@ def run(tmp_path):
 
 def test_a_new_run_starts_empty_and_a_held_one_gives_its_steps_back(run, tmp_path):
     assert start_or_continue(tmp_path / "deep" / "new", config()) == []
-    assert start_or_continue(run, config()) == [step(1), step(2), step(3)]
-    settings = replace(config().settings, steps=3)  # of the journal: those that were taken
-    assert read_run(run, "b" * 64) == (settings, [step(1), step(2), step(3)])
+    assert start_or_continue(run, config()) == [applied(1), applied(2), applied(3)]
+    stored = read_run(run, "b" * 64)
+    assert (stored.kind, stored.steps) == (JOURNALLED, [applied(1), applied(2), applied(3)])
+    settings = {**asdict(config().settings), "optimizer": "mezo", "seed": 0}
+    del settings["steps"]  # may be raised: those that were taken count
+    assert stored.description.items() >= settings.items()
 
 
 def test_an_empty_folder_is_taken(tmp_path):
@@ -103,8 +114,8 @@ def test_another_config_is_refused_naming_field_and_values(name, value, run):
     with pytest.raises(InputError) as error:
         start_or_continue(run, config(**{name: value}))
 
-    held = json.loads((run / "config.json").read_text())[name]
-    assert f"({name} {held!r} -> {value!r})" in str(error.value)
+    values = json.loads((run / "config.json").read_text())[name]
+    assert f"({name} {values!r} -> {value!r})" in str(error.value)
     assert {path.name: path.read_bytes() for path in run.iterdir()} == before
 
 
@@ -134,30 +145,30 @@ def test_a_last_line_cut_anywhere_is_dropped_and_the_run_goes_on(cut, tmp_path_f
     torn = data[: -1 - (cut - 1) % last]
     (folder / "metrics.jsonl").write_bytes(torn)
 
-    assert read_steps(folder) == [step(1), step(2)]
+    assert read_steps(folder, MezoStep) == [step(1), step(2)]
     assert (folder / "metrics.jsonl").read_bytes() == torn  # reading repairs nothing
 
     # A power failure may cost lines of steps that the journal holds.
-    assert start_or_continue(folder, config()) == [step(1), step(2), step(3)]
+    assert start_or_continue(folder, config()) == [applied(1), applied(2), applied(3)]
     take(folder, 4)
-    assert [held.step for held in read_steps(folder, gaps=True)] == [1, 2, 4]
+    assert [line.step for line in read_steps(folder, MezoStep, gaps=True)] == [1, 2, 4]
 
 
 def test_lines_of_steps_that_did_not_come_to_count_are_cut_off(run):
-    append_step(run, step(4), 0.5, 1, 2)
-    append_step(run, step(5), 0.5, 1, 2)
+    append_step(run, step(4), 0.5, Peak(1, 2))
+    append_step(run, step(5), 0.5, Peak(1, 2))
     with open(run / "metrics.jsonl", "a") as file:
         file.write('{"step": 6, "se')
 
-    assert start_or_continue(run, config()) == [step(1), step(2), step(3)]
-    assert read_steps(run) == [step(1), step(2), step(3)]
+    assert start_or_continue(run, config()) == [applied(1), applied(2), applied(3)]
+    assert read_steps(run, MezoStep) == [step(1), step(2), step(3)]
 
 
 def test_a_run_without_its_journal_is_refused(run):
     (run / JOURNAL).unlink()
 
     for read in (lambda: start_or_continue(run, config()), lambda: read_run(run, "b" * 64)):
-        with pytest.raises(InputError, match="a MeZO run without its journal.*restore it"):
+        with pytest.raises(InputError, match="a journalled run without its journal.*restore it"):
             read()
 
 
@@ -170,7 +181,7 @@ def test_the_journal_of_another_run_is_refused(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "complaint"),
     [
         (b"{", "damaged"),
         (b"", "damaged"),
@@ -181,15 +192,15 @@ def test_the_journal_of_another_run_is_refused(run, tmp_path):
          "step 7, expected 2"),
     ],
 )  # fmt: skip
-def test_a_damaged_line_is_named(line, said, run):
+def test_a_damaged_line_is_named(line, complaint, run):
     path = run / "metrics.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], line + b"\n", lines[2]]))
 
     with pytest.raises(InputError, match=r"metrics\.jsonl: line 2 ") as error:
-        read_steps(run)
+        read_steps(run, MezoStep)
 
-    assert said in str(error.value)
+    assert complaint in str(error.value)
 
 
 @steady
@@ -201,9 +212,11 @@ def test_floats_come_back_as_the_same_bits(values, seed, tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     written = MezoStep(1, seed, *values)
 
-    append_step(folder, written, 0.5, 1, 2)
+    append_step(folder, written, 0.5, Peak(1, 2))
 
-    assert [repr(held) for held in read_steps(folder)] == [repr(written)]  # -0.0 is not 0.0
+    assert [repr(line) for line in read_steps(folder, MezoStep)] == [
+        repr(written)
+    ]  # -0.0 is not 0.0
 
 
 @pytest.mark.parametrize(
@@ -249,7 +262,7 @@ def test_a_full_disk_is_a_failure_that_keeps_the_steps_before(run):
     (run / "metrics.jsonl").symlink_to("/dev/full")
 
     with pytest.raises(RunError, match="No space left on device; the steps before are kept"):
-        append_step(run, step(4), 0.5, 1, 2)
+        append_step(run, step(4), 0.5, Peak(1, 2))
 
 
 def test_accuracies_on_different_dev_sets_are_not_compared(run):

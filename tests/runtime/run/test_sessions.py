@@ -6,12 +6,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from small_runs import complaint, pocketllm, run_config
+from small_runs import RECORD_BYTES, complaint, pocketllm, run_config
 
 from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.run import sessions
-from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES
-from pocketllm.runtime.run.journalled import train
+from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.sessions import read_sessions
 
 pytest_plugins = ["runtime_fixtures"]
@@ -83,7 +83,7 @@ def test_what_was_announced_but_made_no_step_is_replaced(trained, go_on, monkeyp
 def test_a_run_from_before_there_was_a_record_gets_one_for_the_rest(go_on, trained, tmp_path):
     (tmp_path / "run" / "machine.json").unlink()
 
-    assert [held.first_step for held in read_sessions(go_on(4))] == [4]
+    assert [session.first_step for session in read_sessions(go_on(4))] == [4]
 
 
 def test_a_damaged_record_is_refused_by_train(trained, golden_bundle, train_file, tmp_path):

@@ -6,10 +6,10 @@ import sys
 import time
 
 import pytest
-from small_runs import pocketllm
+from small_runs import RECORD_BYTES, pocketllm
 
 from pocketllm.benchmarks.torture.kills import kill_and_resume, training
-from pocketllm.runtime.run.journal import JOURNAL, RECORD_BYTES, read_journal
+from pocketllm.runtime.run.journal import JOURNAL, read_journal
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -60,16 +60,16 @@ def test_a_signal_ends_the_run_after_its_step_and_says_how_to_go_on(number, comm
     try:
         wait_for(run / JOURNAL, 10 * RECORD_BYTES, process)
         process.send_signal(number)
-        said, complaint = process.communicate(timeout=60)
+        output, complaint = process.communicate(timeout=60)
     finally:
         process.kill()
 
-    taken = len(steps_of(run))
+    count = len(steps_of(run))
     assert (process.returncode, complaint) == (0, "")
-    assert f"stopped after step {taken} of 100000; the same command goes on" in said
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == taken
-    assert pocketllm(*command(run, steps=taken + 3)).returncode == 0
-    assert len(steps_of(run)) == taken + 3
+    assert f"stopped after step {count} of 100000; the same command goes on" in output
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == count
+    assert pocketllm(*command(run, steps=count + 3)).returncode == 0
+    assert len(steps_of(run)) == count + 3
 
 
 def test_killed_at_any_moment_and_resumed_a_run_ends_as_if_never_touched(

@@ -2,10 +2,10 @@
 
 import numpy as np
 from forward import relative_error
+from small_runs import mezo_steps
 
 from pocketllm.runtime.data.order import step_members, step_seed
-from pocketllm.runtime.run.journalled import train
-from pocketllm.runtime.run.lines import read_steps
+from pocketllm.runtime.run.loop import train
 
 # Measured: up to 1e-5 (2e-5 in the small biases of roberta-micro), while the parameters move by
 # 4% to 50% of their size. At three times the learning rate PyTorch in float32 leaves PyTorch in
@@ -50,7 +50,7 @@ def compare(bundle, checkpoint, data, config, model, folder):
 
     start = checkpoint_layout(bundle, model)
     train(model, data, folder, config)
-    losses = np.array([[step.loss_plus, step.loss_minus] for step in read_steps(folder)])
+    losses = np.array([[step.loss_plus, step.loss_minus] for step in mezo_steps(folder)])
     reference = TorchMezo(checkpoint, bundle, start)
     expected = torch_run(reference, data, config)
     ended = checkpoint_layout(bundle, model)

@@ -1,4 +1,4 @@
-"""One process at a time in a run directory."""
+"""A lock on a folder: one process at a time trains in a run directory."""
 
 import fcntl
 from collections.abc import Iterator

@@ -1,0 +1,119 @@
+"""What a run, the commands and the reports need of an optimizer. One value describes each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from ..bundle.manifest import Bundle
+from ..data.batches import Batch
+from ..errors import InputError
+from .applied import Applied
+
+# Kinds of run. Steps of a journalled run can be done again from scalars (applied.py), and its
+# settings have an `eps`. Those of a kept run cannot: it saves parameters.
+JOURNALLED, KEPT = "journalled", "kept"
+
+
+class Settings(Protocol):
+    """The settings that every optimizer has."""
+
+    lr: float
+    weight_decay: float
+    lr_schedule: str
+    steps: int
+
+
+class Step(Protocol):
+    """A step as `metrics.jsonl` shows it: a dataclass of plain values, with these besides."""
+
+    step: int
+    lr: float
+
+    @property
+    def losses(self) -> tuple[float, ...]:
+        """What the step measured, in its order."""
+
+    @property
+    def loss(self) -> float:
+        """The step's minibatch loss, for curves and tables."""
+
+    def describe(self) -> str:
+        """Returns the figures to show while the run goes on."""
+
+
+@dataclass(frozen=True)
+class Minibatch:
+    """What a step works on.
+
+    Attributes:
+      number: of the step, 1 for the first.
+      seed: of the step's direction, an int32.
+      batches: the step's examples, in the sizes of the bundle.
+      loss: evaluates all of them at the present θ.
+    """
+
+    number: int
+    seed: int
+    batches: Sequence[Batch]
+    loss: Callable[[], float]
+
+
+@dataclass(frozen=True)
+class Option:
+    """A setting of some optimizers, and a flag of `pocketllm train`.
+
+    Attributes:
+      name: of the field and the flag.
+      help: a noun first.
+      default: None where the bundle says it (`eps`).
+      lowest, highest: of the values that are taken.
+    """
+
+    name: str
+    help: str
+    default: float | None
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True)
+class Optimizer:
+    """An optimizer.
+
+    Attributes:
+      name: in --optimizer and in config.json.
+      kind: of its runs, JOURNALLED or KEPT.
+      signatures: the entry of a bundle's `optimizers` that it needs.
+      settings: dataclass of a run's settings.
+      step: dataclass of a line in metrics.jsonl.
+      begin: (model, settings, steps applied before) -> what takes the next step. The model is
+        Perturbable for a journalled run, and the steps before are there to derive a state from; a
+        kept run gives the whole Model and no steps.
+      options: its settings beside those of every optimizer.
+      whole_batch: whether one call of the graph is a step, so that no minibatch can be larger.
+    """
+
+    name: str
+    kind: str
+    signatures: str
+    settings: type
+    step: type
+    begin: Callable[[Any, Any, Sequence[Applied]], Callable[[Minibatch], Step]]
+    options: tuple[Option, ...] = ()
+    whole_batch: bool = False
+
+
+def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int) -> None:
+    """Raises InputError unless a bundle can take an optimizer's step on so many examples."""
+    export = f"--optimizers=mezo,{optimizer.signatures}"
+    if optimizer.signatures not in bundle.optimizers:
+        raise InputError(
+            f"{bundle.folder}: the bundle's optimizers are {', '.join(bundle.optimizers)}, "
+            f"expected {optimizer.signatures} among them; export it with {export}"
+        )
+    if optimizer.whole_batch and batch_size > bundle.batch_size:
+        raise InputError(
+            f"--batch_size={batch_size}: a step of --optimizer={optimizer.name} is one graph, this "
+            f"bundle's has {bundle.batch_size} rows; take no more, or export with {export} "
+            f"--batch_size={batch_size}"
+        )

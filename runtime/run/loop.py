@@ -1,0 +1,173 @@
+"""The loop of every run: its steps one after the other, their lines, the dev evaluations."""
+
+import statistics
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+from ..data.batches import Batch
+from ..data.dataset import Dataset, batches_of
+from ..data.order import step_members, step_seed
+from ..engine.model import Model
+from ..errors import LossError, RunError
+from ..host import signals
+from ..host.lock import run_lock
+from ..host.memory import PeakMemory
+from ..optim.applied import Applied, Perturbable
+from ..optim.interface import JOURNALLED, KEPT, Minibatch, Step, check_bundle
+from .folder import RunConfig, start_or_continue
+from .journalled import journalled
+from .kept import kept
+from .lines import Evaluated, append_step, best_step
+from .listening import DevEvaluations, Listener, Trained, Training
+from .sessions import record_session
+from .snapshots import RECOVERY_SECONDS
+
+
+class Keeper(Protocol):
+    """How a kind of run keeps what its steps did. Called in the order of the methods.
+
+    Attributes:
+      model: what the optimizer gets: the model, or what records what is done to it.
+      steps: taken before, for the optimizer to derive its state from.
+      count: of the steps that the run holds.
+      resumes: whether a run that a signal stopped can go on.
+    """
+
+    model: Perturbable
+    steps: Sequence[Applied]
+    resumes: bool
+
+    @property
+    def count(self) -> int: ...
+
+    def before_evaluation(self, record: Evaluated) -> None:
+        """A dev evaluation is about to be recorded."""
+
+    def bring_back(self, evaluations: DevEvaluations) -> None:
+        """Brings the model to the last of the steps; makes up for evaluations on the way."""
+
+    def before_line(self, step: Step, batches: Sequence[Batch]) -> None:
+        """A step's line is about to be written."""
+
+    def after_line(self, step: Step, seconds: float) -> None:
+        """The line is written: with it, or what is written here, the step counts."""
+
+    def after_evaluation(self, number: int) -> None:
+        """All of a step is done."""
+
+    def finish(self, batches: Sequence[Batch]) -> None:
+        """All steps are done; `batches` of the last one taken here, none where none was."""
+
+    def ruined(self, batches: Sequence[Batch]) -> str:
+        """A loss is not finite: returns what the run keeps, and what to do."""
+
+
+KEEPERS: dict[str, Callable[[Training, Sequence], AbstractContextManager[Keeper]]] = {
+    JOURNALLED: journalled,
+    KEPT: kept,
+}
+
+
+def train(
+    model: Model,
+    data: Dataset,
+    folder: Path,
+    config: RunConfig,
+    dev: Dataset | None = None,
+    *,
+    eval_every: int = 0,
+    listener: Listener = Listener(),
+    recovery_seconds: float = RECOVERY_SECONDS,
+) -> Trained:
+    """Runs an optimizer up to `config.settings.steps`.
+
+    A journalled run goes on from the steps that its directory holds. A kept run is finished or
+    new: of a finished one, the last parameters are brought back, and evaluated on a dev set that
+    it has not seen.
+
+    Args:
+      model: initialised to the bundle's values.
+      data: training examples.
+      folder: the run directory.
+      config: what the steps depend on; its settings' type says which optimizer.
+      dev: examples to choose the best step by, or None.
+      eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
+      listener: told of steps and evaluations.
+      recovery_seconds: that going on may take without a snapshot, see snapshots.py.
+
+    Returns:
+      The end of it; Ctrl-C and SIGTERM end a journalled run after the step under way.
+
+    Raises:
+      InputError: the folder holds another run, or the bundle is not for the optimizer.
+      RunError: a loss is not finite, or the disk is full; the steps before are kept.
+      KeyboardInterrupt: a signal ended a kept run, which cannot go on.
+    """
+    training = Training(
+        model, data, Path(folder), config, dev, eval_every, listener, recovery_seconds
+    )
+    check_bundle(config.optimizer, model.bundle, config.batch_size)
+    with PeakMemory() as memory, run_lock(folder):
+        steps = start_or_continue(folder, config)
+        with KEEPERS[config.optimizer.kind](training, steps) as keeper:
+            return _run(training, keeper, memory)
+
+
+def _run(training, keeper, memory):
+    """Brings the model to where the run stands, and takes the steps that are left."""
+    evaluations = DevEvaluations(training, keeper.before_evaluation)
+    seconds = array("d")  # of each step: eight bytes, for runs are long
+    batches: list[Batch] = []  # of the step under way or taken last
+    stopped = False
+    if keeper.count < training.last:
+        record_session(training.folder, keeper.count + 1, training.model)
+    try:
+        evaluations.after(0)
+        keeper.bring_back(evaluations)
+        if keeper.count < training.last:
+            _take_steps(training, keeper, memory, evaluations, seconds=seconds, batches=batches)
+        keeper.finish(batches)
+    except KeyboardInterrupt:
+        if not keeper.resumes:
+            raise
+        stopped = True  # what was under way is no part of the run yet, and is done again
+    except LossError as error:
+        raise RunError(f"{error}; {keeper.ruined(batches)}") from error
+    median = statistics.median(seconds) if seconds else 0.0
+    last = keeper.count
+    return Trained(last, best_step(training.folder, last), median, memory.peak(), stopped)
+
+
+def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
+    """Takes the steps that are left; notes the seconds of each, and the batches of the last."""
+    model, data, config = training.model, training.data, training.config
+    take = config.optimizer.begin(keeper.model, config.settings, keeper.steps)
+    for number in range(keeper.count + 1, training.last + 1):
+        # The listener may pause the run here (battery, heat): before the clock starts.
+        further = training.listener.awaited()
+        started = time.monotonic()
+
+        # Examples and direction depend on the seed and the step's number alone, so that a run
+        # that was stopped goes on with the same ones.
+        members = step_members(len(data.examples), config.batch_size, config.seed, number)
+        batches[:] = batches_of(data, model.bundle, members)
+        seed = step_seed(config.seed, number)
+        minibatch = Minibatch(number, seed, batches, partial(model.loss, batches))
+
+        # A signal waits until the step counts: otherwise the parameters would be ahead of what
+        # the directory says of them.
+        with signals.deferred():
+            step = take(minibatch)
+            seconds.append(time.monotonic() - started)
+            keeper.before_line(step, batches)
+            append_step(training.folder, step, seconds[-1], memory.peak(), further)
+            keeper.after_line(step, seconds[-1])
+
+        training.listener.stepped(step, seconds[-1])
+        evaluations.after(number)
+        keeper.after_evaluation(number)

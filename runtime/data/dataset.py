@@ -99,7 +99,13 @@ def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[
 def batches_of(
     dataset: Dataset, bundle: Bundle, members: Sequence[int] | None = None
 ) -> list[Batch]:
-    """Packs what a data set, or some of its members, is trained on into batches of the bundle."""
+    """Packs training rows into micro-batches: the sizes that the bundle's signatures take.
+
+    Args:
+      dataset: encoded examples.
+      bundle: gives a batch's rows and lengths, and which rows of an example are trained on.
+      members: positions in `dataset.examples`, as from `step_members`; None takes all.
+    """
     chosen = dataset.examples if members is None else [dataset.examples[i] for i in members]
     rows = [training_row(example, bundle.scoring) for example in chosen]
     return micro_batches(rows, bundle.batch_size, bundle.lengths, dataset.pad_id)

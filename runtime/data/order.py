@@ -13,7 +13,12 @@ STEP_SALT = np.uint32(0x165667B1)
 
 
 def step_seed(seed: int, step: int) -> int:
-    """Returns the noise seed of a step, an int32, from the run's seed; no two steps share one."""
+    """Returns the noise seed of a step, an int32; no two steps of a run share one.
+
+    Args:
+      seed: the run's seed.
+      step: 1 for the first step.
+    """
     return int(mix(_key(seed, STEP_SALT) ^ mix(_word(step))).view(np.int32)[0])
 
 

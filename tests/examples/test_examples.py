@@ -1,0 +1,60 @@
+"""The examples run, and do what the commands do."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from small_runs import pocketllm
+
+from pocketllm.runtime.optim.mezo import MezoStep
+from pocketllm.runtime.run.lines import read_steps
+
+pytest_plugins = ["runtime_fixtures"]
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_the_loop_in_one_file_takes_the_steps_of_the_train_command(
+    golden_bundle, train_file, tmp_path
+):
+    loop = EXAMPLES / "mezo_loop.py"
+    done = subprocess.run(
+        [sys.executable, loop, golden_bundle.folder, train_file],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    *lines, last = done.stdout.splitlines()
+    command = pocketllm(
+        "train", f"--bundle={golden_bundle.folder}", f"--train={train_file}",
+        f"--run={tmp_path / 'run'}", "--steps=20", "--batch_size=8", "--lr=1e-4", "--seed=0",
+    )  # fmt: skip
+    assert command.returncode == 0, command.stderr
+    steps = read_steps(tmp_path / "run", MezoStep)
+
+    assert lines == [f"step {s.step} loss {(s.loss_plus + s.loss_minus) / 2:.4f}" for s in steps]
+    assert len({step.loss_plus for step in steps}) == 20, "the losses vary"
+    assert last.startswith("accuracy ")
+    assert len(loop.read_text().splitlines()) <= 40
+
+
+@pytest.mark.desktop
+def test_data_of_ones_own_goes_from_a_file_to_an_evaluated_model(tmp_path):
+    done = subprocess.run(
+        [EXAMPLES / "own_data.sh", tmp_path / "own"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert done.returncode == 0, done.stderr
+    losses = re.findall(
+        r"^(?:untuned|.* at step 100): accuracy .*, loss ([.0-9]+)", done.stdout, re.M
+    )
+
+    before, after = map(float, losses)
+    assert after < before

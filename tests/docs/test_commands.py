@@ -10,7 +10,7 @@ import pytest
 from pocketllm.runtime import cli
 
 # Of `pocketllm` itself, of ld.so, and of modules that `python -m` runs.
-FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "kills", "target"}
+FOREIGN_FLAGS = {"help", "version", "library-path", "sst2"}
 
 # `pocketllm export` loads TensorFlow.
 pytestmark = pytest.mark.desktop

@@ -1,4 +1,4 @@
-"""One batch size measured on all sides, one after the other, from the same weights and inputs."""
+"""Measures one batch size on all sides, one after the other, on the same weights and inputs."""
 
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -15,7 +15,7 @@ from .summary import ratios, relative_difference, summarise
 from .workers import LITERT, PYTORCH
 from .workload import Workload
 
-# More than rounding apart, the two sides would compute different things.
+# Relative. A larger difference is no rounding: the two sides compute different things.
 LOSS_TOLERANCE = 1e-4
 
 
@@ -26,16 +26,21 @@ def measure_batch(
     sgemm_gflops: float,
     limit_bytes: int | None = None,
 ) -> dict:
-    """Measures ours and, with `against`, PyTorch: for OPT and LoRA more than once.
+    """Measures our side and, with `against`, its baselines in PyTorch.
 
-    With `work.packed` the bundle's file of packed weights is made anew by a process of its own.
+    Args:
+      work: the request to all workers. With `work.packed`, one more process first writes the
+        bundle's file of packed weights anew.
+      bundle: the bundle of `work`.
+      against: whether to measure the baselines.
+      sgemm_gflops: the machine's rate of matrix products.
+      limit_bytes: measure our side also under this memory limit; None: do not.
 
     Returns:
-      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited", "pytorch", "ratio",
-      "first_loss_difference", …}, the last three once more for every other suffix of sides.NAMES;
-      each side is its worker's result with a "summary". "packing" made the file of packed weights,
-      "unpacked" does without, "limited" is what ours_again.measure_limited returns. None stands for
-      what was not measured.
+      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited"} and, for every
+      suffix of baselines.NAMES, {"pytorch", "ratio", "first_loss_difference"}. A side is its
+      worker's result with a "summary": "packing" wrote the packed weights, "ours" found them,
+      "unpacked" ran without, "limited" is from conditions.measure_limited. None: not measured.
     """
     flops = work.batch_size * forward_flops(bundle.config, work.seq_len, len(bundle.word_ids))
 
@@ -57,39 +62,39 @@ def measure_batch(
         batch["unpacked"] = measure("ours, not packed", LITERT, replace(work, packed=False))
     if limit_bytes:
         batch["limited"] = measure_limited(work, bundle, limit_bytes, summarised)
-    return batch | _compared(
-        work, bundle, batch["ours"], sides_of(bundle) if against else {}, measure
-    )
+    sides = sides_of(bundle) if against else {}
+    return batch | _compared(work, batch["ours"], sides, measure)
 
 
-def _compared(work: Workload, bundle: Bundle, ours: dict, sides: dict, measure: Callable) -> dict:
-    found = {}
+def _compared(work: Workload, ours: dict, sides: dict, measure: Callable) -> dict:
+    """Measures the baselines and compares ours with each; see `measure_batch`."""
+    compared = {}
     for suffix, (name, _) in NAMES.items():
-        theirs, ratio, difference = None, None, None
+        baseline, ratio, difference = None, None, None
         if suffix in sides:
-            theirs = measure(name, PYTORCH, replace(work, **sides[suffix]))
-            ratio = ratios(ours["summary"], theirs["summary"])
-            difference = relative_difference(ours["first_loss"], theirs["first_loss"])
-        found[f"pytorch{suffix}"] = theirs
-        found[f"ratio{suffix}"] = ratio
-        found[f"first_loss_difference{suffix}"] = difference
-    return found
+            baseline = measure(name, PYTORCH, replace(work, **sides[suffix]))
+            ratio = ratios(ours["summary"], baseline["summary"])
+            difference = relative_difference(ours["first_loss"], baseline["first_loss"])
+        compared[f"pytorch{suffix}"] = baseline
+        compared[f"ratio{suffix}"] = ratio
+        compared[f"first_loss_difference{suffix}"] = difference
+    return compared
 
 
 def check_losses(batch: dict, base: str = contract.FP32) -> None:
-    """Raises RunError if the sides' losses before the first step are not the same.
+    """Raises RunError if the sides' losses before the first step differ.
 
-    What a quantised base changes is shown in the table and not judged: of a loss near zero it is a
-    large share.
+    A quantised base changes the loss, by a large share if it is near zero: the table shows that
+    difference, and it is no error.
 
     Args:
-      batch: from `measure_batch`.
-      base: how the frozen parameters are stored, one of contract.BASES.
+      batch: result of `measure_batch`.
+      base: storage of the frozen parameters, one of contract.BASES.
     """
     if base != contract.FP32:
         return
     for suffix in measured(batch):
-        if batch[f"first_loss_difference{suffix}"] <= LOSS_TOLERANCE:  # never so for a NaN
+        if batch[f"first_loss_difference{suffix}"] <= LOSS_TOLERANCE:  # False for a NaN
             continue
         raise RunError(
             f"batch {batch['batch_size']}: the loss before the first step is "

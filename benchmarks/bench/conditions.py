@@ -1,4 +1,4 @@
-"""Our steps once more under other conditions: without the packed weights, and in little memory."""
+"""Conditions of our measurements: with or without packed weights on the disk, and a memory limit."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from .workload import Workload
 
 
 def forget_packed(bundle: Bundle) -> None:
-    """Removes a bundle's file of packed weights, the stamp first: alone the file is not taken."""
+    """Removes a bundle's file of packed weights; the stamp first, without which it is not used."""
     for name in (contract.PACKED_STAMP, contract.PACKED_FILE):
         (bundle.folder / name).unlink(missing_ok=True)
 
@@ -29,20 +29,20 @@ def forget_packed(bundle: Bundle) -> None:
 def measure_limited(
     work: Workload, bundle: Bundle, limit_bytes: int, summarised: Callable[[dict], dict]
 ) -> dict:
-    """Measures our worker under a hard limit, caches dropped before.
+    """Runs the LiteRT worker under a hard memory limit, after dropping caches.
 
     Args:
-      work: what it does; the file of packed weights, if it takes one, is made already.
-      bundle: that of `work`.
-      limit_bytes: of memory_limit.run_limited.
-      summarised: adds the summary to a worker's result.
+      work: the worker's request; its file of packed weights, if any, was written before.
+      bundle: the bundle of `work`.
+      limit_bytes: the limit, see memory_limit.run_limited.
+      summarised: adds "summary" to a worker's result.
 
     Returns:
-      {"limit_bytes", "limit_kind", "limit_peak_bytes", "caches_dropped", "out_of_memory"}, and
-      unless it ran out of memory the worker's result with its summary.
+      {"limit_bytes", "limit_kind", "limit_peak_bytes", "caches_dropped", "out_of_memory"}; with
+      the worker's summarised result, unless it ran out of memory.
 
     Raises:
-      RunError: it failed, and not for want of memory.
+      RunError: the worker failed, and not because of the limit.
     """
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         result, log = Path(folder) / "result.json", Path(folder) / "log.txt"
@@ -63,7 +63,7 @@ def measure_limited(
                 f"batch {work.batch_size}: ours in {limit_bytes} bytes failed "
                 f"({outcome.ended.how}): {last_line(log.read_text(errors='replace'))}"
             )
-        found = {
+        limited = {
             "limit_bytes": limit_bytes,
             "limit_kind": outcome.kind,
             "limit_peak_bytes": outcome.peak_bytes,
@@ -71,15 +71,15 @@ def measure_limited(
             "out_of_memory": outcome.out_of_memory,
         }
         if outcome.out_of_memory:
-            return found
-        return found | summarised(read_json(result, "run the bench again"))
+            return limited
+        return limited | summarised(read_json(result, "run the bench again"))
 
 
 def drop_file_pages(folder: Path) -> None:
-    """Lets go of the clean pages of a folder's files that no process has mapped.
+    """Drops the clean pages of a folder's files that no process has mapped.
 
-    Anybody may, where dropping all caches is the administrator's: a page that another process read
-    before costs a cgroup nothing.
+    Unlike `drop_caches` it needs no rights: pages that another process has read would be missing
+    from the cgroup's count.
     """
     for path in filter(Path.is_file, folder.iterdir()):
         with open(path, "rb") as file:

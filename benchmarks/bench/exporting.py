@@ -1,4 +1,4 @@
-"""Exports a preset with random weights in a process of its own, and says what that took."""
+"""Exports a bundle in its own process, and measures the time and memory of the export."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ LENGTHS = (32, 64, 128)
 
 
 def random_preset(model: str, seed: int, lengths: Sequence[int]) -> list[str]:
-    """Returns the flags of an export of a preset with random weights of a seed."""
+    """Returns the flags of `pocketllm export` for a preset with seeded random weights."""
     return [
         f"--model={model}",
         "--random_init",
@@ -23,20 +23,23 @@ def random_preset(model: str, seed: int, lengths: Sequence[int]) -> list[str]:
 
 
 def export_measured(settings: Sequence[str], out: Path, say: Callable[[str], None]) -> dict:
-    """Exports for SST-2; returns wall seconds, peak bytes of all pages, and the stages' seconds.
+    """Exports a bundle for SST-2.
 
     Args:
       settings: flags of `pocketllm export`, without --task, --out and --json.
       out: folder to write.
-      say: told every stage.
+      say: takes one line a stage.
+
+    Returns:
+      {"seconds": wall time, "peak_rss_bytes", "model_bytes", "stages": {name: seconds}}.
     """
     summary = out.with_name(f"{out.name}.json")
     arguments = ["export", *settings, "--task=sst2", f"--out={out}", f"--json={summary}"]
-    took = run_module("export", "pocketllm.runtime.cli", arguments, {}, say)
+    ended = run_module("export", "pocketllm.runtime.cli", arguments, {}, say)
     stages = read_json(summary, "run the bench again")
     return {
-        "seconds": took.seconds,
-        "peak_rss_bytes": took.peak_rss_bytes,
+        "seconds": ended.seconds,
+        "peak_rss_bytes": ended.peak_rss_bytes,
         "model_bytes": stages["model_bytes"],
         "stages": {name: value for name, value in stages.items() if name.endswith("_seconds")},
     }

@@ -1,11 +1,11 @@
-"""Wall-clock seconds of the calls that a step consists of."""
+"""Measures the wall time of the calls of a step."""
 
 import time
 from collections.abc import Callable
 
 
 def timed(function: Callable, seconds: list[float]) -> Callable:
-    """Returns `function` such that every call appends its wall seconds to `seconds`."""
+    """Returns a function that calls `function` and appends the call's wall seconds to `seconds`."""
 
     def call(*arguments):
         started = time.perf_counter()
@@ -23,7 +23,15 @@ def step_record(
     forward_seconds: list[float],
     losses: tuple[float, float],
 ) -> dict:
-    """Returns one step as it stands in the result: times in seconds, losses at +eps and -eps."""
+    """Returns one step of a worker's result.
+
+    Args:
+      step: the step's number.
+      seconds: wall time of the step.
+      noise_seconds: wall time of each noise pass.
+      forward_seconds: wall time of each forward pass.
+      losses: the losses at +eps and at -eps.
+    """
     loss_plus, loss_minus = losses
     return {
         "step": step,

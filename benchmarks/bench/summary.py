@@ -1,8 +1,8 @@
-"""From a worker's raw times to the figures that are compared."""
+"""Turns a worker's times into figures, and compares figures."""
 
 from statistics import median
 
-# figure -> whether more of it is better
+# figure -> whether a larger value is better
 FIGURES = {
     "step_seconds": False,
     "forward_seconds": False,
@@ -16,17 +16,17 @@ FIGURES = {
 
 
 def summarise(result: dict, forward_flops: int, parameters: int, sgemm_gflops: float) -> dict:
-    """Returns FIGURES of a worker's result.
+    """Returns {figure: value} of a worker's result, for all of FIGURES.
 
     Args:
-      result: of ours.measure or pytorch_mezo.measure.
-      forward_flops: of one forward pass over the whole batch.
-      parameters: number of values a noise pass changes.
-      sgemm_gflops: the machine's own rate.
+      result: result of a worker, litert or pytorch.
+      forward_flops: operations of one forward pass over the whole batch.
+      parameters: number of values that a noise pass changes.
+      sgemm_gflops: the machine's rate of matrix products, in GFLOP/s.
     """
     steps = result["steps"]
-    forward_seconds = median(s for step in steps for s in step["forward_seconds"])
-    noise_seconds = median(s for step in steps for s in step["noise_seconds"])
+    forward_seconds = median(seconds for step in steps for seconds in step["forward_seconds"])
+    noise_seconds = median(seconds for step in steps for seconds in step["noise_seconds"])
     gflops = forward_flops / forward_seconds / 1e9
     return {
         "step_seconds": median(step["step_seconds"] for step in steps),
@@ -40,19 +40,19 @@ def summarise(result: dict, forward_flops: int, parameters: int, sgemm_gflops: f
     }
 
 
-def ratios(ours: dict, theirs: dict) -> dict:
-    """Returns how many times better ours is, figure by figure; 0 bytes mean "not measured"."""
+def ratios(ours: dict, baseline: dict) -> dict:
+    """Returns {figure: how many times better ours is}; None if a value is 0 (not measured)."""
     return {
-        figure: _ratio(ours[figure], theirs[figure], more_is_better)
-        for figure, more_is_better in FIGURES.items()
+        figure: _ratio(ours[figure], baseline[figure], larger_is_better)
+        for figure, larger_is_better in FIGURES.items()
     }
 
 
-def relative_difference(ours: float, theirs: float) -> float:
-    """Returns |ours - theirs| / |theirs|."""
-    return abs(ours - theirs) / abs(theirs)
+def relative_difference(value: float, reference: float) -> float:
+    """Returns |value - reference| / |reference|."""
+    return abs(value - reference) / abs(reference)
 
 
-def _ratio(ours, theirs, more_is_better):
-    upper, lower = (ours, theirs) if more_is_better else (theirs, ours)
+def _ratio(ours, baseline, larger_is_better):
+    upper, lower = (ours, baseline) if larger_is_better else (baseline, ours)
     return upper / lower if lower else None

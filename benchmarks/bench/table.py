@@ -1,10 +1,10 @@
-"""The bench's tables for people."""
+"""The bench's tables as text."""
 
 from pocketllm.runtime import contract
 
 from .baselines import NAMES, measured
 
-# figure -> (what it is called, factor, decimals)
+# figure -> (label, factor, decimals)
 ROWS = {
     "step_seconds": ("step, s", 1, 3),
     "forward_seconds": ("forward, s", 1, 3),
@@ -15,7 +15,7 @@ ROWS = {
     "peak_anon_bytes": ("peak anonymous, GB", 1e-9, 3),
     "peak_rss_bytes": ("peak all pages, GB", 1e-9, 3),
 }
-# key of a batch -> (its column's heading, what it is)
+# key of a batch -> (heading of its column, explanation)
 CONDITIONS = {
     "packing": ("packing", "makes the file of packed weights that the others find"),
     "unpacked": ("no file", "packed weights in memory (--nopacked_weights)"),
@@ -23,7 +23,7 @@ CONDITIONS = {
 
 
 def headline(result: dict) -> str:
-    """Says what is measured, on what."""
+    """Returns the line that names the model, the settings and the machine."""
     versions = result["machine"]["versions"]
     names = ("ai-edge-litert", "tflite-runtime", "torch")
     engines = ", ".join(f"{name} {versions[name]}" for name in names if name in versions)
@@ -47,24 +47,24 @@ def batch_table(batch: dict) -> str:
     lines = [_line(f"batch {batch['batch_size']}", ["ours", *heads])]
     for figure, (label, factor, decimals) in ROWS.items():
         cells = [f"{ours['summary'][figure] * factor:.{decimals}f}"]
-        for theirs, ratio, _ in compared:
-            cells.append(f"{theirs['summary'][figure] * factor:.{decimals}f}")
+        for baseline, ratio, _ in compared:
+            cells.append(f"{baseline['summary'][figure] * factor:.{decimals}f}")
             cells.append(f"{ratio[figure]:.2f}" if ratio[figure] else "-")
         lines.append(_line(f"  {label}", cells))
     cells = [f"{ours['first_loss']:.6f}"]
-    for theirs, _, difference in compared:
-        cells += [f"{theirs['first_loss']:.6f}", f"{difference:.0e} apart"]
+    for baseline, _, difference in compared:
+        cells += [f"{baseline['first_loss']:.6f}", f"{difference:.0e} apart"]
     lines.append(_line("  loss before the first step", cells))
     lines += [f"  {head}: {name}" for name, head in map(NAMES.get, suffixes) if name != head]
     return "\n".join(lines)
 
 
 def conditions_table(batch: dict) -> str:
-    """Returns ours under other conditions beside ours; "" where none was measured."""
+    """Returns the table of our side under other conditions; "" if none was measured."""
     limited, sides = batch["limited"], {}
-    for key, (head, what) in CONDITIONS.items():
+    for key, (head, explanation) in CONDITIONS.items():
         if batch[key]:
-            sides[head] = batch[key], f"  {head}: {what}"
+            sides[head] = batch[key], f"  {head}: {explanation}"
     if limited:
         head = f"in {limited['limit_bytes'] / 1e6:g} MB"
         sides[head] = limited, f"  {head}: {_limit(limited)}"
@@ -75,26 +75,30 @@ def conditions_table(batch: dict) -> str:
     for figure in ("step_seconds", "forward_seconds", "peak_anon_bytes", "peak_rss_bytes"):
         label, factor, decimals = ROWS[figure]
         summaries = [ours, *(side.get("summary") for side, _ in sides.values())]
-        cells = [f"{s[figure] * factor:.{decimals}f}" if s else "-" for s in summaries]
+        cells = [
+            f"{summary[figure] * factor:.{decimals}f}" if summary else "-" for summary in summaries
+        ]
         lines.append(_line(f"  {label}", cells))
         if figure == "step_seconds":
-            times = [f"{s[figure] / ours[figure]:.2f}" if s else "-" for s in summaries]
+            times = [
+                f"{summary[figure] / ours[figure]:.2f}" if summary else "-" for summary in summaries
+            ]
             lines.append(_line("  step, times as above", times))
-    return "\n".join([*lines, *(what for _, what in sides.values())])
+    return "\n".join([*lines, *(explanation for _, explanation in sides.values())])
 
 
 def losses_table(batch: dict) -> str:
-    """Returns each timed step's losses at +eps and -eps."""
+    """Returns the losses at +eps and -eps of each timed step, one line a side."""
     lines = []
     sides = {NAMES[suffix][1]: batch[f"pytorch{suffix}"] for suffix in measured(batch)}
     for name, side in ({"ours": batch["ours"]} | sides).items():
-        pairs = [f"{s['loss_plus']:.5f} / {s['loss_minus']:.5f}" for s in side["steps"]]
+        pairs = [f"{step['loss_plus']:.5f} / {step['loss_minus']:.5f}" for step in side["steps"]]
         lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")
     return "\n".join(lines)
 
 
 def _limit(limited):
-    """Says what the limit was, and what came of it."""
+    """Returns in words how a limited measurement ended, and what its limit counts."""
     ended = "ended out of memory" if limited["out_of_memory"] else "ran to the end"
     dropped = "all" if limited["caches_dropped"] else "the bundle's files'"
     limit = f"{limited['limit_kind']} of {limited['limit_bytes']:,} bytes"

@@ -1,8 +1,8 @@
-"""Worker: a run in PyTorch on a bundle's weights and a data file's rows, MeZO or Adam.
+"""Worker: trains in PyTorch on a bundle's weights and a data file's rows, with MeZO or Adam.
 
-It sees the batches that `pocketllm train` sees with the same seed, filled up to the bundle's
-longest bucket, each in one forward pass; it writes the same run directory. Adam is
-torch.optim.AdamW; dropout is off in both, as it is in a bundle.
+Its batches are those of `pocketllm train` with the same seed, padded to the longest bucket,
+each in one forward pass; it writes the same run directory. Adam is torch.optim.AdamW. Dropout is
+off, as it is in a bundle.
 """
 
 import sys
@@ -38,30 +38,30 @@ from .request import Request
 PACKAGES = ("pocketllm", "torch", "transformers", "numpy", "tokenizers")
 
 
-def mezo_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Callable:
-    """Returns what takes MeZO step `number` on a batch and returns its MezoStep."""
+def mezo_stepper(model: PreTrainedModel, bundle: Bundle, request: Request) -> Callable:
+    """Returns a function that takes MeZO step `number` on a batch and returns its MezoStep."""
     parameters = list(model.parameters())
 
     def step(batch, number):
         loss = forward_only(lambda: row_loss(model, bundle, batch))
-        seed = step_seed(asked.seed, number)
-        taken = mezo_step(parameters, loss, seed, asked.lr, asked.eps, number)
-        plus, minus = taken["loss_plus"], taken["loss_minus"]
-        return MezoStep(number, seed, plus, minus, (plus - minus) / (2 * asked.eps), asked.lr)
+        seed = step_seed(request.seed, number)
+        record = mezo_step(parameters, loss, seed=seed, lr=request.lr, eps=request.eps, step=number)
+        plus, minus = record["loss_plus"], record["loss_minus"]
+        return MezoStep(number, seed, plus, minus, (plus - minus) / (2 * request.eps), request.lr)
 
     return step
 
 
-def adam_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Callable:
-    """Returns what takes Adam step `number` on a batch and returns its AdamStep."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=asked.lr, weight_decay=0.0)
+def adam_stepper(model: PreTrainedModel, bundle: Bundle, request: Request) -> Callable:
+    """Returns a function that takes Adam step `number` on a batch and returns its AdamStep."""
+    optimizer = torch.optim.AdamW(model.parameters(), lr=request.lr, weight_decay=0.0)
 
     def step(batch, number):
         optimizer.zero_grad()
         loss = row_loss(model, bundle, batch)
         loss.backward()
         optimizer.step()
-        return AdamStep(number, loss.item(), asked.lr)
+        return AdamStep(number, loss.item(), request.lr)
 
     return step
 
@@ -69,22 +69,27 @@ def adam_stepper(model: PreTrainedModel, bundle: Bundle, asked: Request) -> Call
 STEPPERS = {MEZO: mezo_stepper, ADAM: adam_stepper}
 
 
-def measure(request: dict, report: Callable[[str], None]) -> dict:
-    """Runs a Request; see worker.serve. The result has the fields of `pocketllm train`'s."""
-    asked, folder, seconds = Request(**request), Path(request["run"]), []
+def measure(fields: dict, say: Callable[[str], None]) -> dict:
+    """Trains as a Request says, given as a dict; `say` takes each stage; see worker.serve.
+
+    Returns:
+      Fields of the result of `pocketllm train`.
+    """
+    request, seconds = Request(**fields), []
+    folder = Path(request.run)
     with PeakMemory() as memory:
-        torch.set_num_threads(asked.threads)
-        report("loading")
-        bundle = read_bundle(asked.bundle, verify=False)
+        torch.set_num_threads(request.threads)
+        say("loading")
+        bundle = read_bundle(request.bundle, verify=False)
         model = load_model(bundle)
-        data = load_dataset(asked.data, bundle, training=True)
+        data = load_dataset(request.data, bundle, training=True)
         engine = f"pytorch (torch {torch.__version__}, {torch.get_num_threads()} threads)"
-        _begin(folder, asked, bundle, data, engine)
-        take = STEPPERS[asked.optimizer](model, bundle, asked)
-        for number in range(1, asked.steps + 1):
-            report(f"step {number}")
+        _begin(folder, request, bundle, data, engine)
+        take = STEPPERS[request.optimizer](model, bundle, request)
+        for number in range(1, request.steps + 1):
+            say(f"step {number}")
             started = time.monotonic()
-            members = step_members(len(data.examples), asked.batch_size, asked.seed, number)
+            members = step_members(len(data.examples), request.batch_size, request.seed, number)
             rows = [training_row(data.examples[i], bundle.scoring) for i in members]
             step = take(one_batch(rows, bundle.lengths[-1], data.pad_id), number)
             seconds.append(time.monotonic() - started)
@@ -93,7 +98,7 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
         peak = memory.peak()
     return {
         "run": str(folder),
-        "last_step": asked.steps,
+        "last_step": request.steps,
         "step_seconds": median(seconds),
         "peak_anon_bytes": peak.anon_bytes,
         "peak_rss_bytes": peak.rss_bytes,
@@ -101,10 +106,10 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
     }
 
 
-def _begin(folder, asked, bundle, data, engine):
-    """Writes what a run directory says before its first step."""
-    config = asdict(asked) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
-    of_mezo = [] if asked.optimizer == MEZO else ["eps"]
+def _begin(folder, request, bundle, data, engine):
+    """Writes the files of a run directory that stand before the first step."""
+    config = asdict(request) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
+    of_mezo = [] if request.optimizer == MEZO else ["eps"]
     for name in ("bundle", "data", "run", "threads", *of_mezo):
         del config[name]
     write_json(folder / CONFIG, config)

@@ -384,7 +384,7 @@ def test_a_pytorch_step_moves_every_parameter_by_minus_lr_times_g_times_z(bundle
     loss = forward_only(lambda: word_loss(model, batch, described.word_ids, full_head=False))
     seed, lr, eps = 7, 1e-2, 1e-3
 
-    record = mezo_step(parameters, loss, seed, lr, eps, step=1)
+    record = mezo_step(parameters, loss, seed=seed, lr=lr, eps=eps, step=1)
 
     slope = (record["loss_plus"] - record["loss_minus"]) / (2 * eps)
     assert abs(slope) > 1e-3

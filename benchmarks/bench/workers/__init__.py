@@ -1,4 +1,4 @@
-"""Processes that measure one thing each and answer in JSON, by the names that start them."""
+"""Workers, each of which measures one thing in its own process; their modules by name."""
 
 LITERT = f"{__name__}.litert"
 PYTORCH = f"{__name__}.pytorch"

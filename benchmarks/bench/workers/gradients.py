@@ -1,6 +1,6 @@
-"""Worker: the projected gradients of a bundle along many directions, at several eps.
+"""Worker: projected gradients of a bundle along many directions, at several eps.
 
-Imports nothing outside the runtime, as ours.py.
+Imports nothing outside the runtime, like the worker litert.
 """
 
 import sys
@@ -14,18 +14,22 @@ from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 from ...isolation.worker import serve
 
 
-def measure(request: dict, report: Callable[[str], None]) -> dict:
-    """Measures {"bundle", "data", "rows", "directions", "eps", "threads"}; see worker.serve.
+def measure(request: dict, say: Callable[[str], None]) -> dict:
+    """Measures projected gradients; see worker.serve.
 
-    The rows are the first of the data file, the directions those of the seeds from 0 on. A learning
-    rate of 0 brings every step back to where it began.
+    A learning rate of 0 returns the parameters to their initial values after every step.
+
+    Args:
+      request: {"bundle": folder, "data": file, "rows": how many of its first rows, "directions":
+        how many seeds from 0 on, "eps": list of probe sizes, "threads"}.
+      say: takes the name of each stage.
 
     Returns:
-      {"runs", "rows", "projected_grads"}; the last has a list for each eps, a number a direction.
+      {"runs": the engine, "rows", "projected_grads": for each eps a list, a number a direction}.
     """
     bundle = read_bundle(request["bundle"], verify=False)
     model = open_model(bundle, threads=request["threads"])
-    report("initialising")
+    say("initialising")
     model.initialize()
     data = load_dataset(request["data"], bundle)
     rows = min(request["rows"], len(data.examples))
@@ -35,11 +39,11 @@ def measure(request: dict, report: Callable[[str], None]) -> dict:
         settings = MezoSettings(0.0, eps, weight_decay=0.0, lr_schedule="constant", steps=1)
         return mezo_step(model, lambda: model.loss(batches), 1, seed, settings).projected_grad
 
-    found = []
+    projected_grads = []
     for eps in request["eps"]:
-        report(f"eps {eps:g}")
-        found.append([projected_grad(seed, eps) for seed in range(request["directions"])])
-    return {"runs": model.engine.describe(), "rows": rows, "projected_grads": found}
+        say(f"eps {eps:g}")
+        projected_grads.append([projected_grad(seed, eps) for seed in range(request["directions"])])
+    return {"runs": model.engine.describe(), "rows": rows, "projected_grads": projected_grads}
 
 
 if __name__ == "__main__":

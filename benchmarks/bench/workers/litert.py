@@ -1,10 +1,11 @@
-"""Worker: MeZO steps of a bundle in an engine, through the same code as `pocketllm train`.
+"""Worker: MeZO steps of a bundle in an engine, by the code of `pocketllm train`.
 
-Imports nothing outside the runtime: torch or TensorFlow in this process would count as its memory.
+Imports nothing outside the runtime: torch or TensorFlow would count as memory of this side.
 """
 
 import sys
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -19,13 +20,13 @@ from ..stopwatch import step_record, timed
 from ..workload import FIRST, LR, Workload, count_parameters, random_rows
 
 
-def measure(request: dict, report) -> dict:
-    """Measures a Workload; see worker.serve."""
+def measure(request: dict, say: Callable[[str], None]) -> dict:
+    """Measures a Workload, given as a dict; `say` takes each stage; see worker.serve."""
     work = Workload(**request)
     memory = PeakMemory()
     bundle = read_bundle(work.bundle, verify=False)
     model = open_model(bundle, engine=work.engine, threads=work.threads, packed_in_file=work.packed)
-    report("initialising")
+    say("initialising")
     started = time.perf_counter()
     model.initialize()
     initialize_seconds = time.perf_counter() - started
@@ -34,13 +35,13 @@ def measure(request: dict, report) -> dict:
         rows = random_rows(work, bundle, step, tokens)
         return micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.config["pad_token_id"])
 
-    report("first loss")
+    say("first loss")
     first = batches(FIRST, work.seq_len)
     first_loss = model.loss(first)
     engine, buckets = model.engine.describe(), {batch.tokens for batch in first}
     records = []
     for step, tokens, is_timed in work.schedule:
-        report(f"step {step}")
+        say(f"step {step}")
         inputs = batches(step, tokens)
         buckets.update(batch.tokens for batch in inputs)
         record = _step(model, inputs, step, work)
@@ -61,14 +62,15 @@ def measure(request: dict, report) -> dict:
 
 
 def _step(model, inputs, step, work):
+    """Takes one MeZO step on the batches `inputs`; returns its record (stopwatch.step_record)."""
     noise_seconds, forward_seconds = [], []
-    watched = SimpleNamespace(perturb=timed(model.perturb, noise_seconds), decay=model.decay)
+    timed_model = SimpleNamespace(perturb=timed(model.perturb, noise_seconds), decay=model.decay)
     settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
     loss = timed(lambda: model.loss(inputs), forward_seconds)
     started = time.perf_counter()
-    taken = mezo_step(watched, loss, step, step_seed(work.seed, step), settings)
+    result = mezo_step(timed_model, loss, step, step_seed(work.seed, step), settings)
     seconds = time.perf_counter() - started
-    losses = taken.loss_plus, taken.loss_minus
+    losses = result.loss_plus, result.loss_minus
     return step_record(step, seconds, noise_seconds, forward_seconds, losses)
 
 

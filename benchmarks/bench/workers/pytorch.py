@@ -1,7 +1,7 @@
-"""Worker: MeZO in PyTorch as its authors wrote it, on a bundle's weights, all or LoRA's.
+"""Worker: MeZO in PyTorch as its authors wrote it, on all of a bundle's parameters or on LoRA's.
 
-Four draws of z a step (perturb by +eps, by -2 eps, back by +eps, update), each from the same seed
-with torch.normal, one parameter tensor at a time; the whole batch in one forward pass.
+A step draws z four times from the same seed (perturb by +eps, by -2 eps, by +eps, update), with
+torch.normal, one parameter tensor at a time. The whole batch is one forward pass.
 """
 
 import sys
@@ -38,7 +38,7 @@ def update(
 
 
 def forward_only(loss: Callable[[], torch.Tensor]) -> Callable[[], float]:
-    """Returns `loss` as a number, without anything that a gradient would need."""
+    """Returns a function that computes `loss` as a number, in inference mode."""
 
     def number():
         with torch.inference_mode():
@@ -50,12 +50,25 @@ def forward_only(loss: Callable[[], torch.Tensor]) -> Callable[[], float]:
 def mezo_step(
     parameters: Sequence[torch.nn.Parameter],
     loss: Callable[[], float],
+    *,
     seed: int,
     lr: float,
     eps: float,
     step: int,
 ) -> dict:
-    """Takes one step and returns its record (stopwatch.step_record)."""
+    """Takes one MeZO step.
+
+    Args:
+      parameters: the parameters to train, changed in place.
+      loss: computes the loss of the step's batch.
+      seed: random seed of the direction z.
+      lr: learning rate.
+      eps: size of the probe, in units of z.
+      step: the step's number.
+
+    Returns:
+      The step's record, see stopwatch.step_record.
+    """
     noise_seconds, forward_seconds = [], []
     perturb_timed, update_timed = timed(perturb, noise_seconds), timed(update, noise_seconds)
     loss_timed = timed(loss, forward_seconds)
@@ -71,12 +84,12 @@ def mezo_step(
     return step_record(step, seconds, noise_seconds, forward_seconds, (loss_plus, loss_minus))
 
 
-def measure(request: dict, report) -> dict:
-    """Measures a Workload; see worker.serve."""
+def measure(request: dict, say: Callable[[str], None]) -> dict:
+    """Measures a Workload, given as a dict; `say` takes each stage; see worker.serve."""
     work = Workload(**request)
     memory = PeakMemory()
     torch.set_num_threads(work.threads)
-    report("loading")
+    say("loading")
     bundle = read_bundle(work.bundle, verify=False)
     model = load_model(read_bundle(work.weights, verify=False) if work.weights else bundle)
     parameters = add_lora(model, bundle) if work.lora else list(model.parameters())
@@ -86,13 +99,15 @@ def measure(request: dict, report) -> dict:
         batch = one_batch(rows, tokens, bundle.config["pad_token_id"])
         return forward_only(lambda: word_loss(model, batch, bundle.word_ids, work.full_head))
 
-    report("first loss")
+    say("first loss")
     first_loss = loss(FIRST, work.seq_len)()
     records = []
     for step, tokens, is_timed in work.schedule:
-        report(f"step {step}")
+        say(f"step {step}")
         seed = step_seed(work.seed, step)
-        record = mezo_step(parameters, loss(step, tokens), seed, LR, work.eps, step)
+        record = mezo_step(
+            parameters, loss(step, tokens), seed=seed, lr=LR, eps=work.eps, step=step
+        )
         if is_timed:
             records.append(record)
     peak = memory.stop()

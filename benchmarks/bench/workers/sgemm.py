@@ -1,7 +1,8 @@
-"""Worker: the machine's own float32 matrix-multiply rate, with numpy's and torch's library."""
+"""Worker: the machine's rate of float32 matrix products, by the libraries of numpy and torch."""
 
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -11,15 +12,21 @@ SIZE = 2048
 REPEATS = 12
 
 
-def measure(request: dict, report) -> dict:
-    """Measures both libraries with `threads` threads, `size` or SIZE; see worker.serve.
+def measure(request: dict, say: Callable[[str], None]) -> dict:
+    """Measures both libraries; see worker.serve.
 
-    The environment has told numpy's library its threads, see worker.run_worker.
+    Args:
+      request: {"threads", and rows of the matrices as "size", SIZE if absent}. numpy's library
+        has its threads from the environment, see worker.run_worker.
+      say: takes the name of each stage.
+
+    Returns:
+      {"numpy_gflops", "torch_gflops" if torch is installed, "size", "gflops": the larger rate}.
     """
     size = request.get("size", SIZE)
     left, right = np.random.default_rng(0).standard_normal((2, size, size), np.float32)
     out = np.empty_like(left)
-    report("numpy")
+    say("numpy")
     rates = {"numpy_gflops": _rate(lambda: np.matmul(left, right, out=out), size)}
     try:
         import torch
@@ -28,7 +35,7 @@ def measure(request: dict, report) -> dict:
     else:
         torch.set_num_threads(request["threads"])
         a, b, c = (torch.from_numpy(matrix) for matrix in (left, right, out))
-        report("torch")
+        say("torch")
         rates["torch_gflops"] = _rate(lambda: torch.matmul(a, b, out=c), size)
     return rates | {"size": size, "gflops": max(rates.values())}
 

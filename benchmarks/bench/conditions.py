@@ -1,4 +1,4 @@
-"""Conditions of our measurements: with or without packed weights on the disk, and a memory limit."""
+"""Conditions of our measurements: packed weights in a file or not, and a memory limit."""
 
 import json
 import os

@@ -483,12 +483,12 @@ def run_script(tmp_path, monkeypatch, script, say=print):
 
 def test_a_process_is_measured_and_given_its_environment(tmp_path, monkeypatch):
     lines = []
-    script = "import os; held = bytearray(b'1') * 200_000_000; print('mine is', os.environ['MINE'])"
+    script = "import os; block = bytearray(b'1') * 200_000_000; print('mine', os.environ['MINE'])"
 
-    took = run_script(tmp_path, monkeypatch, script, lines.append)
+    ended = run_script(tmp_path, monkeypatch, script, lines.append)
 
-    assert lines == ["mine is 7"]
-    assert took.peak_rss_bytes > 200_000_000 and took.seconds > 0
+    assert lines == ["mine 7"]
+    assert ended.peak_rss_bytes > 200_000_000 and ended.seconds > 0
 
 
 def test_a_killed_worker_is_told_with_its_signal(tmp_path, monkeypatch):

@@ -14,9 +14,9 @@ from pocketllm.runtime.host.files import sha256_of
 
 def test_the_correlation_of_each_eps_is_taken_by_itself():
     reference = [[1.0, 2.0, 3.0]] * len(EPS)
-    found = [[2.0, 2.0, 2.0], [3.0, 2.0, 1.0], [2.0, 4.0, 6.0], [5.0, 6.0, 7.5]]
+    measured = [[2.0, 2.0, 2.0], [3.0, 2.0, 1.0], [2.0, 4.0, 6.0], [5.0, 6.0, 7.5]]
 
-    signal = signal_of(reference, found)
+    signal = signal_of(reference, measured)
 
     assert [row["eps"] for row in signal["eps"]] == list(EPS)
     # By hand: the last is 2.5 / sqrt(2 * 19/6).
@@ -26,7 +26,7 @@ def test_the_correlation_of_each_eps_is_taken_by_itself():
     assert [row["fp32_stdev"] for row in signal["eps"]] == [1.0] * 4
     assert [row["stdev"] for row in signal["eps"][:3]] == [0.0, 1.0, 2.0]
     assert signal["least_eps"] == EPS[2]
-    assert signal_of(reference, found[:2] * 2)["least_eps"] is None
+    assert signal_of(reference, measured[:2] * 2)["least_eps"] is None
 
 
 def test_the_table_marks_the_eps_that_the_runtime_takes():
@@ -58,21 +58,21 @@ def test_the_command_correlates_a_checkpoints_two_bases(
     assert (signal["tune"], signal["base"], signal["rows"]) == (tune, "int8", 20)
     assert signal["default_eps"] == DEFAULT_EPS[tune, "int8"]
 
-    eps, found = 0.1, {}
+    eps, measured = 0.1, {}
     for base in ("fp32", "int8"):
         model = open_ready(make_bundle(checkpoint, kind=tune, base=base, lengths=(36,)), "litert")
         batches = batches_of(load_dataset(path, model.bundle), model.bundle, range(20))
-        found[base] = []
+        measured[base] = []
         for seed in range(directions):
             model.perturb(seed, eps)
             plus = model.loss(batches)
             model.perturb(seed, -2 * eps)
-            found[base].append((plus - model.loss(batches)) / (2 * eps))
+            measured[base].append((plus - model.loss(batches)) / (2 * eps))
             model.perturb(seed, eps)
-    expected = np.corrcoef(found["fp32"], found["int8"])[0, 1]
+    expected = np.corrcoef(measured["fp32"], measured["int8"])[0, 1]
     row = signal["eps"][EPS.index(eps)]
     assert row["correlation"] == pytest.approx(expected, abs=1e-3)
-    assert row["fp32_stdev"] == pytest.approx(np.std(found["fp32"], ddof=1), rel=1e-3)
+    assert row["fp32_stdev"] == pytest.approx(np.std(measured["fp32"], ddof=1), rel=1e-3)
     assert f"{row['correlation']:.4f}" in done.stdout
 
 
@@ -96,7 +96,7 @@ def test_the_default_eps_are_those_that_the_signal_chooses(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "problem"),
     [
         (["--signal", "--steps=3"], "--steps is no part of --signal"),
         (["--signal", "--bundle=nowhere"], "--bundle is no part of --signal"),
@@ -107,8 +107,8 @@ def test_the_default_eps_are_those_that_the_signal_chooses(tmp_path):
         (["--model=roberta-micro", "--data=x.tsv"], "--data goes with --signal"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(flags, said):
-    complaint(pocketllm("bench", *flags), 2, said)
+def test_flags_that_make_no_sense_are_refused(flags, problem):
+    complaint(pocketllm("bench", *flags), 2, problem)
 
 
 def test_a_data_file_that_is_missing_is_named():

@@ -114,10 +114,10 @@ def test_pytorchs_lora_side_computes_what_peft_does(
         expected = theirs(inputs[0], attention_mask=inputs[1]).logits
         actual = ours(inputs[0], attention_mask=inputs[1]).logits
         plain = load_model(make_bundle(checkpoint))(inputs[0], attention_mask=inputs[1]).logits
-        found = word_loss(ours, batch, bundle.word_ids, full_head=False)
+        loss = word_loss(ours, batch, bundle.word_ids, full_head=False)
     size = expected.abs().max()
     assert (actual - expected).abs().max() < 1e-5 * size < 1e-2 * (plain - expected).abs().max()
-    assert torch.isfinite(found)
+    assert torch.isfinite(loss)
 
 
 def test_opt_is_compared_with_lora_on_the_scored_row(golden_bundle):
@@ -154,16 +154,16 @@ def limited_bench(bundle, tmp_path, limit):
 def test_ours_is_measured_in_a_limit_and_running_out_of_it_is_told(
     limit, limit_bytes, golden_bundle, tmp_path
 ):
-    said, batch = limited_bench(golden_bundle, tmp_path, limit)
+    output, batch = limited_bench(golden_bundle, tmp_path, limit)
     limited = batch["limited"]
 
     assert (limited["limit_bytes"], limited["limit_kind"]) == (limit_bytes, CGROUP or "RLIMIT_DATA")
     assert batch["packing"] is None and batch["unpacked"] is None  # nothing is frozen
     assert limited["out_of_memory"] == (limit == "20M")
     if limit == "20M":
-        assert "in 20 MB: ended out of memory" in said and "summary" not in limited
+        assert "in 20 MB: ended out of memory" in output and "summary" not in limited
     else:
-        assert "in 2000 MB: ran to the end" in said and set(limited["summary"]) == set(FIGURES)
+        assert "in 2000 MB: ran to the end" in output and set(limited["summary"]) == set(FIGURES)
         assert limited["first_loss"] == batch["ours"]["first_loss"]
         assert limited["limit_peak_bytes"] is None or limited["limit_peak_bytes"] > 10**7
 
@@ -233,7 +233,7 @@ def test_sides_that_are_not_there_are_refused_in_one_line(make_checkpoint, make_
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "problem"),
     [
         (["--model=roberta-micro", "--base=int8"], "--base=int8 goes with --tune=lora, prefix"),
         (["--model=roberta-micro", "--memory_limit=lots"], "--memory_limit=lots: expected bytes"),
@@ -241,8 +241,8 @@ def test_sides_that_are_not_there_are_refused_in_one_line(make_checkpoint, make_
         (["--bundle=nowhere", "--base=int8"], "--base goes with an export of --model"),
     ],
 )
-def test_flags_that_make_no_sense_are_refused(flags, said):
-    complaint(pocketllm("bench", *flags), 2, said)
+def test_flags_that_make_no_sense_are_refused(flags, problem):
+    complaint(pocketllm("bench", *flags), 2, problem)
 
 
 def resident(path: Path) -> int:
@@ -251,15 +251,15 @@ def resident(path: Path) -> int:
 
     libc = ctypes.CDLL(None, use_errno=True)
     with open(path, "rb") as file:
-        held = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE)
-        address = ctypes.addressof(ctypes.c_char.from_buffer(held))
-        flags = (ctypes.c_ubyte * (len(held) // mmap.PAGESIZE))()
-        assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(held)), flags) == 0
+        mapped = mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(mapped))
+        flags = (ctypes.c_ubyte * (len(mapped) // mmap.PAGESIZE))()
+        assert libc.mincore(ctypes.c_void_p(address), ctypes.c_size_t(len(mapped)), flags) == 0
     return sum(flag & 1 for flag in flags)
 
 
 def filesystem(folder: Path) -> str:
     """Returns the type of the file system that a folder lies on."""
     lines = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
-    held = [(len(where), kind) for _, where, kind, *_ in lines if folder.is_relative_to(where)]
-    return max(held)[1]
+    mounts = [(len(where), kind) for _, where, kind, *_ in lines if folder.is_relative_to(where)]
+    return max(mounts)[1]

@@ -71,16 +71,16 @@ def test_a_run_is_a_run_directory_that_reports_can_read(optimizer, bundles, tmp_
 
     result = measure(asdict(request), stages.append)
 
-    (held,) = read_runs([run])
+    (record,) = read_runs([run])
     assert stages == ["loading", "step 1", "step 2", "step 3", "step 4"]
-    assert (held.optimizer, [step.step for step in held.steps]) == (optimizer, [1, 2, 3, 4])
-    assert held.config["bundle_sha256"] == bundle.fingerprint
-    assert ("eps" in held.config) == (optimizer == "mezo")
-    assert held.sessions[0].engine.startswith("pytorch (torch ")
+    assert (record.optimizer, [step.step for step in record.steps]) == (optimizer, [1, 2, 3, 4])
+    assert record.config["bundle_sha256"] == bundle.fingerprint
+    assert ("eps" in record.config) == (optimizer == "mezo")
+    assert record.sessions[0].engine.startswith("pytorch (torch ")
     assert result["step_seconds"] == pytest.approx(
-        median(cost.seconds for cost in held.costs), abs=1e-6
+        median(cost.seconds for cost in record.costs), abs=1e-6
     )
-    assert summarise(held)["peak_anon_bytes"] <= result["peak_anon_bytes"]
+    assert summarise(record)["peak_anon_bytes"] <= result["peak_anon_bytes"]
 
 
 def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tmp_path):
@@ -98,12 +98,12 @@ def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tm
         batch_size=2, steps=3, lr=1e-2, eps=1e-3, seed=5, threads=1,
     )  # fmt: skip
     measure(asdict(request), lambda stage: None)
-    (held,) = read_runs([tmp_path / "run"])
+    (record,) = read_runs([tmp_path / "run"])
 
     # By hand: m, v and both corrections.
     data, model = load_dataset(path, bundle, training=True), load_model(bundle)
     moments = {}
-    for step, line in enumerate(held.steps, 1):
+    for step, line in enumerate(record.steps, 1):
         members = step_members(len(data.examples), 2, 5, step)
         rows = [training_row(data.examples[i], bundle.scoring) for i in members]
         loss = row_loss(model, bundle, one_batch(rows, bundle.lengths[-1], data.pad_id))
@@ -118,7 +118,7 @@ def test_pytorchs_adam_is_adamw_on_the_batches_that_train_would_draw(bundles, tm
             moments[name] = m, v
             moved = (m / (1 - 0.9**step)) / ((v / (1 - 0.999**step)).sqrt() + 1e-8)
             parameter.data = parameter.data - 1e-2 * moved
-    losses = [line.loss for line in held.steps]
+    losses = [line.loss for line in record.steps]
     assert np.ptp(losses) > 1e-3
 
 
@@ -135,9 +135,9 @@ def test_a_mezo_step_of_pytorch_is_recorded_with_its_slope(bundles, tmp_path):
     again = replace(request, run=str(tmp_path / "again"))
     measure(asdict(again), lambda stage: None)
 
-    one, other = (read_runs([request.run])[0].steps, read_runs([again.run])[0].steps)
-    for line, same in zip(one, other):
+    first, second = (read_runs([request.run])[0].steps, read_runs([again.run])[0].steps)
+    for line, same in zip(first, second):
         slope = (line.loss_plus - line.loss_minus) / 2e-2
         assert line.projected_grad == pytest.approx(slope, rel=1e-12) and abs(slope) > 1e-4
         assert (same.seed, same.loss_plus) == (line.seed, line.loss_plus)
-    assert one[0].seed != one[1].seed
+    assert first[0].seed != first[1].seed

@@ -121,13 +121,13 @@ def test_a_cell_without_its_result_is_not_finished_and_forgetting_removes_all(se
     forget(setting.out, cell)  # of what is not there
 
 
-def held_config(out, **changes):
+def config_of(out, **changes):
     setting = Setting(out, SCALES["micro"].models, frozenset(), 10**9, threads=1)
     return command._config("micro", setting) | changes
 
 
 def test_a_folder_of_another_reproduction_is_refused_with_what_differs(tmp_path):
-    config = held_config(tmp_path)
+    config = config_of(tmp_path)
     command._check_folder(tmp_path, config)  # empty: free
     write_json(tmp_path / "reproduction.json", config)
     command._check_folder(tmp_path, json.loads(json.dumps(config)))
@@ -147,10 +147,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
 
     with pytest.raises(InputError, match="exists and holds no reproduction; choose another --out"):
-        command._check_folder(tmp_path, held_config(tmp_path))
+        command._check_folder(tmp_path, config_of(tmp_path))
     with pytest.raises(InputError, match="exists and holds no reproduction"):
         path = tmp_path / "notes.txt"
-        command._check_folder(path, held_config(path))
+        command._check_folder(path, config_of(path))
 
 
 @pytest.mark.desktop
@@ -165,7 +165,7 @@ def test_help_names_scales_limits_and_every_cell():
 
 @pytest.mark.desktop
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "problem"),
     [
         ([], "--out is missing"),
         (["--out=o", "--scale=huge"], "--scale=huge: value should be one of"),
@@ -174,10 +174,10 @@ def test_help_names_scales_limits_and_every_cell():
         (["--out=o", "--threads=257"], "--threads=257: "),
     ],
 )
-def test_bad_flags_are_one_line_and_write_nothing(flags, said, tmp_path, monkeypatch):
+def test_bad_flags_are_one_line_and_write_nothing(flags, problem, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    complaint(pocketllm("reproduce", *flags), 2, said)
+    complaint(pocketllm("reproduce", *flags), 2, problem)
     assert list(tmp_path.iterdir()) == []
 
 

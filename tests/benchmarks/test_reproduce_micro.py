@@ -48,26 +48,26 @@ def test_every_cell_runs_or_is_seen_to_run_out_of_memory(finished):
 
     assert result == json.loads(out.with_name("out.json").read_text())
     assert list(result["cells"]) == NAMES
-    outcomes = {name: held["outcome"] for name, held in result["cells"].items()}
+    outcomes = {name: cell["outcome"] for name, cell in result["cells"].items()}
     assert outcomes == {
         name: "out of memory" if name in OUT_OF_MEMORY else "done" for name in NAMES
     }
-    for name, held in result["cells"].items():
-        assert held["limit_bytes"] == 750_000_000
-        if held["outcome"] == "done":
-            assert held["steps_taken"] == len(held["losses"]) == 10
-            assert 0 < held["peak_anon_bytes"] < 750_000_000 and held["step_seconds"] > 0
-        elif held["limit_kind"].startswith("cgroup"):
-            assert held["ended"] == "killed by SIGKILL"
-            assert 742_500_000 < held["limit_peak_bytes"] <= 750_000_000
+    for name, cell in result["cells"].items():
+        assert cell["limit_bytes"] == 750_000_000
+        if cell["outcome"] == "done":
+            assert cell["steps_taken"] == len(cell["losses"]) == 10
+            assert 0 < cell["peak_anon_bytes"] < 750_000_000 and cell["step_seconds"] > 0
+        elif cell["limit_kind"].startswith("cgroup"):
+            assert cell["ended"] == "killed by SIGKILL"
+            assert 742_500_000 < cell["limit_peak_bytes"] <= 750_000_000
 
 
 def test_our_adam_and_pytorchs_find_the_same_losses(finished):
     result = json.loads((finished[0] / "report.json").read_text())
 
-    (held,) = [held for held in result["agreement"] if held["batch_size"] == 8]
-    assert held["first_loss_difference"] < 1e-5
-    assert held["largest_loss_difference"] < 1e-4
+    (losses,) = [losses for losses in result["agreement"] if losses["batch_size"] == 8]
+    assert losses["first_loss_difference"] < 1e-5
+    assert losses["largest_loss_difference"] < 1e-4
 
 
 def test_the_report_has_its_files_and_no_bundle_is_left(finished):

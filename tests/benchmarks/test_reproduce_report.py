@@ -60,13 +60,13 @@ def result_of(cell, out, losses):
 @pytest.fixture
 def results(tmp_path):
     """All cells but PyTorch's OPT; PyTorch's Adam finds losses a little apart."""
-    found = {}
+    results_by_cell = {}
     for cell in cells_of(SCALE):
         apart = (cell.side, cell.optimizer) == ("pytorch", "adam")
         losses = [0.8, 0.7 * (1 + 3e-6), 0.6] if apart else [0.8, 0.7, 0.6]
-        found[cell.name] = result_of(cell, tmp_path, losses)
-    found["pytorch-opt-mezo-8"] = None
-    return found
+        results_by_cell[cell.name] = result_of(cell, tmp_path, losses)
+    results_by_cell["pytorch-opt-mezo-8"] = None
+    return results_by_cell
 
 
 @pytest.mark.desktop

@@ -1,8 +1,10 @@
-"""What the bench cannot measure, refused before minutes of work."""
+"""Reads and checks the bench's flags, before minutes of work."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import util
+
+from absl import flags
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
@@ -13,15 +15,13 @@ from pocketllm.tflite_models.presets import PRESETS
 from .baselines import sides_of
 from .workload import check_scoring
 
-# Flags that go with an export of --model.
+# Flags of an export of --model -> the property that a --bundle already has.
 EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base"}
-# Flags that go with --signal alone.
-SIGNALS = ("directions", "data")
 SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def batch_sizes_of(texts: Sequence[str]) -> list[int]:
-    """Reads --batch_sizes."""
+    """Returns the value of --batch_sizes; raises InputError for any but positive numbers."""
     try:
         sizes = [int(text) for text in texts]
     except ValueError:
@@ -32,29 +32,32 @@ def batch_sizes_of(texts: Sequence[str]) -> list[int]:
 
 
 def limit_bytes_of(text: str | None) -> int | None:
-    """Reads --memory_limit: bytes, or with K, M or G a thousand, a million, a billion of them."""
+    """Returns the bytes of --memory_limit; K, M and G are decimal; raises InputError for others."""
     if text is None:
         return None
-    found = re.fullmatch(r"([1-9]\d*)([KMG]?)B?", text, re.ASCII | re.IGNORECASE)
-    if not found:
+    match = re.fullmatch(r"([1-9]\d*)([KMG]?)B?", text, re.ASCII | re.IGNORECASE)
+    if not match:
         raise InputError(f"--memory_limit={text}: expected bytes, or like 320M (320,000,000 bytes)")
-    return int(found[1]) * SUFFIXES.get(found[2].upper(), 1)
+    return int(match[1]) * SUFFIXES.get(match[2].upper(), 1)
+
+
+def refuse_given(values: flags.FlagValues, names: Iterable[str], why: str) -> None:
+    """Raises InputError for the first of these flags that was given."""
+    for name in names:
+        if values[name].present:
+            raise InputError(f"--{name} {why}")
 
 
 def check_flags(values) -> None:
-    """Raises InputError for flags that say nothing to measure, or cannot go together."""
-    for name in SIGNALS:
-        if values[name].present:
-            raise InputError(f"--{name} goes with --signal")
+    """Raises InputError for flags that name nothing to measure, or that exclude each other."""
     if values.model is None and values.bundle is None:
         raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
     if values.model is not None and values.model not in PRESETS:
         raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
-    for name, what in EXPORTED.items() if values.bundle else ():
-        if values[name].present:
-            raise InputError(
-                f"--{name} goes with an export of --model, a --bundle has {what} already"
-            )
+    for name, its_own in EXPORTED.items() if values.bundle else ():
+        refuse_given(
+            values, [name], f"goes with an export of --model, a --bundle has {its_own} already"
+        )
     if values.tune == contract.FULL and values.base != contract.FP32 and not values.bundle:
         raise InputError(f"--base={values.base} goes with --tune=lora, prefix or head")
     if not _is_installed(MODULES[values.engine]):
@@ -82,7 +85,7 @@ def check_bundle(values, bundle: Bundle) -> None:
 
 
 def check_weights(full: Bundle, bundle: Bundle) -> None:
-    """Raises InputError unless `full` can give PyTorch the weights that `bundle` was made of."""
+    """Raises InputError unless `full` trains all parameters of the checkpoint of `bundle`."""
     if full.tune != contract.FULL or full.config != bundle.config:
         raise InputError(
             f"{full.folder}: --tune={full.tune} of {full.model_name}; PyTorch takes its weights "
@@ -91,5 +94,5 @@ def check_weights(full: Bundle, bundle: Bundle) -> None:
 
 
 def _is_installed(module):
-    """Says whether a module's top package can be found, without importing it."""
+    """Returns whether a module's top package is installed, without importing it."""
     return util.find_spec(module.split(".")[0]) is not None

@@ -1,8 +1,8 @@
-"""How well a quantised base keeps the projected gradients of the fp32 base: the choice of eps.
+"""Correlates the projected gradients of a quantised base with those of the fp32 base.
 
-Both bases are exported with the same tuning, so that the trained parameters begin at the same
-values, and probed along the same directions on the same rows. Integers make the loss a staircase:
-below some eps the correlation is lost. export/tune/probe_size.py was chosen by this measurement.
+Both bases are exported with the same tuning, so that the trained parameters have the same initial
+values, and are probed along the same directions on the same rows. Integers make the loss a
+staircase: below some eps the correlation is lost. DEFAULT_EPS was chosen by this measurement.
 """
 
 import tempfile
@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import correlation, stdev
+
+from absl import flags
 
 from pocketllm.export.tune.probe_size import DEFAULT_EPS
 from pocketllm.runtime import contract
@@ -29,21 +31,25 @@ LEAST_CORRELATION = 0.95
 MODEL, DATA = "roberta-micro", MICRO / "sst2_train.tsv"
 QUANTISED = tuple(base for base in contract.BASES if base != contract.FP32)
 TUNED = tuple(tune for tune in contract.TUNES if tune != contract.FULL)
-# Flags of the other measurements.
-FOREIGN = ("bundle", "full_bundle", "batch_sizes", "seq_len", "steps", "against", "memory_limit")
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_integer("directions", 50, "number of directions (--signal)", 3, flag_values=FLAGS)
+flags.DEFINE_string(
+    "data", None, "SST-2's rows for --signal; none: roberta-micro's", flag_values=FLAGS
+)
 
 
 @dataclass(frozen=True)
 class Probes:
-    """What is asked of every bundle.
+    """The settings that all bundles of a measurement share.
 
     Attributes:
       model: preset or checkpoint folder.
-      data: file of SST-2's rows, of which the first ROWS are taken.
-      directions: number of seeds, from 0 on.
-      seed: of random weights, and of what the tuning adds.
-      noise: kind of the directions.
-      threads: of the kernels.
+      data: file of SST-2's rows; the first ROWS are used.
+      directions: number of directions, whose seeds count from 0.
+      seed: random seed of random weights, and of parameters that the tuning adds.
+      noise: kind of noise, one of contract.NOISE_KINDS.
+      threads: kernel threads.
     """
 
     model: str
@@ -55,10 +61,10 @@ class Probes:
 
 
 def run_signal(values) -> dict:
-    """Measures the pairs of --tune and --base, all of them where these are not given."""
-    for name in FOREIGN:
-        if values[name].present:
-            raise InputError(f"--{name} is no part of --signal; leave it out")
+    """Measures the pairs of --tune and --base, prints a table of each, returns the result.
+
+    Without --tune all of TUNED are measured, without --base all of QUANTISED.
+    """
     if values.engine != "litert":
         raise InputError(f"--engine={values.engine}: only litert runs a quantised base")
     if values.data and not Path(values.data).is_file():
@@ -91,23 +97,27 @@ def run_signal(values) -> dict:
         "signals": [],
     }
     for tune in tunes:
-        reference = _projected(probes, tune, contract.FP32)
+        reference = _probed(probes, tune, contract.FP32)
         for base in bases:
-            found = _projected(probes, tune, base)
-            signal = {"tune": tune, "base": base, "rows": found["rows"]}
-            signal |= signal_of(reference["projected_grads"], found["projected_grads"])
+            quantised = _probed(probes, tune, base)
+            signal = {"tune": tune, "base": base, "rows": quantised["rows"]}
+            signal |= signal_of(reference["projected_grads"], quantised["projected_grads"])
             signal |= {"default_eps": DEFAULT_EPS[tune, base]}
             print(signal_table(signal), flush=True)
             result["signals"].append(signal)
     return result
 
 
-def signal_of(reference: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> dict:
-    """Compares projected gradients, a list for each of EPS, a number a direction.
+def signal_of(reference: Sequence[Sequence[float]], quantised: Sequence[Sequence[float]]) -> dict:
+    """Compares projected gradients.
+
+    Args:
+      reference: those of the fp32 base: for each of EPS a list, a number a direction.
+      quantised: the same of a quantised base.
 
     Returns:
-      {"eps": [{"eps", "correlation", "fp32_stdev", "stdev"}], "least_eps": the smallest of them
-      with LEAST_CORRELATION, or None}; no correlation, None, where the loss did not move at all.
+      {"eps": [{"eps", "correlation", "fp32_stdev", "stdev"}], "least_eps": the smallest eps with
+      LEAST_CORRELATION, or None}. A correlation is None if all gradients of a base are equal.
     """
     rows = [
         {
@@ -116,21 +126,21 @@ def signal_of(reference: Sequence[Sequence[float]], found: Sequence[Sequence[flo
             "fp32_stdev": stdev(a),
             "stdev": stdev(b),
         }
-        for eps, a, b in zip(EPS, reference, found)
+        for eps, a, b in zip(EPS, reference, quantised)
     ]
     enough = [row["eps"] for row in rows if (row["correlation"] or 0) >= LEAST_CORRELATION]
     return {"eps": rows, "least_eps": min(enough, default=None)}
 
 
 def signal_table(signal: dict) -> str:
-    """Returns one pair's table; the runtime's default eps is marked."""
+    """Returns the table of one pair of tuning and base, with the default eps marked."""
     heads = ("correlation", "stdev, fp32", f"stdev, {signal['base']}")
     lines = [f"{signal['tune']} on {signal['base']}, eps".ljust(28) + _cells(heads)]
     for row in signal["eps"]:
         mark = " (default)" if row["eps"] == signal["default_eps"] else ""
-        held = row["correlation"]
+        correlated = row["correlation"]
         cells = (
-            "-" if held is None else f"{held:.4f}",
+            "-" if correlated is None else f"{correlated:.4f}",
             f"{row['fp32_stdev']:.3f}",
             f"{row['stdev']:.3f}",
         )
@@ -142,9 +152,9 @@ def _cells(texts):
     return "".join(f"{text:>14}" for text in texts)
 
 
-def _projected(probes, tune, base):
-    """Exports a bundle and probes it; it is gone afterwards."""
-    what = f"{Path(probes.model).name}, {tune} on {base}"
+def _probed(probes, tune, base):
+    """Exports a bundle into a temporary folder; returns the result of the worker gradients."""
+    name = f"{Path(probes.model).name}, {tune} on {base}"
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         out = Path(folder) / "bundle"
         random_init = ["--random_init"] if _is_random(probes.model) else []
@@ -158,7 +168,7 @@ def _projected(probes, tune, base):
             f"--base={base}",
         ]
         with Progress("export", 6, "stage") as bar:
-            bar.say(f"exporting {what}")
+            bar.say(f"exporting {name}")
             export_measured(settings, out, say=lambda line: bar.advance(1, line))
         request = {
             "bundle": str(out),
@@ -168,7 +178,7 @@ def _projected(probes, tune, base):
             "eps": EPS,
             "threads": probes.threads,
         }
-        return run_worker(what, GRADIENTS, request, probes.threads, stages=1 + len(EPS))
+        return run_worker(name, GRADIENTS, request, probes.threads, stages=1 + len(EPS))
 
 
 def _is_random(model):

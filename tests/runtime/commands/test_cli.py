@@ -130,7 +130,7 @@ def test_no_command_prints_the_usage_and_is_an_error():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["trian"], "unknown command 'trian', expected one of"),
         (["--bundle=x"], "unknown command '--bundle=x'"),
@@ -143,8 +143,8 @@ def test_no_command_prints_the_usage_and_is_an_error():
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_parsed_is_one_line_and_exit_code_2(arguments, said):
-    complaint(pocketllm(*arguments), 2, said)
+def test_what_cannot_be_parsed_is_one_line_and_exit_code_2(arguments, message):
+    complaint(pocketllm(*arguments), 2, message)
 
 
 @pytest.mark.parametrize(
@@ -221,9 +221,9 @@ def test_eval_gives_what_training_saw_at_that_step(
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr
-    found = json.loads((tmp_path / "e.json").read_text())
+    evaluation = json.loads((tmp_path / "e.json").read_text())
     for name in ("step", "accuracy", "loss", "examples"):
-        assert found[name] == expected[name]
+        assert evaluation[name] == expected[name]
     assert len({record["loss"] for record in seen}) == 4, "the steps must differ"
 
 

@@ -43,7 +43,7 @@ def with_data(request, train, evaluate):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [
         (None, "No such file or directory"),
         (b"", "found no labelled rows"),
@@ -55,17 +55,17 @@ def with_data(request, train, evaluate):
     ],
     ids=["missing", "empty", "header", "no-label", "no-label-2", "unknown-label", "not-utf8"],
 )
-def test_bad_data_is_named_with_its_line(content, said, with_data, tmp_path):
+def test_bad_data_is_named_with_its_line(content, message, with_data, tmp_path):
     path = tmp_path / "data.tsv"
     if content is not None:
         path.write_bytes(content)
 
-    complaint(with_data(path), 2, str(path), said)
+    complaint(with_data(path), 2, str(path), message)
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    ("flag", "value", "said"),
+    ("flag", "value", "message"),
     [
         ("steps", 0, "--steps"),
         ("steps", -1, "--steps=-1: expected 1 or more"),
@@ -83,9 +83,9 @@ def test_bad_data_is_named_with_its_line(content, said, with_data, tmp_path):
     ],
 )
 def test_a_number_out_of_range_is_refused_before_anything_is_written(
-    flag, value, said, train, tmp_path
+    flag, value, message, train, tmp_path
 ):
-    complaint(train(**{flag: value}), 2, said)
+    complaint(train(**{flag: value}), 2, message)
     assert not (tmp_path / "run").exists()
 
 
@@ -152,16 +152,16 @@ def test_a_torn_journal_is_said_and_the_run_goes_on(train, evaluate, tmp_path):
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-9])
 
-    said = f"{journal}: the last {RECORD_BYTES - 9} bytes are of a step that was not finished"
+    message = f"{journal}: the last {RECORD_BYTES - 9} bytes are of a step that was not finished"
     done = evaluate(run=tmp_path / "run")
-    assert done.returncode == 0 and said in done.stdout and "at step 2" in done.stdout
+    assert done.returncode == 0 and message in done.stdout and "at step 2" in done.stdout
     done = train(steps=3)
-    assert done.returncode == 0 and said in done.stdout
+    assert done.returncode == 0 and message in done.stdout
     assert journal.read_bytes() == whole
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ({"at_step": 1}, "--at_step goes with --run"),
         ({"run": "RUN", "at_step": 3}, "--at_step=3: the run holds steps 0 to 2"),
@@ -170,12 +170,12 @@ def test_a_torn_journal_is_said_and_the_run_goes_on(train, evaluate, tmp_path):
     ],
     ids=["no-run", "beyond", "negative", "missing"],
 )
-def test_a_step_that_is_not_there_is_refused(flags, said, train, evaluate, tmp_path):
+def test_a_step_that_is_not_there_is_refused(flags, message, train, evaluate, tmp_path):
     assert train().returncode == 0
     if flags.get("run") == "RUN":
         flags = flags | {"run": tmp_path / "run"}
 
-    complaint(evaluate(**flags), 2, said)
+    complaint(evaluate(**flags), 2, message)
 
 
 @pytest.mark.parametrize("dev", [False, True], ids=["no-dev", "dev"])
@@ -200,9 +200,9 @@ def test_a_loss_that_is_not_finite_ends_the_run_at_the_last_good_step(
     assert evaluated.returncode == 0, evaluated.stderr
     untuned = evaluate(json=tmp_path / "u.json")
     assert untuned.returncode == 0
-    found, start = (json.loads((tmp_path / name).read_text()) for name in ("e.json", "u.json"))
-    assert found["step"] == kept
-    assert found["loss"] == start["loss"]
+    evaluated, start = (json.loads((tmp_path / name).read_text()) for name in ("e.json", "u.json"))
+    assert evaluated["step"] == kept
+    assert evaluated["loss"] == start["loss"]
 
 
 def test_an_update_that_ruins_the_last_step_is_not_kept(train, evaluate, tmp_path):

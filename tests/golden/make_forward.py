@@ -1,4 +1,4 @@
-"""Makes tiny_bundle.zip and tiny_forward.npz: a bundle to run where none can be exported (no
+"""Makes conformance/masked and tiny_forward.npz: a bundle to run where none can be exported (no
 TensorFlow), and the losses and logits that PyTorch computes from the same weights.
 
     python tests/golden/make_forward.py
@@ -6,15 +6,16 @@ TensorFlow), and the losses and logits that PyTorch computes from the same weigh
 
 import importlib.metadata
 import json
+import shutil
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
+BUNDLE = HERE.parent / "conformance" / "masked"
 sys.path.insert(0, str(HERE.parent))
 
 import tiny
@@ -37,9 +38,7 @@ def main():
         bundle = read_bundle(
             tiny.export(checkpoint, Path(folder) / "bundle", lengths=LENGTHS, chunk_values=CHUNK)
         )
-        with zipfile.ZipFile(HERE / "tiny_bundle.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-            for path in sorted(bundle.folder.iterdir()):
-                archive.write(path, path.name)
+        shutil.copytree(bundle.folder, BUNDLE, dirs_exist_ok=True)
         stored = {}
         for tokens in LENGTHS:
             inputs = forward_inputs(tokens, bundle.config["vocab_size"], seed=1)

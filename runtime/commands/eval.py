@@ -18,22 +18,17 @@ from ..data.dataset import load_dataset
 from ..errors import InputError, RunError
 from ..host.progress import Progress
 from ..run.evaluate import evaluate, rows_of
+from .flags import definer
 from .run_point import bring_with_progress, read_point
 from .shared import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_session_flags(FLAGS)
-flags.DEFINE_string(
-    "data", None, "labelled data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
-)
-flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "sample",
-    0,
-    "number of examples to evaluate, drawn as the reference draws; 0: all",
-    flag_values=FLAGS,
-)
-flags.DEFINE_integer("at_step", None, "step of the run to evaluate", flag_values=FLAGS)
+define.string("data", None, "labelled data: .tsv or .txt with a header, or .jsonl")
+define.string("run", None, "run directory of `pocketllm train`")
+define.integer("sample", 0, "number of examples to evaluate, drawn as the reference draws; 0: all")
+define.integer("at_step", None, "step of the run to evaluate")
 
 
 def run(values) -> dict:

@@ -14,12 +14,14 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import REMEDY, read_bundle
 from ..errors import InputError
+from .flags import definer
 from .shared import required
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=FLAGS)
-flags.DEFINE_bool("parameters", False, "list every parameter", flag_values=FLAGS)
-flags.DEFINE_bool("slices", False, "list the tensors of every slice", flag_values=FLAGS)
+define = definer(FLAGS)
+define.string("bundle", None, "bundle folder, from `pocketllm export`")
+define.bool("parameters", False, "list every parameter")
+define.bool("slices", False, "list the tensors of every slice")
 
 
 def run(values) -> dict:
@@ -65,12 +67,10 @@ def run(values) -> dict:
 
 def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
     task = bundle.task
+    architecture = f"{bundle.architecture}, {bundle.style} prompts"
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
-        (
-            "model",
-            f"{bundle.model_name} ({bundle.architecture}, {bundle.style} prompts), {_architecture(bundle)}",
-        ),
+        ("model", f"{bundle.model_name} ({architecture}), {_architecture(bundle)}"),
         ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
         ("frozen", _frozen(bundle)),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
@@ -108,11 +108,11 @@ def _architecture(bundle: Bundle) -> str:
 def _options(bundle: Bundle) -> tuple[str, str]:
     task = bundle.task
     if bundle.scoring == contract.WORDS:
-        held = zip(task.labels, task.words, bundle.word_ids)
-        return "label words", ", ".join(f"{la}:{word!r} (id {n})" for la, word, n in held)
-    held = task.words or task.option_fields or ("those of each row",)
-    shown = [repr(word) if task.words else word for word in held]
-    return "options", f"{', '.join(shown)}; up to {bundle.option_tokens} tokens each"
+        words = zip(task.labels, task.words, bundle.word_ids)
+        return "label words", ", ".join(f"{label}:{word!r} (id {n})" for label, word, n in words)
+    fields = task.option_fields or ("those of each row",)
+    options = [repr(word) for word in task.words] or fields
+    return "options", f"{', '.join(options)}; up to {bundle.option_tokens} tokens each"
 
 
 def _signatures(bundle: Bundle) -> list[str]:
@@ -123,8 +123,9 @@ def _signatures(bundle: Bundle) -> list[str]:
         for index in range(bundle.slices)
     }
     lines = [
-        f"{name}({', '.join(_tensors(held['inputs']))}) -> {', '.join(_tensors(held['outputs']))}"
-        for name, held in bundle.signatures.items()
+        f"{name}({', '.join(_tensors(tensors['inputs']))}) -> "
+        f"{', '.join(_tensors(tensors['outputs']))}"
+        for name, tensors in bundle.signatures.items()
         if name not in numbered
     ]
     state = _size(_of_slices(bundle, contract.READ, "outputs"))

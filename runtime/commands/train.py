@@ -35,50 +35,37 @@ from ..run.listening import Listener, Trained
 from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
 from ..tasks.draws import split_numbers
+from .flags import definer
 from .shared import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_session_flags(FLAGS)
-flags.DEFINE_string(
-    "train", None, "training data: .tsv or .txt with a header, or .jsonl", flag_values=FLAGS
-)
-flags.DEFINE_string("dev", None, "data to choose the best step by", flag_values=FLAGS)
-flags.DEFINE_string(
+define.string("train", None, "training data: .tsv or .txt with a header, or .jsonl")
+define.string("dev", None, "data to choose the best step by")
+define.string(
     "split",
     None,
     "draw training and dev examples from --train: TRAIN/DEV, e.g. 800/200, or reference",
-    flag_values=FLAGS,
 )
-flags.DEFINE_string("run", None, "run directory", flag_values=FLAGS)
-flags.DEFINE_integer("steps", None, "length of the run", flag_values=FLAGS)
-flags.DEFINE_integer("batch_size", 8, "examples a step", flag_values=FLAGS)
-flags.DEFINE_float("lr", 1e-6, "learning rate", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "random seed of batches and directions", flag_values=FLAGS)
-flags.DEFINE_float("weight_decay", 0.0, "decoupled weight decay", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps", flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "eval_every", 0, "steps between dev evaluations; 0: start and end", flag_values=FLAGS
-)
-flags.DEFINE_float(
+define.string("run", None, "run directory")
+define.integer("steps", None, "length of the run")
+define.integer("batch_size", 8, "examples a step")
+define.float("lr", 1e-6, "learning rate")
+define.integer("seed", 0, "random seed of batches and directions")
+define.float("weight_decay", 0.0, "decoupled weight decay")
+define.enum("lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps")
+define.integer("eval_every", 0, "steps between dev evaluations; 0: start and end")
+define.float(
     "recovery_seconds",
     RECOVERY_SECONDS,
     "longest time to go on after a kill, or 5% of the run so far; by snapshots, not with adam",
     0.0,
-    flag_values=FLAGS,
 )
-flags.DEFINE_float(
-    "max_temp",
-    None,
-    "wait while the battery is hotter, in degrees Celsius",
-    flag_values=FLAGS,
-)
-flags.DEFINE_integer(
-    "min_battery", 0, "wait while the battery holds less, in percent", 0, 100, flag_values=FLAGS
-)
-flags.DEFINE_bool("only_charging", False, "wait while no charger is there", flag_values=FLAGS)
-flags.DEFINE_enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm", flag_values=FLAGS)
+define.float("max_temp", None, "wait while the battery is hotter, in degrees Celsius")
+define.integer("min_battery", 0, "wait while the battery holds less, in percent", 0, 100)
+define.bool("only_charging", False, "wait while no charger is there")
+define.enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm")
 
 
 def _options():
@@ -92,9 +79,9 @@ def _options():
 
 
 for _option, _kind, _names in _options().values():
-    _define = {int: flags.DEFINE_integer, float: flags.DEFINE_float}[_kind]
+    _define = {int: define.integer, float: define.float}[_kind]
     _help = f"{', '.join(_names)}: {_option.help}"
-    _define(_option.name, _option.default, _help, flag_values=FLAGS)
+    _define(_option.name, _option.default, _help)
 
 
 def run(values) -> dict:

@@ -33,7 +33,6 @@ EXEMPT: tuple[str, ...] = (
     "export/pipeline.py",
     "export/tune/",
     "runtime/bundle/",
-    "runtime/commands/",
     "runtime/data/",
     "runtime/optim/",
     "runtime/run/",

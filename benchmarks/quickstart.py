@@ -21,6 +21,7 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.tflite_models.presets import MICRO
 
@@ -39,20 +40,13 @@ TUNES = list(dict.fromkeys(tune for _, tune in RATES))
 BATCH_SIZE, EVAL_EVERY = 64, 50
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum(
-    "model", MODELS[0], MODELS, "model whose checkpoint is in the package", flag_values=FLAGS
-)
-flags.DEFINE_enum("tune", contract.FULL, TUNES, "parameters that are trained", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "base",
-    contract.FP32,
-    list(contract.BASES),
-    "storage of the frozen parameters",
-    flag_values=FLAGS,
-)
-flags.DEFINE_string("workdir", "quickstart", "folder for all files", flag_values=FLAGS)
-flags.DEFINE_list("seeds", ["0"], "random seeds, one run for each", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 600, "MeZO steps of a run", flag_values=FLAGS)
+define = definer(FLAGS)
+define.enum("model", MODELS[0], MODELS, "model whose checkpoint is in the package")
+define.enum("tune", contract.FULL, TUNES, "parameters that are trained")
+define.enum("base", contract.FP32, list(contract.BASES), "storage of the frozen parameters")
+define.string("workdir", "quickstart", "folder for all files")
+define.list("seeds", ["0"], "random seeds, one run for each")
+define.integer("steps", 600, "MeZO steps of a run")
 
 
 def run(values) -> dict:

@@ -17,6 +17,7 @@ from pocketllm.export.models import OPT_ROW_TOKENS, special_tokens
 from pocketllm.export.models.label_words import scoring_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import SpecialTokens
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.data.batches import training_row
 from pocketllm.runtime.data.encode_causal import encode_all
 from pocketllm.runtime.data.encoded import RowFormat
@@ -39,9 +40,10 @@ FILES = {
 }
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("superglue", None, "folder of SuperGLUE's jsonl files", flag_values=FLAGS)
-flags.DEFINE_string("sst2", None, "folder of SST-2's tsv files", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "file to write", flag_values=FLAGS)
+define = definer(FLAGS)
+define.string("superglue", None, "folder of SuperGLUE's jsonl files")
+define.string("sst2", None, "folder of SST-2's tsv files")
+define.string("out", None, "file to write")
 flags.mark_flags_as_required(["superglue", "sst2", "out"], flag_values=FLAGS)
 
 

@@ -10,6 +10,7 @@ examples:
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from ..phone.job import job_names
@@ -17,10 +18,9 @@ from ..phone.paths import checked_name, training_job
 from .shared import define_phone_flags, finish_job, open_phone
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_phone_flags(FLAGS)
-flags.DEFINE_string(
-    "run", None, "name of a run on the phone; none: the latest job", flag_values=FLAGS
-)
+define.string("run", None, "name of a run on the phone; none: the latest job")
 
 
 def run(values) -> dict:

@@ -26,6 +26,7 @@ from pocketllm.benchmarks.bench.workload import (
 )
 from pocketllm.benchmarks.isolation.worker import thread_variables
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
@@ -36,14 +37,15 @@ from ..phone.paths import result_file
 from .shared import define_phone_flags, open_phone, pushed_bundle, run_job
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_phone_flags(FLAGS)
-flags.DEFINE_string("bundle", None, "folder of a bundle that was pushed", flag_values=FLAGS)
-flags.DEFINE_list("batch_sizes", ["8"], "examples a step", flag_values=FLAGS)
-flags.DEFINE_integer("seq_len", 64, "tokens of every example", 8, flag_values=FLAGS)
-flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
-flags.DEFINE_integer("threads", None, "kernel threads; none: all cores", 1, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "random seed of inputs and directions", 0, flag_values=FLAGS)
-flags.DEFINE_integer("sgemm_size", 2048, "rows of sgemm's matrices", 16, flag_values=FLAGS)
+define.string("bundle", None, "folder of a bundle that was pushed")
+define.list("batch_sizes", ["8"], "examples a step")
+define.integer("seq_len", 64, "tokens of every example", 8)
+define.integer("steps", 3, "timed steps", 1)
+define.integer("threads", None, "kernel threads; none: all cores", 1)
+define.integer("seed", 0, "random seed of inputs and directions", 0)
+define.integer("sgemm_size", 2048, "rows of sgemm's matrices", 16)
 JOB = "bench"
 ENGINE = "litert"
 

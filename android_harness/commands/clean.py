@@ -12,6 +12,7 @@ examples:
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from ..phone.adb import check_output, is_there
@@ -30,11 +31,12 @@ from ..phone.tree import MANIFEST, sizes_in
 from .shared import define_phone_flags, open_phone
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_phone_flags(FLAGS)
-flags.DEFINE_bool("data", False, "remove the data that was sent", flag_values=FLAGS)
-flags.DEFINE_string("run", None, "name of a run to remove", flag_values=FLAGS)
-flags.DEFINE_string("bundle", None, "name of a bundle to remove", flag_values=FLAGS)
-flags.DEFINE_bool("all", False, "remove everything of PocketLLM's", flag_values=FLAGS)
+define.bool("data", False, "remove the data that was sent")
+define.string("run", None, "name of a run to remove")
+define.string("bundle", None, "name of a bundle to remove")
+define.bool("all", False, "remove everything of PocketLLM's")
 # The manifest goes first: a folder without one is not used, however far this comes.
 REMOVE = f'rm -f "$folder/{MANIFEST}" && rm -rf "$folder"'
 FOLDERS = {"run": run_folder, "bundle": bundle_folder}

@@ -10,12 +10,14 @@ from dataclasses import asdict
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import RunError
 
 from ..phone.doctor import check_adb, check_phone
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("serial", None, "the device, as `adb devices` calls it", flag_values=FLAGS)
+define = definer(FLAGS)
+define.string("serial", None, "the device, as `adb devices` calls it")
 
 
 def run(values) -> dict:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from ..phone.adb import Phone, is_there
@@ -46,14 +47,15 @@ def define_forward_flags(
       files: the command's data files.
     """
     define_phone_flags(values)
+    define = definer(values)
     for name in _borrowed(lender, files):
         values[name] = lender[name]
-    flags.DEFINE_string("bundle", None, "bundle that was pushed", flag_values=values)
-    flags.DEFINE_string("run", None, "name of a run on the phone", flag_values=values)
+    define.string("bundle", None, "bundle that was pushed")
+    define.string("run", None, "name of a run on the phone")
     for file in files:
         here, there = f"{file.content} here, sent to the phone", f"{file.content} on the phone"
-        flags.DEFINE_string(file.flag, None, here, flag_values=values)
-        flags.DEFINE_string(file.phone_flag, None, there, flag_values=values)
+        define.string(file.flag, None, here)
+        define.string(file.phone_flag, None, there)
 
 
 def forward_command(

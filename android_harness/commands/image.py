@@ -14,6 +14,7 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.folders import check_replaceable
@@ -24,17 +25,12 @@ from ..image.lock import LOCK_NAME, SHIPPED_LOCK, read_lock
 from ..image.resolve import newest_packages
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
-flags.DEFINE_bool("force", False, "overwrite an image that is there", flag_values=FLAGS)
-flags.DEFINE_string(
-    "lock", None, "lock file to build from; none: PocketLLM's own", flag_values=FLAGS
-)
-flags.DEFINE_bool(
-    "refresh", False, "take the newest packages, not a lock file's", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "cache", None, "folder of packages; none: ~/.cache/pocketllm/image", flag_values=FLAGS
-)
+define = definer(FLAGS)
+define.string("out", None, "folder to write")
+define.bool("force", False, "overwrite an image that is there")
+define.string("lock", None, "lock file to build from; none: PocketLLM's own")
+define.bool("refresh", False, "take the newest packages, not a lock file's")
+define.string("cache", None, "folder of packages; none: ~/.cache/pocketllm/image")
 
 
 def run(values) -> dict:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import sha256_of
@@ -33,10 +34,11 @@ FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE}
 PARAMETERS = re.compile(r"parameters-\d+\.npz")
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_phone_flags(FLAGS)
-flags.DEFINE_string("run", None, "name of the run on the phone", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "folder to write; none: --run", flag_values=FLAGS)
-flags.DEFINE_bool("force", False, "overwrite a run that is there", flag_values=FLAGS)
+define.string("run", None, "name of the run on the phone")
+define.string("out", None, "folder to write; none: --run")
+define.bool("force", False, "overwrite a run that is there")
 
 
 def run(values) -> dict:

@@ -14,6 +14,7 @@ from absl import flags
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from ..image.build import LAUNCHER
@@ -24,11 +25,10 @@ from ..phone.tree import folder_files
 from .shared import define_phone_flags, open_phone, push_tree
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_phone_flags(FLAGS)
-flags.DEFINE_string(
-    "image", None, "folder to push, from `pocketllm device image`", flag_values=FLAGS
-)
-flags.DEFINE_string("bundle", None, "folder of a bundle to push", flag_values=FLAGS)
+define.string("image", None, "folder to push, from `pocketllm device image`")
+define.string("bundle", None, "folder of a bundle to push")
 # A machine packs the weights of a frozen base for its own kernels: of no use to another.
 PACKED = {contract.PACKED_FILE, contract.PACKED_STAMP}
 

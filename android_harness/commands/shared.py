@@ -7,6 +7,7 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.progress import Progress
@@ -21,15 +22,13 @@ from ..phone.tree import MANIFEST, local_tree
 
 def define_phone_flags(values: flags.FlagValues) -> None:
     """Defines --serial and --reconnect_seconds."""
-    flags.DEFINE_string(
-        "serial", None, "the device, as `adb devices` calls it; none: the only one", values
-    )
-    flags.DEFINE_float(
+    define = definer(values)
+    define.string("serial", None, "the device, as `adb devices` calls it; none: the only one")
+    define.float(
         "reconnect_seconds",
         600.0,
         "how long to wait for a phone whose connection was lost; it goes on meanwhile",
         0.0,
-        flag_values=values,
     )
 
 

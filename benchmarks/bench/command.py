@@ -42,31 +42,22 @@ examples:
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.tflite_models.presets import PRESETS
 
 from . import signal, steps
 from .flags import refuse_given
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_bool("signal", False, "measure projected gradients instead of steps", FLAGS)
-flags.DEFINE_string("model", None, "preset: " + ", ".join(PRESETS), flag_values=FLAGS)
-flags.DEFINE_enum("engine", "litert", list(contract.ENGINES), "interpreter", flag_values=FLAGS)
-flags.DEFINE_integer(
-    "threads", None, "kernel threads on every side; none: all cores", 1, flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "seed", 0, "random seed of weights, inputs and directions", 0, flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "noise", None, list(contract.NOISE_KINDS), "distribution of the direction z", flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "tune", contract.FULL, list(contract.TUNES), "parameters that are trained", flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "base", contract.FP32, list(contract.BASES), "storage of the frozen parameters",
-    flag_values=FLAGS,
-)  # fmt: skip
+define = definer(FLAGS)
+define.bool("signal", False, "measure projected gradients instead of steps")
+define.string("model", None, "preset: " + ", ".join(PRESETS))
+define.enum("engine", "litert", list(contract.ENGINES), "interpreter")
+define.integer("threads", None, "kernel threads on every side; none: all cores", 1)
+define.integer("seed", 0, "random seed of weights, inputs and directions", 0)
+define.enum("noise", None, list(contract.NOISE_KINDS), "distribution of the direction z")
+define.enum("tune", contract.FULL, list(contract.TUNES), "parameters that are trained")
+define.enum("base", contract.FP32, list(contract.BASES), "storage of the frozen parameters")
 FLAGS.append_flag_values(steps.FLAGS)
 FLAGS.append_flag_values(signal.FLAGS)
 

@@ -15,6 +15,7 @@ from absl import flags
 
 from pocketllm.export.tune.probe_size import DEFAULT_EPS
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import cores, describe_machine
 from pocketllm.runtime.host.files import sha256_of
@@ -33,10 +34,9 @@ QUANTISED = tuple(base for base in contract.BASES if base != contract.FP32)
 TUNED = tuple(tune for tune in contract.TUNES if tune != contract.FULL)
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_integer("directions", 50, "number of directions (--signal)", 3, flag_values=FLAGS)
-flags.DEFINE_string(
-    "data", None, "SST-2's rows for --signal; none: roberta-micro's", flag_values=FLAGS
-)
+define = definer(FLAGS)
+define.integer("directions", 50, "number of directions (--signal)", 3)
+define.string("data", None, "SST-2's rows for --signal; none: roberta-micro's")
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from absl import flags
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.engine.packed_weights import packs
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
@@ -28,22 +29,21 @@ MIN_TOKENS = 8
 MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("bundle", None, "bundle to measure; none: export --model", flag_values=FLAGS)
-flags.DEFINE_list("batch_sizes", ["8", "64"], "examples a step", flag_values=FLAGS)
-flags.DEFINE_integer("seq_len", 64, "tokens of every example", MIN_TOKENS, flag_values=FLAGS)
-flags.DEFINE_integer("steps", 3, "timed steps", 1, flag_values=FLAGS)
-flags.DEFINE_enum("against", None, ["pytorch"], "baseline to measure too", flag_values=FLAGS)
-flags.DEFINE_string(
+define = definer(FLAGS)
+define.string("bundle", None, "bundle to measure; none: export --model")
+define.list("batch_sizes", ["8", "64"], "examples a step")
+define.integer("seq_len", 64, "tokens of every example", MIN_TOKENS)
+define.integer("steps", 3, "timed steps", 1)
+define.enum("against", None, ["pytorch"], "baseline to measure too")
+define.string(
     "full_bundle",
     None,
     "bundle of a LoRA --bundle's checkpoint, exported with --tune=full, for --against",
-    flag_values=FLAGS,
 )
-flags.DEFINE_string(
+define.string(
     "memory_limit",
     None,
     "limit for one more measurement of ours: bytes, or decimal K, M, G: 320M is 320,000,000 bytes",
-    flag_values=FLAGS,
 )
 
 

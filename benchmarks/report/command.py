@@ -15,6 +15,7 @@ from pathlib import Path
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, describe_machine
@@ -29,8 +30,9 @@ ARGUMENTS = "RUN_DIR…"
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("curves.png", "curves.svg")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
-flags.DEFINE_bool("force", False, "replace a report that is there", flag_values=FLAGS)
+define = definer(FLAGS)
+define.string("out", None, "folder to write")
+define.bool("force", False, "replace a report that is there")
 
 
 def run(values, folders: Sequence[str]) -> dict:

@@ -30,6 +30,7 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.export.checkpoint.config import check_model_type
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import MAX_THREADS, required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
@@ -63,23 +64,17 @@ NEEDED = ("torch", "transformers", "tensorflow", "matplotlib")
 SIZES = ("hidden_size", "num_hidden_layers", "num_attention_heads")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("out", None, "folder to write, or to continue in", flag_values=FLAGS)
-flags.DEFINE_enum(
-    "scale", "micro", list(SCALES), "size of the models and of the limit", flag_values=FLAGS
-)
-flags.DEFINE_multi_string(
+define = definer(FLAGS)
+define.string("out", None, "folder to write, or to continue in")
+define.enum("scale", "micro", list(SCALES), "size of the models and of the limit")
+define.multi_string(
     "model",
     [],
     "checkpoint folder of the scale's RoBERTa or OPT, once for each; none: random weights",
-    flag_values=FLAGS,
 )
-flags.DEFINE_list(
-    "cells", [], "cells to run, again if they have a result; none: all others", flag_values=FLAGS
-)
-flags.DEFINE_integer(
-    "threads", 0, f"kernel threads on both sides, up to {MAX_THREADS}; 0 takes all cores",
-    0, MAX_THREADS, flag_values=FLAGS,
-)  # fmt: skip
+define.list("cells", [], "cells to run, again if they have a result; none: all others")
+define.integer("threads", 0, f"kernel threads on both sides, up to {MAX_THREADS}; 0 takes all cores",
+    0, MAX_THREADS)  # fmt: skip
 
 
 def run(values) -> dict:

@@ -22,16 +22,19 @@ from types import SimpleNamespace
 
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
+
 TARGETS = ("journal", "snapshot", "bundle", "data")
 SECONDS_EACH, MEGABYTES = 10, 1024
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_enum("target", None, list(TARGETS), "kind of file to alter", flag_values=FLAGS)
-flags.DEFINE_string("bundle", None, "bundle folder, a small one", flag_values=FLAGS)
-flags.DEFINE_string("run", None, "run directory: journal and snapshots", flag_values=FLAGS)
-flags.DEFINE_list("data", [], "data files", flag_values=FLAGS)
-flags.DEFINE_float("minutes", 10.0, "length in minutes", 0.0, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 1, "random seed of the mutations", 1, flag_values=FLAGS)
+define = definer(FLAGS)
+define.enum("target", None, list(TARGETS), "kind of file to alter")
+define.string("bundle", None, "bundle folder, a small one")
+define.string("run", None, "run directory: journal and snapshots")
+define.list("data", [], "data files")
+define.float("minutes", 10.0, "length in minutes", 0.0)
+define.integer("seed", 1, "random seed of the mutations", 1)
 flags.mark_flags_as_required(["target", "bundle"], flag_values=FLAGS)
 
 

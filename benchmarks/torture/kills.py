@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import PARTIAL
 from pocketllm.runtime.host.progress import Progress
@@ -30,15 +31,14 @@ from pocketllm.runtime.run.parameters import kept_steps
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
-flags.DEFINE_string("train", None, "training data", flag_values=FLAGS)
-flags.DEFINE_string("dev", None, "dev data", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 200, "steps per run", 1, flag_values=FLAGS)
-flags.DEFINE_integer("kills", 200, "number of kills (kill -9)", 1, flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "random seed of the moments", 0, flag_values=FLAGS)
-flags.DEFINE_float(
-    "recovery_seconds", 0.0, "longest time to replay, as in `train`", 0.0, flag_values=FLAGS
-)
+define = definer(FLAGS)
+define.string("bundle", None, "bundle folder")
+define.string("train", None, "training data")
+define.string("dev", None, "dev data")
+define.integer("steps", 200, "steps per run", 1)
+define.integer("kills", 200, "number of kills (kill -9)", 1)
+define.integer("seed", 0, "random seed of the moments", 0)
+define.float("recovery_seconds", 0.0, "longest time to replay, as in `train`", 0.0)
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 from absl import flags
 
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.errors import RunError
@@ -40,14 +41,13 @@ SAMPLE_SECONDS, GROWTH = 0.05, 0.01
 RECORD_BYTES = record_bytes(losses=2, passes=3)  # of a MeZO step
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string("bundle", None, "bundle folder", flag_values=FLAGS)
-flags.DEFINE_string("train", None, "training data", flag_values=FLAGS)
-flags.DEFINE_string("dev", None, "dev data", flag_values=FLAGS)
-flags.DEFINE_integer("steps", 20_000, "length of the run", 1, flag_values=FLAGS)
-flags.DEFINE_integer(
-    "window", 1000, "number of first and of last steps to compare", 1, flag_values=FLAGS
-)
-flags.DEFINE_float("lr", 1e-4, "learning rate", flag_values=FLAGS)
+define = definer(FLAGS)
+define.string("bundle", None, "bundle folder")
+define.string("train", None, "training data")
+define.string("dev", None, "dev data")
+define.integer("steps", 20_000, "length of the run", 1)
+define.integer("window", 1000, "number of first and of last steps to compare", 1)
+define.float("lr", 1e-4, "learning rate")
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 

@@ -21,7 +21,7 @@ def describe_version() -> str:
 
 
 def _version(distribution):
-    """Returns an installed version; on a phone the package is a folder, without one."""
+    """Returns the version of an installed distribution."""
     try:
         return metadata.version(distribution)
     except metadata.PackageNotFoundError:

@@ -15,6 +15,7 @@ the table kinds, so z is the same on x86, ARM and here.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 # Multipliers of the 32-bit mixer (a published low-bias pair), and constants that keep zero moving.
 MULTIPLIER_1 = np.uint32(0x21F0AAAD)
@@ -51,17 +52,17 @@ def counters(stop: int, start: int = 0) -> np.ndarray:
     return mix(np.arange(start, stop, dtype=np.uint32) ^ COUNTER_SALT)
 
 
-def stream_salts(streams: np.ndarray) -> np.ndarray:
+def stream_salts(streams: ArrayLike) -> np.ndarray:
     """Returns one uint32 a stream number; a constant of the graph."""
     return mix(np.asarray(streams, np.uint32) ^ STREAM_SALT)
 
 
-def seed_words(seeds: np.ndarray) -> np.ndarray:
+def seed_words(seeds: ArrayLike) -> np.ndarray:
     """Hashes seeds, int32 as given to `perturb_and_update`, to one uint32 each."""
     return mix(np.asarray(seeds, np.int64).astype(np.uint32) ^ SEED_SALT)
 
 
-def stream_keys(seed: int, streams: np.ndarray) -> np.ndarray:
+def stream_keys(seed: int, streams: ArrayLike) -> np.ndarray:
     """Returns the uint32 key of every stream for an int32 `seed`."""
     return mix(seed_words([seed]) ^ stream_salts(streams))
 
@@ -79,6 +80,7 @@ def words(hashed: np.ndarray, keys: np.ndarray) -> np.ndarray:
 
 def table_rows(noise: Noise, hashed: np.ndarray, keys: np.ndarray) -> np.ndarray:
     """Returns which row of a table kind's table each block of z is; shapes as for `words`."""
+    assert noise.table is not None, noise.kind
     shift = 32 - (noise.table.shape[0].bit_length() - 1)
     return words(hashed, keys) >> np.uint32(shift)
 
@@ -98,6 +100,7 @@ def direction(noise: Noise, seed: int, stream: int, size: int) -> np.ndarray:
     key = stream_keys(seed, np.array([stream]))
     if noise.kind == "gaussian":
         return _box_muller(key, size)
+    assert noise.table is not None, noise.kind
     blocks = -(-size // noise.table.shape[1])
     return noise.table[table_rows(noise, counters(blocks), key)].reshape(-1)[:size]
 

@@ -6,6 +6,7 @@ examples:
 """
 
 import math
+from typing import cast
 
 import numpy as np
 from absl import flags
@@ -14,6 +15,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import REMEDY, read_bundle
 from ..errors import InputError
+from ..tasks.causal import CausalTask
 from .flags import definer
 from .shared import required
 
@@ -110,7 +112,7 @@ def _options(bundle: Bundle) -> tuple[str, str]:
     if bundle.scoring == contract.WORDS:
         words = zip(task.labels, task.words, bundle.word_ids)
         return "label words", ", ".join(f"{label}:{word!r} (id {n})" for label, word, n in words)
-    fields = task.option_fields or ("those of each row",)
+    fields = cast(CausalTask, task).option_fields or ("those of each row",)
     options = [repr(word) for word in task.words] or fields
     return "options", f"{', '.join(options)}; up to {bundle.option_tokens} tokens each"
 

@@ -95,7 +95,7 @@ def _batch(rows, members, batch_size, lengths, pad_id):
     ids = np.full((slots, tokens), pad_id, np.int32)
     mask = np.zeros((slots, tokens), np.int32)
     mask[:, 0] = 1  # a filler row attends to itself, so that its softmax is an ordinary one
-    inputs = {contract.INPUT_IDS: ids, contract.ATTENTION_MASK: mask}
+    inputs: dict[str, np.ndarray] = {contract.INPUT_IDS: ids, contract.ATTENTION_MASK: mask}
     for name in sequences[0].target:
         inputs[name] = np.full(slots, FILLER_TARGET.get(name, 0), np.int32)
     for slot, sequence in enumerate(sequences):

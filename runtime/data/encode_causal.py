@@ -7,6 +7,7 @@ longer. What does not fit is cut on the left, behind bos.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -87,7 +88,7 @@ class _Plan:
 
 
 def _plan(example: Example, row_format: RowFormat, only_gold: bool) -> _Plan:
-    task = row_format.task
+    task = cast(CausalTask, row_format.task)
     prompt, options = prompt_of(example, task), options_of(example, task)
     golds, answers = example.golds or (example.label,), example.answers
     if row_format.scoring == contract.WORDS:

@@ -7,6 +7,7 @@ comes from the template and is never searched for.
 
 from collections.abc import Callable, Sequence
 from itertools import chain
+from typing import cast
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -31,7 +32,7 @@ def encode(example: Example, row_format: RowFormat) -> Encoded:
     Raises:
       InputError: the template's own text up to the mask is longer than that.
     """
-    task, special = row_format.task, row_format.special
+    task, special = cast(MaskedTask, row_format.task), row_format.special
     max_length = min(task.max_length, row_format.tokens)
     parts = [
         _piece_ids(piece, example, row_format.tokenizer, special.mask) for piece in task.pieces

@@ -19,6 +19,7 @@ class Differentiable(Protocol):
 
     def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
         """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8); returns the loss before."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -2,43 +2,57 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from ..bundle.manifest import Bundle
 from ..data.batches import Batch
 from ..errors import InputError
 from .applied import Applied
+from .schedule import Scheduled
 
 # Kinds of run. Steps of a journalled run can be done again from scalars (applied.py), and its
 # settings have an `eps`. Those of a kept run cannot: it saves parameters.
 JOURNALLED, KEPT = "journalled", "kept"
 
 
-class Settings(Protocol):
+class Settings(Scheduled, Protocol):
     """The settings that every optimizer has."""
 
-    lr: float
-    weight_decay: float
-    lr_schedule: str
-    steps: int
+    @property
+    def weight_decay(self) -> float: ...
+
+
+class ProbeSettings(Settings, Protocol):
+    """The settings of an optimizer whose runs are journalled."""
+
+    @property
+    def eps(self) -> float: ...
 
 
 class Step(Protocol):
     """A step as `metrics.jsonl` shows it: a dataclass of plain values, with these besides."""
 
-    step: int
-    lr: float
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def step(self) -> int: ...
+
+    @property
+    def lr(self) -> float: ...
 
     @property
     def losses(self) -> tuple[float, ...]:
         """What the step measured, in its order."""
+        ...
 
     @property
     def loss(self) -> float:
         """The step's minibatch loss, for curves and tables."""
+        ...
 
     def describe(self) -> str:
         """Returns the figures to show while the run goes on."""
+        ...
 
 
 @dataclass(frozen=True)

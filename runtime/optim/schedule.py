@@ -6,11 +6,16 @@ SCHEDULES = ("constant", "linear")
 
 
 class Scheduled(Protocol):
-    """What a schedule needs of a run's hyperparameters."""
+    """What a schedule needs of a run's settings."""
 
-    lr: float
-    lr_schedule: str
-    steps: int
+    @property
+    def lr(self) -> float: ...
+
+    @property
+    def lr_schedule(self) -> str: ...
+
+    @property
+    def steps(self) -> int: ...
 
 
 def learning_rate(settings: Scheduled, step: int) -> float:

@@ -3,10 +3,11 @@
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from ..data.batches import Batch
 from ..optim.applied import Applied, Recorder
-from ..optim.interface import Step
+from ..optim.interface import ProbeSettings, Step
 from .journal import JOURNAL, JournalWriter
 from .lines import Evaluated, cut_lines_beyond, seconds_so_far
 from .listening import DevEvaluations, Training, check_last_step
@@ -64,7 +65,7 @@ class Journalled:
     def after_line(self, step: Step, seconds: float) -> None:
         """Writes the record, with which the step counts."""
         self._run_seconds += seconds
-        eps = self._training.config.settings.eps
+        eps = cast(ProbeSettings, self._training.config.settings).eps
         passes, decay = self.model.end_step()
         self._journal.append(Applied(step.step, step.losses, step.lr, eps, passes, decay))
 

@@ -90,10 +90,10 @@ class DevEvaluations:
         Raises:
           LossError: the loss is not finite.
         """
-        if not self.is_missing(step):
+        training, dev = self._training, self._training.dev
+        if dev is None or not self.is_missing(step):
             return
-        training = self._training
-        evaluation = evaluate(training.model, training.dev)
+        evaluation = evaluate(training.model, dev)
         if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
         record = Evaluated(
@@ -101,7 +101,7 @@ class DevEvaluations:
             evaluation.accuracy,
             evaluation.loss,
             evaluation.examples,
-            training.dev.sha256,
+            dev.sha256,
             evaluation.metrics,
         )
         self._before_record(record)

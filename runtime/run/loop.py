@@ -38,9 +38,14 @@ class Keeper(Protocol):
       resumes: whether a run that a signal stopped can go on.
     """
 
-    model: Perturbable
-    steps: Sequence[Applied]
-    resumes: bool
+    @property
+    def model(self) -> Perturbable: ...
+
+    @property
+    def steps(self) -> Sequence[Applied]: ...
+
+    @property
+    def resumes(self) -> bool: ...
 
     @property
     def count(self) -> int: ...
@@ -65,6 +70,7 @@ class Keeper(Protocol):
 
     def ruined(self, batches: Sequence[Batch]) -> str:
         """A loss is not finite: returns what the run keeps, and what to do."""
+        ...
 
 
 KEEPERS: dict[str, Callable[[Training, Sequence], AbstractContextManager[Keeper]]] = {

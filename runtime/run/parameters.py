@@ -11,7 +11,7 @@ array is read to its end, where zipfile compares the checksum.
 import itertools
 import struct
 import zipfile
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -108,7 +108,7 @@ def _save(model, path, checksum):
                 np.lib.format.write_array(member, values, allow_pickle=False)
 
 
-class _Variables:
+class _Variables(Mapping[str, np.ndarray]):
     """The variables in an open archive, each read when it is asked for."""
 
     def __init__(self, archive, shapes):
@@ -116,6 +116,12 @@ class _Variables:
 
     def __getitem__(self, name):
         return _array(self._archive, name, np.float32, self._shapes[name])
+
+    def __iter__(self):
+        return iter(self._shapes)
+
+    def __len__(self):
+        return len(self._shapes)
 
 
 def _array(archive, name, dtype, shape):
@@ -129,7 +135,7 @@ def _array(archive, name, dtype, shape):
         header = member.read(int.from_bytes(begin[len(NPY) :], "little")).rstrip()
         if not begin.startswith(NPY) or header != expected.encode():
             raise ValueError(f"{name} is {str(header[:200])[1:]}, expected {expected!r}")
-        read = member.readinto(memoryview(values.reshape(-1)).cast("B"))
+        read = member.readinto(values.reshape(-1).data.cast("B"))
         if read < values.nbytes or member.read(1):
             raise ValueError(f"{name} is not of {values.nbytes} bytes")
     return values

@@ -115,6 +115,7 @@ class _Piece:
 
 def _apply(model, moves, done):
     values = read_noise(model.bundle)
+    assert values.table is not None, values.kind
     columns = values.table.shape[1]
     decaying = {v.name for p in model.bundle.parameters if p.decays for v in p.variables}
     streams = {v.name: v.stream for v in model.bundle.variables}

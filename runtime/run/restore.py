@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from ..bundle.manifest import Bundle
 from ..engine.model import Model
@@ -59,7 +60,7 @@ def point_of(folder: Path, bundle: Bundle, at_step: int | None = None) -> RunPoi
     if run.kind == KEPT:
         check_kept(folder, step)
         return RunPoint(folder, step, run.kind, ())
-    return RunPoint(folder, step, run.kind, run.steps[:step])
+    return RunPoint(folder, step, run.kind, cast(Sequence[Applied], run.steps)[:step])
 
 
 def bring_to(
@@ -76,7 +77,7 @@ def bring_to(
       progress: told how many steps more are done.
       say: told of a snapshot that cannot be used.
     """
-    if point.step == 0:
+    if point.folder is None or point.step == 0:
         return Redone(0, 0.0)
     if point.kind == KEPT:
         load_parameters(model, point.folder, point.step)

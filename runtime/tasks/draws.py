@@ -13,7 +13,8 @@ REFERENCE = "reference"
 def split_numbers(flag: str, task: Task) -> tuple[int, int]:
     """Returns (training, dev) examples of `--split`: the task's own, or the two numbers given."""
     if flag == REFERENCE and task.split:
-        return task.split
+        train, dev = task.split
+        return train, dev
     if flag == REFERENCE:
         raise InputError(
             f"--split={flag}: the reference draws no such split of task {task.name}; give the "

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from absl import flags
 
+from pocketllm.export.checkpoint.label_words import scoring_of
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
 from pocketllm.export.models import OPT_ROW_TOKENS, special_tokens
-from pocketllm.export.models.label_words import scoring_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.commands.flags import definer

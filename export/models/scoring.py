@@ -8,7 +8,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.tasks.causal import CausalTask
 from pocketllm.runtime.tasks.masked import MaskedTask
 
-from .label_words import label_word_ids, scoring_of
+from ..checkpoint.label_words import label_word_ids, scoring_of
 
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.

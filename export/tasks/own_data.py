@@ -1,8 +1,9 @@
 """The task of the user's own data, from `--prompt` and `--label_words`."""
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import CausalTask, template_fields, template_tokens
+from pocketllm.runtime.tasks.causal import CausalTask, WordChoice
 from pocketllm.runtime.tasks.masked import MASK, MaskedTask, Piece, field, literal
+from pocketllm.runtime.tasks.templates import template_fields, template_tokens
 
 # The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
 TEXT_MAX_LENGTH = 512
@@ -86,11 +87,12 @@ def option_text_task(prompt: str, label_words: str) -> CausalTask:
         transforms={name: "strip" for name in names},
         values={},
         layout="flat",
-        labels=tuple(label for label, _ in pairs),
-        label_columns=("label",),
-        label_aliases={},
-        words=tuple(space + word for _, word in pairs),
-        option_fields=(),
+        choice=WordChoice(
+            words=tuple(space + word for _, word in pairs),
+            labels=tuple(label for label, _ in pairs),
+            label_columns=("label",),
+            label_aliases={},
+        ),
         metrics=(),
         split=(),
     )

@@ -112,9 +112,8 @@ def _options(bundle: Bundle) -> tuple[str, str]:
     if bundle.scoring == contract.WORDS:
         words = zip(task.labels, task.words, bundle.word_ids)
         return "label words", ", ".join(f"{label}:{word!r} (id {n})" for label, word, n in words)
-    fields = cast(CausalTask, task).option_fields or ("those of each row",)
-    options = [repr(word) for word in task.words] or fields
-    return "options", f"{', '.join(options)}; up to {bundle.option_tokens} tokens each"
+    options = ", ".join(cast(CausalTask, task).choice.shown)
+    return "options", f"{options}; up to {bundle.option_tokens} tokens each"
 
 
 def _signatures(bundle: Bundle) -> list[str]:

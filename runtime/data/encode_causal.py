@@ -14,7 +14,8 @@ from tokenizers import Tokenizer
 
 from .. import contract
 from ..errors import InputError
-from ..tasks.causal import TRANSFORMS, CausalTask, fill
+from ..tasks.causal import CausalTask, FieldChoice, WordChoice
+from ..tasks.templates import TRANSFORMS, fill
 from .encoded import Encoded, EncodedExample, RowFormat
 from .reader import Example
 
@@ -30,8 +31,12 @@ def prompt_of(example: Example, task: CausalTask) -> str:
 
 def options_of(example: Example, task: CausalTask) -> tuple[str, ...]:
     """Returns the texts that may follow the prompt, in label order."""
-    own = tuple(_field(example, task, name) for name in task.option_fields)
-    return example.options or own or task.words
+    choice = task.choice
+    if isinstance(choice, WordChoice):
+        return choice.words
+    if isinstance(choice, FieldChoice):
+        return tuple(_field(example, task, name) for name in choice.fields)
+    return example.options
 
 
 def encode_all(

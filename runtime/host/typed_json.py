@@ -29,7 +29,8 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
 
     Args:
       hint: str, int, float, bool, dict, list, `tuple[X, ...]`, `tuple[X, Y]`, `dict[str, X]`,
-        `X | None`, or a dataclass of such fields. A float may be written as a whole number, and
+        `X | None`, a dataclass of such fields, or a union of dataclasses that differ in the class
+        attribute `kind`, which the object names. A float may be written as a whole number, and
         stays one.
       value: what json.loads returned.
       place: of the value, for error messages.
@@ -42,7 +43,13 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
     """
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is types.UnionType:
-        return None if value is None else typed(args[0], value, place, further)
+        if types.NoneType in args:
+            return None if value is None else typed(args[0], value, place, further)
+        named = {kind.kind: kind for kind in args}
+        kind = value.get("kind") if isinstance(value, dict) else None
+        if isinstance(kind, str) and kind in named:
+            others = {key: item for key, item in value.items() if key != "kind"}
+            return typed(named[kind], others, place, further)
     if origin is tuple and isinstance(value, list):
         kinds = args[:1] * len(value) if args[-1] is Ellipsis else args
         if len(kinds) == len(value):

@@ -4,84 +4,111 @@ The model scores each option by its log-probability behind the prompt. The templ
 those of MeZO's experiments with causal models, character by character.
 """
 
-import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-_TEMPLATE_TOKENS = re.compile(r"\{\{|\}\}|\{[^{}]*\}|[^{}]+|[{}]")
+
+@dataclass(frozen=True)
+class WordChoice:
+    """The options are words of the task's own, one a label."""
+
+    kind: ClassVar[str] = "words"
+    words: tuple[str, ...]  # in label order, each with its leading space if it has one
+    labels: tuple[str, ...]  # as the data spells them; the position is the class
+    label_columns: tuple[str, ...]
+    label_aliases: dict[str, str]  # another spelling in the data -> label
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The options for people to read."""
+        return tuple(map(repr, self.words))
+
+
+@dataclass(frozen=True)
+class FieldChoice:
+    """The options are fields of the row, one a label."""
+
+    kind: ClassVar[str] = "fields"
+    fields: tuple[str, ...]  # in label order
+    labels: tuple[str, ...]  # as the data spells them; the position is the option
+    label_columns: tuple[str, ...]
+    label_aliases: dict[str, str]  # another spelling in the data -> label
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The options for people to read."""
+        return self.fields
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """The layout gives each row its options, with the right ones: there are no labels."""
+
+    kind: ClassVar[str] = "row"
+    labels: ClassVar[tuple[str, ...]] = ()
+    label_columns: ClassVar[tuple[str, ...]] = ()
+    label_aliases: ClassVar[dict[str, str]] = {}
+    shown: ClassVar[tuple[str, ...]] = ("those of each row",)
 
 
 @dataclass(frozen=True)
 class CausalTask:
-    """A task of scored options: template, options, and where the data has all of it.
-
-    A row brings its options itself (`option_fields`, or the layout "record"), or each class has a
-    word of its own.
-    """
+    """A task of scored options: the prompt, its options, and where the data has both."""
 
     name: str
     template: str  # {field}s, {{ and }} are braces; what is scored comes right behind
-    columns: dict[str, tuple[str, ...]]  # field -> accepted columns, the first found is taken
+    columns: dict[str, tuple[str, ...]]  # field -> accepted columns, the first that is there
     transforms: dict[str, str]  # field -> name in TRANSFORMS
     values: dict[str, dict[str, str]]  # field -> what the data says -> what the prompt says
-    layout: str  # how the published rows are nested: a name in layouts.LAYOUTS
-    labels: tuple[str, ...]  # as the data spells them; the position is the class or the option
-    label_columns: tuple[str, ...]
-    label_aliases: dict[str, str]  # another spelling in the data -> label
-    words: tuple[str, ...]  # the option of each class, with its leading space if it has one
-    option_fields: tuple[str, ...]  # the fields that are the options
+    layout: str  # how the published rows are nested: a name in rows.LAYOUTS
+    choice: WordChoice | FieldChoice | RowChoice  # where the options come from
     metrics: tuple[str, ...]  # names in metrics.METRICS, beside the accuracy
     split: tuple[int, ...]  # training and dev examples that the reference draws; () for own data
 
     skip_labels: ClassVar[tuple[str, ...]] = ()  # somebody labelled every row
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, as the data spells them; () where the row says which option is right."""
+        return self.choice.labels
 
-def _without_full_stop(text: str) -> str:
-    return text.rstrip().removesuffix(".")
+    @property
+    def label_columns(self) -> tuple[str, ...]:
+        """The accepted columns of the label."""
+        return self.choice.label_columns
 
+    @property
+    def label_aliases(self) -> dict[str, str]:
+        """Other spellings of the labels."""
+        return self.choice.label_aliases
 
-def _as_question(text: str) -> str:
-    text = text if text.endswith("?") else text + "?"
-    return text[0].upper() + text[1:]
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words that answer for the labels; () where the options are the row's."""
+        return self.choice.words if isinstance(self.choice, WordChoice) else ()
 
-
-def _as_list(text: str) -> str:
-    return text.replace("@highlight\n", "- ")
-
-
-def _lower_first_word(text: str) -> str:
-    first, space, rest = text.partition(" ")
-    return (first if first == "I" else first.lower()) + space + rest
-
-
-TRANSFORMS: dict[str, Callable[[str], str]] = {
-    "strip": str.strip,
-    "lower": str.lower,
-    "without_full_stop": _without_full_stop,  # nor white space behind it
-    "as_question": _as_question,  # the first letter in upper case, "?" at the end
-    "highlights_as_list": _as_list,  # "@highlight\n" becomes "- "
-    "lower_first_word": _lower_first_word,  # but not "I"
-}
 
 _BOOLEANS = {"False": "false", "True": "true", "0": "false", "1": "true"}
 
 
-def _task(name: str, template: str, columns, labels=(), words=(), dev: int = 500, **other):
+def _task(name: str, template: str, columns, choice, dev: int = 500, **other) -> CausalTask:
     values = {
         "transforms": {},
         "values": {},
         "layout": "flat",
-        "label_columns": ("label",),
-        "label_aliases": {},
-        "option_fields": (),
         "metrics": (),
         "split": (1000, dev),
     }
     if isinstance(columns, str):
         columns = {column: (column,) for column in columns.split()}
     return CausalTask(
-        name=name, template=template, columns=columns, labels=labels, words=words, **values | other
+        name=name, template=template, columns=columns, choice=choice, **values | other
+    )
+
+
+def _words(words: dict[str, str], aliases: dict[str, str], *columns: str) -> WordChoice:
+    return WordChoice(
+        tuple(words.values()), labels=tuple(words), label_columns=columns, label_aliases=aliases
     )
 
 
@@ -92,25 +119,28 @@ TASKS = {
             "sst2",
             "{sentence} It was",
             {"sentence": ("sentence", "text")},
-            labels=("0", "1"),
-            words=(" terrible", " great"),
+            _words({"0": " terrible", "1": " great"}, {}, "label"),
             transforms={"sentence": "strip"},
         ),
         _task(
             "rte",
             '{premise}\nDoes this mean that "{hypothesis}" is true? Yes or No?\n',
             {"premise": ("premise", "sentence1"), "hypothesis": ("hypothesis", "sentence2")},
-            labels=("entailment", "not_entailment"),
-            words=("Yes", "No"),
-            label_aliases={"0": "entailment", "1": "not_entailment"},
+            _words(
+                {"entailment": "Yes", "not_entailment": "No"},
+                {"0": "entailment", "1": "not_entailment"},
+                "label",
+            ),
         ),
         _task(
             "cb",
             'Suppose {premise} Can we infer that "{hypothesis}"? Yes, No, or Maybe?\n',
             "premise hypothesis",
-            labels=("entailment", "contradiction", "neutral"),
-            words=("Yes", "No", "Maybe"),
-            label_aliases={"0": "entailment", "1": "contradiction", "2": "neutral"},
+            _words(
+                {"entailment": "Yes", "contradiction": "No", "neutral": "Maybe"},
+                {"0": "entailment", "1": "contradiction", "2": "neutral"},
+                "label",
+            ),
             metrics=("macro_f1",),
             dev=100,
         ),
@@ -118,10 +148,7 @@ TASKS = {
             "boolq",
             "{passage} {question}\n",
             "passage question",
-            labels=("true", "false"),
-            words=("Yes", "No"),
-            label_columns=("label", "answer"),
-            label_aliases=_BOOLEANS,
+            _words({"true": "Yes", "false": "No"}, _BOOLEANS, "label", "answer"),
             transforms={"question": "as_question"},
         ),
         _task(
@@ -129,9 +156,7 @@ TASKS = {
             '{text}\nIn the previous sentence, does the pronoun "{span2_text}" refer to '
             "{span1_text}? Yes or No?\n",
             "text span1_text span2_text",
-            labels=("false", "true"),
-            words=("No", "Yes"),
-            label_aliases=_BOOLEANS,
+            _words({"false": "No", "true": "Yes"}, _BOOLEANS, "label"),
             transforms={"span2_text": "lower"},
             layout="wsc",
         ),
@@ -140,18 +165,18 @@ TASKS = {
             'Does the word "{word}" have the same meaning in these two sentences? Yes, No?\n'
             "{sentence1}\n{sentence2}\n",
             "word sentence1 sentence2",
-            labels=("false", "true"),
-            words=("No", "Yes"),
-            label_aliases=_BOOLEANS,
+            _words({"false": "No", "true": "Yes"}, _BOOLEANS, "label"),
         ),
         _task(
             "multirc",
             '{paragraph}\nQuestion: {question}\nI found this answer "{answer}". Is that correct? '
             "Yes or No?\n",
             "paragraph question answer",
-            labels=("0", "1"),
-            words=("No", "Yes"),
-            label_aliases={"false": "0", "true": "1", "False": "0", "True": "1"},
+            _words(
+                {"0": "No", "1": "Yes"},
+                {"false": "0", "true": "1", "False": "0", "True": "1"},
+                "label",
+            ),
             layout="multirc",
             metrics=("f1_a", "exact_match"),
         ),
@@ -159,48 +184,23 @@ TASKS = {
             "copa",
             "{premise} {question} ",
             "premise question choice1 choice2",
-            labels=("0", "1"),
+            FieldChoice(("choice1", "choice2"), ("0", "1"), ("label",), {}),
             transforms={
                 "premise": "without_full_stop",
                 "choice1": "lower_first_word",
                 "choice2": "lower_first_word",
             },
             values={"question": {"effect": "so", "cause": "because"}},
-            option_fields=("choice1", "choice2"),
             dev=100,
         ),
         _task(
             "record",
             "{passage}\n-",
             "passage",
-            label_columns=(),
+            RowChoice(),
             transforms={"passage": "highlights_as_list"},
             layout="record",
             metrics=("exact_match", "f1"),
         ),
     )
 }
-
-
-def template_tokens(template: str) -> list[str]:
-    """Cuts a template into literal text, `{{`, `}}` and `{field}`s; a lone brace is one token."""
-    return _TEMPLATE_TOKENS.findall(template)
-
-
-def template_fields(template: str) -> list[str]:
-    """Returns the names of a template's fields, in order."""
-    return [token[1:-1] for token in template_tokens(template) if is_field(token)]
-
-
-def fill(template: str, fields: dict[str, str]) -> str:
-    """Puts the fields' texts into a template; braces in these texts stay what they are."""
-    braces = {"{{": "{", "}}": "}"}
-    return "".join(
-        fields[token[1:-1]] if is_field(token) else braces.get(token, token)
-        for token in template_tokens(template)
-    )
-
-
-def is_field(token: str) -> bool:
-    """Tells whether a token of a template stands for a field."""
-    return token[0] == "{" and token[-1] == "}" and len(token) > 1

@@ -2,22 +2,27 @@
 
 import dataclasses
 import json
+import types
 from collections.abc import Iterator
 
 from .. import contract
 from ..errors import InputError
 from ..host.typed_json import MistypedError, typed
-from .causal import TRANSFORMS, CausalTask, template_fields, template_tokens
+from .causal import CausalTask, FieldChoice, RowChoice, WordChoice
 from .masked import MaskedTask
 from .metrics import METRICS
-from .rows import LAYOUTS
+from .rows import LAYOUTS, LAYOUTS_WITH_OPTIONS
+from .templates import TRANSFORMS, template_fields, template_tokens
 
 Task = MaskedTask | CausalTask
 
 
 def to_json(task: Task) -> dict:
     """Returns the task as plain JSON values, for bundle.json."""
-    return json.loads(json.dumps(dataclasses.asdict(task)))
+    values = dataclasses.asdict(task)
+    if isinstance(task, CausalTask):
+        values["choice"] = {"kind": task.choice.kind, **values["choice"]}
+    return json.loads(json.dumps(values))
 
 
 def from_json(entry: object, style: str) -> Task:
@@ -51,6 +56,8 @@ def _worded(error):
     if dataclasses.is_dataclass(error.hint):
         keys = ", ".join(field.name for field in dataclasses.fields(error.hint))
         expected = f"an object of exactly {keys}"
+    elif isinstance(error.hint, types.UnionType):
+        expected = f"an object whose kind is {', '.join(kind.kind for kind in error.hint.__args__)}"
     value = error.value
     found = f"an object of {list(value)!r}" if isinstance(value, dict) else repr(value)
     return f"{error.place}: found {found[:300]}, expected {expected}"
@@ -84,14 +91,11 @@ def _masked_problems(task: MaskedTask) -> Iterator[str]:
 
 
 def _causal_problems(task: CausalTask) -> Iterator[str]:
-    """Yields what makes a well-typed task of options unusable."""
+    """Yields what makes a well-typed causal task unusable."""
+    choice = task.choice
     fields = {name for name, columns in task.columns.items() if columns}
-    used = {*template_fields(task.template), *task.option_fields}
+    used = {*template_fields(task.template), *getattr(choice, "fields", ())}
     lone = {"{", "}"} & set(template_tokens(task.template))
-    record = task.layout == "record"
-    options = task.words or task.option_fields
-    spelled = set(task.label_aliases.values())
-    sources = sum(map(bool, (task.words, task.option_fields, record)))
     checks = (
         (not lone, f"template {task.template!r} has a brace without its other"),
         (bool(used), "found no field, expected at least one"),
@@ -100,29 +104,39 @@ def _causal_problems(task: CausalTask) -> Iterator[str]:
             f"columns for {sorted(task.columns)!r}, expected some for each of {sorted(used)!r}",
         ),
         (task.layout in LAYOUTS, f"layout {task.layout!r} is unknown"),
+        (
+            (task.layout in LAYOUTS_WITH_OPTIONS) == isinstance(choice, RowChoice),
+            f"layout {task.layout!r} does not go with a choice of kind {choice.kind!r}",
+        ),
         (set(task.transforms) <= fields, f"transforms of {sorted(task.transforms)!r}"),
         (
             set(task.transforms.values()) <= set(TRANSFORMS),
             f"transforms {sorted(task.transforms.values())!r} hold an unknown one",
         ),
         (set(task.values) <= fields, f"values of {sorted(task.values)!r}, not all fields"),
-        (
-            sources == 1,
-            f"found {len(task.words)} words, {len(task.option_fields)} option fields and layout "
-            f"{task.layout!r}, expected options from one of them",
-        ),
-        (record or bool(task.label_columns), "found no label column, expected at least one"),
-        (record or len(options) >= 2, f"found {len(options)} options, expected at least 2"),
-        (len(task.labels) == len(options), f"{len(options)} options for {len(task.labels)} labels"),
-        (len(set(task.labels)) == len(task.labels), f"labels {task.labels!r} are not distinct"),
-        (len(set(options)) == len(options), f"options {options!r} are not distinct"),
-        (all(options), f"options {options!r} hold an empty one"),
-        (spelled <= set(task.labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
         (set(task.metrics) <= set(METRICS), f"metrics {task.metrics!r} hold an unknown one"),
         (
             len(task.split) in (0, 2) and all(count >= 1 for count in task.split),
             f"split {task.split!r} is not two positive numbers",
         ),
+    )
+    yield from (problem for good, problem in checks if not good)
+    if not isinstance(choice, RowChoice):
+        yield from _choice_problems(choice)
+
+
+def _choice_problems(choice: WordChoice | FieldChoice) -> Iterator[str]:
+    """Yields what makes options with labels unusable."""
+    options = choice.words if isinstance(choice, WordChoice) else choice.fields
+    labels, spelled = choice.labels, set(choice.label_aliases.values())
+    checks = (
+        (bool(choice.label_columns), "found no label column, expected at least one"),
+        (len(options) >= 2, f"found {len(options)} options, expected at least 2"),
+        (len(labels) == len(options), f"{len(options)} options for {len(labels)} labels"),
+        (len(set(labels)) == len(labels), f"labels {labels!r} are not distinct"),
+        (len(set(options)) == len(options), f"options {options!r} are not distinct"),
+        (all(options), f"options {options!r} hold an empty one"),
+        (spelled <= set(labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
     )
     yield from (problem for good, problem in checks if not good)
 

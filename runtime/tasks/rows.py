@@ -106,6 +106,7 @@ LAYOUTS: dict[str, Callable[[str, dict], Iterator[Part]]] = {
     "multirc": _multirc,
     "record": _record,
 }
+LAYOUTS_WITH_OPTIONS = ("record",)  # their rows bring options, and say which are right
 
 
 def text_of(where: str, name: str, value: object) -> str:

@@ -21,9 +21,8 @@ def masked_format(task: MaskedTask, tokenizer, tokens: int = 512) -> RowFormat:
 
 
 def causal_format(
-    task: CausalTask, tokenizer, scoring, tokens: int, option_tokens: int
+    task: CausalTask, tokenizer, scoring: str, tokens: int, option_tokens: int, *, word_ids=()
 ) -> RowFormat:
-    """Returns the format of a bundle that scores as a `Scoring` says."""
-    special = special_of(tokenizer)
-    limits = tokens, REFERENCE_TOKENS, option_tokens
-    return RowFormat(task, tokenizer, special, scoring.kind, scoring.word_ids, *limits)
+    """Returns the format of a bundle that scores so, and whose longest bucket takes `tokens`."""
+    special, limits = special_of(tokenizer), (tokens, REFERENCE_TOKENS, option_tokens)
+    return RowFormat(task, tokenizer, special, scoring, tuple(word_ids), *limits)

@@ -2,17 +2,16 @@
 
 import json
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from encoding import masked_format
+from encoding import masked_format, special_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.tokenizer import save_tokenizer, tokenizer_for
-from pocketllm.export.models import special_tokens
 from pocketllm.export.tasks.own_data import text_task
 from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data.encode_masked import encode, encode_all
@@ -224,7 +223,7 @@ def test_a_saved_tokenizer_loads_as_the_same_without_padding_and_truncation(toke
 
     for loaded in (load_tokenizer(tmp_path / "tokenizer.json"), tokenizer_for(tmp_path)):
         assert loaded.to_str() == tokenizer.to_str()
-        assert special_tokens("roberta", loaded) == asdict(SPECIAL)
+        assert special_of(loaded) == SPECIAL
 
 
 def test_unusable_tokenizer_files_are_named_in_one_line(tmp_path):
@@ -244,15 +243,3 @@ def test_unusable_tokenizer_files_are_named_in_one_line(tmp_path):
     with pytest.raises(InputError, match="tokenizer.json: found no readable tokenizer") as error:
         tokenizer_for(tmp_path)
     assert "\n" not in str(error.value)
-
-
-def test_a_tokenizer_without_robertas_special_tokens_is_refused():
-    class Gpt2:
-        def token_to_id(self, token):
-            return {"</s>": 2}.get(token)
-
-        def get_vocab_size(self):
-            return 50257
-
-    with pytest.raises(InputError, match="<s>, <pad>, <mask> not found among 50257 tokens"):
-        special_tokens("roberta", Gpt2())

@@ -6,7 +6,6 @@ import pytest
 from encoding import masked_format
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models import special_tokens
 from pocketllm.runtime.data.encode_masked import encode_all
 from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.data.tokenizer import load_tokenizer
@@ -63,13 +62,6 @@ def test_every_sentence_on_its_own_is_tokenised_as_by_transformers(theirs, examp
     for text in [*(one.fields["sentence"] for one in examples), *odd]:
         expected = theirs.encode(text, add_special_tokens=False)
         assert ours.encode(text, add_special_tokens=False).ids == expected
-
-
-def test_its_special_tokens_are_those_of_transformers(theirs):
-    ours = special_tokens("roberta", tokenizer_for(MICRO))
-
-    assert ours == {"bos": 0, "eos": 2, "pad": 1, "mask": MASK}
-    assert ours == {role: getattr(theirs, f"{role}_token_id") for role in ours}
 
 
 def test_tokenizer_json_spells_the_same_vocabulary_as_vocab_json_and_merges_txt():

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
+from pocketllm.export.checkpoint.label_words import scoring_of
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models import special_tokens
-from pocketllm.export.models.label_words import scoring_of
 from pocketllm.export.tasks.own_data import option_text_task
 from pocketllm.runtime.data.encode_causal import encode_all
 from pocketllm.runtime.data.reader import Example
@@ -33,7 +32,11 @@ def limits(tokenizer):
     """Returns the limits of a task at a longest bucket."""
 
     def of(task, tokens, option_tokens=50):
-        return causal_format(task, tokenizer, scoring_of(task, tokenizer), tokens, option_tokens)
+        scoring = scoring_of(task, tokenizer)
+        word_ids = scoring.word_ids
+        return causal_format(
+            task, tokenizer, scoring.kind, tokens, option_tokens, word_ids=word_ids
+        )
 
     return of
 
@@ -45,19 +48,6 @@ def encode_options(example, row_format, only_gold=False):
 
 def text(value):
     return Example({"text": value}, 1, 7)
-
-
-def test_a_causal_model_needs_no_mask_token():
-    from tokenizers import Tokenizer, models
-
-    tokens = {"<s>": 0, "<pad>": 1, "a": 2}
-
-    ids = special_tokens("opt", Tokenizer(models.WordLevel(tokens)))
-
-    assert ids == {"bos": 0, "eos": None, "pad": 1, "mask": None}
-    del tokens["<pad>"]
-    with pytest.raises(InputError, match="<pad> not found .* expected <s>, <pad>; .* an OPT"):
-        special_tokens("opt", Tokenizer(models.WordLevel(tokens)))
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import pytest
 from encoding import causal_format
 from opt_reference import EXCERPTS, OF_TASK, TOKENIZER, reference, reference_ids
 
+from pocketllm.export.checkpoint.label_words import scoring_of
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models.label_words import scoring_of
 from pocketllm.runtime.data.encode_causal import encode_all, options_of, prompt_of
 from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.tasks.causal import TASKS
@@ -59,7 +59,7 @@ def test_label_word_rows_are_the_references_without_the_word(name, max_length, i
     scoring = scoring_of(task, tokenizer)
     word_ids = scoring.word_ids
     assert (scoring.kind, len(word_ids)) == ("words", len(task.labels))
-    row_format = causal_format(task, tokenizer, scoring, max_length - 1, 0)
+    row_format = causal_format(task, tokenizer, scoring.kind, max_length - 1, 0, word_ids=word_ids)
     examples, _ = read_examples(excerpt(name), task)
 
     encoded = encode_all(examples, row_format, "f")
@@ -82,7 +82,7 @@ def test_option_rows_are_the_references(name, max_length, ids):
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
     scoring = scoring_of(task, tokenizer)
     assert scoring.kind == "gold"
-    row_format = causal_format(task, tokenizer, scoring, max_length, 59)
+    row_format = causal_format(task, tokenizer, scoring.kind, max_length, 59)
     examples, _ = read_examples(excerpt(name), task)
 
     encoded = encode_all(examples, row_format, "f")
@@ -110,7 +110,7 @@ def test_several_words_make_an_option_each(ids):
     assert scoring.kind == "options"
     examples, _ = read_examples(excerpt("sst2"), task)
 
-    encoded = encode_all(examples, causal_format(task, tokenizer, scoring, 24, 3), "f")
+    encoded = encode_all(examples, causal_format(task, tokenizer, scoring.kind, 24, 3), "f")
 
     for ours, example in zip(encoded, examples, strict=True):
         prompt = f"{example.fields['sentence'].strip()}\nIt was"

@@ -7,17 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from opt_reference import TOKENIZER
 
+from pocketllm.export.checkpoint.label_words import Scoring, scoring_of
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models.label_words import Scoring, scoring_of
 from pocketllm.export.tasks.own_data import option_text_task
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import (
-    TASKS,
-    TRANSFORMS,
-    fill,
-    template_fields,
-)
+from pocketllm.runtime.tasks.causal import TASKS
 from pocketllm.runtime.tasks.codec import from_json, to_json
+from pocketllm.runtime.tasks.templates import TRANSFORMS, fill, template_fields
 
 WORDS = "0:terrible,1:great"
 
@@ -159,25 +155,46 @@ def test_a_task_of_options_survives_bundle_json(task):
         ("cb", ("columns", "premise"), [], "columns for ['hypothesis', 'premise']"),
         ("cb", ("columns", "more"), ["more"], "columns for ['hypothesis', 'more', 'premise']"),
         ("cb", ("layout",), "tree", "layout 'tree' is unknown"),
-        ("cb", ("layout",), "record", "3 words, 0 option fields and layout 'record'"),
+        ("cb", ("layout",), "record", "layout 'record' does not go with a choice of kind 'words'"),
+        ("copa", ("layout",), "record", "layout 'record' does not go with a choice of kind"),
+        ("record", ("layout",), "flat", "layout 'flat' does not go with a choice of kind 'row'"),
+        (
+            "cb",
+            ("choice",),
+            [],
+            "task.choice: found [], expected an object whose kind is words, fields",
+        ),
+        ("cb", ("choice", "kind"), "all", "task.choice: found an object of ['kind', 'words', "),
+        (
+            "cb",
+            ("choice", "kind"),
+            ["words"],
+            "expected an object whose kind is words, fields, row",
+        ),
+        (
+            "cb",
+            ("choice", "kind"),
+            "fields",
+            "expected an object of exactly fields, labels, label_",
+        ),
         ("cb", ("transforms",), {"premise": "upper"}, "transforms ['upper'] hold an unknown one"),
         ("cb", ("transforms",), {"x": "lower"}, "transforms of ['x']"),
         ("cb", ("values",), {"x": {}}, "values of ['x'], not all fields"),
         ("cb", ("values",), {"premise": 1}, "values['premise']: found 1, expected an object"),
-        ("cb", ("words",), [], "0 words, 0 option fields"),
-        ("cb", ("words",), ["Yes", "No"], "2 options for 3 labels"),
-        ("cb", ("words", 2), "No", "options ('Yes', 'No', 'No') are not distinct"),
-        ("cb", ("words", 2), "", "hold an empty one"),
-        ("cb", ("labels", 2), "entailment", "not distinct"),
-        ("cb", ("label_columns",), [], "no label column"),
-        ("cb", ("label_aliases", "0"), "yes", "label aliases"),
+        ("cb", ("choice", "words"), [], "found 0 options, expected at least 2"),
+        ("cb", ("choice", "words"), ["Yes", "No"], "2 options for 3 labels"),
+        ("cb", ("choice", "words", 2), "No", "options ('Yes', 'No', 'No') are not distinct"),
+        ("cb", ("choice", "words", 2), "", "hold an empty one"),
+        ("cb", ("choice", "labels", 2), "entailment", "not distinct"),
+        ("cb", ("choice", "label_columns"), [], "no label column"),
+        ("cb", ("choice", "label_aliases", "0"), "yes", "label aliases"),
         ("cb", ("metrics",), ["bleu"], "metrics ('bleu',) hold an unknown one"),
         ("cb", ("split",), [1000], "split (1000,)"),
         ("cb", ("split",), [1000, 0], "split (1000, 0)"),
-        ("copa", ("option_fields",), ["choice1"], "expected some for each of"),
-        ("copa", ("labels",), ["0"], "2 options for 1 labels"),
-        ("record", ("words",), ["a", "b"], "2 words, 0 option fields and layout 'record'"),
-        ("record", ("labels",), ["a"], "0 options for 1 labels"),
+        ("copa", ("choice", "fields"), ["choice1"], "expected some for each of"),
+        ("copa", ("choice", "labels"), ["0"], "2 options for 1 labels"),
+        ("record", ("choice", "words"), ["a", "b"], "task.choice: found an object of ['words']"),
+        ("record", ("choice", "labels"), ["a"], "task.choice: found an object of ['labels']"),
     ],
 )
 def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, value, found):

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pocketllm.export.checkpoint.label_words import label_word_ids
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models.label_words import label_word_ids
 from pocketllm.export.tasks.own_data import text_task
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.codec import from_json, to_json

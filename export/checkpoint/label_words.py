@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks.causal import CausalTask, fill, is_field, template_tokens
+from pocketllm.runtime.tasks.causal import CausalTask
 from pocketllm.runtime.tasks.masked import MaskedTask
+from pocketllm.runtime.tasks.templates import fill, is_field, template_tokens
 
 UNKNOWN = "<unk>"
 

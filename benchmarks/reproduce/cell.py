@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pocketllm.runtime.contract import MEZO
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import read_json, write_json
 from pocketllm.runtime.host.native_output import LOG_VARIABLE
+from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.lines import METRICS
 from pocketllm.runtime.run.parameters import drop_parameters
 
@@ -133,7 +133,7 @@ def run_cell(setting: Setting, cell: Cell, say: Callable[[str], None]) -> dict:
 
 def _pocketllm_command(setting, cell, run):
     """Returns module and arguments of `pocketllm train`."""
-    eps = [f"--eps={EPS}"] if cell.optimizer == MEZO else []
+    eps = [f"--eps={EPS}"] if "eps" in OPTIMIZERS[cell.optimizer].option_names else []
     return [
         "pocketllm.runtime.cli",
         "train",

@@ -26,6 +26,7 @@ from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim.adam import AdamStep
 from pocketllm.runtime.optim.mezo import MezoStep
+from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.lines import append_step
 from pocketllm.runtime.run.sessions import MACHINE, Session
@@ -109,8 +110,8 @@ def measure(fields: dict, say: Callable[[str], None]) -> dict:
 def _begin(folder, request, bundle, data, engine):
     """Writes the files of a run directory that stand before the first step."""
     config = asdict(request) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
-    of_mezo = [] if request.optimizer == MEZO else ["eps"]
-    for name in ("bundle", "data", "run", "threads", *of_mezo):
+    unused = {"eps"} - set(OPTIMIZERS[request.optimizer].option_names)
+    for name in ("bundle", "data", "run", "threads", *unused):
         del config[name]
     write_json(folder / CONFIG, config)
     machine = describe_machine(PACKAGES)

@@ -116,6 +116,11 @@ class Optimizer:
     options: tuple[Option, ...] = ()
     whole_batch: bool = False
 
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """The names of its own settings."""
+        return tuple(option.name for option in self.options)
+
 
 def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int) -> None:
     """Raises InputError unless a bundle can take an optimizer's step on so many examples."""

@@ -98,7 +98,7 @@ def is_sound_behind(data: bytes, place: int) -> bool:
     nothing.
     """
     for start in range(place + 1, len(data) - SHORTEST + 1):
-        if step_at(data, start) <= len(data) // SHORTEST:  # spares most of the checksums
+        if 0 < step_at(data, start) <= len(data) // SHORTEST:  # spares most of the checksums
             if sound_bytes(data, start, WORD.unpack_from(data, start - WORD.size)[0]):
                 return True
     return False

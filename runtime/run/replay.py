@@ -22,7 +22,7 @@ from ..optim.applied import Applied, Perturbable, apply_step
 TILE_VALUES = 1 << 17  # three arrays of 0.5 MB: half of it takes 1.4 times as long, double 1.2
 STEPS_AT_ONCE = 16  # whose hashes are computed together
 FEW_STEPS = 4  # up to so many, the graph is faster than a round trip of all values
-MOST_STEPS = 10_000  # at once: what is asked of a tile takes 300 bytes a step
+MOST_STEPS = 10_000  # at once: decoded, with what is asked of a tile, a step takes 1 kB
 # The interpreters' kernels take values below 1e-38 for 0, NumPy does not: with scales of this size
 # neither meets any.
 MIN_SCALE = 1e-20
@@ -47,21 +47,17 @@ def replay(
       take: does a step; `undo_step` takes one back.
     """
     has_table = "offset" in model.bundle.noise
-    if not has_table or len(steps) <= FEW_STEPS or _any_tiny(steps):
-        for step in steps:
-            take(model, step)
-            progress(1)
-        return
     for start in range(0, len(steps), MOST_STEPS):
-        moves, stretch = _Moves(), steps[start : start + MOST_STEPS]
+        stretch = list(steps[start : start + MOST_STEPS])
+        moves = _Moves()
         for step in stretch:
             take(moves, step)
-        _apply(model, moves.moves, _in_steps(model, len(stretch), progress))
-
-
-def _any_tiny(steps):
-    scales = (abs(scale) for step in steps for _, scale in step.passes)
-    return any(0 < scale < MIN_SCALE for scale in scales)
+        if has_table and len(stretch) > FEW_STEPS and not moves.any_tiny:
+            _apply(model, moves.moves, _in_steps(model, len(stretch), progress))
+            continue
+        for step in stretch:
+            take(model, step)
+            progress(1)
 
 
 @dataclass
@@ -78,20 +74,23 @@ class _Moves:
 
     def __init__(self):
         self.moves: list[_Move] = []
+        self.any_tiny = False
 
     def perturb(self, seed: int, scale: float) -> None:
         """Notes a pass; z is drawn once for neighbours of one seed."""
         last = self.moves[-1] if self.moves else None
         if last is None or last.seed != seed or last.factor is not None:
             self.moves.append(_Move(seed))
-        with np.errstate(over="ignore"):
-            self.moves[-1].scales.append(np.float32(scale))
+        self.moves[-1].scales.append(np.float32(scale))
+        if 0 < abs(scale) < MIN_SCALE:
+            self.any_tiny = True
 
     def decay(self, factor: float) -> None:
         """Notes a decay, behind the passes so far."""
         if not self.moves or self.moves[-1].factor is not None:
             self.moves.append(_Move(0))
-        self.moves[-1].factor = np.float32(factor)
+        with np.errstate(over="ignore"):  # of a factor taken back
+            self.moves[-1].factor = np.float32(factor)
 
 
 @dataclass(frozen=True)

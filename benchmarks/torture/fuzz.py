@@ -74,7 +74,7 @@ def _journal(bundle, work):
     def read(choice, data):
         (work / "journal").write_bytes(with_checksums(data) if choice % 2 else data)
         header = read_journal(work / "journal").header
-        for step in read_run(work, header.get("bundle_sha256")).steps:
+        for step in read_run(work, header.get("bundle_sha256")).applied:
             apply_step(_NO_MODEL, step)
 
     return refusing(read)

@@ -121,7 +121,7 @@ def _memory_over_steps(command, journal, progress):
 def _replayed(bundle_folder, dev, run):
     """Does all steps again and compares; returns the steps after which parameters were the same."""
     bundle = read_bundle(bundle_folder)
-    steps = read_run(run, bundle.fingerprint).steps
+    steps = read_run(run, bundle.fingerprint).applied
     model = open_model(bundle, threads=1)
     model.initialize()
     snapshots, last = kept_steps(run), 0

@@ -1,4 +1,4 @@
-"""Runs a journalled run backwards, which shows how much of its values' digits rounding has taken."""
+"""Runs a journalled run backwards: how many digits of its values rounding has taken."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -10,20 +10,22 @@ from ..errors import InputError
 from .applied import Applied
 from .schedule import Scheduled
 
-# Kinds of run. Steps of a journalled run can be done again from scalars (applied.py), and its
-# settings have an `eps`. Those of a kept run cannot: it saves parameters.
+# Kinds of run. Steps of a journalled run can be done again from scalars (applied.py). Those of a
+# kept run cannot: it saves parameters.
 JOURNALLED, KEPT = "journalled", "kept"
 
 
 class Settings(Scheduled, Protocol):
-    """The settings that every optimizer has."""
+    """The settings that every optimizer has: a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def weight_decay(self) -> float: ...
 
 
 class ProbeSettings(Settings, Protocol):
-    """The settings of an optimizer whose runs are journalled."""
+    """The settings that every optimizer of journalled runs has."""
 
     @property
     def eps(self) -> float: ...
@@ -98,7 +100,7 @@ class Optimizer:
       name: in --optimizer and in config.json.
       kind: of its runs, JOURNALLED or KEPT.
       signatures: the entry of a bundle's `optimizers` that it needs.
-      settings: dataclass of a run's settings.
+      settings: dataclass of a run's settings, of a journalled run with `eps`.
       step: dataclass of a line in metrics.jsonl.
       begin: (model, settings, steps applied before) -> what takes the next step. The model is
         Perturbable for a journalled run, and the steps before are there to derive a state from; a

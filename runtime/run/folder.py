@@ -57,12 +57,14 @@ class StoredRun:
     Attributes:
       kind: JOURNALLED or KEPT.
       description: what its steps depend on, as config.json or the journal's header says it.
-      steps: of a journalled run what each applied, of a kept one what each measured.
+      count: of its steps.
+      applied: of a journalled run, what each step did; none of a kept one.
     """
 
     kind: str
     description: dict
-    steps: Sequence[Applied] | Sequence[Step]
+    count: int
+    applied: Sequence[Applied]
 
 
 def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Step]:
@@ -129,14 +131,14 @@ def read_run(folder: Path, bundle_sha256: str) -> StoredRun:
     path = Path(folder) / JOURNAL
     if path.exists():
         journal = read_journal(path)
-        run = StoredRun(JOURNALLED, journal.header, journal.steps)
+        run = StoredRun(JOURNALLED, journal.header, len(journal.steps), journal.steps)
     else:
         path = Path(folder) / CONFIG
         description = read_json(path, "give the --run directory of `pocketllm train`")
         optimizer = optimizer_in(description, path)
         if optimizer.kind == JOURNALLED:
             _check_unbegun(folder)
-        run = StoredRun(KEPT, description, read_steps(folder, optimizer.step))
+        run = StoredRun(KEPT, description, len(read_steps(folder, optimizer.step)), ())
     bundle = str(run.description.get("bundle_sha256"))
     if bundle != bundle_sha256:
         raise InputError(

@@ -60,7 +60,7 @@ def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
                 f"{path}: line {number} is damaged ({error}); it cannot be used"
             ) from error
         expected = steps[-1].step + 1 if steps else 1
-        if step.step < expected or step.step > expected and not gaps:
+        if step.step < expected or (step.step > expected and not gaps):
             raise InputError(f"{path}: line {number} holds step {step.step}, expected {expected}")
         steps.append(step)
     return steps

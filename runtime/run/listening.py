@@ -30,6 +30,9 @@ class Listener:
     awaited: Callable[[], dict] = dict
 
 
+SILENT = Listener()
+
+
 @dataclass(frozen=True)
 class Training:
     """What `train` was given, see loop.py."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..data.batches import Batch
 from ..data.dataset import Dataset, batches_of
@@ -23,32 +23,33 @@ from .folder import RunConfig, start_or_continue
 from .journalled import journalled
 from .kept import kept
 from .lines import Evaluated, append_step, best_step
-from .listening import DevEvaluations, Listener, Trained, Training
+from .listening import SILENT, DevEvaluations, Listener, Trained, Training
 from .sessions import record_session
 from .snapshots import RECOVERY_SECONDS
 
 
 class Keeper(Protocol):
-    """How a kind of run keeps what its steps did. Called in the order of the methods.
-
-    Attributes:
-      model: what the optimizer gets: the model, or what records what is done to it.
-      steps: taken before, for the optimizer to derive its state from.
-      count: of the steps that the run holds.
-      resumes: whether a run that a signal stopped can go on.
-    """
+    """How a kind of run keeps what its steps did; called in the order of its methods."""
 
     @property
-    def model(self) -> Perturbable: ...
+    def model(self) -> Perturbable:
+        """What the optimizer gets: the model, or what records what is done to it."""
+        ...
 
     @property
-    def steps(self) -> Sequence[Applied]: ...
+    def steps(self) -> Sequence[Applied]:
+        """Those taken before, for the optimizer to derive its state from."""
+        ...
 
     @property
-    def resumes(self) -> bool: ...
+    def count(self) -> int:
+        """The number of steps that the run holds."""
+        ...
 
     @property
-    def count(self) -> int: ...
+    def resumes(self) -> bool:
+        """Whether a run that a signal stopped can go on."""
+        ...
 
     def before_evaluation(self, record: Evaluated) -> None:
         """A dev evaluation is about to be recorded."""
@@ -73,7 +74,7 @@ class Keeper(Protocol):
         ...
 
 
-KEEPERS: dict[str, Callable[[Training, Sequence], AbstractContextManager[Keeper]]] = {
+KEEPERS: dict[str, Callable[[Training, Any], AbstractContextManager[Keeper]]] = {
     JOURNALLED: journalled,
     KEPT: kept,
 }
@@ -87,7 +88,7 @@ def train(
     dev: Dataset | None = None,
     *,
     eval_every: int = 0,
-    listener: Listener = Listener(),
+    listener: Listener = SILENT,
     recovery_seconds: float = RECOVERY_SECONDS,
 ) -> Trained:
     """Runs an optimizer up to `config.settings.steps`.

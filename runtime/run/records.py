@@ -98,9 +98,11 @@ def is_sound_behind(data: bytes, place: int) -> bool:
     nothing.
     """
     for start in range(place + 1, len(data) - SHORTEST + 1):
-        if 0 < step_at(data, start) <= len(data) // SHORTEST:  # spares most of the checksums
-            if sound_bytes(data, start, WORD.unpack_from(data, start - WORD.size)[0]):
-                return True
+        before = WORD.unpack_from(data, start - WORD.size)[0]
+        # A look at the step spares most of the checksums.
+        is_plausible = 0 < step_at(data, start) <= len(data) // SHORTEST
+        if is_plausible and sound_bytes(data, start, before):
+            return True
     return False
 
 

@@ -113,13 +113,13 @@ class _Piece:
 
 
 def _apply(model, moves, done):
-    values = read_noise(model.bundle)
-    assert values.table is not None, values.kind
-    columns = values.table.shape[1]
+    source = read_noise(model.bundle)
+    assert source.table is not None
+    columns = source.table.shape[1]
     decaying = {v.name for p in model.bundle.parameters if p.decays for v in p.variables}
     streams = {v.name: v.stream for v in model.bundle.variables}
     stopped = Event()
-    move = partial(_move_tile, values, moves, stopped)
+    move = partial(_move_tile, source, moves, stopped)
 
     with ThreadPoolExecutor(model.engine.threads) as pool:
 
@@ -161,16 +161,16 @@ def _tiles(pieces: Iterator[_Piece], most_blocks: int) -> Iterator[list[_Piece]]
         yield tile
 
 
-def _move_tile(values, moves, stopped, tile):
+def _move_tile(source, moves, stopped, tile):
     """Moves the values of a tile, in place; returns their number."""
     counts = [piece.count for piece in tile]
     ends = np.cumsum(counts)
-    columns = values.table.shape[1]
+    columns = source.table.shape[1]
     theta = np.zeros((ends[-1], columns), np.float32)
     places = [theta[end - count : end].reshape(-1) for end, count in zip(ends, counts)]
     for place, piece in zip(places, tile):
         place[: piece.values.size] = piece.values
-    salts = np.repeat(noise.stream_salts([piece.stream for piece in tile]), counts)
+    salts = np.repeat(noise.stream_salts(np.array([piece.stream for piece in tile])), counts)
     hashed = np.concatenate([noise.counters(p.first + p.count, p.first) for p in tile])
     decays = np.repeat([piece.decays for piece in tile], counts)[:, None]
     z, moved = np.empty_like(theta), np.empty_like(theta)
@@ -179,11 +179,12 @@ def _move_tile(values, moves, stopped, tile):
             if stopped.is_set():
                 break
             together = moves[start : start + STEPS_AT_ONCE]
-            keys = noise.mix(noise.seed_words([move.seed for move in together])[:, None] ^ salts)
-            rows = noise.table_rows(values, hashed, keys).astype(np.intp)
+            seeds = noise.seed_words(np.array([move.seed for move in together]))
+            keys = noise.mix(seeds[:, None] ^ salts)
+            rows = noise.table_rows(source, hashed, keys).astype(np.intp)
             for move, row in zip(together, rows):
                 if move.scales:  # none where only a decay is taken back
-                    np.take(values.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
+                    np.take(source.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
                 for scale in move.scales:
                     np.multiply(z, scale, out=moved)
                     np.add(theta, moved, out=theta)

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 from ..bundle.manifest import Bundle
 from ..engine.model import Model
@@ -53,14 +52,12 @@ def point_of(folder: Path, bundle: Bundle, at_step: int | None = None) -> RunPoi
       InputError: no run, one of another bundle, or without this step or its parameters.
     """
     run = read_run(folder, bundle.fingerprint)
-    count = len(run.steps)
-    step = best_step(folder, count) if at_step is None else at_step
-    if not 0 <= step <= count:
-        raise InputError(f"--at_step={step}: the run holds steps 0 to {count}")
+    step = best_step(folder, run.count) if at_step is None else at_step
+    if not 0 <= step <= run.count:
+        raise InputError(f"--at_step={step}: the run holds steps 0 to {run.count}")
     if run.kind == KEPT:
         check_kept(folder, step)
-        return RunPoint(folder, step, run.kind, ())
-    return RunPoint(folder, step, run.kind, cast(Sequence[Applied], run.steps)[:step])
+    return RunPoint(folder, step, run.kind, run.applied[:step])
 
 
 def bring_to(

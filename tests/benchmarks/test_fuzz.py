@@ -36,7 +36,7 @@ def test_real_files_and_what_is_left_of_them_are_read_without_another_error(
 
 def test_only_the_projects_own_errors_are_refusals():
     for refusal in (InputError("no"), RunError("no")):
-        refusing(lambda choice, data: _raise(refusal))(b"\0abc")
+        refusing(lambda choice, data, refusal=refusal: _raise(refusal))(b"\0abc")
     with pytest.raises(KeyError):
         refusing(lambda choice, data: _raise(KeyError("no")))(b"\0abc")
 

@@ -116,7 +116,7 @@ def test_a_description_that_was_reformatted_or_lost_its_checksum_is_refused(bund
 
 def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, open_ready):
     folder, expected = run
-    steps = read_run(folder, golden_bundle.fingerprint).steps
+    steps = read_run(folder, golden_bundle.fingerprint).applied
     model, path = open_ready(golden_bundle, "litert"), folder / f"parameters-{STEPS}.npz"
     data, passed_over = path.read_bytes(), 0
     for place, damaged in flips(data, [*range(300), *spread(300, len(data), 150)]):

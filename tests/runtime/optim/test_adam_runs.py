@@ -64,7 +64,7 @@ def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_
     assert figures["config"] == stored_config
     assert figures["step_seconds"] == pytest.approx(done.step_seconds, abs=1e-6)  # as rounded
     stored = read_run(tmp_path / "run", model.bundle.fingerprint)
-    assert (stored.kind, len(stored.steps), stored.description) == (KEPT, 6, stored_config)
+    assert (stored.kind, stored.count, stored.description) == (KEPT, 6, stored_config)
     assert stored.description.items() >= asdict(config.settings).items()
 
 

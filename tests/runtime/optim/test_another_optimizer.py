@@ -18,7 +18,7 @@ from pocketllm.runtime.optim.schedule import learning_rate
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import read_run
 from pocketllm.runtime.run.journal import JOURNAL
-from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.replay import replay
 from pocketllm.runtime.run.restore import bring_to, point_of
@@ -98,7 +98,7 @@ def trained(golden_bundle, train_data, open_ready):
     """Trains in a fresh engine: (folder, listener) -> the parameters' bytes."""
     settings = ManySettings(1e-2, 1e-2, 0.1, "linear", 9, directions=3)
 
-    def run(folder, listener=Listener()):
+    def run(folder, listener=SILENT):
         model = open_ready(golden_bundle, "litert")
         config = replace(run_config(golden_bundle, train_data), settings=settings)
         train(model, train_data, folder, config, listener=listener)
@@ -130,7 +130,7 @@ def test_its_steps_are_done_again_by_graph_and_by_tiles_and_taken_back(
     trained, golden_bundle, open_ready, tmp_path
 ):
     expected = trained(tmp_path)
-    steps = read_run(tmp_path, golden_bundle.fingerprint).steps
+    steps = read_run(tmp_path, golden_bundle.fingerprint).applied
     graph, tiles, restored = (open_ready(golden_bundle, "litert") for _ in range(3))
     begun = state_of(graph)
 

@@ -14,7 +14,7 @@ from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.run.folder import read_run
 from pocketllm.runtime.run.journal import JOURNAL, read_journal
 from pocketllm.runtime.run.lines import read_evaluations
-from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 
 pytest_plugins = ["runtime_fixtures"]
@@ -26,7 +26,7 @@ MOVING = {"weight_decay": 0.1}
 def trained(golden_bundle, train_data, dev_data, open_ready):
     """Trains in a fresh engine: trained(engine, folder, **changes) -> (steps, parameters)."""
 
-    def run(engine, folder, listener=Listener(), **changes):
+    def run(engine, folder, listener=SILENT, **changes):
         model = open_ready(golden_bundle, engine)
         config = run_config(golden_bundle, train_data, **MOVING | changes)
         train(model, train_data, folder, config, dev_data, eval_every=2, listener=listener)
@@ -149,7 +149,7 @@ def test_replaying_gives_the_trained_bits_without_data(
     engine, trained, golden_bundle, open_ready, tmp_path
 ):
     _, state = trained(engine, tmp_path / "run", lr_schedule="linear")
-    steps = read_run(tmp_path / "run", golden_bundle.fingerprint).steps
+    steps = read_run(tmp_path / "run", golden_bundle.fingerprint).applied
     model = open_ready(golden_bundle, engine)
 
     for step in steps:

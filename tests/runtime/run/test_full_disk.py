@@ -111,7 +111,7 @@ def test_a_run_stops_where_the_disk_is_full_and_goes_on_when_it_has_space(
     assert (folder / "run" / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
     assert not list((folder / "run").glob(".*partial*"))
     flags = ["eval", f"--bundle={golden_bundle.folder}", f"--data={dev_file}"]
-    outputs = [pocketllm(*flags, f"--run={run}").stdout for run in (folder / "run", whole)]
+    outputs = [pocketllm(*flags, f"--run={path}").stdout for path in (folder / "run", whole)]
     assert outputs[0].replace(str(folder / "run"), str(whole)) == outputs[1]
 
 
@@ -140,9 +140,9 @@ def test_replay_leaves_nothing_on_a_full_disk_and_the_same_bytes_with_space(
     space, training, golden_bundle, request, tmp_path
 ):
     folder, run = request.getfixturevalue(space)
-    run = tmp_path / "run"
-    assert pocketllm(*training(run, steps=3)).returncode == 0
-    flags = ["replay", f"--bundle={golden_bundle.folder}", f"--run={run}"]
+    trained = tmp_path / "run"
+    assert pocketllm(*training(trained, steps=3)).returncode == 0
+    flags = ["replay", f"--bundle={golden_bundle.folder}", f"--run={trained}"]
     assert pocketllm(*flags, f"--out={tmp_path / 'expected'}").returncode == 0
     expected = {path.name: path.read_bytes() for path in (tmp_path / "expected").iterdir()}
     assert max(map(len, expected.values())) > 3 * PAGE

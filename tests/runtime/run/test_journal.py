@@ -137,7 +137,7 @@ def test_a_flipped_bit_is_never_believed(path):
                     InputError, match="header is damaged|no journal of version 2|version 1"
                 ):
                     read_journal(path)
-            elif number < 3 or number == 3 and place < RECORD_BYTES - 4:
+            elif number < 3 or (number == 3 and place < RECORD_BYTES - 4):
                 with pytest.raises(InputError, match=f"record {number} is damaged"):
                     read_journal(path)
             else:  # nothing sound behind it: as if it had been cut off, and taken again

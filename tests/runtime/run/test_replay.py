@@ -154,7 +154,7 @@ def test_a_large_checkpoint_is_written_in_shards(trained, monkeypatch, tmp_path)
 def test_undone_steps_lead_back_to_the_start_within_rounding(trained, tmp_path):
     _, flags = trained("roberta")
 
-    done = pocketllm("replay", *flags, "--undo", f"--json={tmp_path / 'told.json'}")
+    done = pocketllm("replay", *flags, "--undo", f"--json={tmp_path / 'result.json'}")
 
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     undone = json.loads((tmp_path / "result.json").read_text())["undo"]

@@ -67,7 +67,7 @@ def test_a_new_run_starts_empty_and_a_held_one_gives_its_steps_back(run, tmp_pat
     assert start_or_continue(tmp_path / "deep" / "new", config()) == []
     assert start_or_continue(run, config()) == [applied(1), applied(2), applied(3)]
     stored = read_run(run, "b" * 64)
-    assert (stored.kind, stored.steps) == (JOURNALLED, [applied(1), applied(2), applied(3)])
+    assert (stored.kind, stored.applied) == (JOURNALLED, [applied(1), applied(2), applied(3)])
     settings = {**asdict(config().settings), "optimizer": "mezo", "seed": 0}
     del settings["steps"]  # may be raised: those that were taken count
     assert stored.description.items() >= settings.items()

@@ -9,7 +9,7 @@ from small_runs import RECORD_BYTES, pocketllm, run_config, state_of
 
 from pocketllm.runtime.run import snapshots
 from pocketllm.runtime.run.journal import JOURNAL
-from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps
 from pocketllm.runtime.run.snapshots import snapshot_due
@@ -69,7 +69,7 @@ def often(monkeypatch):
 def trained(golden_bundle, train_data, dev_data, open_ready):
     """Trains in a fresh engine: (folder, listener) -> the parameters' bytes."""
 
-    def run(folder, listener=Listener(), dev=None, eval_every=0, **changes):
+    def run(folder, listener=SILENT, dev=None, eval_every=0, **changes):
         model = open_ready(golden_bundle, "litert")
         config = run_config(golden_bundle, train_data, **MOVING | changes)
         train(model, train_data, folder, config, dev, eval_every=eval_every, listener=listener)

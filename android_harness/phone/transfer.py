@@ -56,7 +56,7 @@ def push_files(
     progress = start_progress(total)
     try:
         _send_small(phone, files, _missing(differing, arrived, small=True), partial, progress)
-        for name, entry in _missing(differing, arrived, small=False).items():
+        for name in _missing(differing, arrived, small=False):
             _send_large(phone, files[name], f"{partial}/{name}", arrived.get(name, 0), progress)
         _verify(phone, differing, partial)
         _commit(phone, tree, old_tree, partial, target)
@@ -105,7 +105,7 @@ def _arrived(phone, partial, differing):
         entry = differing.get(name)
         if name in whole and sums.get(name) == entry.sha256:
             arrived[name] = size
-        elif entry and SMALL_BYTES < entry.size and size < entry.size:
+        elif entry and entry.size > max(SMALL_BYTES, size):
             arrived[name] = size // PIECE_BYTES * PIECE_BYTES
         else:
             drop = script('rm -f "$path"', path=f"{partial}/{name}")

@@ -73,8 +73,13 @@ define.multi_string(
     "checkpoint folder of the scale's RoBERTa or OPT, once for each; none: random weights",
 )
 define.list("cells", [], "cells to run, again if they have a result; none: all others")
-define.integer("threads", 0, f"kernel threads on both sides, up to {MAX_THREADS}; 0 takes all cores",
-    0, MAX_THREADS)  # fmt: skip
+define.integer(
+    "threads",
+    0,
+    f"kernel threads on both sides, up to {MAX_THREADS}; 0 takes all cores",
+    0,
+    MAX_THREADS,
+)
 
 
 def run(values) -> dict:
@@ -145,10 +150,10 @@ def _chosen_cells(names, cells):
     return [cell for cell in cells if cell.name in names]
 
 
-def _checkpoints(folders, scale):
+def _checkpoints(models, scale):
     """Returns {family: checkpoint folder} of --model, each of the scale's size."""
     checkpoints = {}
-    for folder in (part for folder in folders for part in folder.split(",") if part):
+    for folder in (part for model in models for part in model.split(",") if part):
         path = Path(folder) / "config.json"
         config = read_json(path, "give a Hugging Face checkpoint folder as --model")
         family = check_model_type(config, str(path))

@@ -85,7 +85,7 @@ def test_exit_codes_and_complaints_are_those_of_here(image, tmp_path):
 
 
 def test_running_leaves_the_images_folders_as_they_were(image, golden_bundle):
-    before = {path for path in image.rglob("*")}
+    before = set(image.rglob("*"))
 
     assert phone.run_image(image, "--help").returncode == 0
 

@@ -129,7 +129,7 @@ def test_a_cable_that_stays_away_is_said_and_attach_picks_it_up(phone, data):
     follower = start_device(phone, "attach", "--run=away")
     wait_for_line(follower, "step 12 ")
     let_end(phone)
-    output, _ = follower.communicate(timeout=30)
+    follower.communicate(timeout=30)
 
     assert process.returncode == 1
     assert "goes on on the phone, `pocketllm device attach`" in errors.splitlines()[-1]

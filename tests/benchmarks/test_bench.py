@@ -145,7 +145,7 @@ def test_a_ratio_above_one_is_always_better():
     assert a["forward_seconds"] == 1.0
     assert (a["forward_gflops"], a["forward_share_of_sgemm"]) == (1.0, 0.25)
     assert a["noise_pass_ns_per_parameter"] == 0.25
-    expected = {figure: 2.0 for figure in FIGURES} | {"peak_rss_bytes": None}
+    expected = dict.fromkeys(FIGURES, 2.0) | {"peak_rss_bytes": None}
     assert ratios(a, b) == expected
     batch = {"batch_size": 8, "ratio": expected, "first_loss_difference": 0.0}
     batch |= {"ours": {"summary": a, "first_loss": 1}, "pytorch": {"summary": b, "first_loss": 1}}
@@ -250,10 +250,11 @@ def test_bad_flags_are_told_in_one_line(flags, complaint):
 
 
 def test_flags_that_do_not_fit_the_bundle_are_told_in_one_line(golden_bundle):
-    name, longest = golden_bundle.model_name, golden_bundle.lengths[-1]
+    longest = golden_bundle.lengths[-1]
+    seq_len = f"--seq_len={longest + 1}"
     cases = {
-        "--model=roberta-base": f"a bundle of {name}, --model is roberta-base",
-        f"--seq_len={longest + 1}": f"--seq_len={longest + 1}: the bundle's longest bucket has {longest} tokens",
+        "--model=roberta-base": f"of {golden_bundle.model_name}, --model is roberta-base",
+        seq_len: f"{seq_len}: the bundle's longest bucket has {longest} tokens",
     }
     for flag, complaint in cases.items():
         done = pocketllm("bench", f"--bundle={golden_bundle.folder}", flag)

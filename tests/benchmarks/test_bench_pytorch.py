@@ -1,4 +1,4 @@
-"""The bench's baselines in PyTorch: the same weights and losses, MeZO's steps, the table of both."""
+"""The bench's baselines in PyTorch: weights and losses as ours, MeZO's steps, the table of both."""
 
 import json
 

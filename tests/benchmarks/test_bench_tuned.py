@@ -22,7 +22,7 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import InputError, RunError
 
 WORK = Workload("bundle", "litert", 1, 4, seq_len=8, steps=2, seed=3, second_len=16)
-FLAGS = "--batch_sizes=3 --seq_len=12 --steps=2 --threads=1".split()
+FLAGS = ["--batch_sizes=3", "--seq_len=12", "--steps=2", "--threads=1"]
 
 
 def tuned_copy(tmp_path, checkpoint, **tuning):

@@ -1,6 +1,7 @@
 """What a reproduction plans, refuses, and does again after an interruption; nothing is measured."""
 
 import json
+from itertools import pairwise
 
 import pytest
 from small_runs import complaint, pocketllm
@@ -33,7 +34,7 @@ def test_the_large_scale_is_the_papers_cells_on_both_sides():
 def test_cells_of_one_bundle_follow_each_other_and_adams_holds_the_whole_batch(scale):
     exports = [cell.export for cell in cells_of(scale)]
 
-    changes = [a for a, b in zip(exports, exports[1:]) if a != b]
+    changes = [a for a, b in pairwise(exports) if a != b]
     assert len(changes) == len(set(exports)) - 1 == 3
     small, large = scale.batch_sizes
     assert {Export("roberta", "mezo,adam", small), Export("roberta", "mezo,adam", large)} < {

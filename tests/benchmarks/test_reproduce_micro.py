@@ -52,7 +52,7 @@ def test_every_cell_runs_or_is_seen_to_run_out_of_memory(finished):
     assert outcomes == {
         name: "out of memory" if name in OUT_OF_MEMORY else "done" for name in NAMES
     }
-    for name, cell in result["cells"].items():
+    for cell in result["cells"].values():
         assert cell["limit_bytes"] == 750_000_000
         if cell["outcome"] == "done":
             assert cell["steps_taken"] == len(cell["losses"]) == 10

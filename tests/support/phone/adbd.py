@@ -16,6 +16,7 @@ import struct
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -42,7 +43,7 @@ class Stream:
 
     def read(self, count: int | None = None) -> bytes:
         """Returns exactly so many bytes, or without a count whatever comes; b"" at the end."""
-        while not self._buffer or count is not None and len(self._buffer) < count:
+        while not self._buffer or (count is not None and len(self._buffer) < count):
             piece = self.incoming.get()
             if not piece:
                 self.incoming.put(b"")
@@ -92,10 +93,8 @@ class Connection:
 
     def close(self) -> None:
         """Cuts the cable."""
-        try:
+        with suppress(OSError):
             self._link.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
     def _serve(self):
         try:
@@ -158,7 +157,8 @@ class Device:
     def __init__(self, control: Path):
         """Listens; the port stands in the folder."""
         self.control, self.connections, self._received = control, set(), 0
-        self._counting, self._counter = threading.Lock(), open(control / "received", "w")
+        self._counting = threading.Lock()
+        self._counter = open(control / "received", "w")  # noqa: SIM115 (for the whole life)
         self._listener = socket.create_server(("127.0.0.1", 0))
         (control / "port.partial").write_text(str(self._listener.getsockname()[1]))
         (control / "port.partial").rename(control / "port")

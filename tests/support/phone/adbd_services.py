@@ -5,6 +5,7 @@ import signal
 import struct
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
 
 SHELL = "/system/bin/sh"
@@ -38,10 +39,8 @@ def _start(command, stdin, stderr):
 
 def _hang_up(process):
     """What a terminal's end does to what runs in it."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGHUP)
-    except ProcessLookupError:
-        pass
 
 
 def _run_v1(stream, command):
@@ -147,7 +146,7 @@ def _send(stream, request):
     trouble = None
     try:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "wb")
+        file = open(path, "wb")  # noqa: SIM115 (closed below, or never opened)
     except OSError as error:
         file, trouble = None, error
     while header := stream.read(REQUEST.size):

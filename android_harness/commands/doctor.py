@@ -30,6 +30,6 @@ def run(values) -> dict:
         remedy = f"; {finding.remedy}" if finding.remedy else ""
         print(f"{mark} {finding.name}: {finding.state}{remedy}", flush=True)
     bad = [finding.name for finding in findings if not finding.good]
-    if bad:
+    if bad or phone is None:
         raise RunError(f"not ready: {', '.join(bad)}; what to do is said above")
     return {"findings": [asdict(finding) for finding in findings], "serial": phone.serial}

@@ -21,7 +21,7 @@ def read_deb(path: Path) -> Files:
     try:
         with tarfile.open(fileobj=io.BytesIO(_data_member(path.read_bytes()))) as archive:
             files = {
-                _plain(member.name): (archive.extractfile(member).read(), bool(member.mode & 0o100))
+                _plain(member.name): (_content(archive, member), bool(member.mode & 0o100))
                 for member in archive
                 if member.isfile()
             }
@@ -58,6 +58,12 @@ def _data_member(archive: bytes) -> bytes:
             return archive[start : start + size]
         start += size + size % 2
     raise ValueError("no data.tar in it")
+
+
+def _content(archive, member):
+    file = archive.extractfile(member)
+    assert file is not None, "only files are asked for"
+    return file.read()
 
 
 def _plain(name):

@@ -62,6 +62,6 @@ def checked_name(flag: str, path: str) -> str:
     return name
 
 
-def script(*lines: str, **paths: str) -> str:
+def script(*lines: str, **paths: object) -> str:
     """Returns a shell script of these lines, which begins with a quoted assignment of each path."""
     return "\n".join([*(f"{name}={quote(str(value))}" for name, value in paths.items()), *lines])

@@ -52,7 +52,7 @@ def measure_batch(
     def summarised(side):
         return side | {"summary": summarise(side, flops, side["parameters"], sgemm_gflops)}
 
-    batch = {"batch_size": work.batch_size, "forward_flops": flops}
+    batch: dict = {"batch_size": work.batch_size, "forward_flops": flops}
     batch |= {"packing": None, "unpacked": None, "limited": None}
     if work.packed:
         forget_packed(bundle)

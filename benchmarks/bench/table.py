@@ -55,7 +55,9 @@ def batch_table(batch: dict) -> str:
     for baseline, _, difference in compared:
         cells += [f"{baseline['first_loss']:.6f}", f"{difference:.0e} apart"]
     lines.append(_line("  loss before the first step", cells))
-    lines += [f"  {head}: {name}" for name, head in map(NAMES.get, suffixes) if name != head]
+    lines += [
+        f"  {head}: {name}" for name, head in (NAMES[suffix] for suffix in suffixes) if name != head
+    ]
     return "\n".join(lines)
 
 

@@ -60,17 +60,17 @@ def run_process(
                 text=True,
                 errors="replace",
             )
-        for line in process.stdout:
-            say(line.strip())
+        assert process.stdout is not None  # a pipe
+        with process.stdout:
+            for line in process.stdout:
+                say(line.strip())
         _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
+        returncode = process.returncode = os.waitstatus_to_exitcode(status)
     finally:
-        if process is not None:
-            process.stdout.close()
-            if process.returncode is None:
-                process.kill()
-                process.wait()
-    return Ended(process.returncode, time.monotonic() - started, usage.ru_maxrss * 1024)
+        if process is not None and process.returncode is None:
+            process.kill()
+            process.wait()
+    return Ended(returncode, time.monotonic() - started, usage.ru_maxrss * 1024)
 
 
 @contextmanager

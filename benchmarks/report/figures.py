@@ -7,6 +7,7 @@ marker, so that the figure also reads in grey.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from .data import Run, running_median, smoothing_window
 
@@ -20,7 +21,8 @@ MARKER_SIZE, LEGEND_COLUMNS = 3.5, 4
 LOG_FROM = 100  # highest / lowest: from two decades on a logarithmic axis
 OUTLIER = 2  # times the highest median and 99 of 100 points: not on the axis
 MOST_VECTOR_POINTS = 2000  # of one run; more become a picture inside the SVG
-STYLE = {
+GREY = "#777777"
+STYLE: dict[Any, Any] = {
     "font.size": 8,
     "axes.linewidth": 0.6,
     "axes.grid": True,
@@ -192,17 +194,17 @@ def _legend(figure, runs, stars):
     """Puts one legend over all panels: the runs, then what points, lines and stars are."""
     from matplotlib.lines import Line2D
 
-    numbers, grey = range(len(runs)), {"color": "#777777"}
+    numbers = range(len(runs))
     handles = [Line2D([], [], markersize=MARKER_SIZE, **_style(number)) for number in numbers]
     labels = [run.name for run in runs]
     windows = sorted({smoothing_window(run) for run in runs})
     if windows[-1] > 1:
-        handles.append(Line2D([], [], marker=".", markersize=4, linestyle="none", **grey))
-        handles.append(Line2D([], [], **grey))
+        handles.append(Line2D([], [], marker=".", markersize=4, linestyle="none", color=GREY))
+        handles.append(Line2D([], [], color=GREY))
         spread = " to ".join(str(window) for window in dict.fromkeys((windows[0], windows[-1])))
         labels += ["single steps", f"running median of {spread} steps"]
     if stars:
-        handles.append(Line2D([], [], marker="*", markersize=8, linestyle="none", **grey))
+        handles.append(Line2D([], [], marker="*", markersize=8, linestyle="none", color=GREY))
         labels.append("held-out: untuned, tuned")
     legend = figure.legend(
         handles,
@@ -224,5 +226,5 @@ def _line_style(number):
     return {"color": _colour(number), "linestyle": LINE_STYLES[number % len(LINE_STYLES)]}
 
 
-def _style(number):
+def _style(number) -> dict[str, Any]:
     return _line_style(number) | {"marker": MARKERS[number % len(MARKERS)]}

@@ -45,7 +45,7 @@ def runs_table(runs: Sequence[dict]) -> str:
         "peak anonymous, GB": lambda run: _gigabytes(run["peak_anon_bytes"]),
         "peak all pages, GB": lambda run: _gigabytes(run["peak_rss_bytes"]),
     }
-    return table(columns, [[cell(run) or DASH for cell in columns.values()] for run in runs])
+    return table(list(columns), [[cell(run) or DASH for cell in columns.values()] for run in runs])
 
 
 def machine_line(machine: dict) -> str:

@@ -55,7 +55,7 @@ from .plan import (
 from .report import check_agreement, write_reproduction
 from .text import cell_line
 
-__doc__ = __doc__.format(scales=help_of_scales(), cells=help_of_cells())
+__doc__ = (__doc__ or "").format(scales=help_of_scales(), cells=help_of_cells())
 
 CONFIG = "reproduction.json"
 MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow", "matplotlib")

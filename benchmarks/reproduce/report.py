@@ -76,7 +76,7 @@ def _row(scale, key, results):
     """Returns a row of tables 1 and 2: the paper's figures, both cells' names and ratios."""
     family, optimizer, which = key
     batch_size = scale.batch_sizes[list(PAPER_BATCHES).index(which)]
-    names = {side: Cell(side, *key[:2], batch_size).name for side in (POCKETLLM, PYTORCH)}
+    names = {side: Cell(side, family, optimizer, batch_size).name for side in (POCKETLLM, PYTORCH)}
     ours, theirs = (results[name] for name in names.values())
     compared = all(result and result["outcome"] == DONE for result in (ours, theirs))
     figures = ("step_seconds", "peak_anon_bytes", "peak_rss_bytes")

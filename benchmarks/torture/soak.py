@@ -110,6 +110,7 @@ def _memory_over_steps(command, journal, progress):
                 progress(size - reported)
                 reported = size
             time.sleep(SAMPLE_SECONDS)
+        assert process.stderr is not None  # a pipe
         complaint = process.stderr.read().decode()
     finally:
         process.kill()

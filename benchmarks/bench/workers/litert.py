@@ -7,12 +7,14 @@ import sys
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
+from typing import cast
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.batches import micro_batches
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim.applied import Perturbable
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 
 from ...isolation.worker import serve
@@ -64,7 +66,8 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
 def _step(model, inputs, step, work):
     """Takes one MeZO step on the batches `inputs`; returns its record (stopwatch.step_record)."""
     noise_seconds, forward_seconds = [], []
-    timed_model = SimpleNamespace(perturb=timed(model.perturb, noise_seconds), decay=model.decay)
+    perturb = timed(model.perturb, noise_seconds)
+    timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb, decay=model.decay))
     settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
     loss = timed(lambda: model.loss(inputs), forward_seconds)
     started = time.perf_counter()

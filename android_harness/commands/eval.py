@@ -1,7 +1,7 @@
-"""Evaluates on the phone, as `pocketllm eval` does here: a bundle, or what a run there reached.
+"""Evaluates a bundle, or a run, on the phone, as `pocketllm eval` does here.
 
---bundle and --run are names on the phone. --data is a file of this computer, which is sent;
---device_data a path of the phone, which stays there.
+--bundle and --run are names on the phone. --data is a file here, which is sent; --device_data a
+path on the phone.
 
 examples:
   pocketllm device eval --bundle=mine --data=heldout.tsv --run=first

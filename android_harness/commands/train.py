@@ -1,10 +1,10 @@
 """Fine-tunes on the phone, as `pocketllm train` does here; it goes on when the cable is pulled.
 
---bundle and --run are names on the phone (of a path, its last part). --train and --dev are files of
-this computer, which are sent; --device_data and --device_dev are paths of the phone, which stay
-there. All other flags are those of `pocketllm train`, and so are exit codes and errors. Ctrl-C ends
-the run after the step under way; the same command goes on. If this computer or the connection goes,
-`pocketllm device attach` follows the run again.
+--bundle and --run are names on the phone (the last part of a path). --train and --dev are files
+here, which are sent; --device_data and --device_dev are paths on the phone. All other flags, exit
+codes and errors are those of `pocketllm train`. Ctrl-C ends the run after the step under way; the
+same command continues it. If this computer or the connection fails, `pocketllm device attach`
+follows the run again.
 
 examples:
   pocketllm device train --bundle=mine --train=train.tsv --run=first --steps=400 --batch_size=16

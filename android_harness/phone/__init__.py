@@ -1,1 +1,1 @@
-"""A phone over adb: its folders, files, jobs, and what is wrong with it."""
+"""A phone over adb: paths, files, jobs, and checks of the phone."""

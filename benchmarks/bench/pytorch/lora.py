@@ -11,7 +11,7 @@ A, B = ".lora_A.weight", ".lora_B.weight"
 
 
 class LoraLinear(torch.nn.Module):
-    """A linear layer and the product that is added to it; A [r, in], B [out, r]."""
+    """A linear layer plus the product of A [rank, in] and B [out, rank]."""
 
     def __init__(self, base: torch.nn.Linear, a: torch.Tensor, b: torch.Tensor, scaling: float):
         super().__init__()
@@ -19,17 +19,18 @@ class LoraLinear(torch.nn.Module):
         self.a, self.b = torch.nn.Parameter(a), torch.nn.Parameter(b)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns [..., out] of x, [..., in]."""
+        """Returns [..., out] float32 for x [..., in]."""
         linear = torch.nn.functional.linear
         return self.base(x) + linear(linear(x, self.a), self.b) * self.scaling
 
 
 def add_lora(model: PreTrainedModel, bundle: Bundle) -> list[torch.nn.Parameter]:
-    """Puts a LoRA bundle's layers into its base model; returns what the bundle trains, in order.
+    """Puts a LoRA bundle's layers into its base model; returns the trained parameters, in order.
 
     Args:
-      model: changed in place; its own parameters stay as they are.
-      bundle: gives A, B and, of its extras, initial values that the model must hold already.
+      model: changed in place; the values of its own parameters stay.
+      bundle: gives A and B. The parameters that it trains besides must have their initial values
+        in the model already.
     """
     values, own = dict(initial_values(bundle)), dict(model.named_parameters())
     scaling = bundle.lora["alpha"] / bundle.lora["rank"]
@@ -37,11 +38,11 @@ def add_lora(model: PreTrainedModel, bundle: Bundle) -> list[torch.nn.Parameter]
     for name in values:
         if name.endswith(A):
             layer = name.removesuffix(A)
-            held = (torch.from_numpy(values[layer + which]) for which in (A, B))
-            wrapped = LoraLinear(model.get_submodule(layer), *held, scaling)
+            a, b = (torch.from_numpy(values[layer + suffix]) for suffix in (A, B))
+            lora = LoraLinear(model.get_submodule(layer), a, b, scaling)
             parent, _, child = layer.rpartition(".")
-            setattr(model.get_submodule(parent), child, wrapped)
-            trained += [wrapped.a, wrapped.b]
+            setattr(model.get_submodule(parent), child, lora)
+            trained += [lora.a, lora.b]
         elif not name.endswith(B):
             trained.append(own[name])
     return trained

@@ -20,7 +20,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     path = Path(folder) / LOCK
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a")
+        file = open(path, "a")  # noqa: SIM115 - closed below, where a failure means another thing
     except OSError as error:
         raise RunError(
             f"{folder}: cannot be written: {error.strerror}; choose another --run"

@@ -7,6 +7,7 @@ import json
 import shutil
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -140,7 +141,7 @@ def make_run() -> None:
         for number in range(1, SETTINGS.steps + 1):
             members = step_members(len(data.examples), BATCH_SIZE, SEED, number)
             batches, seed = batches_of(data, bundle, members), step_seed(SEED, number)
-            step = mezo_step(recorder, lambda: model.loss(batches), number, seed, SETTINGS)
+            step = mezo_step(recorder, partial(model.loss, batches), number, seed, SETTINGS)
             passes, decay = recorder.end_step()
             journal.append(Applied(number, step.losses, step.lr, SETTINGS.eps, passes, decay))
             steps.append(

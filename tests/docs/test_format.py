@@ -1,4 +1,4 @@
-"""FORMAT.md names what the code has: keys, signatures, kinds, constants, in its tables and lists."""
+"""FORMAT.md names what the code has: keys, signatures, kinds, constants, in tables and lists."""
 
 import dataclasses
 import json

@@ -1,6 +1,7 @@
 """A second implementation of what FORMAT.md specifies, written from the page, agrees with the code.
 
-It has no NumPy and nothing of the runtime but the bundle's description: integers, lists, a tokenizer.
+It has no NumPy and nothing of the runtime but the bundle's description: integers, lists, a
+tokenizer.
 """
 
 from dataclasses import replace

@@ -15,7 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
 ROOMS = {
     "runtime": (
-        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine", "optim", "run",
+        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
+        "optim", "run",
         "commands", "cli",
     ),
     "tflite_models": ("presets", "micro"),

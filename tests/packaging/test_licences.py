@@ -1,4 +1,4 @@
-"""LICENSE and DATA_LICENSES.md: every data file names its source and licence, none forbids a wheel."""
+"""LICENSE and DATA_LICENSES.md: every data file is listed with its source and licence."""
 
 import json
 import re
@@ -15,7 +15,7 @@ WIC_ROWS = ("benchmarks/reproduce/wic_rows.jsonl", "tests/golden/superglue/wic.j
 
 
 def listed_patterns() -> list[str]:
-    """Returns the paths in the first column of both tables; a bare name lies beside the one before."""
+    """Returns the paths in the first column of both tables; a bare name lies beside the first."""
     patterns = []
     for line in (ROOT / "DATA_LICENSES.md").read_text(encoding="utf-8").splitlines():
         if not line.startswith("| `"):

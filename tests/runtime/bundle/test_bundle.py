@@ -1,6 +1,7 @@
 """A bundle that is not what it says: refused with one error that names the file."""
 
 import copy
+import itertools
 import json
 import shutil
 
@@ -63,7 +64,7 @@ def test_variables_are_in_stream_order_and_cover_their_parameters(golden_bundle)
         rows = [v.rows for v in parameter.variables if v.rows]
         if rows:
             ends = [0, *(last for _, last in rows)]
-            assert rows == list(zip(ends, ends[1:])) and ends[-1] == parameter.shape[0]
+            assert rows == list(itertools.pairwise(ends)) and ends[-1] == parameter.shape[0]
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])

@@ -71,7 +71,7 @@ def test_a_bit_of_the_model_file_is_found_wherever_it_is(bundle):
     data, found = bundle.model_path.read_bytes(), regions(bundle)
     assert len(found) == len(bundle.variables) + 2
     for places in found.values():
-        for place, damaged in flips(data, places):
+        for _place, damaged in flips(data, places):
             bundle.model_path.write_bytes(damaged)
             with pytest.raises(InputError, match=r"model\.tflite: sha256 .*the file was altered"):
                 read_bundle(bundle.folder)
@@ -79,7 +79,7 @@ def test_a_bit_of_the_model_file_is_found_wherever_it_is(bundle):
 
 def test_a_bit_of_the_tokenizer_is_found(bundle):
     data = bundle.tokenizer_path.read_bytes()
-    for place, damaged in flips(data, spread(0, len(data), 200)):
+    for _place, damaged in flips(data, spread(0, len(data), 200)):
         bundle.tokenizer_path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"tokenizer\.json: sha256 .*the file was altered"):
             read_bundle(bundle.folder)
@@ -89,7 +89,7 @@ def test_a_bit_of_what_describes_the_bundle_is_found_also_where_it_still_reads_w
     path, found = bundle.folder / contract.MANIFEST_FILE, set()
     data = path.read_bytes()
     places = [*range(0, len(data), 16), *range(len(data) - 100, len(data))]
-    for place, damaged in flips(data, places):
+    for _place, damaged in flips(data, places):
         path.write_bytes(damaged)
         with pytest.raises(InputError) as error:
             read_bundle(bundle.folder, verify=False)
@@ -156,7 +156,7 @@ def test_a_bit_of_the_settings_is_refused_or_changes_nothing(run, golden_bundle,
     config, path = run_config(golden_bundle, train_data), folder / CONFIG
     data, taken = path.read_bytes(), steps_so_far(folder, config)
     held, harmless = read_run(folder, golden_bundle.fingerprint), 0
-    for place, damaged in flips(data, range(len(data))):
+    for _place, damaged in flips(data, range(len(data))):
         path.write_bytes(damaged)
         try:
             assert steps_so_far(folder, config) == taken

@@ -24,7 +24,7 @@ class DesktopChild:
         self._process = None
 
     def __call__(self, function: str, *arguments, **settings):
-        """Runs tiny.<function>(*arguments, **settings) in the child; starts one if there is none."""
+        """Runs a function of tiny in the child, which is started if need be."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, __file__],

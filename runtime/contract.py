@@ -1,7 +1,7 @@
 """Names and numbers that the exporter writes and the runtime reads: the bundle's contract.
 
-A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`. Its format is described in
-tflite_models/FORMAT.md; the signatures in the README.
+A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`. tflite_models/FORMAT.md
+describes its format and its signatures.
 """
 
 FORMAT_VERSION = 1  # of a bundle
@@ -13,7 +13,7 @@ ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
-# Not of the bundle: frozen weights as one machine's kernels want them, and what they were made of.
+# No part of the bundle: frozen weights packed for one machine's kernels, and their origin.
 PACKED_FILE = "packed-weights"
 PACKED_STAMP = "packed-weights.json"
 BUNDLE_FILES = frozenset({MODEL_FILE, MANIFEST_FILE, TOKENIZER_FILE, PACKED_FILE, PACKED_STAMP})
@@ -28,8 +28,8 @@ INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
 
-# Styles of prompts: a word in the place of a mask, or text behind the prompt; with the special
-# tokens that a bundle of that style cannot do without.
+# Styles of prompts: a word in place of a mask, or text behind the prompt; and the special tokens
+# that the encoding of each style needs.
 MASKED = "masked"
 CAUSAL = "causal"
 STYLES = (MASKED, CAUSAL)
@@ -54,13 +54,13 @@ WEIGHT_SUM = "weight_sum"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
 DONE = "done"  # [1] float32
 
-# How logits [B, C] come about. "words": the label words' logits at one position of one sequence.
-# "options": the mean log-probability of each of C options, each a sequence of its own. "gold": of
-# the one option in the row (C = 1), and the loss is the mean over option tokens.
+# What the logits [B, C] are. "words": the label words' logits at one position of one sequence.
+# "options": the mean log-probability of each of C options, each a sequence of its own. "gold": that
+# of the row's only option (C = 1), and the loss is the mean over option tokens.
 WORDS, OPTIONS, GOLD = "words", "options", "gold"
 SCORINGS = (WORDS, OPTIONS, GOLD)
 
-# Which parameters are trained, and how those that are not are stored.
+# Which parameters are trained, and how the frozen ones are stored.
 FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"
 TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
 FP32, INT8, INT4 = "fp32", "int8", "int4"

@@ -15,18 +15,18 @@ def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
     """Returns the token id of each class's label word: one token each, all distinct."""
     ids = []
     for label, word in zip(task.labels, task.words):
-        found = tokenizer.encode(word, add_special_tokens=False)
-        if len(found.ids) != 1 or found.ids[0] == tokenizer.token_to_id(UNKNOWN):
+        encoding = tokenizer.encode(word, add_special_tokens=False)
+        if len(encoding.ids) != 1 or encoding.ids[0] == tokenizer.token_to_id(UNKNOWN):
             raise InputError(
-                f"label word {word!r} of label {label!r}: found the tokens {found.tokens!r}, "
+                f"label word {word!r} of label {label!r}: found the tokens {encoding.tokens!r}, "
                 "expected exactly one known token; choose a shorter, more common word"
             )
-        if found.ids[0] in ids:
+        if encoding.ids[0] in ids:
             raise InputError(
-                f"label word {word!r} of label {label!r}: found token {found.ids[0]}, which "
+                f"label word {word!r} of label {label!r}: found token {encoding.ids[0]}, which "
                 "another label has too, expected distinct tokens; choose another word"
             )
-        ids.append(found.ids[0])
+        ids.append(encoding.ids[0])
     return tuple(ids)
 
 
@@ -58,10 +58,10 @@ def scoring_of(task: CausalTask, tokenizer) -> Scoring:
         return tokenizer.encode(text, add_special_tokens=False).ids
 
     end = _end_of(task.template)
-    before, found = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
-    lengths = [len(tokens) - len(before) for tokens in found]
-    word_ids = tuple(tokens[-1] for tokens in found)
-    shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, found)} == {(1, *before)}
+    before, rows = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
+    lengths = [len(tokens) - len(before) for tokens in rows]
+    word_ids = tuple(tokens[-1] for tokens in rows)
+    shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, rows)} == {(1, *before)}
     known = tokenizer.token_to_id(UNKNOWN) not in word_ids
     if shared and known and len(set(word_ids)) == len(word_ids):
         return Scoring(contract.WORDS, word_ids, 0)

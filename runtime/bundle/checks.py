@@ -1,4 +1,4 @@
-"""What must hold of a bundle's values before anything is done with them."""
+"""Checks of a bundle's values, before anything is done with them."""
 
 import math
 from dataclasses import asdict
@@ -8,7 +8,11 @@ from .contents import Bundle
 
 
 def check_bundle(bundle: Bundle) -> None:
-    """Raises ValueError or KeyError where what `bundle.json` says does not fit together."""
+    """Checks that the values of `bundle.json` agree with each other.
+
+    Raises:
+      ValueError, KeyError: they do not.
+    """
     if bundle.tune not in contract.TUNES or bundle.base not in contract.BASES:
         raise ValueError(f"unknown tune {bundle.tune!r} or base {bundle.base!r}")
     if bundle.noise["kind"] not in contract.NOISE_KINDS:

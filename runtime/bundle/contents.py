@@ -1,4 +1,4 @@
-"""What a bundle holds, as its manifest says."""
+"""The contents of a bundle, as its manifest describes them."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ class SpecialTokens:
 
     bos: int | None
     eos: int | None
-    pad: int | None
+    pad: int
     mask: int | None
 
 
@@ -54,18 +54,18 @@ class Bundle:
     Attributes:
       folder: where it lies.
       model_name: preset or checkpoint folder it was exported from.
-      style: one of contract.STYLES, how prompts are scored.
+      style: one of contract.STYLES, how prompts are made and scored.
       architecture: Hugging Face's model_type, for the desktop alone.
       tied_decoder: whether the LM head's decoder is the word embeddings.
       config: the architecture, Hugging Face names.
       task: template, label words or options.
-      scoring: one of contract.SCORINGS, how the logits come about.
+      scoring: one of contract.SCORINGS, what the logits are.
       word_ids: token ids of the label words, none for the other scorings.
       option_tokens: the longest option that the forward signatures take, 0 for "words".
       special_tokens: ids of the tokens that frame and fill a row.
       max_tokens: tokens that rows are cut to whatever the lengths, the answer's included.
-      default_eps: the probe's size where none is given, in units of z.
-      optimizers: whose signatures it has, "mezo" always.
+      default_eps: size of the probe where none is chosen, in units of z.
+      optimizers: those whose signatures it has, "mezo" always.
       batch_size: rows of every forward signature.
       lengths: tokens of the forward signatures, ascending.
       parameters: the parameter table.

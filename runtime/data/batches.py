@@ -11,13 +11,13 @@ import numpy as np
 from .. import contract
 from .encoded import Encoded, EncodedExample
 
-# What a filler's target is, so that its one token of attention is an ordinary row; 0 otherwise.
+# Targets of a filler row, so that its one token makes an ordinary row; 0 for the others.
 FILLER_TARGET = {contract.OPTION_START: 1, contract.OPTION_TOKENS: 1}
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a forward signature: C sequences, what is right (None for "gold"), its weight."""
+    """One row of a forward signature: C sequences, its label (None for "gold"), its weight."""
 
     sequences: tuple[Encoded, ...]
     label: int | None
@@ -25,7 +25,7 @@ class Row:
 
     @property
     def tokens(self) -> int:
-        """The longest sequence's."""
+        """Tokens of the longest sequence."""
         return max(len(sequence.input_ids) for sequence in self.sequences)
 
 
@@ -36,7 +36,7 @@ class Batch:
     Attributes:
       tokens: T, the bucket.
       inputs: the signature's inputs, [S, T], [S] and [B] arrays.
-      rows: number of rows that hold something; the rest are fillers of weight 0.
+      rows: number of rows with an example; the others are fillers of weight 0.
       members: positions of these rows in the sequence given to `micro_batches`.
     """
 
@@ -55,9 +55,9 @@ def training_row(example: EncodedExample, scoring: str) -> Row:
 
 
 def evaluation_rows(example: EncodedExample, scoring: str) -> list[Row]:
-    """Returns the rows that give an example's scores and loss; for "gold", one an option.
+    """Returns the rows that give an example's scores and loss; for "gold", a row an option.
 
-    There the options that are not trained on weigh nothing, and the loss is that of training.
+    Only the option that is trained on has a weight there, so that the loss is that of training.
     """
     if scoring != contract.GOLD:
         return [training_row(example, scoring)]
@@ -81,7 +81,7 @@ def micro_batches(
 def each_micro_batch(
     rows: Sequence[Row], batch_size: int, lengths: Sequence[int], pad_id: int
 ) -> Iterator[Batch]:
-    """Yields the batches of `micro_batches`; of a large data set they need not all be held."""
+    """Yields the batches of `micro_batches`: those of a large data set need not be kept."""
     order = sorted(range(len(rows)), key=lambda i: (-rows[i].tokens, i))
     for first in range(0, len(order), batch_size):
         yield _batch(rows, order[first : first + batch_size], batch_size, lengths, pad_id)

@@ -29,11 +29,11 @@ class Dataset:
     Attributes:
       path: the file.
       examples: encoded rows.
-      truncated: how many did not fit the longest bucket whole.
-      skipped: rows the task's format leaves out (no gold label).
+      truncated: number of examples that were cut to fit the longest bucket.
+      skipped: number of rows left out because nobody could label them.
       sha256: of the file.
       pad_id: filler token.
-      part: which examples of the file these are, for `describe`; empty for all.
+      part: says in `describe` which examples of the file these are; empty for all.
     """
 
     path: Path
@@ -45,7 +45,7 @@ class Dataset:
     part: str = ""
 
     def describe(self) -> str:
-        """Says what was read, in one line."""
+        """Returns one line on the file and its examples."""
         line = f"{self.path}: {len(self.examples)} examples{self.part}"
         if self.truncated:
             line += f", {self.truncated} truncated to fit"
@@ -68,10 +68,10 @@ def load_dataset(
     """
     examples, skipped = read_examples(path, bundle.task)
     if not 0 < sample < len(examples):
-        return _encoded(path, bundle, examples, skipped, training)
+        return _encoded(path, bundle, examples, skipped, training=training)
     part = f" drawn from {len(examples)}"
     chosen = _ungrouped(examples, drawn(len(examples), sample))
-    return _encoded(path, bundle, chosen, skipped, training, part)
+    return _encoded(path, bundle, chosen, skipped, training=training, part=part)
 
 
 def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[Dataset, Dataset]:
@@ -88,12 +88,18 @@ def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[
             f"--split={train}/{dev} keeps for the dev set; choose smaller numbers"
         )
     of = f" of {len(examples)}"
-    parts = [(places[0], "to train on", True), (places[1], "to choose the best step by", False)]
-    train_set, dev_set = (
-        _encoded(path, bundle, _ungrouped(examples, chosen), skipped, training, f"{of}, {use}")
-        for chosen, use, training in parts
+    chosen_train, chosen_dev = (_ungrouped(examples, some) for some in places)
+    return (
+        _encoded(path, bundle, chosen_train, skipped, training=True, part=f"{of}, to train on"),
+        _encoded(
+            path,
+            bundle,
+            chosen_dev,
+            skipped,
+            training=False,
+            part=f"{of}, to choose the best step by",
+        ),
     )
-    return train_set, dev_set
 
 
 def batches_of(
@@ -117,7 +123,7 @@ def _ungrouped(examples: list[Example], places: list[int]) -> list[Example]:
 
 
 def row_format(bundle: Bundle) -> RowFormat:
-    """Returns what the rows of a bundle are made of; loads the tokenizer."""
+    """Returns the format of a bundle's rows; loads the tokenizer."""
     return RowFormat(
         task=bundle.task,
         tokenizer=load_tokenizer(bundle.tokenizer_path),
@@ -130,10 +136,19 @@ def row_format(bundle: Bundle) -> RowFormat:
     )
 
 
-def _encoded(path, bundle, examples, skipped, training, part="") -> Dataset:
+def _encoded(
+    path: str | Path,
+    bundle: Bundle,
+    examples: list[Example],
+    skipped: int,
+    *,
+    training: bool,
+    part: str = "",
+) -> Dataset:
+    """Encodes examples of a file for a bundle."""
     encode_all = ENCODERS[bundle.style]
     with Progress(f"reading {path}", len(examples), "example") as bar:
         encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
     truncated = sum(example.truncated for example in encoded)
-    digest, pad_id = sha256_of(path), bundle.special_tokens.pad
-    return Dataset(Path(path), encoded, truncated, skipped, digest, pad_id, part)
+    path, pad_id = Path(path), bundle.special_tokens.pad
+    return Dataset(path, encoded, truncated, skipped, sha256_of(path), pad_id, part)

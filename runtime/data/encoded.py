@@ -1,4 +1,4 @@
-"""Examples as token ids: what either style of prompt is encoded with, and what comes of it."""
+"""Examples as token ids, and the format that rows of either style have."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from ..tasks.codec import Task
 
 @dataclass(frozen=True)
 class RowFormat:
-    """What the rows of a bundle are made of and have to fit, the same for every example.
+    """Everything that rows are encoded with: the same for all examples of a bundle.
 
     Attributes:
       task: template, label words or options.
@@ -39,8 +39,8 @@ class Encoded:
     """One sequence as the model reads it, without padding."""
 
     input_ids: np.ndarray  # [tokens] int32
-    target: dict[str, int]  # where the forward signature looks: its further inputs, by their names
-    truncated: bool  # tokens were left out
+    target: dict[str, int]  # further inputs of the forward signature: name -> value
+    truncated: bool  # whether tokens were left out
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,7 +20,7 @@ class Example:
     group: str | None = None  # shared by the answers to one question
     options: tuple[str, ...] = ()  # what may follow the prompt, where the row brings it
     answers: tuple[str, ...] = ()  # what each of these options answers
-    golds: tuple[int, ...] = ()  # the right options, where there may be several
+    golds: tuple[int, ...] = ()  # right options, where there may be several
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,7 @@ def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], in
 
 
 def _example(part: Part, line: int, task: Task, classes: dict) -> Example | None:
-    """Returns the labelled example, None for one that nobody could label."""
+    """Returns the labelled example, None for a row that nobody could label."""
     where = part.where
     if part.golds:
         label = part.golds[0]
@@ -162,11 +162,11 @@ def _example(part: Part, line: int, task: Task, classes: dict) -> Example | None
     return Example(fields, label, line, part.group, part.options, part.answers, part.golds)
 
 
-def _column(where: str, found, what: str, accepted: tuple[str, ...]) -> str:
+def _column(where: str, columns, what: str, accepted: tuple[str, ...]) -> str:
     for name in accepted:
-        if name in found:
+        if name in columns:
             return name
-    names = ", ".join(shown(name) for name in list(found)[:12]) or "none"
+    names = ", ".join(shown(name) for name in list(columns)[:12]) or "none"
     remedy = "name the column so"
     if what == "label":
         remedy += ", or give a file with labels (published test sets have none)"
@@ -188,7 +188,7 @@ def _label(where: str, value: object, classes: dict[str, int]) -> int:
 
 
 def _spellings(value: object) -> tuple[str, ...]:
-    """Returns how a label may be written that the data spells `value`."""
+    """Returns the spellings of a label that the data writes as `value`."""
     if isinstance(value, bool):
         return str(value).lower(), str(value)  # JSON's and Python's
     if isinstance(value, (int, str)):

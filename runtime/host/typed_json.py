@@ -46,9 +46,10 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
         if types.NoneType in args:
             return None if value is None else typed(args[0], value, place, further)
         named = {kind.kind: kind for kind in args}
-        kind = value.get("kind") if isinstance(value, dict) else None
+        entries = value if isinstance(value, dict) else {}
+        kind = entries.get("kind")
         if isinstance(kind, str) and kind in named:
-            others = {key: item for key, item in value.items() if key != "kind"}
+            others = {key: item for key, item in entries.items() if key != "kind"}
             return typed(named[kind], others, place, further)
     if origin is tuple and isinstance(value, list):
         kinds = args[:1] * len(value) if args[-1] is Ellipsis else args

@@ -59,12 +59,12 @@ def _worded(error):
     elif isinstance(error.hint, types.UnionType):
         expected = f"an object whose kind is {', '.join(kind.kind for kind in error.hint.__args__)}"
     value = error.value
-    found = f"an object of {list(value)!r}" if isinstance(value, dict) else repr(value)
-    return f"{error.place}: found {found[:300]}, expected {expected}"
+    described = f"an object of {list(value)!r}" if isinstance(value, dict) else repr(value)
+    return f"{error.place}: found {described[:300]}, expected {expected}"
 
 
 def _masked_problems(task: MaskedTask) -> Iterator[str]:
-    """Yields what makes a well-typed task unusable."""
+    """Yields the reasons why a well-typed masked task cannot be used."""
     kinds = [piece.kind for piece in task.pieces]
     fields = {piece.text for piece in task.pieces if piece.kind == "field"}
     classes = len(task.labels)
@@ -91,7 +91,7 @@ def _masked_problems(task: MaskedTask) -> Iterator[str]:
 
 
 def _causal_problems(task: CausalTask) -> Iterator[str]:
-    """Yields what makes a well-typed causal task unusable."""
+    """Yields the reasons why a well-typed causal task cannot be used."""
     choice = task.choice
     fields = {name for name, columns in task.columns.items() if columns}
     used = {*template_fields(task.template), *getattr(choice, "fields", ())}
@@ -126,7 +126,7 @@ def _causal_problems(task: CausalTask) -> Iterator[str]:
 
 
 def _choice_problems(choice: WordChoice | FieldChoice) -> Iterator[str]:
-    """Yields what makes options with labels unusable."""
+    """Yields the reasons why options with labels cannot be used."""
     options = choice.words if isinstance(choice, WordChoice) else choice.fields
     labels, spelled = choice.labels, set(choice.label_aliases.values())
     checks = (
@@ -141,7 +141,7 @@ def _choice_problems(choice: WordChoice | FieldChoice) -> Iterator[str]:
     yield from (problem for good, problem in checks if not good)
 
 
-# Style -> its tasks, and what makes one unusable: where the runtime tells one style from the other.
+# Style -> class of its tasks, and their checks.
 _STYLES = {
     contract.MASKED: (MaskedTask, _masked_problems),
     contract.CAUSAL: (CausalTask, _causal_problems),

@@ -1,4 +1,4 @@
-"""The reference's draws: which rows train, which choose the best step, which are evaluated."""
+"""The reference's random draws: rows to train on, to choose the best step by, to evaluate."""
 
 import re
 
@@ -20,13 +20,13 @@ def split_numbers(flag: str, task: Task) -> tuple[int, int]:
             f"--split={flag}: the reference draws no such split of task {task.name}; give the "
             "numbers, for example --split=800/200"
         )
-    found = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", flag)
-    if not found:
+    numbers = re.fullmatch(r"([1-9]\d{0,8})/([1-9]\d{0,8})", flag)
+    if not numbers:
         raise InputError(
             f"--split={flag}: expected {REFERENCE}, or training and dev examples as in "
             "--split=800/200"
         )
-    return int(found[1]), int(found[2])
+    return int(numbers[1]), int(numbers[2])
 
 
 def drawn(count: int, most: int) -> list[int]:
@@ -40,8 +40,8 @@ def drawn(count: int, most: int) -> list[int]:
 def split_places(count: int, train: int, dev: int) -> tuple[list[int], list[int]]:
     """Returns the places of (training, dev) examples among `count`.
 
-    As in the reference the dev part is the end of what was drawn: with fewer rows than asked for,
-    it is the training part that is smaller.
+    As in the reference, the dev part is the end of the draw: with fewer rows than train + dev, the
+    training part is the smaller one.
     """
     places = drawn(count, train + dev)
     return places[:-dev], places[-dev:]

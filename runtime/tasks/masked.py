@@ -1,4 +1,4 @@
-"""Tasks: what stands around a sentence, which words answer for the labels, where the data has both.
+"""Tasks of masked language models: a prompt with a mask, and the words that answer for labels.
 
 A prompt is a sequence of pieces, each tokenised on its own and then joined. Spaces therefore belong
 to the piece that follows them: byte-level BPE keeps a space in the token after it, and the label
@@ -28,14 +28,14 @@ class MaskedTask:
     pieces: tuple[Piece, ...]
     labels: tuple[str, ...]  # as the data spells them; the position is the class
     words: tuple[str, ...]  # the label word of each class, with its leading space
-    columns: dict[str, tuple[str, ...]]  # field -> accepted columns, the first found is taken
+    columns: dict[str, tuple[str, ...]]  # field -> accepted columns, the first that is there
     label_columns: tuple[str, ...]
     label_aliases: dict[str, str]  # another spelling in the data -> label
     skip_labels: tuple[str, ...]  # rows that nobody could label
     max_length: int  # tokens that the reference cuts a row to, bos and eos included
     first_field_reserve: int | None  # tokens kept free after the first field
 
-    # What causal tasks choose is the same for all masked ones.
+    # Causal tasks choose these; they are the same for all masked ones.
     layout: ClassVar[str] = "flat"
     values: ClassVar[dict[str, dict[str, str]]] = {}
     metrics: ClassVar[tuple[str, ...]] = ()

@@ -1,4 +1,4 @@
-"""What SuperGLUE reports beside accuracy, from predictions."""
+"""SuperGLUE's metrics beside accuracy, computed from predictions."""
 
 import re
 import string
@@ -6,20 +6,20 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-POSITIVE = 1  # the class that MultiRC's F1 is of: a right answer
+POSITIVE = 1  # MultiRC's F1 is that of this class, right answers
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model chose for one example.
+    """The model's choice for one example.
 
     Attributes:
-      chosen: the class or option.
-      golds: the right ones.
-      group: shared by the answers to one question, or None.
-      answers: what each option answers, where the data says it.
+      chosen: class or option.
+      golds: right classes or options.
+      group: key that the answers to one question share, or None.
+      answers: the answer that each option stands for, where the data has it.
     """
 
     chosen: int
@@ -30,18 +30,21 @@ class Prediction:
 
 def accuracy(predictions: Sequence[Prediction]) -> float:
     """Returns the share of predictions that are one of the golds."""
-    return sum(one.chosen in one.golds for one in predictions) / len(predictions)
+    return sum(prediction.chosen in prediction.golds for prediction in predictions) / len(
+        predictions
+    )
 
 
 def measured(names: Sequence[str], predictions: Sequence[Prediction]) -> dict[str, float]:
     """Returns the metrics of these names, without those that need groups where there are none."""
-    found = {name: METRICS[name](predictions) for name in names}
-    return {name: value for name, value in found.items() if value is not None}
+    values = {name: METRICS[name](predictions) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _macro_f1(predictions):
     """F1 of every class that was predicted or right, unweighted mean."""
-    classes = {one.golds[0] for one in predictions} | {one.chosen for one in predictions}
+    right = {prediction.golds[0] for prediction in predictions}
+    classes = right | {prediction.chosen for prediction in predictions}
     return sum(_class_f1(predictions, number) for number in classes) / len(classes)
 
 
@@ -54,13 +57,13 @@ def _exact_match(predictions):
 
     None where answers of a group may be missing: of examples that were drawn one by one.
     """
-    if all(one.answers for one in predictions):
+    if all(prediction.answers for prediction in predictions):
         return _mean_of_best(predictions, lambda answer, gold: float(answer == gold))
-    if any(one.group is None for one in predictions):
+    if any(prediction.group is None for prediction in predictions):
         return None
     right = defaultdict(lambda: True)
-    for one in predictions:
-        right[one.group] &= one.chosen in one.golds
+    for prediction in predictions:
+        right[prediction.group] &= prediction.chosen in prediction.golds
     return sum(right.values()) / len(right)
 
 
@@ -77,18 +80,21 @@ METRICS: dict[str, Callable[[Sequence[Prediction]], float | None]] = {
 
 
 def _class_f1(predictions, number):
-    held = [(one.chosen == number, one.golds[0] == number) for one in predictions]
-    right = held.count((True, True))
-    wrong = held.count((True, False)) + held.count((False, True))
+    judged = [
+        (prediction.chosen == number, prediction.golds[0] == number) for prediction in predictions
+    ]
+    right = judged.count((True, True))
+    wrong = judged.count((True, False)) + judged.count((False, True))
     return 2 * right / (2 * right + wrong) if right else 0.0
 
 
 def _mean_of_best(predictions, score):
     """Mean over examples of the chosen answer's score against the gold that it is nearest to."""
-    best = [
-        max(score(_words(one.answers[one.chosen]), _words(one.answers[gold])) for gold in one.golds)
-        for one in predictions
-    ]
+    best = []
+    for prediction in predictions:
+        answers = [_words(answer) for answer in prediction.answers]
+        chosen = answers[prediction.chosen]
+        best.append(max(score(chosen, answers[gold]) for gold in prediction.golds))
     return sum(best) / len(best)
 
 

@@ -1,6 +1,6 @@
-"""Published rows to flat ones: WSC's nested spans, MultiRC's passages, ReCoRD's queries.
+"""Published rows to examples: WSC's nested spans, MultiRC's passages, ReCoRD's queries.
 
-Each layout also takes the flat rows that Hugging Face makes of the same data.
+Each layout also reads the flat rows that Hugging Face makes of the same data.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,9 +18,9 @@ class Part:
     Attributes:
       where: file and line, and the place in a nested row.
       values: column -> value.
-      group: what the examples of one question share.
-      options: what may follow the prompt, where the row brings it.
-      answers: what each option answers, likewise.
+      group: key that the examples of one question share, or None.
+      options: texts that may follow the prompt, where the row lists them.
+      answers: the answer that each option stands for, likewise.
       golds: the right options, the first is trained on; () where a label column says it.
     """
 
@@ -71,13 +71,13 @@ def _record(where: str, values: dict) -> Iterator[Part]:
     entities = [_span(where, f"passage.entities[{i}]", span, text) for i, span in spans]
     for q, qa in _objects(where, "qas", values.get("qas")):
         inner = f"{where}, qas[{q}]"
-        found = _objects(inner, "answers", qa.get("answers"))
-        answers = [text_of(inner, f"answers[{i}].text", one.get("text")) for i, one in found]
+        entries = _objects(inner, "answers", qa.get("answers"))
+        answers = [text_of(inner, f"answers[{i}].text", entry.get("text")) for i, entry in entries]
         yield _query(inner, text, qa, entities, answers)
 
 
 def _query(where: str, passage: str, values: dict, entities: list, answers: list) -> Part:
-    """Returns the example of one query: each entity in the placeholder's stead is an option."""
+    """Returns the example of one query: an option is the query with an entity in its gap."""
     query = text_of(where, "query", values.get("query"))
     if PLACEHOLDER not in query:
         raise InputError(
@@ -110,7 +110,11 @@ LAYOUTS_WITH_OPTIONS = ("record",)  # their rows bring options, and say which ar
 
 
 def text_of(where: str, name: str, value: object) -> str:
-    """Returns the value if it is text that a tokenizer takes; else an InputError."""
+    """Returns the value if it is text that a tokenizer takes.
+
+    Raises:
+      InputError: it is no string, or no Unicode text.
+    """
     if not isinstance(value, str):
         raise _unexpected(where, name, value, "a string")
     try:

@@ -1,4 +1,4 @@
-"""Templates of causal prompts: cut into tokens, filled with fields, and what is done to a field."""
+"""Templates of causal prompts: their tokens, their fields, and the transforms of a field's text."""
 
 import re
 from collections.abc import Callable

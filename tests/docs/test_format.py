@@ -1,4 +1,4 @@
-"""FORMAT.md names what the code has: keys, signatures, kinds, constants, in tables and lists."""
+"""FORMAT.md names what the code has: keys, signatures, kinds and constants, table by table."""
 
 import dataclasses
 import json

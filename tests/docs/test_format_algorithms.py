@@ -1,7 +1,6 @@
 """A second implementation of what FORMAT.md specifies, written from the page, agrees with the code.
 
-It has no NumPy and nothing of the runtime but the bundle's description: integers, lists, a
-tokenizer.
+It has no NumPy and nothing of the runtime but a bundle's description: integers, lists, a tokenizer.
 """
 
 from dataclasses import replace
@@ -160,7 +159,7 @@ texts = st.text(st.characters(codec="utf-8"), max_size=30)
 @steady
 @given(
     name=st.sampled_from(list(masked.TASKS)),
-    fields=st.fixed_dictionaries({name: texts for name in FIELDS}),
+    fields=st.fixed_dictionaries(dict.fromkeys(FIELDS, texts)),
     tokens=st.integers(6, 80),
     max_length=st.integers(24, 60),
 )
@@ -225,5 +224,5 @@ def test_a_causal_row_is_cut_on_the_left(
     except InputError:
         assert None in expected
     else:
-        rows = [(one.input_ids.tolist(), one.target) for one in actual.sequences]
+        rows = [(row.input_ids.tolist(), row.target) for row in actual.sequences]
         assert rows == expected

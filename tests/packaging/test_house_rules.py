@@ -22,8 +22,6 @@ EXEMPT: tuple[str, ...] = (
     "export/models/",
     "export/pipeline.py",
     "export/tune/",
-    "runtime/data/",
-    "runtime/tasks/",
 )
 
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]

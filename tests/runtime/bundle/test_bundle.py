@@ -1,9 +1,9 @@
 """A bundle that is not what it says: refused with one error that names the file."""
 
 import copy
-import itertools
 import json
 import shutil
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -64,7 +64,7 @@ def test_variables_are_in_stream_order_and_cover_their_parameters(golden_bundle)
         rows = [v.rows for v in parameter.variables if v.rows]
         if rows:
             ends = [0, *(last for _, last in rows)]
-            assert rows == list(itertools.pairwise(ends)) and ends[-1] == parameter.shape[0]
+            assert rows == list(pairwise(ends)) and ends[-1] == parameter.shape[0]
 
 
 @pytest.mark.parametrize("version", [0, 2, "1", None])
@@ -108,7 +108,7 @@ def test_a_file_of_another_size_is_refused_with_both_sizes(change, folder):
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "problem"),
     [
         (b"", "not JSON"),
         (b"{", "not JSON"),
@@ -120,12 +120,12 @@ def test_a_file_of_another_size_is_refused_with_both_sizes(change, folder):
     ],
     ids=["empty", "cut", "binary", "deep", "list", "null", "no-keys"],
 )
-def test_a_manifest_that_is_no_object_is_refused(content, said, folder):
+def test_a_manifest_that_is_no_object_is_refused(content, problem, folder):
     (folder / "bundle.json").write_bytes(content)
 
     message = refused(folder)
 
-    assert str(folder / "bundle.json") in message and said in message
+    assert str(folder / "bundle.json") in message and problem in message
 
 
 def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest):
@@ -140,7 +140,7 @@ def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "problem"),
     [
         ({"noise": {"kind": "lowrank"}}, "unknown noise kind 'lowrank'"),
         ({"lengths": []}, "lengths [] are not ascending"),
@@ -168,10 +168,10 @@ def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest
     ],
     ids=lambda value: str(value).replace("/", " ")[:40],
 )
-def test_values_that_cannot_be_are_refused(change, said, folder):
+def test_values_that_cannot_be_are_refused(change, problem, folder):
     rewrite(folder, lambda values: values.update(change))
 
-    assert said in refused(folder)
+    assert problem in refused(folder)
 
 
 def options(scoring, name, word_ids=(), option_tokens=3):
@@ -193,7 +193,7 @@ def options(scoring, name, word_ids=(), option_tokens=3):
     ids=lambda values: values["scoring"],
 )
 def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
-    rewrite(folder, lambda held: held.update(values))
+    rewrite(folder, lambda manifest: manifest.update(values))
 
     bundle = read_bundle(folder)
 
@@ -203,7 +203,7 @@ def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "problem"),
     [
         (options("gold", "sst2"), "scoring 'gold' of a task with words"),
         (options("options", "copa"), "scoring 'options' of a task with words []"),
@@ -213,10 +213,10 @@ def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
     ],
     ids=str,
 )
-def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, said, folder):
-    rewrite(folder, lambda held: held.update(values))
+def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, problem, folder):
+    rewrite(folder, lambda manifest: manifest.update(values))
 
-    assert said in refused(folder)
+    assert problem in refused(folder)
 
 
 def test_a_bundle_from_before_there_were_styles_is_to_be_exported_again(folder):

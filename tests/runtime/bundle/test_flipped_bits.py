@@ -68,10 +68,10 @@ def regions(bundle):
 
 
 def test_a_bit_of_the_model_file_is_found_wherever_it_is(bundle):
-    data, found = bundle.model_path.read_bytes(), regions(bundle)
-    assert len(found) == len(bundle.variables) + 2
-    for places in found.values():
-        for _place, damaged in flips(data, places):
+    data, places_of = bundle.model_path.read_bytes(), regions(bundle)
+    assert len(places_of) == len(bundle.variables) + 2
+    for places in places_of.values():
+        for _, damaged in flips(data, places):
             bundle.model_path.write_bytes(damaged)
             with pytest.raises(InputError, match=r"model\.tflite: sha256 .*the file was altered"):
                 read_bundle(bundle.folder)
@@ -79,24 +79,24 @@ def test_a_bit_of_the_model_file_is_found_wherever_it_is(bundle):
 
 def test_a_bit_of_the_tokenizer_is_found(bundle):
     data = bundle.tokenizer_path.read_bytes()
-    for _place, damaged in flips(data, spread(0, len(data), 200)):
+    for _, damaged in flips(data, spread(0, len(data), 200)):
         bundle.tokenizer_path.write_bytes(damaged)
         with pytest.raises(InputError, match=r"tokenizer\.json: sha256 .*the file was altered"):
             read_bundle(bundle.folder)
 
 
 def test_a_bit_of_what_describes_the_bundle_is_found_also_where_it_still_reads_well(bundle):
-    path, found = bundle.folder / contract.MANIFEST_FILE, set()
+    path, causes = bundle.folder / contract.MANIFEST_FILE, set()
     data = path.read_bytes()
     places = [*range(0, len(data), 16), *range(len(data) - 100, len(data))]
-    for _place, damaged in flips(data, places):
+    for _, damaged in flips(data, places):
         path.write_bytes(damaged)
         with pytest.raises(InputError) as error:
             read_bundle(bundle.folder, verify=False)
         message = str(error.value)
         assert message.startswith(f"{path}: ") and "export the bundle again" in message
-        found.add("altered" if "altered" in message else "other")
-    assert found == {"altered", "other"}
+        causes.add("altered" if "altered" in message else "other")
+    assert causes == {"altered", "other"}
 
 
 def test_a_description_that_was_reformatted_or_lost_its_checksum_is_refused(bundle):
@@ -121,13 +121,13 @@ def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, ope
     data, passed_over = path.read_bytes(), 0
     for place, damaged in flips(data, [*range(300), *spread(300, len(data), 150)]):
         path.write_bytes(damaged)
-        said = []
-        restored = restore(model, folder, STEPS, said.append)
-        assert restored == STEPS - len(said)
+        messages = []
+        restored = restore(model, folder, STEPS, messages.append)
+        assert restored == STEPS - len(messages)
         for step in steps[restored:]:
             apply_step(model, step)
         assert state_of(model) == expected, place
-        passed_over += len(said)
+        passed_over += len(messages)
     assert passed_over > 300, "most of the file is what counts"
 
 
@@ -141,12 +141,12 @@ def test_a_bit_of_an_evaluation_is_refused_or_changes_nothing(tmp_path):
         damaged[place // 8] ^= 1 << place % 8
         path.write_bytes(damaged)
         try:
-            found = read_evaluations(tmp_path)
+            lines = read_evaluations(tmp_path)
         except InputError as error:
             assert "is damaged" in str(error)
             refused += 1
         else:  # a bit of the checksum's name, or of the last line's end: it was cut short then
-            assert found in (expected, expected[:-1])
+            assert lines in (expected, expected[:-1])
     assert refused > 0.9 * len(data) * 8
 
 
@@ -154,16 +154,16 @@ def test_a_bit_of_the_settings_is_refused_or_changes_nothing(run, golden_bundle,
     """`steps` may differ: the command says how many."""
     folder, _ = run
     config, path = run_config(golden_bundle, train_data), folder / CONFIG
-    data, taken = path.read_bytes(), steps_so_far(folder, config)
-    held, harmless = read_run(folder, golden_bundle.fingerprint), 0
-    for _place, damaged in flips(data, range(len(data))):
+    data, steps = path.read_bytes(), steps_so_far(folder, config)
+    whole, harmless = read_run(folder, golden_bundle.fingerprint), 0
+    for _, damaged in flips(data, range(len(data))):
         path.write_bytes(damaged)
         try:
-            assert steps_so_far(folder, config) == taken
+            assert steps_so_far(folder, config) == steps
             harmless += 1
         except InputError as error:
             assert str(error).startswith(f"{path}: ")
-        assert read_run(folder, golden_bundle.fingerprint) == held  # the journal's
+        assert read_run(folder, golden_bundle.fingerprint) == whole  # the journal's
     assert harmless < 10
 
 
@@ -208,7 +208,9 @@ def test_every_command_refuses_what_was_altered_and_passes_over_a_snapshot(
     done = pocketllm(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{newest}: damaged" in done.stdout and "passed over" in done.stdout
-    last = [held.stdout.splitlines()[-1].split(", peak memory")[0] for held in (done, expected)]
+    last = [
+        process.stdout.splitlines()[-1].split(", peak memory")[0] for process in (done, expected)
+    ]
     assert last[0] == last[1]
     assert {path.name: path.read_bytes() for path in out.glob("*")} == written
 
@@ -225,8 +227,8 @@ def test_a_bit_of_the_packed_weights_or_their_stamp_makes_them_again(make_checkp
         data = path.read_bytes()
         for place, damaged in flips(data, spread(0, len(data), count)):
             path.write_bytes(damaged)
-            told = []
-            open_packed(bundle, 1, say=told.append)
-            assert len(told) == 1 or path == stamp, place
+            messages = []
+            open_packed(bundle, 1, say=messages.append)
+            assert len(messages) == 1 or path == stamp, place
             assert sha256_of(packed) == json.loads(stamp.read_bytes())["sha256"]
             assert packed.stat().st_size == size

@@ -46,10 +46,10 @@ def test_the_search_finds_what_it_looks_for():
 
 def test_no_module_unpickles_or_runs_what_it_reads():
     paths = [path for name in ("runtime", "export") for path in (ROOT / name).rglob("*.py")]
-    found = {path.relative_to(ROOT): list(problems(path.read_text())) for path in paths}
+    problems_of = {path.relative_to(ROOT): list(problems(path.read_text())) for path in paths}
 
-    assert len(found) > 80
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert len(problems_of) > 80
+    assert {name: lines for name, lines in problems_of.items() if lines} == {}
 
 
 class Hostile:

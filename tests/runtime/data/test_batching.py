@@ -49,8 +49,8 @@ def test_every_example_stands_whole_in_exactly_one_row(lengths, batch_size):
             size = len(held_ids.input_ids)
             assert inputs[contract.INPUT_IDS][:size].tolist() == held_ids.input_ids.tolist()
             assert (inputs[contract.INPUT_IDS][size:] == PAD).all()
-            held = np.arange(batch.tokens) < size
-            assert inputs[contract.ATTENTION_MASK].tolist() == held.astype(int).tolist()
+            filled = np.arange(batch.tokens) < size
+            assert inputs[contract.ATTENTION_MASK].tolist() == filled.astype(int).tolist()
             assert inputs[contract.MASK_POSITION] == held_ids.target[contract.MASK_POSITION]
             assert inputs[contract.LABEL] == example.label
             assert inputs[contract.WEIGHT] == 1

@@ -75,7 +75,7 @@ def test_rows_that_nobody_could_label_are_skipped_and_counted(write):
 
     examples, skipped = read_examples(write("\n".join(lines), "snli_1.0_dev.jsonl"), TASKS["snli"])
 
-    assert [(one.label, one.line) for one in examples] == [(2, 1), (1, 3)]
+    assert [(example.label, example.line) for example in examples] == [(2, 1), (1, 3)]
     assert skipped == 2
 
 
@@ -156,13 +156,13 @@ def test_a_bad_jsonl_file_is_told_in_one_line_with_file_and_row(content, message
 
 
 def test_files_that_cannot_be_read_are_named(tmp_path, write):
-    for path, found in (
+    for path, problem in (
         (tmp_path, "found a directory, expected a data file"),
         (tmp_path / "none.tsv", "No such file or directory, expected a data file"),
         (write("x", "data.csv"), "found the extension '.csv', expected .tsv, .txt, .jsonl, .json"),
         (write("x", "data"), "found the extension '', expected .tsv"),
     ):
-        with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {found}')}"):
+        with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {problem}')}"):
             read_examples(path, SST2)
 
 
@@ -189,7 +189,9 @@ def test_any_bytes_give_examples_or_an_input_error_of_one_line(content, suffix, 
         assert "\n" not in str(error)
     else:
         assert examples and skipped == 0
-        assert all(set(one.fields) == {"sentence"} and one.label in (0, 1) for one in examples)
+        assert all(
+            set(example.fields) == {"sentence"} and example.label in (0, 1) for example in examples
+        )
 
 
 @settings(deadline=None)
@@ -208,5 +210,5 @@ def test_any_text_comes_back_from_jsonl_and_any_without_tabs_from_tsv(texts, tmp
     from_jsonl, _ = read_examples(folder / "any.jsonl", SST2)
     from_tsv, _ = read_examples(folder / "any.tsv", SST2)
 
-    assert [one.fields["sentence"] for one in from_jsonl] == texts
-    assert [one.fields["sentence"] for one in from_tsv] == flat
+    assert [example.fields["sentence"] for example in from_jsonl] == texts
+    assert [example.fields["sentence"] for example in from_tsv] == flat

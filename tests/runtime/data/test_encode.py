@@ -108,7 +108,7 @@ def test_every_held_out_sentence_has_the_golden_ids_of_transformers(tokenizer):
     encoded = encode_all(examples, masked_format(TASKS["sst2"], tokenizer), HELD_OUT)
 
     assert len(encoded) == len(rows) == 872
-    assert not any(one.truncated for one in encoded)
+    assert not any(example.truncated for example in encoded)
     for ours, row, example in zip(encoded, rows, examples):
         (sequence,) = ours.sequences
         assert sequence.input_ids.tolist() == row.tolist()
@@ -119,7 +119,9 @@ def test_every_held_out_sentence_has_the_golden_ids_of_transformers(tokenizer):
 @pytest.mark.desktop
 def test_every_piece_of_the_held_out_data_is_tokenised_as_by_transformers(tokenizer):
     ids = transformers_ids()
-    sentences = [one.fields["sentence"] for one in read_examples(HELD_OUT, TASKS["sst2"])[0]]
+    sentences = [
+        example.fields["sentence"] for example in read_examples(HELD_OUT, TASKS["sst2"])[0]
+    ]
 
     for text in [*sentences, *SPELLS_SPECIAL_TOKENS]:
         assert tokenizer.encode(text, add_special_tokens=False).ids == ids(text)
@@ -178,9 +180,9 @@ def test_encode_all_marks_the_truncated_and_keeps_the_order(tokenizer):
 
     encoded = encode_all(examples, masked_format(TASKS["sst2"], tokenizer, 10), "f")
 
-    assert [len(one.sequences[0].input_ids) for one in encoded] == [9, 10, 10]
-    assert [one.golds for one in encoded] == [(1,), (0,), (1,)]
-    assert [one.truncated for one in encoded] == [False, False, True]
+    assert [len(example.sequences[0].input_ids) for example in encoded] == [9, 10, 10]
+    assert [example.golds for example in encoded] == [(1,), (0,), (1,)]
+    assert [example.truncated for example in encoded] == [False, False, True]
 
 
 def test_a_prompt_longer_than_the_bucket_is_an_input_error(tokenizer):
@@ -191,13 +193,14 @@ def test_a_prompt_longer_than_the_bucket_is_an_input_error(tokenizer):
 
 
 TEXT = st.text(max_size=40) | st.lists(st.sampled_from(SPELLS_SPECIAL_TOKENS)).map("".join)
+FIELDS = ("sentence", "text", "premise", "hypothesis")
 TWO_BEFORE = text_task("{premise} and {hypothesis}: {mask} {sentence} {text}", "0:a,1:b")
 
 
 @settings(deadline=None)
 @given(
     task=st.sampled_from([*TASKS.values(), TWO_BEFORE]),
-    fields=st.fixed_dictionaries({n: TEXT for n in ("sentence", "text", "premise", "hypothesis")}),
+    fields=st.fixed_dictionaries(dict.fromkeys(FIELDS, TEXT)),
     max_length=st.integers(6, 64),
 )
 def test_the_mask_is_always_at_its_position_and_the_length_kept(
@@ -210,7 +213,7 @@ def test_the_mask_is_always_at_its_position_and_the_length_kept(
     assert len(actual.input_ids) <= max_length
     assert actual.input_ids[0] == 0 and actual.input_ids[actual.target["mask_position"]] == MASK
     # The template's own mask, not one that a field spells: the same token follows as without a cut.
-    after = [one.input_ids[one.target["mask_position"] + 1 :].tolist() for one in (actual, whole)]
+    after = [row.input_ids[row.target["mask_position"] + 1 :].tolist() for row in (actual, whole)]
     assert after[0][:1] in ([], after[1][:1])
     assert actual.truncated == (len(actual.input_ids) < len(whole.input_ids))
 

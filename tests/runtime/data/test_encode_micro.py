@@ -59,7 +59,7 @@ def test_every_sentence_on_its_own_is_tokenised_as_by_transformers(theirs, examp
         "  two  spaces ",
     ]
 
-    for text in [*(one.fields["sentence"] for one in examples), *odd]:
+    for text in [*(example.fields["sentence"] for example in examples), *odd]:
         expected = theirs.encode(text, add_special_tokens=False)
         assert ours.encode(text, add_special_tokens=False).ids == expected
 

@@ -18,24 +18,24 @@ def option(number, tokens, option_tokens):
     return Encoded(np.arange(number, number + tokens, dtype=np.int32), target, False)
 
 
-def examples_of(held):
+def examples_of(options_of_examples):
     """Examples whose options' ids tell them apart; the gold is the number modulo the options."""
     return [
         EncodedExample(
             tuple(option(1000 * i + 100 * k, *size) for k, size in enumerate(options)),
             (i % len(options),),
         )
-        for i, options in enumerate(held)
+        for i, options in enumerate(options_of_examples)
     ]
 
 
 @steady
 @given(
-    held=st.lists(st.tuples(sizes, sizes, sizes), min_size=1, max_size=12),
+    options=st.lists(st.tuples(sizes, sizes, sizes), min_size=1, max_size=12),
     batch_size=st.integers(1, 5),
 )
-def test_the_options_of_an_example_are_neighbours_in_label_order(held, batch_size):
-    examples = examples_of(held)
+def test_the_options_of_an_example_are_neighbours_in_label_order(options, batch_size):
+    examples = examples_of(options)
     rows = [training_row(example, "options") for example in examples]
 
     batches = micro_batches(rows, batch_size, LENGTHS, PAD)
@@ -62,16 +62,16 @@ def test_the_options_of_an_example_are_neighbours_in_label_order(held, batch_siz
 
 @steady
 @given(
-    held=st.lists(st.lists(sizes, min_size=1, max_size=4), min_size=1, max_size=10),
+    options=st.lists(st.lists(sizes, min_size=1, max_size=4), min_size=1, max_size=10),
     batch_size=st.integers(1, 5),
 )
-def test_an_evaluation_of_gold_options_has_a_row_for_every_option(held, batch_size):
-    examples = examples_of(held)
+def test_an_evaluation_of_gold_options_has_a_row_for_every_option(options, batch_size):
+    examples = examples_of(options)
     rows = [row for example in examples for row in evaluation_rows(example, "gold")]
 
     batches = micro_batches(rows, batch_size, LENGTHS, PAD)
 
-    assert len(rows) == sum(map(len, held))
+    assert len(rows) == sum(map(len, options))
     assert sum(row.weight for row in rows) == len(examples)
     for batch in batches:
         assert set(batch.inputs) == {
@@ -91,7 +91,7 @@ def test_a_gold_option_is_trained_on_alone_and_weighs_one():
 
     assert row.sequences == (example.sequences[1],)
     assert (row.label, row.weight, row.tokens) == (None, 1.0, 6)
-    weights = [one.weight for one in evaluation_rows(example, "gold")]
+    weights = [row.weight for row in evaluation_rows(example, "gold")]
     assert weights == [0.0, 1.0]  # the other right option does not count in the loss
 
 

@@ -77,12 +77,12 @@ def test_the_answers_to_one_question_share_a_group(read):
         *({"paragraph": "p", "question": q, "answer": "a", "label": 1} for q in ("q", "q", "r")),
     )
 
-    assert [one.fields["answer"] for one in nested] == ["a", "b", "a", "a", "b"]
-    assert [one.label for one in nested] == [1, 0, 1, 1, 0]
-    assert [one.line for one in nested] == [1, 1, 1, 2, 2]
-    groups = [one.group for one in nested]
+    assert [example.fields["answer"] for example in nested] == ["a", "b", "a", "a", "b"]
+    assert [example.label for example in nested] == [1, 0, 1, 1, 0]
+    assert [example.line for example in nested] == [1, 1, 1, 2, 2]
+    groups = [example.group for example in nested]
     assert groups[0] == groups[1] and groups[3] == groups[4] and len(set(groups)) == 3
-    assert [one.group == flat[0].group for one in flat] == [True, True, False]
+    assert [example.group == flat[0].group for example in flat] == [True, True, False]
 
 
 def test_each_query_of_record_is_an_example_whose_options_are_the_distinct_entities(read):

@@ -39,12 +39,12 @@ def test_a_whole_file_keeps_its_groups_and_a_drawn_part_cannot(opt_bundle):
     sample = load_dataset(path, bundle, sample=10)
 
     assert whole.describe() == f"{path}: 25 examples, 25 truncated to fit (100.0%)"
-    assert len({one.group for one in whole.examples} - {None}) > 2
+    assert len({example.group for example in whole.examples} - {None}) > 2
     assert sample.describe().startswith(f"{path}: 10 examples drawn from 25, 10 truncated")
-    assert [one.golds for one in sample.examples] == [
+    assert [example.golds for example in sample.examples] == [
         whole.examples[place].golds for place in drawn(25, 10)
     ]
-    assert {one.group for one in sample.examples} == {None}
+    assert {example.group for example in sample.examples} == {None}
     assert sample.sha256 == whole.sha256
 
 
@@ -61,10 +61,12 @@ def test_a_split_encodes_gold_options_to_train_on_and_all_to_choose_by(opt_bundl
 
     assert train.describe() == f"{path}: 6 examples of 9, to train on"
     assert dev.describe() == f"{path}: 3 examples of 9, to choose the best step by"
-    assert [len(one.sequences) for one in train.examples] == [1] * 6
-    assert [len(one.sequences) for one in dev.examples] == [2] * 3
-    assert [one.golds for one in dev.examples] == [(place % 2,) for place in drawn(9, 9)[6:]]
-    assert [len(one.sequences) for one in everything.examples] == [1] * 9
+    assert [len(example.sequences) for example in train.examples] == [1] * 6
+    assert [len(example.sequences) for example in dev.examples] == [2] * 3
+    assert [example.golds for example in dev.examples] == [
+        (place % 2,) for place in drawn(9, 9)[6:]
+    ]
+    assert [len(example.sequences) for example in everything.examples] == [1] * 9
     assert sum(batch.rows for batch in batches_of(train, bundle)) == 6
     assert all(batch.tokens <= longest for batch in batches_of(train, bundle))
     with pytest.raises(InputError, match=re.escape("more than the 9 that --split=6/9 keeps")):

@@ -90,8 +90,8 @@ def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokeniz
     wic = Example({"word": "w", "sentence1": "a", "sentence2": "b\n"}, 0, 3)
     with pytest.raises(InputError) as error:
         encode_options(wic, limits(TASKS["wic"], 64))
-    said = "f line 3: the label word 'No' takes 2 tokens behind this prompt, expected 1; remove"
-    assert str(error.value).startswith(said)
+    message = "f line 3: the label word 'No' takes 2 tokens behind this prompt, expected 1; remove"
+    assert str(error.value).startswith(message)
 
     bare = option_text_task("{text}", "0:terrible,1:great")
     with pytest.raises(InputError, match="f line 7: the label word ' terrible' takes .* fill in"):
@@ -99,7 +99,7 @@ def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokeniz
 
 
 @pytest.mark.parametrize(
-    ("changes", "tokens", "most", "said"),
+    ("changes", "tokens", "most", "message"),
     [
         ({"choice2": ""}, 32, 50, "the option '' is empty; fill it in"),
         (
@@ -126,14 +126,14 @@ def test_a_prompt_whose_end_merges_with_the_word_is_refused_with_its_row(tokeniz
     ],
 )
 def test_an_option_that_does_not_fit_is_named_with_its_row(
-    changes, tokens, most, said, tokenizer, limits
+    changes, tokens, most, message, tokenizer, limits
 ):
     example = Example(PREMISE | changes, 0, 9)
 
     with pytest.raises(InputError) as error:
         encode_options(example, limits(COPA, tokens, most))
 
-    assert str(error.value) == f"f line 9: {said}"
+    assert str(error.value) == f"f line 9: {message}"
 
 
 def test_training_encodes_the_gold_option_alone(tokenizer, limits):
@@ -175,5 +175,5 @@ def test_what_is_cut_is_the_left_and_never_the_beginning_of_sequence(
             assert short.target == {"last_position": len(ids) - 1}
         else:
             start, length = short.target["option_start"], short.target["option_tokens"]
-            assert 1 <= start and start + length == len(ids)
+            assert start >= 1 and start + length == len(ids)
             assert length == long.target["option_tokens"]

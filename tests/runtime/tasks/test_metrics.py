@@ -11,7 +11,7 @@ pairs = st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2)), min_size=1, ma
 
 
 def chosen(pairs):
-    return [Prediction(one, (gold,)) for one, gold in pairs]
+    return [Prediction(chosen, (gold,)) for chosen, gold in pairs]
 
 
 def answered(text, *golds):
@@ -38,10 +38,10 @@ def test_macro_f1_by_hand():
 @given(pairs)
 def test_class_f1s_are_the_harmonic_means_of_precision_and_recall(pairs):
     def f1(number):
-        found = [gold for one, gold in pairs if one == number]
-        held = [one for one, gold in pairs if gold == number]
-        precision = found.count(number) / len(found) if found else 0
-        recall = held.count(number) / len(held) if held else 0
+        predicted = [gold for chosen, gold in pairs if chosen == number]
+        right = [chosen for chosen, gold in pairs if gold == number]
+        precision = predicted.count(number) / len(predicted) if predicted else 0
+        recall = right.count(number) / len(right) if right else 0
         return 2 * precision * recall / (precision + recall) if precision + recall else 0
 
     classes = {number for pair in pairs for number in pair}
@@ -51,7 +51,7 @@ def test_class_f1s_are_the_harmonic_means_of_precision_and_recall(pairs):
 
 def test_a_question_is_right_when_all_its_answers_are():
     judged = [("a", 1, 1), ("a", 0, 0), ("b", 1, 1), ("b", 1, 0), ("c", 0, 0), ("b", 0, 0)]
-    predictions = [Prediction(one, (gold,), group) for group, one, gold in judged]
+    predictions = [Prediction(chosen, (gold,), group) for group, chosen, gold in judged]
 
     names = ("f1_a", "exact_match")
     assert measured(names, predictions) == {"f1_a": 0.8, "exact_match": 2 / 3}
@@ -73,9 +73,9 @@ def test_a_question_is_right_when_all_its_answers_are():
     ],
 )
 def test_answers_are_compared_as_in_squad(answer, golds, exact, f1):
-    found = measured(("exact_match", "f1"), [answered(answer, *golds)])
+    values = measured(("exact_match", "f1"), [answered(answer, *golds)])
 
-    assert found == {"exact_match": exact, "f1": pytest.approx(f1)}
+    assert values == {"exact_match": exact, "f1": pytest.approx(f1)}
 
 
 def test_answers_are_averaged_over_examples():

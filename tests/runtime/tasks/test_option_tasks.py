@@ -50,10 +50,10 @@ def test_every_word_has_the_references_token(tokenizer):
 def test_words_of_one_token_share_a_row_and_others_are_options(
     prompt, label_words, scoring, option_tokens, tokenizer
 ):
-    found = scoring_of(option_text_task(prompt, label_words), tokenizer)
+    decided = scoring_of(option_text_task(prompt, label_words), tokenizer)
 
-    assert (found.kind, found.option_tokens) == (scoring, option_tokens)
-    assert len(found.word_ids) == (2 if scoring == "words" else 0)
+    assert (decided.kind, decided.option_tokens) == (scoring, option_tokens)
+    assert len(decided.word_ids) == (2 if scoring == "words" else 0)
 
 
 @settings(deadline=None)
@@ -118,7 +118,7 @@ def test_the_word_follows_the_users_prompt_with_a_space_or_on_a_line_of_its_own(
 
 
 @pytest.mark.parametrize(
-    ("prompt", "found"),
+    ("prompt", "problem"),
     [
         ("{text} {mask}, right?", "found ', right?' behind {mask}, which a causal model does not"),
         ("{mask} {text}", "found '{text}' behind {mask}"),
@@ -130,11 +130,11 @@ def test_the_word_follows_the_users_prompt_with_a_space_or_on_a_line_of_its_own(
         ("{label} It was", "found {label}, which would give the answer away"),
     ],
 )
-def test_a_prompt_that_a_causal_model_cannot_answer_is_refused(prompt, found):
+def test_a_prompt_that_a_causal_model_cannot_answer_is_refused(prompt, problem):
     with pytest.raises(InputError) as error:
         option_text_task(prompt, WORDS)
 
-    assert str(error.value).startswith(f"--prompt={prompt!r}: {found}")
+    assert str(error.value).startswith(f"--prompt={prompt!r}: {problem}")
     assert str(error.value).endswith('--prompt="{text} It was"')
 
 
@@ -147,7 +147,7 @@ def test_a_task_of_options_survives_bundle_json(task):
 
 
 @pytest.mark.parametrize(
-    ("name", "path", "value", "found"),
+    ("name", "path", "value", "problem"),
     [
         ("cb", ("template",), "{premise} {", "has a brace without its other"),
         ("cb", ("template",), "x", "found no field"),
@@ -197,7 +197,7 @@ def test_a_task_of_options_survives_bundle_json(task):
         ("record", ("choice", "labels"), ["a"], "task.choice: found an object of ['labels']"),
     ],
 )
-def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, value, found):
+def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, value, problem):
     entry = to_json(TASKS[name])
     inner = entry
     for key in path[:-1]:
@@ -207,7 +207,7 @@ def test_a_damaged_task_of_options_is_refused_and_the_entry_named(name, path, va
     with pytest.raises(InputError) as error:
         from_json(entry, "causal")
 
-    assert str(error.value).startswith("bundle.json: task") and found in str(error.value)
+    assert str(error.value).startswith("bundle.json: task") and problem in str(error.value)
     assert str(error.value).endswith("export the bundle again")
 
 

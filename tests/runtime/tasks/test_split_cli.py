@@ -16,7 +16,7 @@ def train(golden_bundle, train_file, tmp_path):
         return pocketllm(
             "train", f"--bundle={golden_bundle.folder}", f"--train={train_file}", "--threads=1",
             "--batch_size=4", f"--run={tmp_path / run}", f"--steps={steps}",
-            f"--json={tmp_path / 'told.json'}", *flags,
+            f"--json={tmp_path / 'result.json'}", *flags,
         )  # fmt: skip
 
     return run
@@ -32,8 +32,8 @@ def test_a_split_trains_on_one_part_and_chooses_by_the_other(train, train_file, 
     assert done.returncode == 0, done.stderr
     assert f"{train_file}: 8 examples of 14, to train on\n" in done.stdout
     assert f"{train_file}: 4 examples of 14, to choose the best step by\n" in done.stdout
-    told = json.loads((tmp_path / "told.json").read_text())
-    assert (told["examples"], told["dev_examples"]) == (8, 4)
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert (result["examples"], result["dev_examples"]) == (8, 4)
     assert config(tmp_path)["split"] == "8/4"
     evaluations = (tmp_path / "run" / "evaluations.jsonl").read_text().splitlines()
     assert [json.loads(line)["examples"] for line in evaluations] == [4, 4]
@@ -52,7 +52,7 @@ def test_a_run_goes_on_with_its_own_split_only(train, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--split=reference"], "--split=reference: the reference draws no such split"),
         (["--split=8"], "--split=8: expected reference, or training and dev examples"),
@@ -60,8 +60,8 @@ def test_a_run_goes_on_with_its_own_split_only(train, tmp_path):
         (["--split=8/14"], "found 14 examples, expected more than the 14 that --split=8/14 keeps"),
     ],
 )
-def test_a_split_that_cannot_be_is_refused(flags, said, train, tmp_path):
-    complaint(train(*flags), 2, said)
+def test_a_split_that_cannot_be_is_refused(flags, message, train, tmp_path):
+    complaint(train(*flags), 2, message)
     assert not (tmp_path / "run").exists()
 
 
@@ -69,16 +69,16 @@ def test_an_evaluation_may_draw_a_sample(golden_bundle, dev_file, tmp_path):
     def evaluate(*flags):
         done = pocketllm(
             "eval", f"--bundle={golden_bundle.folder}", f"--data={dev_file}", "--threads=1",
-            f"--json={tmp_path / 'told.json'}", *flags,
+            f"--json={tmp_path / 'result.json'}", *flags,
         )  # fmt: skip
-        return done, json.loads((tmp_path / "told.json").read_text())
+        return done, json.loads((tmp_path / "result.json").read_text())
 
-    drawn, told = evaluate("--sample=5")
+    drawn, result = evaluate("--sample=5")
     _, whole = evaluate()
     _, larger = evaluate("--sample=1000")
 
     assert f"{dev_file}: 5 examples drawn from 17\n" in drawn.stdout
-    assert (told["examples"], whole["examples"], larger["examples"]) == (5, 17, 17)
+    assert (result["examples"], whole["examples"], larger["examples"]) == (5, 17, 17)
     assert (larger["accuracy"], larger["loss"]) == (whole["accuracy"], whole["loss"])
     assert whole["metrics"] == {}
     complaint(evaluate("--sample=-1")[0], 2, "--sample=-1: expected 0 or more")

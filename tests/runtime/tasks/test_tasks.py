@@ -131,7 +131,7 @@ def test_label_words_may_have_spaces_around_them_and_colons_in_the_word():
 
 
 @pytest.mark.parametrize(
-    ("prompt", "found"),
+    ("prompt", "problem"),
     [
         ("", "0 times {mask}"),
         ("{text} It was.", "0 times {mask}"),
@@ -144,18 +144,18 @@ def test_label_words_may_have_spaces_around_them_and_colons_in_the_word():
         ("{text}\n", "{text}\\n"),
     ],
 )
-def test_a_malformed_prompt_is_shown_with_what_is_wrong_and_an_example(prompt, found):
+def test_a_malformed_prompt_is_shown_with_what_is_wrong_and_an_example(prompt, problem):
     with pytest.raises(InputError) as error:
         text_task(prompt, WORDS)
 
     message = str(error.value)
-    assert message.startswith(f"--prompt={prompt!r}: ") and found in message
+    assert message.startswith(f"--prompt={prompt!r}: ") and problem in message
     assert message.endswith('write for example --prompt="{text} It was{mask}."')
     assert "\n" not in message
 
 
 @pytest.mark.parametrize(
-    ("label_words", "found"),
+    ("label_words", "problem"),
     [
         ("", "found '', expected label:word"),
         ("0 terrible,1 great", "found '0 terrible', expected label:word"),
@@ -167,11 +167,11 @@ def test_a_malformed_prompt_is_shown_with_what_is_wrong_and_an_example(prompt, f
         ("0: bad,1:bad", "found the word 'bad' twice"),
     ],
 )
-def test_malformed_label_words_are_shown_with_what_is_wrong(label_words, found):
+def test_malformed_label_words_are_shown_with_what_is_wrong(label_words, problem):
     with pytest.raises(InputError) as error:
         text_task("{text}{mask}", label_words)
 
-    assert str(error.value).startswith(f"--label_words={label_words!r}: {found}")
+    assert str(error.value).startswith(f"--label_words={label_words!r}: {problem}")
 
 
 USERS_TASK = text_task("{a}{{x}} {b}, {mask}!", "true: Yes,false: No")
@@ -183,7 +183,7 @@ def test_a_task_survives_bundle_json(task):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "found"),
+    ("path", "value", "problem"),
     [
         (("name",), 7, "task.name: found 7, expected a string"),
         (("max_length",), True, "task.max_length: found True, expected a whole number"),
@@ -207,7 +207,7 @@ def test_a_task_survives_bundle_json(task):
         (("pieces", 2, "upper"), True, "'upper'], expected an object of exactly kind, text"),
     ],
 )
-def test_a_damaged_bundle_json_is_refused_and_the_entry_named(path, value, found):
+def test_a_damaged_bundle_json_is_refused_and_the_entry_named(path, value, problem):
     entry = to_json(TASKS["trec"])
     inner = entry
     for key in path[:-1]:
@@ -217,7 +217,7 @@ def test_a_damaged_bundle_json_is_refused_and_the_entry_named(path, value, found
     with pytest.raises(InputError) as error:
         from_json(entry, "masked")
 
-    assert str(error.value).startswith("bundle.json: task") and found in str(error.value)
+    assert str(error.value).startswith("bundle.json: task") and problem in str(error.value)
     assert str(error.value).endswith("export the bundle again")
 
 

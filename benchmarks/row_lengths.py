@@ -13,8 +13,8 @@ import numpy as np
 from absl import flags
 
 from pocketllm.export.checkpoint.label_words import scoring_of
-from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.models import OPT_ROW_TOKENS, special_tokens
+from pocketllm.export.checkpoint.tokenizer import special_ids, tokenizer_for
+from pocketllm.export.models.opt import ARCHITECTURE, ROW_TOKENS
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.commands.flags import definer
@@ -25,6 +25,7 @@ from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.tasks.causal import TASKS
 
+SPELLINGS = ARCHITECTURE.special_tokens
 TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
 # task -> file under --superglue (--sst2 for sst2), the training rows or the nearest there is
 FILES = {
@@ -62,12 +63,12 @@ def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
     row_format = RowFormat(
         task=task,
         tokenizer=tokenizer,
-        special=SpecialTokens(**special_tokens("opt", tokenizer)),
+        special=SpecialTokens(**special_ids(tokenizer, SPELLINGS, contract.CAUSAL)),
         scoring=scoring.kind,
         word_ids=scoring.word_ids,
-        tokens=OPT_ROW_TOKENS,
-        max_tokens=OPT_ROW_TOKENS,
-        option_tokens=OPT_ROW_TOKENS,
+        tokens=ROW_TOKENS,
+        max_tokens=ROW_TOKENS,
+        option_tokens=ROW_TOKENS,
     )
     encoded = encode_all(read_examples(path, task)[0], row_format, path)
     options = [

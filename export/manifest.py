@@ -7,8 +7,9 @@ from ai_edge_litert import schema_py_generated as schema
 from pocketllm.runtime import contract
 from pocketllm.runtime.tasks.codec import to_json
 
+from .checkpoint.tokenizer import special_ids
 from .flatbuffer.variables import chunks_of, slices_of
-from .models import STYLES, config_json, family_name, longest_row, special_tokens
+from .models import architecture_of, config_json
 from .tune.probe_size import DEFAULT_EPS
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
@@ -28,20 +29,20 @@ def manifest(settings, weights, variables, target, graph, noise, places, files, 
       files: name -> {bytes, sha256}.
       tokenizer: of the checkpoint, for the ids of the special tokens.
     """
-    model_type, tuning = family_name(settings.config), settings.tuning
+    architecture, tuning = architecture_of(settings.config), settings.tuning
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
-        "architecture": model_type,
-        "style": STYLES[model_type],
+        "architecture": architecture.model_type,
+        "style": architecture.style,
         "tied_decoder": weights.tied,
         "config": config_json(settings.config),
         "task": to_json(settings.task),
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "special_tokens": special_tokens(model_type, tokenizer),
-        "max_tokens": longest_row(settings.config),
+        "special_tokens": special_ids(tokenizer, architecture.special_tokens, architecture.style),
+        "max_tokens": architecture.longest_row(settings.config),
         "tune": tuning.kind,
         "base": tuning.base,
         "default_eps": DEFAULT_EPS[tuning.kind, tuning.base],

@@ -21,7 +21,7 @@ from .flatbuffer.model import TfliteModel, new_model, serialise
 from .flatbuffer.values import stream_constants, stream_variables
 from .flatbuffer.variables import slices_of, variables_of
 from .manifest import manifest
-from .models import FAMILIES, family_name, head_table
+from .models import architecture_of
 from .models.scoring import target_of
 from .models.weights import Weights
 from .settings import Settings, check_lengths, check_tokenizer
@@ -30,7 +30,7 @@ from .signatures.forward import forward_loss, forward_pass
 from .signatures.perturb import NOISE_TABLE, counter_values, perturb_and_update
 from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
 from .signatures.tables import noise_table
-from .tune.apply import tuned, with_targets
+from .tune.apply import tuned, view_of, with_targets
 
 
 @dataclass(frozen=True)
@@ -107,10 +107,10 @@ def export_bundle(
 
 def _constants(settings, weights, target):
     """Lays the frozen parameters out; a head that is scored whole is read chunk by chunk."""
-    family = FAMILIES[family_name(settings.config)]
-    words = frozenset((family.WORD_EMBEDDINGS, family.LM_HEAD))
+    head = architecture_of(settings.config).head
+    words = frozenset((head.word_embeddings, head.decoder))
     whole_head = target.scoring != contract.WORDS
-    chunked = {head_table(settings.config, weights.tied)} if whole_head else set()
+    chunked = {head.table(weights.tied)} if whole_head else set()
     return constants_of(weights.frozen, settings.tuning.base, words, frozenset(chunked))
 
 
@@ -128,7 +128,7 @@ def _build(
             batch=settings.batch_size,
             tokens=tokens,
             constants=frozen,
-            scaling=settings.tuning.lora.scaling,
+            view=view_of(settings.tuning),
         )
         for tokens in settings.lengths
     }

@@ -7,9 +7,8 @@ from tokenizers import Tokenizer
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.codec import Task
 
-from .models import family_name, special_tokens
-from .models.opt_config import OptConfig
-from .models.roberta_config import RobertaConfig
+from .checkpoint.tokenizer import special_ids
+from .models import ModelConfig, architecture_of
 from .tune.settings import Tuning
 
 
@@ -20,7 +19,7 @@ class Settings:
     Attributes:
       model_name: what the bundle calls its model.
       config: architecture.
-      task: template and label words, of the config's family.
+      task: template and label words, of the architecture's style.
       batch_size: rows of the forward signatures.
       lengths: tokens of the forward signatures, ascending.
       noise_kind: one of contract.NOISE_KINDS.
@@ -30,7 +29,7 @@ class Settings:
     """
 
     model_name: str
-    config: RobertaConfig | OptConfig
+    config: ModelConfig
     task: Task
     batch_size: int
     lengths: tuple[int, ...]
@@ -55,7 +54,8 @@ def check_lengths(settings: Settings) -> None:
 
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
-    special_tokens(family_name(settings.config), tokenizer)
+    architecture = architecture_of(settings.config)
+    special_ids(tokenizer, architecture.special_tokens, architecture.style)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= settings.config.vocab_size:
         raise InputError(

@@ -17,8 +17,8 @@ NAMES = {
     "_row": ("PyTorch, head on the option row", "PyTorch, row"),
     "_lora": ("PyTorch on the same LoRA parameters, base frozen in fp32", "PyTorch, LoRA"),
 }
-# Family -> suffixes of its sides -> whether the LM head runs on every token.
-FULL_HEAD = {"roberta": {"": False}, "opt": {"": True, "_row": False}}
+# Style -> suffixes of its sides -> whether the LM head runs on every token.
+FULL_HEAD = {contract.MASKED: {"": False}, contract.CAUSAL: {"": True, "_row": False}}
 TUNES = (contract.FULL, contract.LORA)
 
 
@@ -33,7 +33,7 @@ def sides_of(bundle: Bundle) -> dict[str, dict]:
             f"--against=pytorch: PyTorch's side trains all parameters or LoRA's, and "
             f"{bundle.folder} is of --tune={bundle.tune}; leave --against out"
         )
-    sides = {suffix: {"full_head": full} for suffix, full in FULL_HEAD[bundle.architecture].items()}
+    sides = {suffix: {"full_head": full} for suffix, full in FULL_HEAD[bundle.style].items()}
     if bundle.tune == contract.LORA:
         sides["_lora"] = {"full_head": False, "lora": True}
     return sides

@@ -29,7 +29,7 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.export.checkpoint.config import check_model_type
+from pocketllm.export.models import architecture_in
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import MAX_THREADS, required
 from pocketllm.runtime.errors import InputError
@@ -156,7 +156,7 @@ def _checkpoints(models, scale):
     for folder in (part for model in models for part in model.split(",") if part):
         path = Path(folder) / "config.json"
         config = read_json(path, "give a Hugging Face checkpoint folder as --model")
-        family = check_model_type(config, str(path))
+        family = architecture_in(config, str(path)).model_type
         if family in checkpoints:
             raise InputError(
                 f"--model: {checkpoints[family]} and {folder} are both {family} models"

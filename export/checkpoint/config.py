@@ -1,4 +1,4 @@
-"""What every family's config has in common: reading config.json with nothing unnoticed."""
+"""What the configs of all architectures have in common: reading config.json with nothing unnoticed."""
 
 import math
 from dataclasses import fields
@@ -6,7 +6,6 @@ from dataclasses import fields
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
 
-FAMILY_NAMES = ("roberta", "opt")  # Hugging Face's model_type
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 
 # Values that would change the graph in a way it does not implement; absent means the value here.
@@ -16,18 +15,6 @@ REQUIRED_VALUES = {
     "add_cross_attention": False,
     "quantization_config": None,
 }
-
-
-def check_model_type(values: dict, source: str) -> str:
-    """Returns the model_type of a parsed config.json; InputError for another architecture."""
-    model_type = values.get("model_type")
-    if model_type not in FAMILY_NAMES:
-        raise InputError(
-            f"{source}: model_type is {model_type!r}, expected "
-            f"{' or '.join(map(repr, FAMILY_NAMES))}; give the folder of a RoBERTa masked-LM or "
-            "OPT causal-LM checkpoint"
-        )
-    return model_type
 
 
 def read_fields(kind, values: dict, defaults: dict, source: str):
@@ -45,14 +32,14 @@ def read_fields(kind, values: dict, defaults: dict, source: str):
     for name, only in REQUIRED_VALUES.items():
         if values.get(name, only) != only:
             raise InputError(f"{source}: {name} is {values[name]!r}, only {only!r} is implemented")
-    found = defaults | {name: value for name, value in values.items() if value is not None}
-    missing = sorted({field.name for field in fields(kind)} - set(found))
+    present = defaults | {name: value for name, value in values.items() if value is not None}
+    missing = sorted({field.name for field in fields(kind)} - set(present))
     if missing:
         raise InputError(
             f"{source}: missing {', '.join(missing)}; give the config.json of the checkpoint"
         )
     try:
-        config = typed(kind, found, further=True)
+        config = typed(kind, present, further=True)
     except ValueError as error:
         raise InputError(f"{source}: {error}") from error
     for field in fields(kind):
@@ -61,7 +48,7 @@ def read_fields(kind, values: dict, defaults: dict, source: str):
 
 
 def check_activation(source: str, name: str, value: str) -> None:
-    """Raises InputError for an activation that layers.py does not know."""
+    """Raises InputError for an activation that models/activations.py does not know."""
     if value not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise InputError(f"{source}: {name} is {value!r}, implemented are {known}")

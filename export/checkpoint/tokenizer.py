@@ -1,23 +1,66 @@
 """The tokenizer of a checkpoint folder, as the one file that a bundle carries."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
 
-# <mask> is RoBERTa's alone; `special_token_ids` asks for it where it is needed.
-_SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
-_NEEDED_TOKENS = _SPECIAL_TOKENS[:-1]
+# Style -> the roles of special tokens that its encoding needs, and those it can use.
+NEEDED_ROLES = {contract.MASKED: ("bos", "eos", "pad", "mask"), contract.CAUSAL: ("bos", "pad")}
+USED_ROLES = NEEDED_ROLES | {contract.CAUSAL: ("bos", "eos", "pad")}
 
 
-def tokenizer_for(folder) -> Tokenizer:
-    """Loads tokenizer.json, or builds RoBERTa's and OPT's tokenizer from vocab.json and merges.txt.
+@dataclass(frozen=True)
+class SpecialSpellings:
+    """How a tokenizer spells the tokens that no text spells."""
 
-    The built one is that of transformers 5. A published RoBERTa tokenizer.json differs from it in
-    one thing: there a text's own "<mask>" swallows the spaces before it.
+    bos: str
+    pad: str
+    eos: str
+    unk: str
+    mask: str | None
+
+
+# Of RoBERTa and OPT, which were trained with fairseq.
+FAIRSEQ_TOKENS = SpecialSpellings(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", mask="<mask>")
+
+
+def special_ids(
+    tokenizer: Tokenizer, tokens: SpecialSpellings, style: str
+) -> dict[str, int | None]:
+    """Returns {role: token id, None for one that the style does not use or the tokenizer lacks}.
+
+    Raises:
+      InputError: the tokenizer lacks a token that the style needs.
+    """
+    spelled = {role: getattr(tokens, role) for role in ("bos", "eos", "pad", "mask")}
+    ids = {
+        role: tokenizer.token_to_id(token) if token and role in USED_ROLES[style] else None
+        for role, token in spelled.items()
+    }
+    missing = [str(spelled[role]) for role in NEEDED_ROLES[style] if ids[role] is None]
+    if missing:
+        expected = ", ".join(str(spelled[role]) for role in NEEDED_ROLES[style])
+        raise InputError(
+            f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} tokens, "
+            f"expected {expected}; give the tokenizer files of this checkpoint"
+        )
+    return ids
+
+
+def tokenizer_for(folder, tokens: SpecialSpellings = FAIRSEQ_TOKENS) -> Tokenizer:
+    """Loads tokenizer.json, or builds a byte-level BPE from vocab.json and merges.txt.
+
+    The built one is that of transformers 5 for RoBERTa. A published RoBERTa tokenizer.json differs
+    from it in one thing: there a text's own "<mask>" swallows the spaces before it.
+
+    Args:
+      folder: of the checkpoint.
+      tokens: what vocab.json must hold beside ordinary tokens, but for the mask.
     """
     folder = Path(folder)
     if (folder / "tokenizer.json").is_file():
@@ -29,7 +72,7 @@ def tokenizer_for(folder) -> Tokenizer:
             f"{folder}: {' and '.join(missing)} not found, expected tokenizer.json, or vocab.json "
             "and merges.txt; copy them from the checkpoint"
         )
-    return _build(folder, vocab, merges)
+    return _build(folder, vocab, merges, tokens)
 
 
 def save_tokenizer(tokenizer: Tokenizer, path) -> None:
@@ -37,32 +80,7 @@ def save_tokenizer(tokenizer: Tokenizer, path) -> None:
     Path(path).write_text(tokenizer.to_str(), encoding="utf-8")
 
 
-def special_token_ids(
-    tokenizer: Tokenizer, tokens: dict[str, str | None], needed: Iterable[str], model: str
-) -> dict[str, int | None]:
-    """Returns {role: id} of the special tokens, None for one that the tokenizer lacks.
-
-    Args:
-      tokenizer: of the checkpoint.
-      tokens: role -> token, None for a role that the model has no token for.
-      needed: the roles whose tokens must be there.
-      model: the kind of model, for the error.
-
-    Raises:
-      InputError: a needed token is missing.
-    """
-    ids = {role: token and tokenizer.token_to_id(token) for role, token in tokens.items()}
-    missing = [tokens[role] for role in needed if ids[role] is None]
-    if missing:
-        raise InputError(
-            f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} "
-            f"tokens, expected {', '.join(tokens[role] for role in needed)}; use the tokenizer of "
-            f"{model} checkpoint"
-        )
-    return ids
-
-
-def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:
+def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) -> Tokenizer:
     try:
         model = models.BPE.from_file(
             str(vocab), str(merges), continuing_subword_prefix="", end_of_word_suffix=""
@@ -73,12 +91,13 @@ def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:
             f"{folder}: vocab.json and merges.txt make no BPE ({reason}), expected those of "
             "the checkpoint; copy them from the checkpoint again"
         ) from error
-    ids = {token: model.token_to_id(token) for token in _SPECIAL_TOKENS}
-    missing = [token for token in _NEEDED_TOKENS if ids[token] is None]
+    needed = (tokens.bos, tokens.pad, tokens.eos, tokens.unk)
+    ids = {token: model.token_to_id(token) for token in (*needed, tokens.mask) if token}
+    missing = [token for token in needed if ids[token] is None]
     if missing:
         raise InputError(
-            f"{vocab}: {', '.join(missing)} not found, expected RoBERTa's special tokens; "
-            "use the vocabulary of a RoBERTa or OPT checkpoint, not GPT-2's"
+            f"{vocab}: {', '.join(missing)} not found, expected the special tokens "
+            f"{', '.join(needed)}; copy vocab.json and merges.txt from the checkpoint"
         )
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -86,8 +105,8 @@ def _build(folder: Path, vocab: Path, merges: Path) -> Tokenizer:
     known = [token for token, number in ids.items() if number is not None]
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in known])
     tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", ids["</s>"]),
-        ("<s>", ids["<s>"]),
+        (tokens.eos, ids[tokens.eos]),
+        (tokens.bos, ids[tokens.bos]),
         trim_offsets=True,
         add_prefix_space=False,
     )

@@ -22,13 +22,14 @@ from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.tasks import causal, masked
 from pocketllm.tflite_models.presets import PRESETS
 
-from ..checkpoint.config import FAMILY_NAMES, check_model_type
+from ..models import ARCHITECTURES, architecture_in
 from ..tasks.lengths import default_lengths, share_longer
 from ..tasks.own_data import option_text_task, text_task
 from ..tune.settings import define_tuning_flags, tuning_of
 
-TASKS = {"roberta": masked.TASKS, "opt": causal.TASKS}
-TEXT_TASKS = {"roberta": text_task, "opt": option_text_task}
+# Style -> its tasks, and what makes the one of --task=text.
+TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS}
+TEXT_TASKS = {contract.MASKED: text_task, contract.CAUSAL: option_text_task}
 
 FLAGS = flags.FlagValues()
 flags.DEFINE_string(
@@ -37,7 +38,9 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "task",
     None,
-    "; ".join(f"{family}: {', '.join(TASKS[family])}" for family in FAMILY_NAMES)
+    "; ".join(
+        f"{model.model_type}: {', '.join(TASKS[model.style])}" for model in ARCHITECTURES.values()
+    )
     + "; both: text, for your own data",
     flag_values=FLAGS,
 )
@@ -80,8 +83,8 @@ def run(values) -> dict:
         raise InputError(f"--seed={values.seed}: expected 0 or more")
     config_path = _config_path(values)
     described = read_json(config_path, "give a Hugging Face checkpoint folder")
-    family = check_model_type(described, str(config_path))
-    task = _task(values, family)
+    architecture = architecture_in(described, str(config_path))
+    task = _task(values, architecture)
     tuning = tuning_of(values)
 
     # TensorFlow logs while it loads; what can be is checked before that.
@@ -92,7 +95,7 @@ def run(values) -> dict:
 
     config = model_config(described, str(config_path))
     weights, tokenizer = _source(values, config)
-    lengths = _lengths(values.lengths, family, task.name, config.max_tokens)
+    lengths = _lengths(values.lengths, architecture.style, task.name, config.max_tokens)
     settings = Settings(
         model_name=Path(values.model).name,
         config=config,
@@ -118,7 +121,7 @@ def run(values) -> dict:
         f"converted in {took.convert_seconds:.1f} s, bound in {took.bind_seconds:.1f} s, "
         f"written in {took.write_seconds:.1f} s"
     )
-    share = share_longer(family, task.name, lengths[-1])
+    share = share_longer(architecture.style, task.name, lengths[-1])
     if share:
         print(
             f"{task.name}: {share:.1%} of the published training rows are longer than "
@@ -138,25 +141,26 @@ def run(values) -> dict:
     }
 
 
-def _task(values, family):
+def _task(values, architecture):
+    tasks = TASKS[architecture.style]
     if values.task == "text":
         if not values.prompt or not values.label_words:
             raise InputError("--task=text needs --prompt and --label_words")
-        return TEXT_TASKS[family](values.prompt, values.label_words)
+        return TEXT_TASKS[architecture.style](values.prompt, values.label_words)
     if values.prompt or values.label_words:
         raise InputError(f"--prompt and --label_words go with --task=text, not {values.task}")
-    if values.task not in TASKS[family]:
+    if values.task not in tasks:
         raise InputError(
-            f"--task={values.task}: unknown for {family} models, expected "
-            f"{', '.join(TASKS[family])} or text"
+            f"--task={values.task}: unknown for {architecture.model_type} models, expected "
+            f"{', '.join(tasks)} or text"
         )
-    return TASKS[family][values.task]
+    return tasks[values.task]
 
 
-def _lengths(texts, family, task_name, limit):
+def _lengths(texts, style, task_name, limit):
     """Returns --lengths, or the task's own as far as the model goes."""
     if texts is None:
-        return tuple(sorted({min(length, limit) for length in default_lengths(family, task_name)}))
+        return tuple(sorted({min(length, limit) for length in default_lengths(style, task_name)}))
     try:
         return tuple(sorted({int(text) for text in texts}))
     except ValueError as error:

@@ -92,7 +92,7 @@ def _write(folder, model, dtype):
     if model.bundle.tune == contract.LORA:
         write_adapter(folder, model)
         return
-    count = sum(len(names_of(p)) for p in model.bundle.parameters)
+    count = sum(len(names_of(model.bundle, p)) for p in model.bundle.parameters)
     with Progress("writing", count, "tensor") as bar:
         write_checkpoint(folder, model, dtype, bar.advance)
 

@@ -1,78 +1,49 @@
-"""The model families: each is a module of pure functions, under its Hugging Face model_type.
-
-A family gives `parameters`, `forward_loss`, `checkpoint_names`, `key_value_layers`, and the names
-WORD_EMBEDDINGS, LM_HEAD (the table that a tied checkpoint leaves out), LM_HEAD_BIAS (or None),
-TARGET_INPUTS, LORA_TARGETS and IGNORED.
-"""
+"""The models: one file an architecture, named after its Hugging Face model_type."""
 
 from dataclasses import asdict
 
-from tokenizers import Tokenizer
+from pocketllm.runtime.errors import InputError
 
-from pocketllm.runtime import contract
-
-from ..checkpoint.config import check_model_type
-from ..checkpoint.tokenizer import special_token_ids
 from . import opt, roberta
-from .opt_config import OptConfig, opt_config
-from .roberta_config import RobertaConfig, roberta_config
+from .architecture import Architecture, ModelConfig
 
-FAMILIES = {"roberta": roberta, "opt": opt}
-STYLES = {"roberta": contract.MASKED, "opt": contract.CAUSAL}
-# Role in bundle.json -> the token that plays it.
-SPECIAL_TOKENS = {
-    "roberta": {"bos": "<s>", "eos": "</s>", "pad": "<pad>", "mask": "<mask>"},
-    "opt": {"bos": "<s>", "eos": "</s>", "pad": "<pad>", "mask": None},
+# model_type -> all that the rest needs of it; the only table of architectures.
+ARCHITECTURES: dict[str, Architecture] = {
+    architecture.model_type: architecture
+    for architecture in (roberta.ARCHITECTURE, opt.ARCHITECTURE)
 }
-# The roles whose tokens a tokenizer must have, and whose tokenizer that is.
-_NEEDED_ROLES = {
-    "roberta": (("bos", "eos", "pad", "mask"), "a RoBERTa"),
-    "opt": (("bos", "pad"), "an OPT"),
-}
-OPT_ROW_TOKENS = 2048
-_READERS = {"roberta": roberta_config, "opt": opt_config}
-_NAMES = {RobertaConfig: "roberta", OptConfig: "opt"}
 
 
-def model_config(values: dict, source: str) -> RobertaConfig | OptConfig:
-    """Reads a parsed config.json of any family; `source` is its path.
+def architecture_in(values: dict, source: str) -> Architecture:
+    """Returns the architecture of a parsed config.json; InputError for one that is not here."""
+    return architecture_named(values.get("model_type"), source)
+
+
+def architecture_named(model_type: str | None, source: str) -> Architecture:
+    """Returns the architecture of a model type, which `source` names; InputError as above."""
+    if model_type not in ARCHITECTURES:
+        classes = " or ".join(known.hf_class for known in ARCHITECTURES.values())
+        raise InputError(
+            f"{source}: model_type is {model_type!r}, expected "
+            f"{' or '.join(map(repr, ARCHITECTURES))}; give the folder of a checkpoint of {classes}"
+        )
+    return ARCHITECTURES[model_type]
+
+
+def model_config(values: dict, source: str) -> ModelConfig:
+    """Reads a parsed config.json of any architecture; `source` is its path.
 
     Raises:
       InputError: another architecture, a missing value, or one that is not implemented.
     """
-    return _READERS[check_model_type(values, source)](values, source)
+    return architecture_in(values, source).read_config(values, source)
 
 
-def family_name(config: RobertaConfig | OptConfig) -> str:
-    """Returns the config's Hugging Face model_type."""
-    return _NAMES[type(config)]
+def architecture_of(config: ModelConfig) -> Architecture:
+    """Returns the architecture that a config is of."""
+    return ARCHITECTURES[config.model_type]
 
 
-def config_json(config: RobertaConfig | OptConfig) -> dict:
-    """Returns the architecture as it stands in bundle.json."""
-    return {"model_type": family_name(config), **asdict(config)}
-
-
-def special_tokens(model_type: str, tokenizer: Tokenizer) -> dict[str, int | None]:
-    """Returns {role: id} of a model's special tokens, None for one that it lacks.
-
-    Raises:
-      InputError: the tokenizer is not one of such a model.
-    """
-    needed, model = _NEEDED_ROLES[model_type]
-    return special_token_ids(tokenizer, SPECIAL_TOKENS[model_type], needed, model)
-
-
-def longest_row(config: RobertaConfig | OptConfig) -> int:
-    """Returns the tokens that rows are cut to, the answer included, where no bucket is shorter.
-
-    For any OPT these are the 2,048 that MeZO's authors cut at: a row that leaves out its last word
-    may still fill all positions of a smaller one.
-    """
-    return OPT_ROW_TOKENS if isinstance(config, OptConfig) else config.max_tokens
-
-
-def head_table(config: RobertaConfig | OptConfig, tied: bool) -> str:
-    """Names the parameter that the LM head's logits are products with."""
-    family = FAMILIES[family_name(config)]
-    return family.WORD_EMBEDDINGS if tied else family.LM_HEAD
+def config_json(config: ModelConfig) -> dict:
+    """Returns the config as it stands in bundle.json."""
+    return {"model_type": config.model_type, **asdict(config)}

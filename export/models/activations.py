@@ -6,7 +6,7 @@ What TensorFlow derives by itself does not convert for GELU (erf) and leaves the
 
 import math
 
-import tensorflow as tf
+from . import lazy_tensorflow as tf
 
 # Abramowitz and Stegun, Handbook of Mathematical Functions, 7.1.26: erf within 1.5e-7.
 ERF_P = 0.3275911
@@ -51,9 +51,12 @@ def _tanh_slope(x):
 
 
 def _with_slope(function, slope):
-    @tf.custom_gradient
     def activation(x):
-        return function(x), lambda upstream: upstream * slope(x)
+        @tf.custom_gradient
+        def differentiable(x):
+            return function(x), lambda upstream: upstream * slope(x)
+
+        return differentiable(x)
 
     return activation
 
@@ -71,8 +74,8 @@ ACTIVATION_FUNCTIONS = {
     "gelu": gelu,
     "gelu_new": _gelu_new,
     "gelu_pytorch_tanh": _gelu_new,
-    "relu": _with_slope(tf.nn.relu, _relu_slope),
+    "relu": _with_slope(lambda x: tf.nn.relu(x), _relu_slope),
     "silu": _silu,
     "swish": _silu,
-    "tanh": _with_slope(tf.tanh, _tanh_slope),
+    "tanh": _with_slope(lambda x: tf.tanh(x), _tanh_slope),
 }

@@ -1,24 +1,87 @@
-"""Log-probabilities of options of several tokens, without a [tokens, vocabulary] tensor.
+"""What all causal language models share: which rows are scored, what they see, and their loss.
 
-Shapes: S sequences, K scored tokens of each, E width of the word embeddings, V vocabulary.
+Shapes: S sequences, T tokens, Q (of options: K) scored rows of a sequence, E width of the word
+embeddings, V vocabulary, B labels, C label words or options.
 """
-
-import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from .layers import weighted_cross_entropy, weighted_mean
+from . import lazy_tensorflow as tf
+from .attention import IGNORED_SCORE
+from .layers import select, weighted_cross_entropy, weighted_mean, word_logits
+from .scoring import Target
+from .weights_view import WeightsView
+
+# Rows that attend together: a block sees the rows up to its own end alone, so that scores are small
+# and half of them are never computed.
+ATTENTION_BLOCK = 128
 
 
-def token_log_probs(hidden, embeddings, head):
+def scored_rows(target: Target, inputs: dict, tokens: int):
+    """Returns the rows [S, Q] whose next token is scored."""
+    if target.scoring == contract.WORDS:
+        return inputs[contract.LAST_POSITION][:, None]
+    rows = inputs[contract.OPTION_START][:, None] - 1 + tf.range(target.option_rows(tokens))[None]
+    return tf.minimum(tf.maximum(rows, 0), tokens - 1)
+
+
+def attention_bias(rows, mask, keys: int):
+    """Returns [S, 1, Q, keys] float32 for `rows` [S or 1, Q]: 0 for tokens up to the row itself."""
+    seen = tf.cast(tf.range(keys)[None, None] <= rows[:, :, None], tf.int32)  # S Q keys
+    allowed = tf.cast(seen * mask[:, None, :keys], tf.float32)
+    return ((1.0 - allowed) * IGNORED_SCORE)[:, None]
+
+
+def attention_blocks(tokens: int) -> list[tuple[int, int]]:
+    """Returns (first, last + 1) row of every block of rows that attend together."""
+    starts = range(0, tokens, ATTENTION_BLOCK)
+    return [(first, min(first + ATTENTION_BLOCK, tokens)) for first in starts]
+
+
+def scored_loss(
+    target: Target, inputs: dict, weights: WeightsView, hidden, *, scored, embedded, words
+):
+    """Computes the loss and the scores of the label words or options.
+
+    Args:
+      target: what is scored.
+      inputs: the signature's.
+      weights: of the LM head.
+      hidden: [1, S * Q, E], the scored rows as they leave the model.
+      scored: [S, Q], which rows of a sequence they are.
+      embedded: [1, S * T, E], the word embeddings of all tokens.
+      words: the label words; none for options.
+
+    Returns:
+      {loss [1], weight_sum [1], logits [B, C]}.
+    """
+    if target.scoring == contract.WORDS:
+        logits = word_logits(hidden, weights.word_rows(words))
+        loss, weight_sum = weighted_cross_entropy(
+            logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
+        )
+        return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
+    ids = inputs[contract.INPUT_IDS]
+    expected = scored + 1  # S K, the option's own tokens
+    if weights.tied:
+        rows = select(tf.one_hot(expected, ids.shape[1]), embedded)
+    else:
+        at = tf.one_hot(expected, ids.shape[1], dtype=tf.int32)
+        expected_ids = tf.reshape(tf.reduce_sum(at * ids[:, None], -1), [-1])
+        rows = tf.expand_dims(weights.lookup(weights.names.decoder, expected_ids), 0)
+    return option_loss(token_log_probs(hidden, rows, weights.head), inputs, target)
+
+
+def token_log_probs(hidden, rows, head):
     """Returns the log-probabilities [N] of N tokens under the LM head.
 
-    The logits are taken chunk by chunk of the vocabulary, so that only one chunk's are alive.
+    The logits are taken chunk by chunk of the vocabulary, so that only those of one chunk are
+    alive, and never a tensor [tokens, V].
 
     Args:
       hidden: [1, N, E], of the rows before the tokens.
-      embeddings: [1, N, E], the head's rows of the tokens.
-      head: [1, rows, E] chunks of the head, together V rows.
+      rows: [1, N, E], the head's rows of the tokens.
+      head: chunks [1, rows, E] of the head, together V rows.
     """
     highest, total = None, None
     for chunk in head:
@@ -28,33 +91,33 @@ def token_log_probs(hidden, embeddings, head):
         here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
         total = here if total is None else total * tf.exp(highest - above) + here
         highest = above
-    logit = tf.reduce_sum(hidden * embeddings, -1, keepdims=True)
+    logit = tf.reduce_sum(hidden * rows, -1, keepdims=True)
     # The sum first: that way round (bind schedules in this order) each chunk is done with before
     # the next one's logits are computed.
     return tf.reshape(logit - (tf.math.log(total) + highest), [-1])
 
 
-def option_loss(log_probs, tensors, target):
-    """From the log-probabilities [S * K] of the options' tokens to loss, weight_sum and logits.
+def option_loss(log_probs, inputs: dict, target: Target):
+    """From the log-probabilities of the options' tokens to loss, weight_sum and logits.
 
     Classification (OPTIONS) is cross-entropy over the options' mean log-probabilities; GOLD is the
     mean negative log-probability over all tokens.
 
     Args:
       log_probs: [S * K], of K tokens a sequence; those past the option count for nothing.
-      tensors: the signature's inputs.
-      target: Target.
+      inputs: the signature's.
+      target: what is scored.
     """
-    sequences = tensors[contract.OPTION_TOKENS].shape[0]
+    sequences = inputs[contract.OPTION_TOKENS].shape[0]
     log_probs = tf.reshape(log_probs, [sequences, -1])
     places = tf.range(log_probs.shape[1])[None]  # 1 K
-    inside = tf.cast(places < tensors[contract.OPTION_TOKENS][:, None], tf.float32)  # S K
+    inside = tf.cast(places < inputs[contract.OPTION_TOKENS][:, None], tf.float32)  # S K
     count = tf.reduce_sum(inside, -1)
     scores = tf.reduce_sum(log_probs * inside, -1) / tf.maximum(count, 1.0)  # S
-    weight = tensors[contract.WEIGHT]
+    weight = inputs[contract.WEIGHT]
     logits = tf.reshape(scores, [-1, target.classes])  # B C
     if target.has_label:
-        loss, weight_sum = weighted_cross_entropy(logits, tensors[contract.LABEL], weight)
+        loss, weight_sum = weighted_cross_entropy(logits, inputs[contract.LABEL], weight)
     else:
         loss, weight_sum = weighted_mean(-scores, weight * count)
     return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}

@@ -11,8 +11,8 @@ class Parameter:
     Attributes:
       name: Hugging Face's.
       shape: as in the checkpoint.
-      kind: "linear" ([out, in], held as [1, in, out]), "table" (rows looked up by id) or "vector"
-        (held as it is).
+      kind: "linear" ([out, in], in the graph [1, in, out]), "table" (rows looked up by id) or
+        "vector" (the same in the graph).
       decays: whether weight decay applies (no biases, no layer norms).
     """
 
@@ -25,6 +25,26 @@ class Parameter:
     def values(self) -> int:
         """Number of values."""
         return math.prod(self.shape)
+
+
+@dataclass(frozen=True)
+class HeadNames:
+    """Names of the tables at the bottom and at the top of a model.
+
+    Attributes:
+      word_embeddings: the table of the tokens.
+      decoder: the table that the LM head's logits are products with, which a tied checkpoint
+        leaves out.
+      bias: of the LM head, None where it has none.
+    """
+
+    word_embeddings: str
+    decoder: str
+    bias: str | None
+
+    def table(self, tied: bool) -> str:
+        """Names the parameter that the LM head's logits are products with."""
+        return self.word_embeddings if tied else self.decoder
 
 
 def table(name: str, rows: int, width: int) -> Parameter:

@@ -9,7 +9,7 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.reader import Checkpoint
-from . import FAMILIES, family_name
+from . import Architecture, ModelConfig, architecture_of
 from .parameters import Parameter
 
 INITIALIZER_RANGE = 0.02
@@ -36,16 +36,16 @@ class Weights:
     frozen: tuple[Parameter, ...] = ()
 
 
-def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:
+def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
     """Matches a checkpoint's tensors with the graph's parameters.
 
     Raises:
       InputError: one error that lists missing, unexpected and misshapen tensors.
     """
-    family, shapes = FAMILIES[family_name(config)], checkpoint.shapes
-    names = family.checkpoint_names(set(shapes), config)
-    tied = _is_tied(family, config, checkpoint, names)
-    parameters = family.parameters(config, tied)
+    architecture, shapes = architecture_of(config), checkpoint.shapes
+    names = architecture.checkpoint_names(set(shapes), config)
+    tied = _is_tied(architecture, config, checkpoint, names)
+    parameters = architecture.parameters(config, tied)
     wanted = {names.get(p.name, p.name): p for p in parameters}
     problems = [
         f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes
@@ -57,7 +57,9 @@ def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:
     ]
     unused = [name for name in shapes if name not in wanted]
     ignored = tuple(
-        n for n in unused if family.IGNORED.fullmatch(n) or tied and n == family.LM_HEAD
+        name
+        for name in unused
+        if architecture.ignored.fullmatch(name) or tied and name == architecture.head.decoder
     )
     problems += [
         f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored
@@ -85,7 +87,7 @@ def checkpoint_weights(config, checkpoint: Checkpoint) -> Weights:
     return Weights(tied, parameters, read, ignored)
 
 
-def random_weights(config, seed: int) -> Weights:
+def random_weights(config: ModelConfig, seed: int) -> Weights:
     """Draws weights as transformers initialises them: normal(0, 0.02), biases 0, norms 1."""
 
     def read(parameter):
@@ -96,18 +98,18 @@ def random_weights(config, seed: int) -> Weights:
         return rng.standard_normal(parameter.shape, np.float32) * np.float32(INITIALIZER_RANGE)
 
     tied = getattr(config, "tie_word_embeddings", True)
-    return Weights(tied, FAMILIES[family_name(config)].parameters(config, tied), read, ())
+    return Weights(tied, architecture_of(config).parameters(config, tied), read, ())
 
 
-def _is_tied(family, config, checkpoint, names):
+def _is_tied(architecture: Architecture, config, checkpoint, names):
     """As transformers decides: by the config, and by the values where a checkpoint has both."""
-    shapes, embeddings = checkpoint.shapes, names.get(family.WORD_EMBEDDINGS)
-    embeddings = embeddings or family.WORD_EMBEDDINGS
+    shapes, decoder = checkpoint.shapes, architecture.head.decoder
+    embeddings = architecture.head.word_embeddings
+    embeddings = names.get(embeddings, embeddings)
     if not getattr(config, "tie_word_embeddings", True):
         return False
-    if family.LM_HEAD not in shapes or embeddings == family.LM_HEAD:
+    if decoder not in shapes or embeddings == decoder:
         return True
-    if shapes[family.LM_HEAD] != shapes.get(embeddings):
+    if shapes[decoder] != shapes.get(embeddings):
         return False
-    head = checkpoint.read(family.LM_HEAD)
-    return bool(np.array_equal(head, checkpoint.read(embeddings)))
+    return bool(np.array_equal(checkpoint.read(decoder), checkpoint.read(embeddings)))

@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_json
 
+from ..models import architecture_named
 from .safetensors_file import write_tensors
 from .trained_tensors import names_of, trained_tensors
 
@@ -21,10 +23,10 @@ INDEX_FILE, PATTERN = "model.safetensors.index.json", "model{suffix}.safetensors
 # Tensors are written in files of this size, one in memory at a time.
 SHARD_BYTES = 2_000_000_000
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-ARCHITECTURES = {"roberta": "RobertaForMaskedLM", "opt": "OPTForCausalLM"}
-SPECIAL_TOKENS = {
-    "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>",
-    "cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>",
+# Key of tokenizer_config.json -> the token's role.
+ROLES = {
+    "bos_token": "bos", "eos_token": "eos", "unk_token": "unk", "pad_token": "pad",
+    "cls_token": "bos", "sep_token": "eos", "mask_token": "mask",
 }  # fmt: skip
 
 
@@ -63,7 +65,7 @@ def _write_tensors(folder, model, dtype, progress):
     sizes = {
         name: math.prod(parameter.shape) * kind.itemsize
         for parameter in model.bundle.parameters
-        for name in names_of(parameter)
+        for name in names_of(model.bundle, parameter)
     }
     shards = split_state_dict_into_shards_factory(
         sizes, get_storage_size=int, filename_pattern=PATTERN, max_shard_size=SHARD_BYTES
@@ -92,7 +94,7 @@ def _rounded(name, values, kind):
 
 def _config(bundle, dtype):
     return {
-        "architectures": [ARCHITECTURES[bundle.architecture]],
+        "architectures": [architecture_named(bundle.architecture, str(bundle.folder)).hf_class],
         **bundle.config,
         "tie_word_embeddings": bundle.tied_decoder,
         "dtype": dtype,
@@ -101,5 +103,6 @@ def _config(bundle, dtype):
 
 def _tokenizer_config(bundle):
     vocabulary = load_tokenizer(bundle.folder / contract.TOKENIZER_FILE).get_vocab()
-    special = {role: token for role, token in SPECIAL_TOKENS.items() if token in vocabulary}
+    tokens = asdict(architecture_named(bundle.architecture, str(bundle.folder)).special_tokens)
+    special = {key: tokens[role] for key, role in ROLES.items() if tokens[role] in vocabulary}
     return {"tokenizer_class": "PreTrainedTokenizerFast", **special}

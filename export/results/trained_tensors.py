@@ -4,11 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from pocketllm.runtime.bundle.contents import Parameter
+from pocketllm.runtime.bundle.contents import Bundle, Parameter
 from pocketllm.runtime.engine.model import Model
 
-# RoBERTa's: the decoder's bias is the head's, and transformers saves it under both names.
-NAMED_TWICE = {"lm_head.bias": "lm_head.decoder.bias"}
+from ..models import architecture_named
 
 
 def in_checkpoint_layout(parameter: Parameter, chunks: Sequence[np.ndarray]) -> np.ndarray:
@@ -17,9 +16,12 @@ def in_checkpoint_layout(parameter: Parameter, chunks: Sequence[np.ndarray]) -> 
     return np.ascontiguousarray(np.concatenate(rows))
 
 
-def names_of(parameter: Parameter) -> list[str]:
+def names_of(bundle: Bundle, parameter: Parameter) -> list[str]:
     """Returns every name under which transformers saves a parameter, ours first."""
-    return [parameter.name, *filter(None, [NAMED_TWICE.get(parameter.name)])]
+    second = architecture_named(bundle.architecture, str(bundle.folder)).saved_twice.get(
+        parameter.name
+    )
+    return [parameter.name, second] if second else [parameter.name]
 
 
 def trained_tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
@@ -32,5 +34,5 @@ def trained_tensors(model: Model) -> Iterator[tuple[str, np.ndarray]]:
         if all(variable.name in waiting for variable in parameter.variables):
             chunks = [waiting.pop(variable.name) for variable in parameter.variables]
             whole = in_checkpoint_layout(parameter, chunks)
-            for name in names_of(parameter):
+            for name in names_of(model.bundle, parameter):
                 yield name, whole

@@ -11,10 +11,10 @@ from ..flatbuffer.constants import SCALES, Constant, scales_of
 from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable, chunks_of
-from ..models import FAMILIES, family_name, head_table
+from ..models import architecture_of
 from ..models.layers import ScaledRows
-from ..models.scoring import Target
-from ..tune.lora import SCALING
+from ..models.scoring import TARGET_INPUTS, Target
+from ..models.weights_view import WeightsView
 
 HEAD = "head"
 
@@ -45,7 +45,7 @@ def forward_pass(
     batch: int,
     tokens: int,
     constants: Sequence[Constant] = (),
-    scaling: float = 0.0,
+    view: Callable[..., WeightsView] = WeightsView,
 ) -> ForwardGraph:
     """Describes the forward pass over [batch * sequences_per_row, tokens].
 
@@ -57,22 +57,22 @@ def forward_pass(
       batch: B, rows of the signature.
       tokens: length of the bucket.
       constants: the frozen parameters.
-      scaling: factor of LoRA's products.
+      view: what the model reads its weights through.
     """
-    family = FAMILIES[family_name(config)]
+    architecture = architecture_of(config)
+    positions = TARGET_INPUTS[architecture.style, target.scoring]
     weights = (*variables, *constants)
 
     # Weights are inputs while converting: the converter never sees a value.
-    inputs = _signature_inputs(family.TARGET_INPUTS[target.scoring], target, batch, tokens)
+    inputs = _signature_inputs(positions, target, batch, tokens)
     inputs |= {weight.name: Input(weight.shape, _dtype(weight)) for weight in weights}
 
     # A head that is scored whole is read again at the end, chunk by chunk: read once, all chunks
     # would stay alive between. Both readings have one shape, or the delegate takes only the first.
     head = {}
     if target.scoring != contract.WORDS:
-        head = {
-            f"{HEAD}/{w.name}": w for w in _valued(chunks_of(weights, head_table(config, tied)))
-        }
+        table = architecture.head.table(tied)
+        head = {f"{HEAD}/{w.name}": w for w in _valued(chunks_of(weights, table))}
     for name, weight in head.items():
         inputs[name] = Input((1, *weight.shape), tf.float32)
         if isinstance(weight, Variable):
@@ -82,8 +82,8 @@ def forward_pass(
     def compute(tensors):
         tables, linears = _by_parameter(weights, tensors)
         chunks_of_head = [tensors[name] for name in head]
-        tensors = tensors | linears | {SCALING: scaling}
-        return family.forward_loss(config, target, tied, tensors, tables, chunks_of_head)
+        seen = view(tensors | linears, tables, architecture.head, tied, chunks_of_head)
+        return architecture.forward_loss(config, target, tensors, seen)
 
     sources = {weight.name: weight for weight in weights} | head
     read = {name: weight for name, weight in sources.items() if isinstance(weight, Variable)}

@@ -2,6 +2,7 @@
 
 from functools import cache
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.host.files import read_json
 from pocketllm.tflite_models.presets import ROW_LENGTHS
 
@@ -20,25 +21,25 @@ LENGTHS = {
 OTHER_LENGTHS = (32, 64, 128)
 
 
-def default_lengths(family: str, task: str) -> tuple[int, ...]:
+def default_lengths(style: str, task: str) -> tuple[int, ...]:
     """Returns the buckets to export where none are asked for, ascending."""
-    return LENGTHS.get(task, OTHER_LENGTHS) if family == "opt" else OTHER_LENGTHS
+    return LENGTHS.get(task, OTHER_LENGTHS) if style == contract.CAUSAL else OTHER_LENGTHS
 
 
 @cache
 def row_lengths() -> dict:
     """Returns what `python -m pocketllm.benchmarks.row_lengths` measured.
 
-    OPT task -> {"file", "examples", "tokens": {number of tokens: rows of that length}}: rows as
+    causal task -> {"file", "examples", "tokens": {number of tokens: rows of that length}}: rows as
     they are trained on, by OPT's tokenizer, <s> included. BoolQ is a thousand training rows,
     ReCoRD FewGLUE's 32, which hold no long passage; the rest is each task's whole training file.
     """
     return read_json(ROW_LENGTHS, "install pocketllm again")
 
 
-def share_longer(family: str, task: str, tokens: int) -> float | None:
+def share_longer(style: str, task: str, tokens: int) -> float | None:
     """Returns the share of a task's rows longer than `tokens`, None where nobody measured it."""
-    if family != "opt" or task not in row_lengths():
+    if style != contract.CAUSAL or task not in row_lengths():
         return None
     measured = row_lengths()[task]
     longer = sum(rows for length, rows in measured["tokens"].items() if int(length) > tokens)

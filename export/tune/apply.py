@@ -1,26 +1,40 @@
 """Splits a model's parameters into trained and frozen ones, and adds what a tuning adds."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from pocketllm.runtime import contract
 
-from ..models import FAMILIES, family_name
+from ..models import ModelConfig, architecture_of
 from ..models.parameters import Parameter
 from ..models.scoring import Target
 from ..models.weights import Weights
-from .lora import extra_parameters, lora_parameters
-from .prefix import prefix_parameters
+from ..models.weights_view import WeightsView
+from .lora import LoraView, extra_parameters, lora_parameters
+from .prefix import PrefixView, prefix_parameters
 from .settings import Tuning
-from .word_head import word_head_parameters
+from .word_head import WordHeadView, word_head_parameters
 
 
-def with_targets(tuning: Tuning, config) -> Tuning:
-    """Returns the tuning with the family's LoRA targets where none were given."""
-    targets = tuning.lora.targets or FAMILIES[family_name(config)].LORA_TARGETS
+def with_targets(tuning: Tuning, config: ModelConfig) -> Tuning:
+    """Returns the tuning with the architecture's LoRA targets where none were given."""
+    targets = tuning.lora.targets or architecture_of(config).lora_targets
     return replace(tuning, lora=replace(tuning.lora, targets=targets))
 
 
-def tuned(weights: Weights, config, target: Target, tuning: Tuning) -> Weights:
+def view_of(tuning: Tuning) -> Callable[..., WeightsView]:
+    """Returns what makes the view through which a model reads the tuned weights."""
+    views: dict[str, Callable[..., WeightsView]] = {
+        contract.FULL: WeightsView,
+        contract.LORA: partial(LoraView, scaling=tuning.lora.scaling),
+        contract.PREFIX: PrefixView,
+        contract.HEAD_WORDS: WordHeadView,
+    }
+    return views[tuning.kind]
+
+
+def tuned(weights: Weights, config: ModelConfig, target: Target, tuning: Tuning) -> Weights:
     """Returns the weights with the tuning's own parameters, only what it trains not frozen.
 
     Raises:

@@ -11,9 +11,8 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 from ..models.parameters import Parameter, linear
+from ..models.weights_view import WeightsView
 
-# Key of alpha / rank, a float, among the weights of a graph.
-SCALING = "lora/scaling"
 EXTRAS = ("none", "lm_head")
 
 
@@ -24,7 +23,7 @@ class Lora:
     Attributes:
       rank: r.
       alpha: the product is scaled by alpha / rank.
-      targets: names of the layers, or what they end in; () for the family's query and value.
+      targets: names of the layers, or what they end in; () for the architecture's own, query and value.
       extras: "lm_head" trains the LM head's own parameters too, one of EXTRAS.
     """
 
@@ -47,6 +46,22 @@ def a_of(layer: str) -> str:
 def b_of(layer: str) -> str:
     """Names the layer of B."""
     return f"{layer}.lora_B"
+
+
+class LoraView(WeightsView):
+    """Weights whose linear layers add B·A, scaled, where they have them."""
+
+    def __init__(self, *weights, scaling: float, **others):
+        super().__init__(*weights, **others)
+        self._scaling = scaling
+
+    def linear(self, name, x):
+        """Returns x @ W + bias + scaling (x @ A) @ B."""
+        product = super().linear(name, x)
+        if f"{a_of(name)}.weight" not in self.tensors:
+            return product
+        inner = super().linear(a_of(name), x) * self._scaling  # 1 N rank
+        return product + super().linear(b_of(name), inner)
 
 
 def lora_parameters(parameters: list[Parameter], settings: Lora, seed: int) -> dict:
@@ -83,10 +98,10 @@ def extra_parameters(parameters: list[Parameter], settings: Lora) -> list[Parame
     """
     if settings.extras == "none":
         return []
-    found = [p for p in parameters if p.name.startswith("lm_head.")]
-    if not found:
+    extras = [p for p in parameters if p.name.startswith("lm_head.")]
+    if not extras:
         raise InputError("--lora_extras=lm_head: this model's LM head is the word embeddings alone")
-    return found
+    return extras
 
 
 def _kaiming_uniform(parameter, seed):

@@ -4,7 +4,7 @@ As MeZO does it: positions count the real tokens alone, nothing is reparametrise
 starts as the keys and values that the model itself computes for random tokens.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -12,15 +12,38 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from ..models import FAMILIES, family_name
-from ..models.layers import RECORD, prefix_of
+from ..models import ModelConfig, architecture_of
+from ..models.layers import split_heads
 from ..models.parameters import Parameter
-from ..models.scoring import Target
+from ..models.scoring import TARGET_INPUTS, Target
 from ..models.weights import Weights
+from ..models.weights_view import WeightsView
+
+
+def prefix_of(name: str) -> str:
+    """Names the keys or values [P, D] that stand before those of a layer's projection."""
+    return f"{name}.prefix"
+
+
+class PrefixView(WeightsView):
+    """Weights whose attention sees P more keys and values in every layer."""
+
+    def keys_or_values(self, name, x, *, batch, heads):
+        """Returns the prefix and a projection of x, [B, H, P + T, K]."""
+        projected = self.linear(name, x)
+        prefix = split_heads(self.tensors[prefix_of(name)], 1, heads)  # 1 H P K
+        # TILE would leave the delegate; adding zeros that broadcast does not.
+        prefix = prefix + tf.zeros([batch, 1, 1, 1])
+        return tf.concat([prefix, split_heads(projected, batch, heads)], 2)
+
+    def attendable(self, bias):
+        """Lets all of a bias [B, 1, q, t] attend to the P tokens of the prefix."""
+        prefix = next(self.tensors[name] for name in self.tensors if name.endswith(prefix_of("")))
+        return tf.concat([tf.zeros([*bias.shape[:3], prefix.shape[0]]), bias], 3)
 
 
 def prefix_parameters(
-    weights: Weights, config, tokens: int, seed: int
+    weights: Weights, config: ModelConfig, tokens: int, seed: int
 ) -> dict[Parameter, Callable[[], np.ndarray]]:
     """Returns {keys or values [tokens, D] of a layer: function that gives the initial ones}.
 
@@ -29,53 +52,73 @@ def prefix_parameters(
     """
     if not 1 <= tokens <= config.max_tokens:
         raise InputError(f"--prefix_tokens={tokens}: expected 1 to {config.max_tokens}")
-    names = FAMILIES[family_name(config)].key_value_layers(config)
-    shape = (tokens, config.hidden_size)
-    found: dict[str, np.ndarray] = {}
+    widths = {p.name.removesuffix(".weight"): p.shape[0] for p in weights.parameters}
+    activations: dict[str, np.ndarray] = {}
 
     def initial(name):
-        if not found:
-            found.update(_real_activations(weights, config, tokens, seed))
-        return found[name]
+        if not activations:
+            activations.update(_real_activations(weights, config, tokens, seed))
+        return activations[name]
 
-    parameters = [Parameter(prefix_of(name), shape, "vector", True) for name in names]
-    return {p: lambda name=name: initial(name) for p, name in zip(parameters, names)}
+    parameters = {}
+    for name in architecture_of(config).key_value_layers(config):
+        keys_or_values = Parameter(prefix_of(name), (tokens, widths[name]), "vector", True)
+        parameters[keys_or_values] = lambda name=name: initial(name)
+    return parameters
 
 
-class _Streamed(dict):
-    """A graph's tensors, its weights read when they are asked for and not kept."""
+class _Streamed(Mapping):
+    """The tensors of a model, read when they are looked up, and not kept."""
 
-    def __init__(self, weights: Weights, tensors: dict):
-        super().__init__(tensors)
+    def __init__(self, weights: Weights):
         self._read = weights.read
         self._parameters = {p.name: p for p in weights.parameters}
 
-    def __contains__(self, name):
-        return name in self._parameters or super().__contains__(name)
-
-    def __missing__(self, name):
+    def __getitem__(self, name):
         parameter = self._parameters[name]
         values = self._read(parameter)
         return [tf.constant(values.T[None])] if parameter.kind == "linear" else tf.constant(values)
 
+    def __contains__(self, name):
+        return name in self._parameters
+
+    def __iter__(self):
+        return iter(self._parameters)
+
+    def __len__(self):
+        return len(self._parameters)
+
+
+class _RecordingView(WeightsView):
+    """Weights that remember the keys and values of every layer."""
+
+    def __init__(self, *weights):
+        super().__init__(*weights)
+        self.recorded: dict[str, np.ndarray] = {}
+
+    def keys_or_values(self, name, x, *, batch, heads):
+        projected = self.linear(name, x)
+        self.recorded[name] = projected.numpy()[0]
+        return split_heads(projected, batch, heads)
+
 
 def _real_activations(weights, config, tokens, seed):
     """Runs random tokens through the model; returns {layer: its keys or values [tokens, D]}."""
-    family = FAMILIES[family_name(config)]
+    architecture = architecture_of(config)
     ids = np.random.default_rng(seed).integers(0, config.vocab_size, (1, tokens))
     # The loss is of no interest; that of any one label word takes no second sequence.
     target = Target(contract.WORDS, (0,), 1, 0)
+    positions = TARGET_INPUTS[architecture.style, target.scoring]
     inputs = {
         contract.INPUT_IDS: tf.constant(ids, tf.int32),
         contract.ATTENTION_MASK: tf.ones([1, tokens], tf.int32),
-        **{name: tf.zeros([1], tf.int32) for name in family.TARGET_INPUTS[target.scoring]},
+        **{name: tf.zeros([1], tf.int32) for name in positions},
         contract.LABEL: tf.zeros([1], tf.int32),
         contract.WEIGHT: tf.ones([1]),
     }
-    recorded: dict[str, tf.Tensor] = {}
-    tensors = _Streamed(weights, inputs | {RECORD: recorded})
     tables = {
         p.name: [(0, tf.constant(weights.read(p)))] for p in weights.parameters if p.kind == "table"
     }
-    family.forward_loss(config, target, weights.tied, tensors, tables, [])
-    return {name: values.numpy()[0] for name, values in recorded.items()}
+    view = _RecordingView(_Streamed(weights), tables, architecture.head, weights.tied)
+    architecture.forward_loss(config, target, inputs, view)
+    return view.recorded

@@ -11,15 +11,29 @@ import numpy as np
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from ..models import FAMILIES, family_name, head_table
-from ..models.layers import WORDS_BIAS, WORDS_WEIGHT
+from ..models import ModelConfig, architecture_of
 from ..models.parameters import Parameter
 from ..models.scoring import Target
 from ..models.weights import Weights
+from ..models.weights_view import WeightsView
+
+WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"
+
+
+class WordHeadView(WeightsView):
+    """Weights with rows and biases of their own for the label words."""
+
+    def word_rows(self, words):
+        """Returns the label words' own rows [C, E]."""
+        return self.tensors[WORDS_WEIGHT]
+
+    def word_bias(self, words):
+        """Returns the label words' own biases [C]."""
+        return self.tensors[WORDS_BIAS]
 
 
 def word_head_parameters(
-    weights: Weights, config, target: Target
+    weights: Weights, config: ModelConfig, target: Target
 ) -> dict[Parameter, Callable[[], np.ndarray]]:
     """Returns {the words' weight, and bias where there is one: function of its initial values}.
 
@@ -31,13 +45,12 @@ def word_head_parameters(
             "--tune=head trains the label words' rows of the LM head, and this task's options are "
             "not one token each; take --tune=lora or prefix"
         )
-    ids = list(target.word_ids)
+    ids, head = list(target.word_ids), architecture_of(config).head
     sources = {p.name: p for p in weights.parameters}
-    table = sources[head_table(config, weights.tied)]
+    table = sources[head.table(weights.tied)]
     weight = Parameter(WORDS_WEIGHT, (len(ids), table.shape[1]), "vector", True)
-    found = {weight: lambda: weights.read(table)[ids]}
-    bias = sources.get(FAMILIES[family_name(config)].LM_HEAD_BIAS)
-    if bias:
-        held = Parameter(WORDS_BIAS, (len(ids),), "vector", False)
-        found[held] = lambda: weights.read(bias)[ids]
-    return found
+    initial = {weight: lambda: weights.read(table)[ids]}
+    if head.bias:
+        source, bias = sources[head.bias], Parameter(WORDS_BIAS, (len(ids),), "vector", False)
+        initial[bias] = lambda: weights.read(source)[ids]
+    return initial

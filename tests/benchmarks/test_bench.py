@@ -21,8 +21,22 @@ CONFIG = {
     "hidden_size": 4,
     "intermediate_size": 8,
     "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 40,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
     "vocab_size": 10,
     "pad_token_id": 1,
+}
+OPT_CONFIG = {
+    "model_type": "opt",
+    "hidden_size": 4,
+    "ffn_dim": 8,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 40,
+    "vocab_size": 10,
 }
 # OPT as published, and with embeddings of another width and a head of its own.
 OPT_CASES = {
@@ -47,10 +61,9 @@ def test_opt_flops_of_two_layers_counted_by_hand():
     # D = 4, F = 8, T = 3, C = 2, E = 4, then 6.
     full = 4 * (3 * 4 * 4) + 2 * (3 * 4 * 8) + (3 * 4 * 3) + (3 * 3 * 4)
     last = 2 * (3 * 4 * 4) + 2 * (1 * 4 * 4) + 2 * (1 * 4 * 8) + (1 * 4 * 3) + (1 * 3 * 4)
-    config = {"hidden_size": 4, "ffn_dim": 8, "num_hidden_layers": 2, "model_type": "opt"}
 
-    plain = forward_flops(config | {"word_embed_proj_dim": 4}, tokens=3, classes=2)
-    projected = forward_flops(config | {"word_embed_proj_dim": 6}, tokens=3, classes=2)
+    plain = forward_flops(OPT_CONFIG | {"word_embed_proj_dim": 4}, tokens=3, classes=2)
+    projected = forward_flops(OPT_CONFIG | {"word_embed_proj_dim": 6}, tokens=3, classes=2)
 
     assert plain == 2 * (full + last + 1 * 4 * 2)
     assert projected == 2 * ((3 * 6 * 4) + full + last + (1 * 4 * 6) + (1 * 6 * 2))
@@ -61,24 +74,26 @@ def test_opt_flops_of_two_layers_counted_by_hand():
 def test_flops_are_those_that_pytorch_counts_where_it_computes_no_more(case):
     import tiny
     import torch
+    import transformers
     from torch.utils.flop_counter import FlopCounterMode
 
-    from pocketllm.benchmarks.bench.pytorch.model import CLASSES
+    from pocketllm.export.models import ARCHITECTURES
 
-    family, *projected = case.split()
-    config = {"roberta": tiny.CONFIG, "opt": tiny.OPT_CONFIG}[family] | {"vocab_size": 30}
+    model_type, *projected = case.split()
+    config = {"roberta": tiny.CONFIG, "opt": tiny.OPT_CONFIG}[model_type] | {"vocab_size": 30}
     config |= {"word_embed_proj_dim": 8} if projected else {}
-    config_class, model_class = CLASSES[family]
+    model_class = getattr(transformers, ARCHITECTURES[model_type].hf_class)
 
     def both(layers, tokens):
         changed = config | {"num_hidden_layers": layers}
         with torch.device("meta"):
-            settings = config_class(**changed, attn_implementation="eager")
+            settings = model_class.config_class(**changed, attn_implementation="eager")
             model = model_class(settings).eval()
             ids = torch.zeros((1, tokens), dtype=torch.long)
         with FlopCounterMode(display=False) as counter:
             model(ids)
-        ours = forward_flops(changed | {"model_type": family}, tokens, classes=30)
+        described = changed | {"model_type": model_type, "pad_token_id": 1}
+        ours = forward_flops(described, tokens, classes=30)
         return np.array([ours, counter.get_total_flops()])
 
     # One token: its row is the last layer's only one, and label words can be the vocabulary.

@@ -121,7 +121,7 @@ def test_pytorchs_lora_side_computes_what_peft_does(
 
 
 def test_opt_is_compared_with_lora_on_the_scored_row(golden_bundle):
-    opt = replace(golden_bundle, architecture="opt", tune=contract.LORA)
+    opt = replace(golden_bundle, architecture="opt", style=contract.CAUSAL, tune=contract.LORA)
 
     assert sides_of(golden_bundle) == {"": {"full_head": False}}
     assert sides_of(opt) == {

@@ -6,14 +6,10 @@ Shapes: B examples, T tokens, V vocabulary, C label words.
 from collections.abc import Sequence
 
 import torch
-from transformers import (
-    OPTConfig,
-    OPTForCausalLM,
-    PreTrainedModel,
-    RobertaConfig,
-    RobertaForMaskedLM,
-)
+import transformers
+from transformers import PreTrainedModel
 
+from pocketllm.export.models import ARCHITECTURES
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.data.batches import Batch, Row, micro_batches
@@ -21,9 +17,7 @@ from pocketllm.runtime.errors import InputError
 
 from .initial_values import initial_values
 
-# family -> its classes
-CLASSES = {"roberta": (RobertaConfig, RobertaForMaskedLM), "opt": (OPTConfig, OPTForCausalLM)}
-# inputs that say which position is scored
+# Inputs that say which position is scored.
 SCORED = (contract.MASK_POSITION, contract.LAST_POSITION)
 
 
@@ -32,10 +26,10 @@ def load_model(bundle: Bundle) -> PreTrainedModel:
 
     Generation's cache is off: OPT would keep every layer's keys and values, which no loss reads.
     """
-    config_class, model_class = CLASSES[bundle.architecture]
-    values = {name: value for name, value in bundle.config.items() if name != "model_type"}
+    values = dict(bundle.config)
+    model_class = getattr(transformers, ARCHITECTURES[values.pop("model_type")].hf_class)
     values |= {"tie_word_embeddings": bundle.tied_decoder, "use_cache": False}
-    model = model_class(config_class(**values)).eval()
+    model = model_class(model_class.config_class(**values)).eval()
     parameters = dict(model.named_parameters())
     differing = sorted(set(parameters) ^ {parameter.name for parameter in bundle.parameters})
     if differing:
@@ -60,7 +54,7 @@ def word_loss(
     """Returns the mean loss of the label words, [] float32, in one forward pass.
 
     Args:
-      model: of either family.
+      model: of any architecture.
       batch: of scoring "words", without filler rows: one position that is scored in each row.
       word_ids: of the label words.
       full_head: run the LM head on every token, as the model's own forward pass does, and not on
@@ -86,20 +80,20 @@ def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     that predict them alone.
 
     Args:
-      model: OPT.
+      model: a causal one.
       batch: of scoring "options", without filler rows: S = B C sequences.
     """
     inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
     ids, labels = inputs[contract.INPUT_IDS], inputs[contract.LABEL]
     first, count = inputs[contract.OPTION_START], inputs[contract.OPTION_TOKENS]
     steps = torch.arange(int(count.max()))
-    held = steps < count[:, None]  # S K
+    inside = steps < count[:, None]  # S K
     places = (first[:, None] + steps).clamp(max=ids.shape[1] - 1)  # S K
     hidden = model.base_model(ids, attention_mask=inputs[contract.ATTENTION_MASK])
     before = hidden.last_hidden_state[torch.arange(len(ids))[:, None], places - 1]  # S K D
     log_probs = model.lm_head(before).log_softmax(-1)  # S K V
     log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
-    scores = (log_probs * held).sum(1) / count
+    scores = (log_probs * inside).sum(1) / count
     return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
 
 

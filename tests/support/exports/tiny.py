@@ -156,7 +156,7 @@ def export(
     from pocketllm.export.checkpoint.reader import open_checkpoint
     from pocketllm.export.checkpoint.tokenizer import tokenizer_for
     from pocketllm.export.flatbuffer import constants, variables
-    from pocketllm.export.models import family_name, model_config
+    from pocketllm.export.models import architecture_of, model_config
     from pocketllm.export.models.weights import checkpoint_weights
     from pocketllm.export.settings import Settings
     from pocketllm.export.tune.settings import Tuning
@@ -166,8 +166,8 @@ def export(
     config = model_config(read_json(checkpoint / "config.json", ""), str(checkpoint))
     weights = checkpoint_weights(config, open_checkpoint(checkpoint))
     if isinstance(task, str):
-        tables = {"roberta": masked.TASKS, "opt": causal.TASKS}
-        task = tables[family_name(config)][task]
+        tables = {"masked": masked.TASKS, "causal": causal.TASKS}
+        task = tables[architecture_of(config).style][task]
     settings = Settings(
         "tiny", config, task, batch_size, lengths, noise, option_tokens,
         adam=adam, tuning=Tuning(**tuning),

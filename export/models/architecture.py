@@ -1,0 +1,79 @@
+"""Architecture: everything that the exporter, replay and the bench ask of a model.
+
+Each `<model_type>.py` of this folder makes one, so a part that is missing is an error at import.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+
+from ..checkpoint.tokenizer import SpecialSpellings
+from .parameters import HeadNames, Parameter
+from .scoring import Target
+from .weights_view import WeightsView
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+
+class ModelConfig(Protocol):
+    """What the config of every architecture says."""
+
+    model_type: ClassVar[str]
+
+    @property
+    def vocab_size(self) -> int:
+        """Number of rows of the word embeddings."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest row that the model has positions for."""
+        ...
+
+
+Config = TypeVar("Config", bound=ModelConfig)
+
+
+@dataclass(frozen=True)
+class Architecture(Generic[Config]):
+    """One model type; names are those of its Hugging Face checkpoints.
+
+    Attributes:
+      model_type: the word of config.json, and of the file.
+      style: contract.MASKED or CAUSAL, how a prompt is scored.
+      hf_class: transformers' class, as in config.json's `architectures`.
+      special_tokens: how its tokenizer spells them.
+      read_config: (parsed config.json, its path) -> config; raises InputError.
+      parameters: (config, whether the head is tied) -> the loss's parameters, in order.
+      checkpoint_names: (names in a checkpoint, config) -> {parameter: its other name there}.
+      ignored: matches the names of checkpoint tensors that are left out on purpose.
+      saved_twice: {parameter: second name under which transformers saves it}.
+      head: names of the tables at the bottom and at the top.
+      lora_targets: last words of the layers that LoRA adapts by default.
+      key_value_layers: config -> projections of keys and values, in turn, layer by layer.
+      longest_row: config -> tokens that rows are cut to, the answer included, where no bucket of
+        a bundle is shorter.
+      forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
+        logits [B, C]}: the graph.
+      forward_flops: (config, tokens, label words) -> operations of one example's loss.
+    """
+
+    model_type: str
+    style: str
+    hf_class: str
+    special_tokens: SpecialSpellings
+    read_config: Callable[[dict[str, Any], str], Config]
+    parameters: Callable[[Config, bool], list[Parameter]]
+    checkpoint_names: Callable[[set[str], Config], dict[str, str]]
+    ignored: re.Pattern[str]
+    saved_twice: dict[str, str]
+    head: HeadNames
+    lora_targets: tuple[str, ...]
+    key_value_layers: Callable[[Config], list[str]]
+    longest_row: Callable[[Config], int]
+    forward_loss: Callable[
+        [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
+    ]
+    forward_flops: Callable[[Config, int, int], int]

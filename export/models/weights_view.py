@@ -1,0 +1,107 @@
+"""WeightsView: how a model reads its weights while its graph is built.
+
+A tuning that adds weights overrides what they change (tune/lora.py, prefix.py, word_head.py): the
+models know nothing of it.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from . import lazy_tensorflow as tf
+from .layers import gather, lookup, normalise, rows_of, split_heads
+from .parameters import HeadNames
+
+
+class LabelWords(NamedTuple):
+    """The label words of a graph.
+
+    Attributes:
+      numbers: their token ids.
+      ids: the same as a constant [C] int32.
+      embedded: their word embeddings [C, E], which are a tied head's rows; otherwise None.
+    """
+
+    numbers: tuple[int, ...]
+    ids: "tf.Tensor"
+    embedded: "tf.Tensor | None"
+
+
+class WeightsView:
+    """The weights of a graph, by the names of the checkpoint.
+
+    Attributes:
+      tensors: name -> a vector, or the chunks [1, in, out / chunks] of a matrix.
+      tables: name -> [(first row, chunk [rows, D] or [1, rows, D])].
+      names: of the tables at the bottom and at the top.
+      tied: whether the LM head is the word embeddings.
+      head: chunks [1, rows, E] of the LM head, where it is scored whole.
+    """
+
+    def __init__(
+        self, tensors: Mapping, tables: Mapping, names: HeadNames, tied: bool, head: Sequence = ()
+    ):
+        self.tensors, self.tables, self.names = tensors, tables, names
+        self.tied, self.head = tied, head
+
+    def linear(self, name: str, x):
+        """Returns x @ weight + bias, where there is one; x [1, N, in] -> [1, N, out]."""
+        products = [tf.matmul(x, chunk) for chunk in self.tensors[f"{name}.weight"]]
+        product = products[0] if len(products) == 1 else tf.concat(products, -1)
+        return product + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else product
+
+    def layer_norm(self, name: str, x, eps: float):
+        """Normalises the last axis of x, and applies weight and bias where there are any."""
+        normal = normalise(x, eps)
+        if f"{name}.weight" not in self.tensors:
+            return normal
+        return normal * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+
+    def lookup(self, name: str, ids):
+        """Returns rows `ids` [N] of a table, [N, D]."""
+        return lookup(ids, self.tables[name])
+
+    def first_row(self, name: str):
+        """Returns row 0 of a table, [1, D], without a look-up."""
+        return rows_of(self.tables[name][0][1], 0, 1)
+
+    def embed(self, ids, word_ids: tuple[int, ...]):
+        """Gathers word embeddings; the label words' rows of a tied head in the same look-up.
+
+        Args:
+          ids: [N] int32.
+          word_ids: of the label words; none where options are scored.
+
+        Returns:
+          (rows [N, E] of the ids, LabelWords).
+        """
+        count, words = ids.shape[0], tf.constant(word_ids, tf.int32)
+        together = self.tied and len(word_ids) > 0
+        wanted = tf.concat([ids, words], 0) if together else ids
+        gathered = self.lookup(self.names.word_embeddings, wanted)
+        rows = rows_of(gathered, 0, count)
+        embedded = rows_of(gathered, count, len(word_ids)) if together else None
+        return rows, LabelWords(word_ids, words, embedded)
+
+    def word_rows(self, words: LabelWords):
+        """Returns the LM head's rows [C, E] of the label words."""
+        if self.tied:
+            return words.embedded
+        # Only the chunks that hold a label word are looked into.
+        chunks = [
+            (first, chunk)
+            for first, chunk in self.tables[self.names.decoder]
+            if any(first <= word_id < first + chunk.shape[-2] for word_id in words.numbers)
+        ]
+        return lookup(words.ids, chunks)
+
+    def word_bias(self, words: LabelWords):
+        """Returns the LM head's biases [C] of the label words, where it has biases."""
+        return gather(self.tensors[self.names.bias], words.ids)
+
+    def keys_or_values(self, name: str, x, *, batch: int, heads: int):
+        """Returns a projection of x [1, B * T, D], [B, H, T, K]: what is attended to."""
+        return split_heads(self.linear(name, x), batch, heads)
+
+    def attendable(self, bias):
+        """Returns a bias [B, 1, q, t] of attention that also covers what stands before the row."""
+        return bias

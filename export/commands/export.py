@@ -14,6 +14,7 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
@@ -32,46 +33,33 @@ TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS}
 TEXT_TASKS = {contract.MASKED: text_task, contract.CAUSAL: option_text_task}
 
 FLAGS = flags.FlagValues()
-flags.DEFINE_string(
-    "model", None, "checkpoint folder or preset: " + ", ".join(PRESETS), flag_values=FLAGS
-)
-flags.DEFINE_string(
+define = definer(FLAGS)
+define.string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS))
+define.string(
     "task",
     None,
     "; ".join(
         f"{model.model_type}: {', '.join(TASKS[model.style])}" for model in ARCHITECTURES.values()
     )
     + "; both: text, for your own data",
-    flag_values=FLAGS,
 )
-flags.DEFINE_string("out", None, "bundle folder to write", flag_values=FLAGS)
-flags.DEFINE_bool("random_init", False, "seeded random weights (with a preset)", flag_values=FLAGS)
-flags.DEFINE_integer("seed", 0, "seed of --random_init and of what --tune adds", flag_values=FLAGS)
+define.string("out", None, "bundle folder to write")
+define.bool("random_init", False, "seeded random weights (with a preset)")
+define.integer("seed", 0, "seed of --random_init and of what --tune adds")
 define_tuning_flags(FLAGS)
-flags.DEFINE_enum(
-    "optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for", flag_values=FLAGS
-)
-flags.DEFINE_enum(
-    "noise", "codebook", list(contract.NOISE_KINDS), "the direction z", flag_values=FLAGS
-)
-flags.DEFINE_integer("batch_size", 8, "rows of a forward signature", flag_values=FLAGS)
-flags.DEFINE_list(
-    "lengths", None, "tokens of the forward signatures; none: as the task needs", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'", flag_values=FLAGS
-)
-flags.DEFINE_string(
-    "label_words", None, "of --task=text, e.g. '0:terrible,1:great'", flag_values=FLAGS
-)
-flags.DEFINE_integer(
+define.enum("optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for")
+define.enum("noise", "codebook", list(contract.NOISE_KINDS), "distribution of the direction z")
+define.integer("batch_size", 8, "rows of a forward signature")
+define.list("lengths", None, "tokens of the forward signatures; none: as the task needs")
+define.string("prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'")
+define.string("label_words", None, "labels and words of --task=text, e.g. '0:terrible,1:great'")
+define.integer(
     "option_tokens",
     None,
     "longest option of an OPT task in tokens; none: 128 for copa and record, else as the words",
     1,
-    flag_values=FLAGS,
 )
-flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
+define.bool("force", False, "replace --out")
 
 
 def run(values) -> dict:

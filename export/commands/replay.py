@@ -19,6 +19,7 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.run_point import bring_with_progress, read_point
 from pocketllm.runtime.commands.shared import (
     define_session_flags,
@@ -43,13 +44,14 @@ RESULTS = {
 }
 
 FLAGS = flags.FlagValues()
+define = definer(FLAGS)
 define_session_flags(FLAGS)
-flags.DEFINE_string("run", None, "run directory of `pocketllm train`", flag_values=FLAGS)
-flags.DEFINE_string("out", None, "folder to write", flag_values=FLAGS)
-flags.DEFINE_integer("at_step", None, "step of the run to write", flag_values=FLAGS)
-flags.DEFINE_enum("dtype", "fp32", list(DTYPES), "number type of the checkpoint", flag_values=FLAGS)
-flags.DEFINE_bool("undo", False, "run the steps backwards too", flag_values=FLAGS)
-flags.DEFINE_bool("force", False, "replace --out", flag_values=FLAGS)
+define.string("run", None, "run directory of `pocketllm train`")
+define.string("out", None, "folder to write")
+define.integer("at_step", None, "step of the run to write")
+define.enum("dtype", "fp32", list(DTYPES), "number type of the checkpoint")
+define.bool("undo", False, "run the steps backwards too")
+define.bool("force", False, "replace --out")
 
 
 def run(values) -> dict:

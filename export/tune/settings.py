@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from absl import flags
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from .lora import EXTRAS, Lora
@@ -39,32 +40,20 @@ class Tuning:
 
 
 def define_tuning_flags(values: flags.FlagValues) -> None:
-    """Defines --tune, --base and what goes with them."""
-    flags.DEFINE_enum(
-        "tune", contract.FULL, list(contract.TUNES), "what is trained", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "base",
-        contract.FP32,
-        list(contract.BASES),
-        "how the rest is stored",
-        flag_values=values,
-    )
-    flags.DEFINE_integer("lora_rank", 8, "rank of LoRA's matrices", flag_values=values)
-    flags.DEFINE_float("lora_alpha", 16, "their product counts alpha / rank", flag_values=values)
-    flags.DEFINE_list(
-        "lora_targets", None, "layers that get them; none: query and value", flag_values=values
-    )
-    flags.DEFINE_enum(
+    """Defines --tune, --base and the settings of each kind of tuning."""
+    define = definer(values)
+    define.enum("tune", contract.FULL, list(contract.TUNES), "parameters that are trained")
+    define.enum("base", contract.FP32, list(contract.BASES), "storage of the frozen parameters")
+    define.integer("lora_rank", 8, "rank of LoRA's matrices")
+    define.float("lora_alpha", 16, "LoRA scaling is alpha / rank")
+    define.list("lora_targets", None, "layers with LoRA; none: query and value")
+    define.enum(
         "lora_extras",
         "none",
         list(EXTRAS),
-        "what is trained beside them; lm_head: the head's own parameters, as MeZO's RoBERTa does",
-        flag_values=values,
+        "parameters trained beside LoRA; lm_head: the head's own, as MeZO's RoBERTa does",
     )
-    flags.DEFINE_integer(
-        "prefix_tokens", 5, "tokens of --tune=prefix in every layer", flag_values=values
-    )
+    define.integer("prefix_tokens", 5, "tokens of --tune=prefix in every layer")
 
 
 def tuning_of(values) -> Tuning:

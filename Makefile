@@ -23,7 +23,6 @@ check: $(DESKTOP)/installed types-tree
 	$(DESKTOP)/bin/ruff check --quiet .
 	$(DESKTOP)/bin/pyright
 	$(DESKTOP)/bin/python -m pytest -q -m "not desktop and not slow" tests/packaging tests/docs
-	$(DESKTOP)/bin/python docs/generate_cli.py --check
 
 # docs/cli.md from every command's --help.
 docs: $(DESKTOP)/installed

@@ -12,9 +12,6 @@ from pocketllm.runtime import cli
 # Of `pocketllm` itself, of ld.so, and of modules that `python -m` runs.
 FOREIGN_FLAGS = {"help", "version", "library-path", "sst2"}
 
-# `pocketllm export` loads TensorFlow.
-pytestmark = pytest.mark.desktop
-
 
 @pytest.fixture
 def accepts(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import pytest
 
 README = pages.ROOT / "README.md"
 MOST_LINES, MOST_COLUMNS = 180, 100
-CHECKLISTS = ("adding-an-optimizer", "adding-a-task", "porting")
+CHECKLISTS = ("adding-a-model", "adding-an-optimizer", "adding-a-task", "porting")
 MOST_ITEMS = 10
 
 

@@ -11,7 +11,7 @@
   mezo_step      one MeZO step with MezoSettings
   train          a run in a folder, described by RunConfig; it can be continued
   evaluate       accuracy, loss and the task's metrics on a data set
-  read_run       a run's folder -> the steps it holds
+  read_run       a run's folder -> what its steps applied
   replay         does steps again, without data
 
 Errors are InputError and RunError of `pocketllm.runtime.errors`. examples/mezo_loop.py uses most.

@@ -1,11 +1,15 @@
 """`pocketllm.runtime`: the names that programs build on, and what importing them costs."""
 
 import inspect
+from dataclasses import fields
 
 import pytest
 from small_runs import python
 
 import pocketllm.runtime as runtime
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.run.folder import StoredRun
 
 # A change here breaks programs of other people: CHANGELOG.md says so then.
 SIGNATURES = {
@@ -72,3 +76,14 @@ def test_a_public_name_can_be_imported_alone_and_another_is_an_attribute_error()
     assert done.returncode == 0, done.stderr
     with pytest.raises(AttributeError, match="no attribute 'opne_model'"):
         runtime.__getattr__("opne_model")
+
+
+def test_a_bundle_a_data_set_and_a_run_have_what_a_program_needs_of_them():
+    """The attributes that docs/guide/python.md and the examples use."""
+    attributes = {
+        Bundle: {"folder", "task", "noise", "default_eps", "batch_size", "lengths"},
+        Dataset: {"examples", "sha256"},
+        StoredRun: {"applied", "count"},
+    }
+    for kind, names in attributes.items():
+        assert names <= {field.name for field in fields(kind)}, kind

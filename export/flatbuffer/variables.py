@@ -8,6 +8,7 @@ workspace of a noise pass and of a look-up (docs/decisions/0006-tables-and-matri
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 from ..models.parameters import Parameter
 
@@ -40,6 +41,18 @@ class Variable:
     def size(self) -> int:
         """Number of values."""
         return math.prod(self.shape)
+
+
+class OfParameter(Protocol):
+    """A variable or a constant."""
+
+    @property
+    def parameter(self) -> Parameter:
+        """The source of its values."""
+        ...
+
+
+Weight = TypeVar("Weight", bound=OfParameter)
 
 
 def variables_of(
@@ -81,9 +94,9 @@ def row_chunks(shape: tuple[int, ...], most_values: int) -> list[tuple[int, int]
     return [(first, min(first + per_chunk, count)) for first in range(0, count, per_chunk)]
 
 
-def chunks_of(variables: Iterable[Variable], parameter_name: str) -> list[Variable]:
-    """Returns the variables of one parameter, in row order."""
-    return [v for v in variables if v.parameter.name == parameter_name]
+def chunks_of(weights: Iterable[Weight], parameter_name: str) -> list[Weight]:
+    """Returns the variables or constants of one parameter, in row order."""
+    return [weight for weight in weights if weight.parameter.name == parameter_name]
 
 
 def slices_of(

@@ -82,8 +82,8 @@ def forward_pass(
     def compute(tensors):
         tables, linears = _by_parameter(weights, tensors)
         chunks_of_head = [tensors[name] for name in head]
-        seen = view(tensors | linears, tables, architecture.head, tied, chunks_of_head)
-        return architecture.forward_loss(config, target, tensors, seen)
+        parameters = view(tensors | linears, tables, architecture.head, tied, chunks_of_head)
+        return architecture.forward_loss(config, target, tensors, parameters)
 
     sources = {weight.name: weight for weight in weights} | head
     read = {name: weight for name, weight in sources.items() if isinstance(weight, Variable)}

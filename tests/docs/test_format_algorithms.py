@@ -185,7 +185,7 @@ def causal_row(prompt, option, row_format):
     n = len(counted[0]) - len(counted[1])
     words = row_format.scoring == contract.WORDS
     most = min(row_format.tokens + words, row_format.max_tokens)
-    if words and (n != 1 or row[-1] != row_format.word_ids[0]):
+    if words and (n != 1 or row[-1] != row_format.word_ids[0] or len(row) < 2):
         return None
     if not words and not (0 < n <= min(row_format.option_tokens, most - 1) and n < len(row)):
         return None

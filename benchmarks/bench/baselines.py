@@ -1,32 +1,32 @@
-"""The sides in PyTorch that ours is compared with: they differ in what is trained, and in the head.
+"""The baselines in PyTorch: they differ in the trained parameters and in the rows of the LM head.
 
-RoBERTa's LM head runs on the mask's row only, as in the code of MeZO's authors. OPT's runs on every
-token, as transformers and the authors run it; because nothing but the scored row is needed, a
-second side runs it there alone. A LoRA bundle is compared with the training of all parameters, and
-with that of the same LoRA parameters on the base in float32, its head on the scored row alone.
+RoBERTa's LM head runs only on the mask's row, as in the code of MeZO's authors. OPT's runs on every
+token, as in transformers and the authors' code; a second baseline runs it only on the scored row,
+the one that the loss needs. The baselines of a LoRA bundle train all parameters, and the same LoRA
+parameters on the base in float32 with the head on the scored row.
 """
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
-# Suffix of a side's keys in a batch's result ("pytorch", "ratio", "first_loss_difference") ->
-# (its name, its column's heading).
+# Suffix of a baseline's keys in a batch's result ("pytorch", "ratio", "first_loss_difference") ->
+# (name, heading of its column).
 NAMES = {
     "": ("PyTorch", "PyTorch"),
     "_row": ("PyTorch, head on the option row", "PyTorch, row"),
     "_lora": ("PyTorch on the same LoRA parameters, base frozen in fp32", "PyTorch, LoRA"),
 }
-# Style -> suffixes of its sides -> whether the LM head runs on every token.
+# Style -> suffixes of its baselines -> whether the LM head runs on every token.
 FULL_HEAD = {contract.MASKED: {"": False}, contract.CAUSAL: {"": True, "_row": False}}
 TUNES = (contract.FULL, contract.LORA)
 
 
-def sides_of(bundle: Bundle) -> dict[str, dict]:
-    """Returns {suffix: fields of Workload} of the sides that a bundle is compared with.
+def baselines_of(bundle: Bundle) -> dict[str, dict]:
+    """Returns {suffix: fields of Workload} of the baselines of a bundle.
 
     Raises:
-      InputError: there is no side in PyTorch for what it trains.
+      InputError: no baseline trains the parameters that the bundle trains.
     """
     if bundle.tune not in TUNES:
         raise InputError(
@@ -39,6 +39,6 @@ def sides_of(bundle: Bundle) -> dict[str, dict]:
     return sides
 
 
-def measured(batch: dict) -> list[str]:
-    """Returns the suffixes of the sides that a batch's result holds."""
+def measured_baselines(batch: dict) -> list[str]:
+    """Returns the suffixes of the baselines that a batch's result holds."""
     return [suffix for suffix in NAMES if batch.get(f"pytorch{suffix}")]

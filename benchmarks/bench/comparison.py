@@ -8,7 +8,7 @@ from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import RunError
 
 from ..isolation.worker import run_worker
-from .baselines import NAMES, measured, sides_of
+from .baselines import NAMES, baselines_of, measured_baselines
 from .conditions import forget_packed, measure_limited
 from .flops import forward_flops
 from .summary import ratios, relative_difference, summarise
@@ -62,7 +62,7 @@ def measure_batch(
         batch["unpacked"] = measure("ours, not packed", LITERT, replace(work, packed=False))
     if limit_bytes:
         batch["limited"] = measure_limited(work, bundle, limit_bytes, summarised)
-    sides = sides_of(bundle) if against else {}
+    sides = baselines_of(bundle) if against else {}
     return batch | _compared(work, batch["ours"], sides, measure)
 
 
@@ -93,7 +93,7 @@ def check_losses(batch: dict, base: str = contract.FP32) -> None:
     """
     if base != contract.FP32:
         return
-    for suffix in measured(batch):
+    for suffix in measured_baselines(batch):
         if batch[f"first_loss_difference{suffix}"] <= LOSS_TOLERANCE:  # False for a NaN
             continue
         raise RunError(

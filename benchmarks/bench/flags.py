@@ -12,7 +12,7 @@ from pocketllm.runtime.engine.interpreter import MODULES
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
-from .baselines import sides_of
+from .baselines import baselines_of
 from .workload import check_scoring
 
 # Flags of an export of --model -> the property that a --bundle already has.
@@ -81,7 +81,7 @@ def check_bundle(values, bundle: Bundle) -> None:
             "tokens; export it with longer --lengths"
         )
     if values.against:
-        sides_of(bundle)
+        baselines_of(bundle)
 
 
 def check_weights(full: Bundle, bundle: Bundle) -> None:

@@ -2,7 +2,7 @@
 
 from pocketllm.runtime import contract
 
-from .baselines import NAMES, measured
+from .baselines import NAMES, measured_baselines
 
 # figure -> (label, factor, decimals)
 ROWS = {
@@ -40,7 +40,7 @@ def headline(result: dict) -> str:
 
 def batch_table(batch: dict) -> str:
     """Returns the table of one batch size; `batch` is an entry of the result's `batches`."""
-    ours, suffixes = batch["ours"], measured(batch)
+    ours, suffixes = batch["ours"], measured_baselines(batch)
     keys = ("pytorch", "ratio", "first_loss_difference")
     compared = [[batch[f"{key}{suffix}"] for key in keys] for suffix in suffixes]
     heads = [head for suffix in suffixes for head in (NAMES[suffix][1], "ratio")]
@@ -92,7 +92,7 @@ def conditions_table(batch: dict) -> str:
 def losses_table(batch: dict) -> str:
     """Returns the losses at +eps and -eps of each timed step, one line a side."""
     lines = []
-    sides = {NAMES[suffix][1]: batch[f"pytorch{suffix}"] for suffix in measured(batch)}
+    sides = {NAMES[suffix][1]: batch[f"pytorch{suffix}"] for suffix in measured_baselines(batch)}
     for name, side in ({"ours": batch["ours"]} | sides).items():
         pairs = [f"{step['loss_plus']:.5f} / {step['loss_minus']:.5f}" for step in side["steps"]]
         lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")

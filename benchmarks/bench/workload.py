@@ -1,4 +1,4 @@
-"""Workload: what every measured process does, and the inputs that all of them see."""
+"""The workload of the measured processes: its settings, its steps and its random inputs."""
 
 import math
 from collections.abc import Sequence
@@ -13,29 +13,28 @@ from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.errors import InputError
 
 LR = 1e-6
-# Inputs of step 0 give the first loss, before anything is perturbed; step 1 warms up, untimed.
+# Step 0 gives the inputs of the first loss, before any perturbation; step 1 warms up, untimed.
 FIRST, WARM_UP = 0, 1
 
 
 @dataclass(frozen=True)
 class Workload:
-    """One worker's task.
+    """The request to a worker, litert or pytorch.
 
     Attributes:
-      bundle: its folder.
+      bundle: folder of the bundle.
       engine: "litert" or "tflite".
-      threads: of the kernels.
+      threads: kernel threads.
       batch_size: examples a step.
       seq_len: tokens of every example.
-      steps: timed steps.
-      seed: of inputs and directions.
-      second_len: tokens of one more untimed step, in another bucket; None for no such step.
-      full_head: whether PyTorch's LM head runs on every token; ours never does.
+      steps: number of timed steps.
+      seed: random seed of inputs and directions.
+      second_len: tokens of one more untimed step, in another bucket; None: no such step.
+      full_head: whether PyTorch's LM head runs on every token; ours runs on the scored row.
       eps: size of the probe, in units of z.
-      packed: whether ours keeps a frozen base, packed for the kernels, in a file.
-      weights: folder of the bundle of all parameters that PyTorch takes its weights from; None
-        for `bundle` itself.
-      lora: whether PyTorch trains `bundle`'s LoRA parameters, and not all of the model's.
+      packed: whether our side keeps a frozen base, packed for the kernels, in a file.
+      weights: folder of the bundle that gives PyTorch its weights; None: `bundle`.
+      lora: whether PyTorch trains the bundle's LoRA parameters instead of all parameters.
     """
 
     bundle: str
@@ -67,7 +66,12 @@ def count_parameters(bundle: Bundle) -> int:
 
 
 def second_length(lengths: Sequence[int], seq_len: int) -> int | None:
-    """Returns the bucket below the one of `seq_len` tokens, else the one above, else None."""
+    """Returns the bucket below that of `seq_len` tokens, else the bucket above, else None.
+
+    Args:
+      lengths: the bundle's buckets, in tokens.
+      seq_len: tokens of a row, at most the longest bucket.
+    """
     ascending = sorted(lengths)
     place = next(i for i, length in enumerate(ascending) if length >= seq_len)
     others = ascending[:place][-1:] or ascending[place + 1 :][:1]
@@ -84,12 +88,12 @@ def check_scoring(bundle: Bundle) -> None:
 
 
 def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[Row]:
-    """Draws the rows of a step, without padding: from the seed alone.
+    """Draws the rows of a step, without padding; they depend on the seed alone.
 
     Args:
       work: gives the number of examples and the seed.
-      bundle: gives the vocabulary, the label words and what is scored: a mask anywhere but at the
-        ends (masked style), or the last token (causal).
+      bundle: gives the vocabulary, the label words and the style: masked rows have their mask
+        anywhere but at the ends, causal rows are scored at the last token.
       step: the step's number.
       tokens: length of every example.
     """

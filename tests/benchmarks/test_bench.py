@@ -38,12 +38,6 @@ OPT_CONFIG = {
     "max_position_embeddings": 40,
     "vocab_size": 10,
 }
-# OPT as published, and with embeddings of another width and a head of its own.
-OPT_CASES = {
-    "plain": {},
-    "projected": {"word_embed_proj_dim": 8, "do_layer_norm_before": False},
-    "untied": {"tied": False, "word_embed_proj_dim": 24},
-}
 WORK = Workload("bundle", "litert", 1, 64, seq_len=8, steps=2, seed=3, second_len=16)
 SECONDS = 600  # for a command, on a busy machine
 

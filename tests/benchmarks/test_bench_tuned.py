@@ -11,7 +11,7 @@ from memory_cgroup import CGROUP
 from small_runs import complaint, pocketllm
 
 from pocketllm.benchmarks.bench import comparison
-from pocketllm.benchmarks.bench.baselines import sides_of
+from pocketllm.benchmarks.bench.baselines import baselines_of
 from pocketllm.benchmarks.bench.conditions import drop_file_pages, forget_packed
 from pocketllm.benchmarks.bench.flags import limit_bytes_of
 from pocketllm.benchmarks.bench.summary import FIGURES
@@ -123,8 +123,8 @@ def test_pytorchs_lora_side_computes_what_peft_does(
 def test_opt_is_compared_with_lora_on_the_scored_row(golden_bundle):
     opt = replace(golden_bundle, architecture="opt", style=contract.CAUSAL, tune=contract.LORA)
 
-    assert sides_of(golden_bundle) == {"": {"full_head": False}}
-    assert sides_of(opt) == {
+    assert baselines_of(golden_bundle) == {"": {"full_head": False}}
+    assert baselines_of(opt) == {
         "": {"full_head": True},
         "_row": {"full_head": False},
         "_lora": {"full_head": False, "lora": True},

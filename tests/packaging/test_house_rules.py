@@ -15,7 +15,6 @@ MOST_POSITIONAL = 5  # besides self
 EMPTY_NAMES = {"held", "found", "made", "one", "taken", "asked", "told", "said"}
 # Folders and files whose names are still to be changed.
 EXEMPT: tuple[str, ...] = (
-    "benchmarks/bench/",
     "export/checkpoint/",
     "export/commands/",
     "export/manifest.py",

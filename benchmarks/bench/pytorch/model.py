@@ -1,6 +1,7 @@
-"""A bundle's model in PyTorch, as transformers builds it, and the loss of its label words.
+"""A bundle's model in PyTorch, as transformers builds it, and the losses of its task.
 
-Shapes: B examples, T tokens, V vocabulary, C label words.
+Shapes: B examples, T tokens, D hidden, V vocabulary, C options, S = B C sequences, K tokens of the
+longest option.
 """
 
 from collections.abc import Sequence
@@ -17,14 +18,18 @@ from pocketllm.runtime.errors import InputError
 
 from .initial_values import initial_values
 
-# Inputs that say which position is scored.
+# inputs with the position that is scored
 SCORED = (contract.MASK_POSITION, contract.LAST_POSITION)
 
 
 def load_model(bundle: Bundle) -> PreTrainedModel:
-    """Builds the bundle's model and copies the initial values in, one parameter at a time.
+    """Returns the bundle's model with its initial values, copied one parameter at a time.
 
-    Generation's cache is off: OPT would keep every layer's keys and values, which no loss reads.
+    The cache for generation is off: it would keep keys and values of every layer, which the loss
+    does not read.
+
+    Raises:
+      InputError: the bundle's parameters are not the model's: it does not train all.
     """
     values = dict(bundle.config)
     model_class = getattr(transformers, ARCHITECTURES[values.pop("model_type")].hf_class)
@@ -43,7 +48,7 @@ def load_model(bundle: Bundle) -> PreTrainedModel:
 
 
 def one_batch(rows: Sequence[Row], tokens: int, pad_id: int) -> Batch:
-    """Returns rows as one batch, filled up to `tokens`, whatever the bundle's batch size is."""
+    """Returns rows as one batch, padded to `tokens`; the bundle's batch size does not matter."""
     (batch,) = micro_batches(rows, len(rows), [tokens], pad_id)
     return batch
 
@@ -54,11 +59,11 @@ def word_loss(
     """Returns the mean loss of the label words, [] float32, in one forward pass.
 
     Args:
-      model: of any architecture.
-      batch: of scoring "words", without filler rows: one position that is scored in each row.
-      word_ids: of the label words.
-      full_head: run the LM head on every token, as the model's own forward pass does, and not on
-        the scored one alone; it gives the whole vocabulary either way.
+      model: a model of any architecture.
+      batch: a batch of scoring "words", without filler rows; each row has one scored position.
+      word_ids: token ids of the label words.
+      full_head: run the LM head on every token, as the model's own forward pass does, instead of
+        on the scored token alone; it gives the whole vocabulary either way.
     """
     inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
     ids, mask = inputs[contract.INPUT_IDS], inputs[contract.ATTENTION_MASK]
@@ -76,12 +81,12 @@ def word_loss(
 def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     """Returns the mean loss of the options, [] float32, in one forward pass.
 
-    The score of an option is the mean log-probability of its tokens; the LM head runs on the rows
-    that predict them alone.
+    The score of an option is the mean log-probability of its tokens. The LM head runs only on the
+    positions that predict them.
 
     Args:
-      model: a causal one.
-      batch: of scoring "options", without filler rows: S = B C sequences.
+      model: a causal model.
+      batch: a batch of scoring "options", without filler rows.
     """
     inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
     ids, labels = inputs[contract.INPUT_IDS], inputs[contract.LABEL]
@@ -98,7 +103,7 @@ def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
 
 
 def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
-    """Returns a batch's mean loss, [] float32, with the LM head on the scored rows alone."""
+    """Returns a batch's mean loss, [] float32, with the LM head on the scored positions alone."""
     if bundle.scoring == contract.OPTIONS:
         return option_loss(model, batch)
     return word_loss(model, batch, bundle.word_ids, full_head=False)

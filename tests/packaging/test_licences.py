@@ -29,8 +29,9 @@ def listed_patterns() -> list[str]:
 
 
 def data_files() -> list[str]:
-    """Returns the data files of the packages and of the golden tests."""
-    folders = [ROOT / package for package in PACKAGES] + [ROOT / "tests" / "golden"]
+    """Returns the data files of the packages and of the tests."""
+    folders = [ROOT / package for package in PACKAGES]
+    folders += [ROOT / "tests" / "golden", ROOT / "tests" / "conformance"]
     paths = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
     return [str(path.relative_to(ROOT)) for path in paths if path.suffix not in NO_DATA]
 

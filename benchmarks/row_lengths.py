@@ -8,6 +8,7 @@ example:
 import sys
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from absl import flags
@@ -60,10 +61,11 @@ def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
     """
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
     scoring = scoring_of(task, tokenizer)
+    special: dict[str, Any] = special_ids(tokenizer, SPELLINGS, contract.CAUSAL)
     row_format = RowFormat(
         task=task,
         tokenizer=tokenizer,
-        special=SpecialTokens(**special_ids(tokenizer, SPELLINGS, contract.CAUSAL)),
+        special=SpecialTokens(**special),
         scoring=scoring.kind,
         word_ids=scoring.word_ids,
         tokens=ROW_TOKENS,

@@ -1,4 +1,4 @@
-"""What the configs of all architectures have in common: reading config.json with nothing unnoticed."""
+"""What the configs of all architectures share: config.json is read with nothing unnoticed."""
 
 import math
 from dataclasses import fields

@@ -67,9 +67,9 @@ def _shards(path):
         if name in ("", "..") or Path(name).name != name:
             raise InputError(f"{path}: shard {name!r} leaves the checkpoint's folder")
         if not (path.parent / name).is_file():
-            held = sum(shard == name for shard in weight_map.values())
+            count = sum(shard == name for shard in weight_map.values())
             raise InputError(
-                f"{path.parent / name}: no such file, {path.name} says it holds {held} tensors; "
+                f"{path.parent / name}: no such file, {path.name} says it holds {count} tensors; "
                 "download this shard"
             )
     left_out = sorted(
@@ -85,10 +85,10 @@ def _shards(path):
     return [path.parent / name for name in names]
 
 
-def _places(held):
+def _places(files):
     """Returns {tensor: file} of {file: its tensors}; each may stand in one file."""
     places = {}
-    for path, names in held.items():
+    for path, names in files.items():
         for name in names:
             if name in places:
                 raise InputError(f"{path}: tensor {name} stands in {places[name].name} too")
@@ -153,13 +153,13 @@ def _pickled(source, paths):
 
     def read(name):
         path = places[name]
-        held = loaded[path][name]
-        if not held.is_floating_point():
+        tensor = loaded[path][name]
+        if not tensor.is_floating_point():
             raise InputError(
-                f"{path}: tensor {name} has dtype {held.dtype}, expected a float; save the "
+                f"{path}: tensor {name} has dtype {tensor.dtype}, expected a float; save the "
                 "checkpoint in float32 or float16"
             )
-        values = held.to(torch.float32, copy=True).numpy()
+        values = tensor.to(torch.float32, copy=True).numpy()
         release_file_pages(path.resolve())  # a mapping stays, and with it all that was read
         return values
 
@@ -173,8 +173,8 @@ def _tensors(path):
 
     try:
         mapped = zipfile.is_zipfile(path)  # not so before PyTorch 1.6
-        held = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        return {name: tensor for name, tensor in held.items() if torch.is_tensor(tensor)}
+        entries = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        return {name: tensor for name, tensor in entries.items() if torch.is_tensor(tensor)}
     except Exception as error:  # torch raises whatever the file's bytes lead it to
         raise InputError(
             f"{path}: not readable as weights alone ({type(error).__name__}); download it again, "

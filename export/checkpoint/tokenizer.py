@@ -102,11 +102,11 @@ def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) ->
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    known = [token for token, number in ids.items() if number is not None]
+    known = {token: number for token, number in ids.items() if number is not None}
     tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in known])
     tokenizer.post_processor = processors.RobertaProcessing(
-        (tokens.eos, ids[tokens.eos]),
-        (tokens.bos, ids[tokens.bos]),
+        (tokens.eos, known[tokens.eos]),
+        (tokens.bos, known[tokens.bos]),
         trim_offsets=True,
         add_prefix_space=False,
     )

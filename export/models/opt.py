@@ -30,8 +30,8 @@ POSITIONS = f"{DECODER}.embed_positions.weight"
 LM_HEAD = "lm_head.weight"
 # Positions of padding and of the first token; rows 0 of the table are never read.
 PADDING_POSITION, FIRST_POSITION = 1, 2
-# MeZO's authors cut rows at 2,048 for any OPT: a row that leaves out its last word may still fill all
-# positions of a smaller one.
+# MeZO's authors cut rows at 2,048 for any OPT: a row that leaves out its last word may still fill
+# all positions of a smaller one.
 ROW_TOKENS = 2048
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
 # A buffer of checkpoints that came from metaseq.

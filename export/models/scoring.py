@@ -55,19 +55,19 @@ class Target:
         return min(self.option_tokens, tokens - 1)
 
 
-def target_of(task: MaskedTask | CausalTask, asked: int, tokenizer: Tokenizer) -> Target:
+def target_of(task: MaskedTask | CausalTask, option_tokens: int, tokenizer: Tokenizer) -> Target:
     """Decides how a task is scored with a tokenizer.
 
     Args:
       task: of the model's family.
-      asked: longest option to score; 0 for what the task needs.
+      option_tokens: longest option to score; 0 for what the task needs.
       tokenizer: of the checkpoint.
     """
     if isinstance(task, MaskedTask):
         return Target(contract.WORDS, label_word_ids(task, tokenizer), len(task.words), 0)
     scoring = scoring_of(task, tokenizer)
     if scoring.kind == contract.GOLD:
-        return Target(scoring.kind, (), 1, asked or GOLD_OPTION_TOKENS)
-    longest = max(scoring.option_tokens + SPARE_OPTION_TOKENS, asked)
+        return Target(scoring.kind, (), 1, option_tokens or GOLD_OPTION_TOKENS)
+    longest = max(scoring.option_tokens + SPARE_OPTION_TOKENS, option_tokens)
     option_tokens = longest if scoring.kind == contract.OPTIONS else 0
     return Target(scoring.kind, scoring.word_ids, len(task.words), option_tokens)

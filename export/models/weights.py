@@ -59,7 +59,7 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
     ignored = tuple(
         name
         for name in unused
-        if architecture.ignored.fullmatch(name) or tied and name == architecture.head.decoder
+        if architecture.ignored.fullmatch(name) or (tied and name == architecture.head.decoder)
     )
     problems += [
         f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -70,7 +71,9 @@ def _write_tensors(folder, model, dtype, progress):
     shards = split_state_dict_into_shards_factory(
         sizes, get_storage_size=int, filename_pattern=PATTERN, max_shard_size=SHARD_BYTES
     )
-    waiting = {file: dict.fromkeys(names) for file, names in shards.filename_to_tensors.items()}
+    waiting: dict[str, dict[str, Any]] = {
+        file: dict.fromkeys(names) for file, names in shards.filename_to_tensors.items()
+    }
     for name, values in trained_tensors(model):
         file = shards.tensor_to_filename[name]
         waiting[file][name] = _rounded(name, values, kind)

@@ -84,7 +84,7 @@ def option_text_task(prompt: str, label_words: str) -> CausalTask:
         name="text",
         template=template,
         columns={name: (name,) for name in names},
-        transforms={name: "strip" for name in names},
+        transforms=dict.fromkeys(names, "strip"),
         values={},
         layout="flat",
         choice=WordChoice(
@@ -128,7 +128,7 @@ def _prompt_error(prompt: str, example: str):
     )
 
 
-def _check_pair(token: str, error) -> None:
+def _check_pair(token: str | None, error) -> None:
     if token in ("{", "}"):
         raise error(f"found a lone {token!r}, expected a pair (a literal brace is doubled)")
 

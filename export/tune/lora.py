@@ -23,7 +23,7 @@ class Lora:
     Attributes:
       rank: r.
       alpha: the product is scaled by alpha / rank.
-      targets: names of the layers, or what they end in; () for the architecture's own, query and value.
+      targets: names of the layers, or what they end in; () for the architecture's query and value.
       extras: "lm_head" trains the LM head's own parameters too, one of EXTRAS.
     """
 

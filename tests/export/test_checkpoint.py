@@ -63,7 +63,7 @@ def test_an_extreme_bfloat16_keeps_its_bits(source, tensors):
     stored = {name: values.to(torch.bfloat16) for name, values in tensors.items()}
     save_single(source, stored)
 
-    values = dict((v.name, x) for v, x in variables_in(weights_of(source)))["lm_head.dense.bias"]
+    values = {v.name: x for v, x in variables_in(weights_of(source))}["lm_head.dense.bias"]
 
     expected = stored["lm_head.dense.bias"].float().numpy()
     assert values.tobytes() == expected.tobytes() and values[1] != 0
@@ -115,6 +115,6 @@ def test_the_heads_bias_is_the_one_transformers_adds(held, source, tensors):
     save_single(source, tensors)
     theirs = RobertaForMaskedLM.from_pretrained(source).lm_head.decoder.bias.detach().numpy()
 
-    ours = dict((v.name, values) for v, values in variables_in(weights_of(source)))["lm_head.bias"]
+    ours = {v.name: values for v, values in variables_in(weights_of(source))}["lm_head.bias"]
 
     np.testing.assert_array_equal(ours, theirs)

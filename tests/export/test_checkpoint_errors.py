@@ -161,7 +161,7 @@ def test_a_broken_index_is_refused(index, problem, source):
 def test_a_tensor_in_two_shards_is_refused(source, tensors):
     from safetensors.torch import save_file
 
-    weight_map = {name: "a.safetensors" for name in tensors} | {"lm_head.bias": "b.safetensors"}
+    weight_map = dict.fromkeys(tensors, "a.safetensors") | {"lm_head.bias": "b.safetensors"}
     save_file(tensors, source / "a.safetensors")
     save_file({"lm_head.bias": tensors["lm_head.bias"]}, source / "b.safetensors")
     index = json.dumps({"weight_map": weight_map})

@@ -1,5 +1,7 @@
 """LoRA in PyTorch, as PEFT computes it without dropout: W x + (alpha / rank) B (A x)."""
 
+from typing import cast
+
 import torch
 from transformers import PreTrainedModel
 
@@ -39,7 +41,7 @@ def add_lora(model: PreTrainedModel, bundle: Bundle) -> list[torch.nn.Parameter]
         if name.endswith(A):
             layer = name.removesuffix(A)
             a, b = (torch.from_numpy(values[layer + suffix]) for suffix in (A, B))
-            lora = LoraLinear(model.get_submodule(layer), a, b, scaling)
+            lora = LoraLinear(cast(torch.nn.Linear, model.get_submodule(layer)), a, b, scaling)
             parent, _, child = layer.rpartition(".")
             setattr(model.get_submodule(parent), child, lora)
             trained += [lora.a, lora.b]

@@ -16,7 +16,7 @@ def special_tokens():
     from pocketllm.export.models import architecture_named
 
     def ids(model_type, tokenizer):
-        architecture = architecture_named(model_type)
+        architecture = architecture_named(model_type, "a test")
         return special_ids(tokenizer, architecture.special_tokens, architecture.style)
 
     return ids

@@ -76,6 +76,15 @@ def test_inspect_prints_what_it_prints_here(image, golden_bundle):
     assert there.stdout == here.stdout != ""
 
 
+def test_the_version_is_the_package_of_here_with_the_images_engine(image):
+    there, here = phone.run_image(image, "--version"), pocketllm("--version")
+
+    assert (there.returncode, there.stderr) == (0, "")
+    assert there.stdout.splitlines()[:2] == here.stdout.splitlines()[:2]
+    assert "litert (ai-edge-litert " in there.stdout
+    assert "tflite-runtime not installed" in there.stdout
+
+
 def test_exit_codes_and_complaints_are_those_of_here(image, tmp_path):
     there = phone.run_image(image, "inspect", f"--bundle={tmp_path / 'none of it'}")
     here = pocketllm("inspect", f"--bundle={tmp_path / 'none of it'}")

@@ -139,11 +139,11 @@ def read_run(folder: Path, bundle_sha256: str) -> StoredRun:
         if optimizer.kind == JOURNALLED:
             _check_unbegun(folder)
         run = StoredRun(KEPT, description, len(read_steps(folder, optimizer.step)), ())
-    bundle = str(run.description.get("bundle_sha256"))
-    if bundle != bundle_sha256:
+    trained_from = run.description.get("bundle_sha256")
+    if trained_from != bundle_sha256:
         raise InputError(
-            f"{path}: the run belongs to bundle {bundle[:12]}…, this one is {bundle_sha256[:12]}…; "
-            "give the bundle it was trained from"
+            f"{path}: the run belongs to bundle {str(trained_from)[:12]}…, this one is "
+            f"{bundle_sha256[:12]}…; give the bundle it was trained from"
         )
     return run
 

@@ -15,7 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients", "trajectory")
 
 import tiny
-from desktop_child import DesktopChild
+from desktop_child import in_child
 from shared_folders import session_root, shared_folder
 
 from pocketllm.runtime.bundle.contents import Bundle
@@ -47,32 +47,31 @@ def engine(request) -> str:
     return request.param
 
 
-@pytest.fixture(scope="session")
-def desktop_child():
-    """Runs functions of `tiny` in another process, so that this one stays small."""
-    child = DesktopChild()
-    yield child
-    child.close()
+@pytest.fixture(scope="session", autouse=True)
+def _child_closed():
+    """Ends the process that exports, if there is one, with the session."""
+    yield
+    in_child.close()
 
 
 @pytest.fixture(scope="session")
-def make_checkpoint(tmp_path_factory, desktop_child):
+def make_checkpoint(tmp_path_factory):
     """Saves a tiny checkpoint, once for each set of arguments of tiny.write_checkpoint."""
-    return _checkpoint_maker("write_checkpoint", tmp_path_factory, desktop_child)
+    return _checkpoint_maker("tiny.write_checkpoint", tmp_path_factory)
 
 
 @pytest.fixture(scope="session")
-def make_opt_checkpoint(tmp_path_factory, desktop_child):
+def make_opt_checkpoint(tmp_path_factory):
     """Saves a tiny OPT checkpoint, once for each set of arguments of tiny.write_opt_checkpoint."""
-    return _checkpoint_maker("write_opt_checkpoint", tmp_path_factory, desktop_child)
+    return _checkpoint_maker("tiny.write_opt_checkpoint", tmp_path_factory)
 
 
-def _checkpoint_maker(function, tmp_path_factory, desktop_child):
+def _checkpoint_maker(function, tmp_path_factory):
     root = session_root(tmp_path_factory)
 
     def make(**changes) -> Path:
         key = f"{function} {sorted(changes.items())!r}"
-        return shared_folder(root, key, lambda folder: desktop_child(function, folder, **changes))
+        return shared_folder(root, key, lambda folder: in_child(function, folder, **changes))
 
     return make
 
@@ -99,7 +98,7 @@ def _with_opt_vocabulary(folder, **changes):
 
 
 @pytest.fixture(scope="session")
-def make_bundle(tmp_path_factory, desktop_child):
+def make_bundle(tmp_path_factory):
     """Exports a checkpoint, once for each set of arguments of tiny.export.
 
     Workers share the export, and each has a copy of its own: opening a bundle may write beside it.
@@ -111,7 +110,7 @@ def make_bundle(tmp_path_factory, desktop_child):
         key = f"export {checkpoint} {sorted(settings.items())!r}"
         if key not in bundles:
             exported = shared_folder(
-                root, key, lambda folder: desktop_child("export", checkpoint, folder, **settings)
+                root, key, lambda folder: in_child("tiny.export", checkpoint, folder, **settings)
             )
             folder = tmp_path_factory.mktemp("bundle") / "tiny"
             bundles[key] = read_bundle(shutil.copytree(exported, folder))

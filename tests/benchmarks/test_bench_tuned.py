@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from desktop_child import in_child
 from memory_cgroup import CGROUP
 from small_runs import complaint, pocketllm
 
@@ -27,9 +28,7 @@ FLAGS = ["--batch_sizes=3", "--seq_len=12", "--steps=2", "--threads=1"]
 
 def tuned_copy(tmp_path, checkpoint, **tuning):
     """Exports a bundle of its own: the bench makes its packed weights anew."""
-    import tiny
-
-    return read_bundle(tiny.export(checkpoint, tmp_path / "tuned", **tuning))
+    return read_bundle(in_child("tiny.export", checkpoint, tmp_path / "tuned", **tuning))
 
 
 @pytest.mark.parametrize(

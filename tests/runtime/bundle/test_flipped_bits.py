@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+from desktop_child import in_child
 from small_runs import complaint, pocketllm, run_config, state_of
 
 from pocketllm.runtime import contract
@@ -217,9 +218,7 @@ def test_every_command_refuses_what_was_altered_and_passes_over_a_snapshot(
 
 @pytest.mark.desktop
 def test_a_bit_of_the_packed_weights_or_their_stamp_makes_them_again(make_checkpoint, tmp_path):
-    import tiny
-
-    folder = tiny.export(make_checkpoint(), tmp_path / "b", kind="lora", base="int8")
+    folder = in_child("tiny.export", make_checkpoint(), tmp_path / "b", kind="lora", base="int8")
     bundle, stamp, packed = read_bundle(folder), *(folder / name for name in PACKED)
     open_packed(bundle, 1)
     size = packed.stat().st_size

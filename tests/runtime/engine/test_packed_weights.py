@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from desktop_child import in_child
 from small_runs import complaint, pocketllm, rows, state_of, write_tsv
 
 from pocketllm.runtime import contract
@@ -23,9 +24,9 @@ pytestmark = pytest.mark.desktop
 @pytest.fixture
 def bundle(make_checkpoint, tmp_path):
     """A LoRA bundle of its own on an int8 base."""
-    import tiny
-
-    return read_bundle(tiny.export(make_checkpoint(), tmp_path / "b", kind="lora", base="int8"))
+    return read_bundle(
+        in_child("tiny.export", make_checkpoint(), tmp_path / "b", kind="lora", base="int8")
+    )
 
 
 def steps(model, data):

@@ -4,6 +4,7 @@ import mmap
 
 import numpy as np
 import pytest
+from desktop_child import in_child
 from small_runs import python, state_of
 
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -15,11 +16,11 @@ pytestmark = pytest.mark.desktop
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory, make_checkpoint):
     """24 MB of parameters, in variables of many pages, in 6 slices."""
-    import tiny
-
     checkpoint = make_checkpoint(hidden_size=512, intermediate_size=2048)
     out = tmp_path_factory.mktemp("pages") / "bundle"
-    return read_bundle(tiny.export(checkpoint, out, lengths=(8,), slice_bytes=5_000_000))
+    return read_bundle(
+        in_child("tiny.export", checkpoint, out, lengths=(8,), slice_bytes=5_000_000)
+    )
 
 
 def bytes_of(bundle):

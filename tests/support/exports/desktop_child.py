@@ -1,4 +1,4 @@
-"""Runs functions of `tiny` in a process of its own, which is replaced once it has grown.
+"""Runs functions of the tests' modules in another process, which is replaced once it has grown.
 
 The converter keeps memory of every export. In the tests' own process that adds up to gigabytes; a
 child gives all of it back when it ends.
@@ -24,7 +24,7 @@ class DesktopChild:
         self._process = None
 
     def __call__(self, function: str, *arguments, **settings):
-        """Runs a function of tiny in the child, which is started if need be."""
+        """Runs `module.function` in the child, which is started if need be."""
         if self._process is None:
             self._process = subprocess.Popen(
                 [sys.executable, __file__],
@@ -53,10 +53,13 @@ class DesktopChild:
             self._process = None
 
 
+# One a worker; conftest.py closes it at the end.
+in_child = DesktopChild()
+
+
 def _serve() -> None:
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints must not get between the replies
-    tiny = importlib.import_module("tiny")
     while True:
         try:
             function, arguments, settings = pickle.load(sys.stdin.buffer)
@@ -64,7 +67,8 @@ def _serve() -> None:
             return
         result = error = None
         try:
-            result = getattr(tiny, function)(*arguments, **settings)
+            module, _, name = function.rpartition(".")
+            result = getattr(importlib.import_module(module), name)(*arguments, **settings)
         except Exception as raised:
             traceback.print_exc()
             error = raised

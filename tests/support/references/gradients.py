@@ -4,6 +4,7 @@ from unittest import mock
 
 import numpy as np
 import tiny
+from desktop_child import in_child
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import adam_step_for
@@ -54,7 +55,12 @@ def gradients_in(model, inputs, tokens):
 
 def export_gradients(checkpoint, folder, **settings):
     """Exports a bundle whose `adam_step` returns gradients; `gradients_in` gives them."""
+    return read_bundle(in_child("gradients.export_here", checkpoint, folder, **settings))
+
+
+def export_here(checkpoint, folder, **settings):
+    """Does the export in this process; returns the bundle's folder."""
     from pocketllm.export import pipeline
 
     with mock.patch.object(pipeline, "adam_step", gradient_function):
-        return read_bundle(tiny.export(checkpoint, folder, adam=True, **settings))
+        return tiny.export(checkpoint, folder, adam=True, **settings)

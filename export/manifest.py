@@ -1,4 +1,4 @@
-"""What bundle.json says; runtime/bundle/manifest.py reads it, tflite_models/FORMAT.md describes it."""
+"""bundle.json: what runtime/bundle/manifest.py reads and tflite_models/FORMAT.md describes."""
 
 from dataclasses import asdict
 
@@ -8,40 +8,46 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.tasks.codec import to_json
 
 from .checkpoint.tokenizer import special_ids
-from .flatbuffer.variables import chunks_of, slices_of
+from .flatbuffer.model import TfliteModel
+from .flatbuffer.variables import chunks_of
 from .models import architecture_of, config_json
+from .plan import Plan
 from .tune.probe_size import DEFAULT_EPS
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}
 
 
-def manifest(settings, weights, variables, target, graph, noise, places, files, tokenizer) -> dict:
-    """Builds bundle.json.
+def manifest(
+    plan: Plan,
+    model: TfliteModel,
+    noise: dict,
+    places: dict[str, tuple[int, int]],
+    files: dict[str, dict],
+) -> dict:
+    """Builds the contents of bundle.json.
 
     Args:
-      settings: settings.Settings.
-      weights: weights.Weights.
-      variables: layout of the parameters.
-      target: target.Target.
-      graph: the bound model, for the signatures.
+      plan: what was exported.
+      model: the bound model, for the signatures.
       noise: the noise entry.
       places: external key -> (offset, size in bytes) in the model file.
       files: name -> {bytes, sha256}.
-      tokenizer: of the checkpoint, for the ids of the special tokens.
     """
+    settings, weights, target = plan.settings, plan.weights, plan.target
     architecture, tuning = architecture_of(settings.config), settings.tuning
+    tokens, style = architecture.special_tokens, architecture.style
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
         "architecture": architecture.model_type,
-        "style": architecture.style,
+        "style": style,
         "tied_decoder": weights.tied,
         "config": config_json(settings.config),
         "task": to_json(settings.task),
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "special_tokens": special_ids(tokenizer, architecture.special_tokens, architecture.style),
+        "special_tokens": special_ids(plan.tokenizer, tokens, style),
         "max_tokens": architecture.longest_row(settings.config),
         "tune": tuning.kind,
         "base": tuning.base,
@@ -50,12 +56,12 @@ def manifest(settings, weights, variables, target, graph, noise, places, files, 
         "optimizers": [contract.MEZO, contract.ADAM] if settings.adam else [contract.MEZO],
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
-        "slices": len(slices_of(variables)),
+        "slices": len(plan.slices),
         "noise": noise,
         "ignored_tensors": list(weights.ignored),
-        "signatures": _signatures(graph.root),
+        "signatures": _signatures(model.root),
         "parameters": [
-            _parameter(parameter, chunks_of(variables, parameter.name), places)
+            _parameter(parameter, chunks_of(plan.variables, parameter.name), places)
             for parameter in weights.parameters
         ],
         "frozen": [{"name": p.name, "shape": list(p.shape)} for p in weights.frozen],
@@ -85,11 +91,11 @@ def _variable(variable, offset):
 
 def _signatures(model):
     def described(subgraph, maps):
-        found = {}
+        shapes = {}
         for entry in maps:
-            held = subgraph.tensors[entry.tensorIndex]
-            found[_text(entry.name)] = [TYPE_NAMES[held.type], [int(n) for n in held.shape]]
-        return found
+            tensor = subgraph.tensors[entry.tensorIndex]
+            shapes[_text(entry.name)] = [TYPE_NAMES[tensor.type], [int(n) for n in tensor.shape]]
+        return shapes
 
     return {
         _text(signature.signatureKey): {

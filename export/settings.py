@@ -8,8 +8,24 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.codec import Task
 
 from .checkpoint.tokenizer import special_ids
+from .flatbuffer.variables import CHUNK_VALUES, LINEAR_VALUES, SLICE_BYTES
 from .models import ModelConfig, architecture_of
 from .tune.settings import Tuning
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Largest pieces that the parameters are cut into.
+
+    Attributes:
+      chunk_values: values of a table's chunk of rows.
+      linear_values: values of a matrix's chunk, and of a chunk of a frozen head.
+      slice_bytes: bytes of the variables that one `initialize_*` call brings in.
+    """
+
+    chunk_values: int = CHUNK_VALUES
+    linear_values: int = LINEAR_VALUES
+    slice_bytes: int = SLICE_BYTES
 
 
 @dataclass(frozen=True)
@@ -18,7 +34,7 @@ class Settings:
 
     Attributes:
       model_name: what the bundle calls its model.
-      config: architecture.
+      config: of the architecture.
       task: template and label words, of the architecture's style.
       batch_size: rows of the forward signatures.
       lengths: tokens of the forward signatures, ascending.
@@ -26,6 +42,7 @@ class Settings:
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, and how the rest is stored.
       adam: whether `adam_step` is exported beside MeZO's signatures.
+      sizes: of the pieces of parameters.
     """
 
     model_name: str
@@ -37,6 +54,7 @@ class Settings:
     option_tokens: int = 0
     tuning: Tuning = Tuning()
     adam: bool = False
+    sizes: Sizes = Sizes()
 
 
 def check_lengths(settings: Settings) -> None:

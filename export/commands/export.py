@@ -9,7 +9,7 @@ examples:
 """
 
 import os
-from pathlib import Path
+from dataclasses import asdict
 
 from absl import flags
 
@@ -17,32 +17,25 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.host.files import read_json
-from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.tasks import causal, masked
 from pocketllm.tflite_models.presets import PRESETS
 
-from ..models import ARCHITECTURES, architecture_in
-from ..tasks.lengths import default_lengths, share_longer
-from ..tasks.own_data import option_text_task, text_task
-from ..tune.settings import define_tuning_flags, tuning_of
+from ..api import export, model_at
+from ..models import ARCHITECTURES
+from ..source import source_of
+from ..tasks.named import TASKS, task_named
+from ..tune.settings import Tuning
+from .tuning_flags import define_tuning_flags, lora_of
 
-# Style -> its tasks, and what makes the one of --task=text.
-TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS}
-TEXT_TASKS = {contract.MASKED: text_task, contract.CAUSAL: option_text_task}
+# Model type -> its tasks, for the help.
+KNOWN_TASKS = "; ".join(
+    f"{name}: {', '.join(TASKS[model.style])}" for name, model in ARCHITECTURES.items()
+)
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS))
-define.string(
-    "task",
-    None,
-    "; ".join(
-        f"{model.model_type}: {', '.join(TASKS[model.style])}" for model in ARCHITECTURES.values()
-    )
-    + "; both: text, for your own data",
-)
+define.string("task", None, f"{KNOWN_TASKS}; both: text, for your own data")
 define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")
 define.integer("seed", 0, "seed of --random_init and of what --tune adds")
@@ -65,124 +58,56 @@ define.bool("force", False, "replace --out")
 def run(values) -> dict:
     """Exports; see the module's docstring."""
     required(values, "model", "task", "out")
-    out = Path(values.out)
-    check_replaceable(out.absolute(), values.force)
     if values.seed < 0:
         raise InputError(f"--seed={values.seed}: expected 0 or more")
-    config_path = _config_path(values)
-    described = read_json(config_path, "give a Hugging Face checkpoint folder")
-    architecture = architecture_in(described, str(config_path))
-    task = _task(values, architecture)
-    tuning = tuning_of(values)
-
-    # TensorFlow logs while it loads; what can be is checked before that.
+    tuning = Tuning(values.tune, values.base, lora_of(values), values.prefix_tokens)
+    architecture, _ = model_at(source_of(values.model, values.random_init))
+    # TensorFlow logs while it loads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from ..models import model_config
-    from ..pipeline import export_bundle
-    from ..settings import Settings
-
-    config = model_config(described, str(config_path))
-    weights, tokenizer = _source(values, config)
-    lengths = _lengths(values.lengths, architecture.style, task.name, config.max_tokens)
-    settings = Settings(
-        model_name=Path(values.model).name,
-        config=config,
-        task=task,
-        batch_size=values.batch_size,
-        lengths=lengths,
-        noise_kind=values.noise,
-        option_tokens=values.option_tokens or 0,
-        tuning=tuning,
-        adam="adam" in values.optimizers,
-    )
-    count = sum(parameter.values for parameter in weights.parameters)
-    total = count * (4 if tuning.base == contract.FP32 else 1)
-    with Progress("writing", total, "B", scale=True) as bar:
-        took = export_bundle(
-            settings, weights, tokenizer, out, values.force, report=bar.say, progress=bar.advance
+    with Progress("writing", 0, "B", scale=True) as bar:
+        exported = export(
+            values.model,
+            task_named(values.task, architecture, values.prompt, values.label_words),
+            values.out,
+            batch_size=values.batch_size,
+            lengths=_numbers(values.lengths),
+            noise=values.noise,
+            optimizers=values.optimizers.split(","),
+            option_tokens=values.option_tokens or 0,
+            tuning=tuning,
+            random_init=values.random_init,
+            seed=values.seed,
+            force=values.force,
+            say=bar.say,
+            progress=lambda size, total: bar.advance(size, total=total),
         )
-    trained = took.trained_parameters
+    _print(exported, values.task)
+    return asdict(exported)
+
+
+def _print(exported, task):
+    count, trained = exported.parameters, exported.trained_parameters
     print(
-        f"{out}: {count / 1e6:.1f} M parameters"
+        f"{exported.bundle}: {count / 1e6:.1f} M parameters"
         f"{'' if trained == count else f', {trained / 1e6:.3f} M trained on a frozen base'}"
-        f"{'' if weights.tied else ', decoder not tied'}, model {took.model_bytes / 1e9:.3f} GB; "
-        f"converted in {took.convert_seconds:.1f} s, bound in {took.bind_seconds:.1f} s, "
-        f"written in {took.write_seconds:.1f} s"
+        f"{'' if exported.tied_decoder else ', decoder not tied'}, "
+        f"model {exported.model_bytes / 1e9:.3f} GB; converted in "
+        f"{exported.convert_seconds:.1f} s, bound in {exported.bind_seconds:.1f} s, "
+        f"written in {exported.write_seconds:.1f} s"
     )
-    share = share_longer(architecture.style, task.name, lengths[-1])
+    share = exported.published_share_truncated
     if share:
         print(
-            f"{task.name}: {share:.1%} of the published training rows are longer than "
-            f"{lengths[-1]} tokens and will be truncated"
+            f"{task}: {share:.1%} of the published training rows are longer than "
+            f"{exported.lengths[-1]} tokens and will be truncated"
         )
-    return {
-        "bundle": str(out),
-        "parameters": count,
-        "trained_parameters": took.trained_parameters,
-        "tied_decoder": weights.tied,
-        "lengths": list(lengths),
-        "published_share_truncated": share,
-        "model_bytes": took.model_bytes,
-        "convert_seconds": took.convert_seconds,
-        "bind_seconds": took.bind_seconds,
-        "write_seconds": took.write_seconds,
-    }
 
 
-def _task(values, architecture):
-    tasks = TASKS[architecture.style]
-    if values.task == "text":
-        if not values.prompt or not values.label_words:
-            raise InputError("--task=text needs --prompt and --label_words")
-        return TEXT_TASKS[architecture.style](values.prompt, values.label_words)
-    if values.prompt or values.label_words:
-        raise InputError(f"--prompt and --label_words go with --task=text, not {values.task}")
-    if values.task not in tasks:
-        raise InputError(
-            f"--task={values.task}: unknown for {architecture.model_type} models, expected "
-            f"{', '.join(tasks)} or text"
-        )
-    return tasks[values.task]
-
-
-def _lengths(texts, style, task_name, limit):
-    """Returns --lengths, or the task's own as far as the model goes."""
+def _numbers(texts):
+    """Returns --lengths as numbers, None where it was not given."""
     if texts is None:
-        return tuple(sorted({min(length, limit) for length in default_lengths(style, task_name)}))
+        return None
     try:
-        return tuple(sorted({int(text) for text in texts}))
+        return [int(text) for text in texts]
     except ValueError as error:
         raise InputError(f"--lengths={','.join(texts)}: expected whole numbers") from error
-
-
-def _config_path(values) -> Path:
-    """Returns the config.json of a preset or a checkpoint folder."""
-    preset = PRESETS.get(values.model)
-    folder = preset.checkpoint_folder if preset else Path(values.model)
-    if values.random_init:
-        if preset is None:
-            raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
-        return preset.config_path
-    if folder is None:
-        raise InputError(
-            f"--model={values.model}: no weights come with this preset; give the folder of its "
-            "checkpoint, or --random_init for measurements"
-        )
-    if not folder.is_dir():
-        raise InputError(
-            f"--model={values.model}: neither a folder nor a preset ({', '.join(PRESETS)})"
-        )
-    return folder / "config.json"
-
-
-def _source(values, config):
-    """Returns (weights, tokenizer) of what _config_path accepted."""
-    from ..checkpoint.reader import open_checkpoint
-    from ..checkpoint.tokenizer import tokenizer_for
-    from ..models.weights import checkpoint_weights, random_weights
-
-    preset = PRESETS.get(values.model)
-    if values.random_init:
-        return random_weights(config, values.seed), tokenizer_for(preset.tokenizer_folder)
-    folder = preset.checkpoint_folder if preset else Path(values.model)
-    return checkpoint_weights(config, open_checkpoint(folder)), tokenizer_for(folder)

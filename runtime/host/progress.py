@@ -30,10 +30,17 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
 
-    def advance(self, units: int = 1, note: str = "") -> None:
-        """Counts units; `note` is shown behind the bar. Raises KeyboardInterrupt after a signal."""
+    def advance(self, units: int = 1, note: str = "", total: int | None = None) -> None:
+        """Counts units; `note` is shown behind the bar. Raises KeyboardInterrupt after a signal.
+
+        A `total` that is known only now takes the place of the first one.
+        """
         signals.check()
         self._done += units
+        if total is not None and total != self._total:
+            self._total = total
+            if self._bar is not None:
+                self._bar.reset(total)
         if self._bar is not None:
             self._bar.update(units)
             if note:

@@ -51,7 +51,7 @@ def make_bundles() -> None:
             "hidden_size": 8, "ffn_dim": 12, "num_hidden_layers": 1, "word_embed_proj_dim": 8,
             "max_position_embeddings": 128,
         }  # fmt: skip
-        checkpoint = tiny.write_opt_checkpoint(Path(folder) / "checkpoint", seed=1, **sizes)
+        checkpoint = tiny.write_opt_checkpoint(Path(folder) / "tiny", seed=1, **sizes)
         out = Path(folder) / "causal"
         tiny.export(checkpoint, out, task="copa", lengths=(24, 64), option_tokens=24)
         shutil.rmtree(HERE / "causal", ignore_errors=True)

@@ -34,7 +34,7 @@ TABLE = {"CODEBOOK_ROWS": 128, "CODEBOOK_COLUMNS": 16}
 def main():
     """Writes both, replacing what is there."""
     with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(tables, **TABLE):
-        checkpoint = tiny.write_checkpoint(Path(folder) / "checkpoint", seed=1, **MODEL)
+        checkpoint = tiny.write_checkpoint(Path(folder) / "tiny", seed=1, **MODEL)
         bundle = read_bundle(
             tiny.export(checkpoint, Path(folder) / "bundle", lengths=LENGTHS, chunk_values=CHUNK)
         )

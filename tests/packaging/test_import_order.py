@@ -21,8 +21,8 @@ ROOMS = {
     ),
     "tflite_models": ("presets", "micro"),
     "export": (
-        "checkpoint", "models", "tune", "tasks", "settings", "flatbuffer", "signatures",
-        "manifest", "pipeline", "results", "commands",
+        "checkpoint", "models", "tune", "tasks", "flatbuffer", "settings", "signatures", "plan",
+        "manifest", "pipeline", "source", "api", "results", "commands",
     ),
     "benchmarks": (
         "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",

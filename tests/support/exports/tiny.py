@@ -5,9 +5,7 @@ forgot them would pass.
 """
 
 import json
-from functools import partial
 from pathlib import Path
-from unittest import mock
 
 SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
 # Whole words of the vocabulary; everything else is spelled byte by byte.
@@ -136,56 +134,43 @@ def _save_random(model, folder, seed):
 def export(
     checkpoint: Path,
     out: Path,
+    *,
     batch_size: int = 3,
     lengths: tuple[int, ...] = (8, 16),
     noise: str = "codebook",
-    chunk_values: int | None = None,
-    linear_values: int | None = None,
-    slice_bytes: int | None = None,
     task="sst2",
     adam: bool = False,
     option_tokens: int = 0,
+    seed: int = 0,
+    chunk_values: int | None = None,
+    linear_values: int | None = None,
+    slice_bytes: int | None = None,
     **tuning,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
 
     `chunk_values`, `linear_values` and `slice_bytes` cut tables, matrices and slices as if the
-    model were large; `task` is a name or a task of the checkpoint's family, `tuning` of Tuning.
+    model were large; `task` is a name or a task of the model's style, `tuning` of Tuning.
     """
-    from pocketllm.export import manifest, pipeline
-    from pocketllm.export.checkpoint.reader import open_checkpoint
-    from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-    from pocketllm.export.flatbuffer import constants, variables
-    from pocketllm.export.models import architecture_of, model_config
-    from pocketllm.export.models.weights import checkpoint_weights
-    from pocketllm.export.settings import Settings
-    from pocketllm.export.tune.settings import Tuning
-    from pocketllm.runtime.host.files import read_json
-    from pocketllm.runtime.tasks import causal, masked
+    import pocketllm.export
+    from pocketllm.export.settings import Sizes
 
-    config = model_config(read_json(checkpoint / "config.json", ""), str(checkpoint))
-    weights = checkpoint_weights(config, open_checkpoint(checkpoint))
-    if isinstance(task, str):
-        tables = {"masked": masked.TASKS, "causal": causal.TASKS}
-        task = tables[architecture_of(config).style][task]
-    settings = Settings(
-        "tiny", config, task, batch_size, lengths, noise, option_tokens,
-        adam=adam, tuning=Tuning(**tuning),
-    )  # fmt: skip
-    variables_of = partial(
-        variables.variables_of,
-        chunk_values=chunk_values or variables.CHUNK_VALUES,
-        linear_values=linear_values or variables.LINEAR_VALUES,
+    sizes = {
+        "chunk_values": chunk_values,
+        "linear_values": linear_values,
+        "slice_bytes": slice_bytes,
+    }
+    pocketllm.export.export(
+        checkpoint,
+        task,
+        out,
+        batch_size=batch_size,
+        lengths=lengths,
+        noise=noise,
+        optimizers=("mezo", "adam") if adam else ("mezo",),
+        option_tokens=option_tokens,
+        tuning=pocketllm.export.Tuning(**tuning),
+        seed=seed,
+        sizes=Sizes(**{name: size for name, size in sizes.items() if size}),
     )
-    constants_of = partial(
-        constants.constants_of, chunk_values=linear_values or variables.LINEAR_VALUES
-    )
-    slices_of = partial(variables.slices_of, slice_bytes=slice_bytes or variables.SLICE_BYTES)
-    with (
-        mock.patch.object(pipeline, "variables_of", variables_of),
-        mock.patch.object(pipeline, "constants_of", constants_of),
-        mock.patch.object(pipeline, "slices_of", slices_of),
-        mock.patch.object(manifest, "slices_of", slices_of),
-    ):
-        pipeline.export_bundle(settings, weights, tokenizer_for(checkpoint), out)
     return out

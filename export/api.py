@@ -1,0 +1,106 @@
+"""`export`: a checkpoint becomes a bundle, in one call."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.folders import check_replaceable
+from pocketllm.runtime.tasks.codec import Task
+
+from .checkpoint.reader import open_checkpoint
+from .checkpoint.tokenizer import tokenizer_for
+from .models import Architecture, ModelConfig, architecture_in, architecture_of
+from .models.weights import checkpoint_weights, random_weights
+from .settings import Settings, Sizes
+from .source import Source, source_of
+from .tasks.lengths import default_lengths
+from .tasks.named import task_named
+from .tune.settings import Tuning, check_tuning
+
+if TYPE_CHECKING:
+    from .pipeline import Exported
+
+
+def export(
+    model: str | Path,
+    task: str | Task,
+    out: str | Path,
+    *,
+    batch_size: int = 8,
+    lengths: Sequence[int] | None = None,
+    noise: str = contract.NOISE_KINDS[0],
+    optimizers: Sequence[str] = (contract.MEZO,),
+    option_tokens: int = 0,
+    tuning: Tuning = Tuning(),
+    random_init: bool = False,
+    seed: int = 0,
+    force: bool = False,
+    sizes: Sizes = Sizes(),
+    say: Callable[[str], None] = lambda line: None,
+    progress: Callable[[int, int], None] = lambda size, total: None,
+) -> "Exported":
+    """Writes a bundle; `pocketllm export --help` says more of most settings.
+
+    Args:
+      model: preset, or folder of a Hugging Face checkpoint.
+      task: name of a task of the model's style, or a task.
+      out: folder to write; it appears whole.
+      batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.
+      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, with or without ADAM.
+      option_tokens: longest option to score; 0 for what the task needs.
+      tuning: what is trained, how the rest is stored.
+      random_init, seed: draw the weights of a preset; seed of all that is drawn.
+      force, sizes: replace `out`; largest pieces of the parameters.
+      say, progress: get a line about each stage; (bytes written, bytes of all).
+
+    Raises:
+      InputError: settings that contradict each other, the model or the task.
+      RunError: the disk is full or cannot be written.
+    """
+    check_replaceable(Path(out).absolute(), force)
+    source = source_of(model, random_init)
+    architecture, config = model_at(source)
+    task = task_named(task, architecture) if isinstance(task, str) else task
+    settings = Settings(
+        model_name=source.name,
+        config=config,
+        task=task,
+        batch_size=batch_size,
+        lengths=_lengths(lengths, architecture.style, task.name, config.max_tokens),
+        noise_kind=noise,
+        option_tokens=option_tokens,
+        tuning=replace(check_tuning(tuning), seed=seed),
+        adam=contract.ADAM in optimizers,
+        sizes=sizes,
+    )
+    return _write(settings, source, Path(out), force=force, say=say, progress=progress)
+
+
+def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
+    """Reads config.json of a source; InputError where it is no model that can be exported."""
+    values = read_json(source.config_path, "give a Hugging Face checkpoint folder")
+    architecture = architecture_in(values, str(source.config_path))
+    return architecture, architecture.read_config(values, str(source.config_path))
+
+
+def _lengths(lengths, style, task_name, most):
+    """Returns the lengths asked for, or the task's own as far as the model goes, ascending."""
+    if lengths is None:
+        lengths = [min(length, most) for length in default_lengths(style, task_name)]
+    return tuple(sorted(set(lengths)))
+
+
+def _write(settings, source, out, **callbacks):
+    # TensorFlow is loaded after all that can be refused without it.
+    from .pipeline import export_bundle
+
+    architecture = architecture_of(settings.config)
+    tokenizer = tokenizer_for(source.tokenizer, architecture.special_tokens)
+    if source.checkpoint is None:
+        weights = random_weights(settings.config, settings.tuning.seed)
+    else:
+        weights = checkpoint_weights(settings.config, open_checkpoint(source.checkpoint))
+    return export_bundle(settings, weights, tokenizer, out, **callbacks)

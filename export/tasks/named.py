@@ -1,0 +1,42 @@
+"""A task by its name, among those of a model's style."""
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks import causal, masked
+from pocketllm.runtime.tasks.codec import Task
+
+from ..models.architecture import Architecture
+from .own_data import option_text_task, text_task
+
+TEXT = "text"
+# Style -> its tasks, and what makes the one of --task=text.
+TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS}
+TEXT_TASKS = {contract.MASKED: text_task, contract.CAUSAL: option_text_task}
+
+
+def task_named(
+    name: str, model: Architecture, prompt: str | None = None, label_words: str | None = None
+) -> Task:
+    """Returns a task of a model's style.
+
+    Args:
+      name: of the task, or "text" for one's own data.
+      model: whose style the task must have.
+      prompt: template of "text", such as "{text} It was {mask}."; see own_data.py.
+      label_words: of "text", such as "0:terrible,1:great".
+
+    Raises:
+      InputError: no such task, or a prompt that goes with none.
+    """
+    if name == TEXT:
+        if not prompt or not label_words:
+            raise InputError("--task=text needs --prompt and --label_words")
+        return TEXT_TASKS[model.style](prompt, label_words)
+    if prompt or label_words:
+        raise InputError(f"--prompt and --label_words go with --task=text, not {name}")
+    tasks = TASKS[model.style]
+    if name not in tasks:
+        raise InputError(
+            f"--task={name}: unknown for {model.model_type} models, expected {', '.join(tasks)} or text"
+        )
+    return tasks[name]

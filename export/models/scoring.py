@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.tasks.causal import CausalTask
+from pocketllm.runtime.tasks.codec import Task
 from pocketllm.runtime.tasks.masked import MaskedTask
 
 from ..checkpoint.label_words import label_word_ids, scoring_of
@@ -55,11 +55,11 @@ class Target:
         return min(self.option_tokens, tokens - 1)
 
 
-def target_of(task: MaskedTask | CausalTask, option_tokens: int, tokenizer: Tokenizer) -> Target:
+def target_of(task: Task, option_tokens: int, tokenizer: Tokenizer) -> Target:
     """Decides how a task is scored with a tokenizer.
 
     Args:
-      task: of the model's family.
+      task: of the model's style.
       option_tokens: longest option to score; 0 for what the task needs.
       tokenizer: of the checkpoint.
     """

@@ -8,7 +8,6 @@ example:
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from absl import flags
@@ -17,7 +16,6 @@ from pocketllm.export.checkpoint.label_words import scoring_of
 from pocketllm.export.checkpoint.tokenizer import special_ids, tokenizer_for
 from pocketllm.export.models.opt import ARCHITECTURE, ROW_TOKENS
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.data.batches import training_row
 from pocketllm.runtime.data.encode_causal import encode_all
@@ -61,11 +59,10 @@ def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
     """
     task, tokenizer = TASKS[name], tokenizer_for(TOKENIZER)
     scoring = scoring_of(task, tokenizer)
-    special: dict[str, Any] = special_ids(tokenizer, SPELLINGS, contract.CAUSAL)
     row_format = RowFormat(
         task=task,
         tokenizer=tokenizer,
-        special=SpecialTokens(**special),
+        special=special_ids(tokenizer, SPELLINGS, contract.CAUSAL),
         scoring=scoring.kind,
         word_ids=scoring.word_ids,
         tokens=ROW_TOKENS,

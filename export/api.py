@@ -14,11 +14,11 @@ from .checkpoint.reader import open_checkpoint
 from .checkpoint.tokenizer import tokenizer_for
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .models.weights import checkpoint_weights, random_weights
-from .settings import Settings, Sizes
+from .settings import USUAL_SIZES, Settings, Sizes
 from .source import Source, source_of
 from .tasks.lengths import default_lengths
 from .tasks.named import task_named
-from .tune.settings import Tuning, check_tuning
+from .tune.settings import FULL_TUNING, Tuning, check_tuning
 
 if TYPE_CHECKING:
     from .pipeline import Exported
@@ -34,11 +34,11 @@ def export(
     noise: str = contract.NOISE_KINDS[0],
     optimizers: Sequence[str] = (contract.MEZO,),
     option_tokens: int = 0,
-    tuning: Tuning = Tuning(),
+    tuning: Tuning = FULL_TUNING,
     random_init: bool = False,
     seed: int = 0,
     force: bool = False,
-    sizes: Sizes = Sizes(),
+    sizes: Sizes = USUAL_SIZES,
     say: Callable[[str], None] = lambda line: None,
     progress: Callable[[int, int], None] = lambda size, total: None,
 ) -> "Exported":

@@ -47,7 +47,7 @@ def manifest(
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
-        "special_tokens": special_ids(plan.tokenizer, tokens, style),
+        "special_tokens": asdict(special_ids(plan.tokenizer, tokens, style)),
         "max_tokens": architecture.longest_row(settings.config),
         "tune": tuning.kind,
         "base": tuning.base,

@@ -143,7 +143,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, forward_loss(forward, tokens, aliases))
     say(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)
-    shape = None if table is None else table.shape
+    shape = None if table is None else (table.shape[0], table.shape[1])
     perturb, counters = perturb_and_update(variables, settings.noise_kind, shape)
     bind(model, perturb)
     bind_decay(model, [v for v in variables if v.parameter.decays])
@@ -180,7 +180,7 @@ def _write_values(path, places, values, progress):
             offset, size = places[key]
             assert array.nbytes == size, f"{key}: {array.nbytes} bytes, {size} were placed"
             file.seek(offset)
-            file.write(np.ascontiguousarray(array))  # tofile's errors do not say what is wrong
+            file.write(np.ascontiguousarray(array).data)  # tofile's errors do not say what is wrong
             missing.remove(key)
             progress(size, total)
     assert not missing, f"no values for {sorted(missing)}"

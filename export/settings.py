@@ -10,7 +10,7 @@ from pocketllm.runtime.tasks.codec import Task
 from .checkpoint.tokenizer import special_ids
 from .flatbuffer.variables import CHUNK_VALUES, LINEAR_VALUES, SLICE_BYTES
 from .models import ModelConfig, architecture_of
-from .tune.settings import Tuning
+from .tune.settings import FULL_TUNING, Tuning
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class Sizes:
     chunk_values: int = CHUNK_VALUES
     linear_values: int = LINEAR_VALUES
     slice_bytes: int = SLICE_BYTES
+
+
+USUAL_SIZES = Sizes()
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,9 @@ class Settings:
     lengths: tuple[int, ...]
     noise_kind: str
     option_tokens: int = 0
-    tuning: Tuning = Tuning()
+    tuning: Tuning = FULL_TUNING
     adam: bool = False
-    sizes: Sizes = Sizes()
+    sizes: Sizes = USUAL_SIZES
 
 
 def check_lengths(settings: Settings) -> None:

@@ -6,8 +6,10 @@ from pathlib import Path
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.typed_json import typed
 
 # Style -> the roles of special tokens that its encoding needs, and those it can use.
 NEEDED_ROLES = {contract.MASKED: ("bos", "eos", "pad", "mask"), contract.CAUSAL: ("bos", "pad")}
@@ -29,10 +31,8 @@ class SpecialSpellings:
 FAIRSEQ_TOKENS = SpecialSpellings(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", mask="<mask>")
 
 
-def special_ids(
-    tokenizer: Tokenizer, tokens: SpecialSpellings, style: str
-) -> dict[str, int | None]:
-    """Returns {role: token id, None for one that the style does not use or the tokenizer lacks}.
+def special_ids(tokenizer: Tokenizer, tokens: SpecialSpellings, style: str) -> SpecialTokens:
+    """Returns the ids, None for one that the style does not use or the tokenizer lacks.
 
     Raises:
       InputError: the tokenizer lacks a token that the style needs.
@@ -49,7 +49,7 @@ def special_ids(
             f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} tokens, "
             f"expected {expected}; give the tokenizer files of this checkpoint"
         )
-    return ids
+    return typed(SpecialTokens, ids)
 
 
 def tokenizer_for(folder, tokens: SpecialSpellings = FAIRSEQ_TOKENS) -> Tokenizer:
@@ -92,8 +92,9 @@ def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) ->
             "the checkpoint; copy them from the checkpoint again"
         ) from error
     needed = (tokens.bos, tokens.pad, tokens.eos, tokens.unk)
-    ids = {token: model.token_to_id(token) for token in (*needed, tokens.mask) if token}
-    missing = [token for token in needed if ids[token] is None]
+    spelled = [token for token in (*needed, tokens.mask) if token]
+    ids = {token: number for token in spelled if (number := model.token_to_id(token)) is not None}
+    missing = [token for token in needed if token not in ids]
     if missing:
         raise InputError(
             f"{vocab}: {', '.join(missing)} not found, expected the special tokens "
@@ -102,11 +103,10 @@ def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) ->
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    known = {token: number for token, number in ids.items() if number is not None}
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in known])
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in ids])
     tokenizer.post_processor = processors.RobertaProcessing(
-        (tokens.eos, known[tokens.eos]),
-        (tokens.bos, known[tokens.bos]),
+        (tokens.eos, ids[tokens.eos]),
+        (tokens.bos, ids[tokens.bos]),
         trim_offsets=True,
         add_prefix_space=False,
     )

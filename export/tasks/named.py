@@ -37,6 +37,7 @@ def task_named(
     tasks = TASKS[model.style]
     if name not in tasks:
         raise InputError(
-            f"--task={name}: unknown for {model.model_type} models, expected {', '.join(tasks)} or text"
+            f"--task={name}: unknown for {model.model_type} models, expected "
+            f"{', '.join(tasks)} or text"
         )
     return tasks[name]

@@ -42,21 +42,21 @@ def text_task(prompt: str, label_words: str) -> MaskedTask:
 def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
     error = _prompt_error(prompt, _EXAMPLE_PROMPT)
     pieces, text = [], ""
-    for token in [*template_tokens(prompt), None]:
-        if token is not None and (token in ("{{", "}}") or token[0] not in "{}"):
+    for token in template_tokens(prompt):
+        if token in ("{{", "}}") or token[0] not in "{}":
             text += {"{{": "{", "}}": "}"}.get(token, token)
             continue
         _check_pair(token, error)
         # The space before a field or the mask is not the literal's: see `text_task`.
-        space = token is not None and text.endswith(" ")
+        space = text.endswith(" ")
         text = text[:-1] if space else text
         if text:
             pieces.append(literal(text))
-        if token == "{mask}":
-            pieces.append(MASK)
-        elif token is not None:
-            pieces.append(field(_field_name(token, error), leading_space=space))
+        name = _field_name(token, error)
+        pieces.append(MASK if name == "mask" else field(name, leading_space=space))
         text = ""
+    if text:
+        pieces.append(literal(text))
     masks = pieces.count(MASK)
     if masks != 1:
         raise error(f"found {masks} times {{mask}}, expected exactly one")

@@ -27,6 +27,9 @@ class Tuning:
     seed: int = 0
 
 
+FULL_TUNING = Tuning()
+
+
 def check_tuning(tuning: Tuning) -> Tuning:
     """Returns the tuning; InputError for a base that nothing is frozen on."""
     if tuning.kind == contract.FULL and tuning.base != contract.FP32:

@@ -1,5 +1,7 @@
 """Special tokens of a checkpoint's tokenizer: the ids that bundle.json gives to a device."""
 
+from dataclasses import asdict
+
 import pytest
 from tokenizers import Tokenizer, models
 
@@ -17,7 +19,7 @@ def special_tokens():
 
     def ids(model_type, tokenizer):
         architecture = architecture_named(model_type, "a test")
-        return special_ids(tokenizer, architecture.special_tokens, architecture.style)
+        return asdict(special_ids(tokenizer, architecture.special_tokens, architecture.style))
 
     return ids
 

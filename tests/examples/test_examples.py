@@ -1,5 +1,6 @@
 """The examples run, and do what the commands do."""
 
+import math
 import os
 import re
 import subprocess
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 from small_runs import pocketllm
 
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.contract import PACKED_FILE
 from pocketllm.runtime.optim.mezo import MezoStep
 from pocketllm.runtime.run.lines import read_steps
 
@@ -17,18 +20,23 @@ pytest_plugins = ["runtime_fixtures"]
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
+def run(example, *arguments, timeout=120):
+    """Runs an example in Python; returns what it printed."""
+    done = subprocess.run(
+        [sys.executable, EXAMPLES / example, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_the_loop_in_one_file_takes_the_steps_of_the_train_command(
     golden_bundle, train_file, tmp_path
 ):
-    loop = EXAMPLES / "mezo_loop.py"
-    done = subprocess.run(
-        [sys.executable, loop, golden_bundle.folder, train_file],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    *lines, last = done.stdout.splitlines()
+    *lines, last = run("mezo_loop.py", golden_bundle.folder, train_file).splitlines()
     command = pocketllm(
         "train", f"--bundle={golden_bundle.folder}", f"--train={train_file}",
         f"--run={tmp_path / 'run'}", "--steps=20", "--batch_size=8", "--lr=1e-4", "--seed=0",
@@ -39,7 +47,23 @@ def test_the_loop_in_one_file_takes_the_steps_of_the_train_command(
     assert lines == [f"step {s.step} loss {(s.loss_plus + s.loss_minus) / 2:.4f}" for s in steps]
     assert len({step.loss_plus for step in steps}) == 20, "the losses vary"
     assert last.startswith("accuracy ")
-    assert len(loop.read_text().splitlines()) <= 40
+    assert len((EXAMPLES / "mezo_loop.py").read_text().splitlines()) <= 40
+
+
+@pytest.mark.desktop
+def test_an_export_from_python_is_trained_by_the_loop_in_the_engine_that_fits_it(
+    train_file, tmp_path
+):
+    out = tmp_path / "bundle"
+    exported = run("export.py", out, timeout=300)
+    bundle = read_bundle(out)
+    losses = run("mezo_loop.py", out, train_file).splitlines()
+
+    trained = sum(math.prod(parameter.shape) for parameter in bundle.parameters)
+    assert exported.endswith(f"{out}: {trained:,} parameters are trained\n")
+    assert (bundle.tune, bundle.base, bundle.lengths) == ("lora", "int8", (32, 64))
+    assert len(losses) == 21
+    assert (out / PACKED_FILE).exists(), "open_model took the engine that packs the frozen base"
 
 
 @pytest.mark.desktop

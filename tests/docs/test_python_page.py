@@ -1,11 +1,13 @@
-"""docs/guide/python.md: its program runs, its table has the public names."""
+"""docs/guide/python.md: its programs run, its tables have the public names."""
 
 import re
 
 import pages
 import pytest
+from small_runs import python
 
 import pocketllm.runtime
+from pocketllm.runtime import read_bundle
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -20,8 +22,13 @@ def names(golden_bundle, train_file, dev_file, tmp_path, monkeypatch):
         (tmp_path / name).symlink_to(path)
     monkeypatch.chdir(tmp_path)
     names = {}
-    exec(re.search(r"```python\n(.*?)```", PAGE, re.S)[1], names)
+    exec(programs()[0], names)
     return names
+
+
+def programs():
+    """Returns the page's programs: one trains, one exports."""
+    return re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
 def test_the_pages_program_trains_and_replays_to_the_same_bits(names, capsys):
@@ -31,6 +38,16 @@ def test_the_pages_program_trains_and_replays_to_the_same_bits(names, capsys):
 
     assert all((trained[name] == replayed[name]).all() for name in trained)
     assert any((trained[name] != values).any() for name, values in before.read())
+
+
+@pytest.mark.desktop
+def test_the_pages_program_exports(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = python(programs()[1])  # TensorFlow would stay in this process
+
+    assert done.returncode == 0, done.stderr
+    full, lora = read_bundle("mine"), read_bundle("lora")
+    assert (full.tune, lora.tune, lora.base, lora.lengths) == ("full", "lora", "int8", (32, 64))
 
 
 def test_the_table_has_the_public_names():

@@ -25,6 +25,13 @@ def test_links_lead_to_files_and_headings(page):
     assert [link for link in pages.links(text) if problem(page, link)] == []
 
 
+@pytest.mark.parametrize("page", pages.pages(), ids=pages.name_of)
+def test_paths_in_code_spans_are_there(page):
+    paths = pages.source_paths(page.read_text(encoding="utf-8"))
+
+    assert [path for path in paths if not any(pages.ROOT.glob(path.rstrip("/")))] == []
+
+
 def problem(page: Path, link: str) -> bool:
     """Returns whether a link leads nowhere; addresses outside the repository are not followed."""
     if link.startswith(("http:", "https:", "mailto:")):

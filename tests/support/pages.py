@@ -12,6 +12,9 @@ _INLINE_COMMAND = re.compile(r"`(pocketllm [^`]+)`")
 _INLINE_LINK = re.compile(r"\]\(([^)\s]+)\)")
 _REFERENCE = re.compile(r"^\[([^\]]+)\]: (\S+)$", re.M)
 _REFERENCE_USE = re.compile(r"\[[^\]]+\]\[([^\]]+)\]")
+_SOURCE_PATH = re.compile(
+    r"`((?:runtime|tflite_models|export|benchmarks|android_harness|tests|examples|docs)/[\w./*-]+)`"
+)
 _FLAG = re.compile(r"(?<![\w-])--(\w[\w-]*)")
 
 
@@ -64,6 +67,11 @@ def links(text: str) -> Iterator[str]:
     for use in _REFERENCE_USE.findall(text):
         if use not in references:
             yield f"[{use}]"
+
+
+def source_paths(text: str) -> set[str]:
+    """Returns the paths of source that a page names in code spans; they may be patterns."""
+    return set(_SOURCE_PATH.findall(text))
 
 
 def anchors(text: str) -> set[str]:

@@ -48,7 +48,9 @@ def test_the_command_correlates_a_checkpoints_two_bases(
     path, directions = write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), 5
     flags = [f"--model={checkpoint}", f"--tune={tune}", "--base=int8", f"--data={path}"]
 
-    done = pocketllm("bench", "--signal", *flags, f"--directions={directions}", f"--json={out}")
+    done = pocketllm(
+        "bench", "--signal", *flags, f"--directions={directions}", f"--json={out}", timeout=600
+    )
 
     assert done.returncode == 0, done.stderr
     result = json.loads(out.read_text())

@@ -24,6 +24,7 @@ from pocketllm.runtime.errors import InputError, RunError
 
 WORK = Workload("bundle", "litert", 1, 4, seq_len=8, steps=2, seed=3, second_len=16)
 FLAGS = ["--batch_sizes=3", "--seq_len=12", "--steps=2", "--threads=1"]
+SECONDS = 600  # for a command, on a busy machine
 
 
 def tuned_copy(tmp_path, checkpoint, **tuning):
@@ -55,7 +56,7 @@ def test_a_lora_bundle_is_measured_three_times_and_against_both_sides_of_pytorch
     full = make_bundle(checkpoint)
     flags = [f"--bundle={bundle.folder}", f"--full_bundle={full.folder}", "--against=pytorch"]
 
-    done = pocketllm("bench", *flags, *FLAGS, f"--json={out}")
+    done = pocketllm("bench", *flags, *FLAGS, f"--json={out}", timeout=SECONDS)
 
     assert done.returncode == 0, done.stderr
     assert "PyTorch, LoRA: PyTorch on the same LoRA parameters, base frozen" in done.stdout
@@ -143,7 +144,7 @@ def test_losses_on_the_same_base_must_agree_and_quantised_ones_are_shown():
 def limited_bench(bundle, tmp_path, limit):
     out = tmp_path / "bench.json"
     flags = [f"--bundle={bundle.folder}", *FLAGS, f"--memory_limit={limit}", f"--json={out}"]
-    done = pocketllm("bench", *flags)
+    done = pocketllm("bench", *flags, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     (batch,) = json.loads(out.read_text())["batches"]
     return done.stdout, batch

@@ -4,6 +4,7 @@ PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
 PACKAGES := runtime tflite_models export benchmarks android_harness
+FRAMEWORKS := tensorflow torch transformers
 # A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
@@ -49,10 +50,14 @@ device-tools:
 	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(DEVICE_PACKAGES); } \
 	|| echo "note: the device's tests need: sudo apt-get install --no-install-recommends $(DEVICE_PACKAGES)"
 
-# pyright cannot see editable installs: links give it the packages under their import names.
+# What pyright reads: our packages under their import names, since it cannot see editable installs,
+# and the frameworks as untyped, since reading their types takes longer than checking ours.
 types-tree:
-	@mkdir -p build/types/pocketllm
-	@for package in $(PACKAGES); do ln -sfn ../../../$$package build/types/pocketllm/$$package; done
+	@mkdir -p build/types/packages/pocketllm $(addprefix build/types/frameworks/,$(FRAMEWORKS))
+	@for package in $(PACKAGES); do \
+	    ln -sfn ../../../../$$package build/types/packages/pocketllm/$$package; done
+	@for name in $(FRAMEWORKS); do \
+	    echo 'def __getattr__(name: str): ...' > build/types/frameworks/$$name/__init__.pyi; done
 
 $(DESKTOP)/installed: setup.cfg pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'

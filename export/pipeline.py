@@ -121,7 +121,7 @@ def export_bundle(
 
 
 def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
-    """Converts and binds every function; returns (model, {constant key: values})."""
+    """Converts and binds every function; returns (model, {key of a noise buffer: values})."""
     settings, variables = plan.settings, plan.variables
     model = new_model(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
     forwards = {

@@ -13,14 +13,11 @@ MOST_FUNCTION_LINES = 60  # docstring counted, decorators not
 MOST_POSITIONAL = 5  # besides self
 # Participles and numerals that say nothing of what is behind them.
 EMPTY_NAMES = {"held", "found", "made", "one", "taken", "asked", "told", "said"}
-# Folders and files whose names are still to be changed.
-EXEMPT: tuple[str, ...] = ()
 
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 TREES = {
     path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
     for path in SOURCES
-    if not path.relative_to(ROOT).as_posix().startswith(EXEMPT or ("-",))
 }
 
 

@@ -107,11 +107,11 @@ def test_rows_have_the_token_ids_of_the_vectors(style):
     assert any(cut) and not all(cut), "rows that fit, and rows that do not"
     for example, vector in zip(examples, expected["examples"], strict=True):
         assert list(example.golds) == vector["golds"]
-        found = [
+        sequences = [
             {"input_ids": s.input_ids.tolist(), "target": s.target, "truncated": s.truncated}
             for s in example.sequences
         ]
-        assert found == vector["sequences"]
+        assert sequences == vector["sequences"]
 
 
 def test_the_losses_of_the_steps_are_those_of_the_vectors(run, engine, golden_bundle, open_ready):

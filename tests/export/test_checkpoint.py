@@ -39,10 +39,10 @@ def test_every_format_and_type_gives_exactly_its_values(save, dtype, source, ten
     stored = {name: values.to(getattr(torch, dtype)) for name, values in tensors.items()}
     save(source, stored)
 
-    found = variables_in(weights_of(source))
+    pairs = variables_in(weights_of(source))
 
-    assert {variable.parameter.name for variable, _ in found} == set(tensors)
-    for variable, values in found:
+    assert {variable.parameter.name for variable, _ in pairs} == set(tensors)
+    for variable, values in pairs:
         expected = stored[variable.parameter.name].float().numpy()
         if variable.parameter.kind == "linear":
             expected = expected.T[None]
@@ -51,7 +51,7 @@ def test_every_format_and_type_gives_exactly_its_values(save, dtype, source, ten
         assert values.dtype == np.float32 and values.flags.c_contiguous
         assert values.shape == variable.shape
         np.testing.assert_array_equal(values, expected, err_msg=variable.name)
-    chunks = [v.rows for v, _ in found if v.parameter.name == EMBEDDINGS]
+    chunks = [v.rows for v, _ in pairs if v.parameter.name == EMBEDDINGS]
     assert len(chunks) == 3 and chunks[0] == (0, 100) and chunks[2][1] == len(tensors[EMBEDDINGS])
 
 
@@ -104,14 +104,14 @@ def test_what_the_loss_does_not_use_is_left_out_and_said(source, tensors):
 
 
 @pytest.mark.parametrize(
-    "held", [("lm_head.bias",), (DECODER_BIAS,), ("lm_head.bias", DECODER_BIAS)]
+    "names", [("lm_head.bias",), (DECODER_BIAS,), ("lm_head.bias", DECODER_BIAS)]
 )
-def test_the_heads_bias_is_the_one_transformers_adds(held, source, tensors):
+def test_the_heads_bias_is_the_one_transformers_adds(names, source, tensors):
     import torch
     from transformers import RobertaForMaskedLM
 
     tensors.pop("lm_head.bias")
-    tensors |= {name: torch.randn(len(tensors[EMBEDDINGS])) for name in held}
+    tensors |= {name: torch.randn(len(tensors[EMBEDDINGS])) for name in names}
     save_single(source, tensors)
     theirs = RobertaForMaskedLM.from_pretrained(source).lm_head.decoder.bias.detach().numpy()
 

@@ -121,8 +121,8 @@ def test_a_hostile_pickle_is_refused_and_not_run(new_format, source, tensors, tm
     import torch
 
     target, path = tmp_path / "was-run", source / "pytorch_model.bin"
-    held = tensors | {"x": Hostile(target)}
-    torch.save(held, path, _use_new_zipfile_serialization=new_format)
+    entries = tensors | {"x": Hostile(target)}
+    torch.save(entries, path, _use_new_zipfile_serialization=new_format)
     message = refusal(weights_of, source)
     assert message.startswith(f"{path}: not readable as weights alone")
     assert not target.exists()
@@ -173,10 +173,10 @@ def test_a_tensor_in_two_shards_is_refused(source, tensors):
 def test_a_shard_that_is_not_there_is_named(save, source, tensors):
     save(source, tensors)
     (index,) = source.glob("*.index.json")
-    held = json.loads(index.read_text())["weight_map"]
-    shard = sorted(set(held.values()))[1]
+    weight_map = json.loads(index.read_text())["weight_map"]
+    shard = sorted(set(weight_map.values()))[1]
     (source / shard).unlink()
-    count = list(held.values()).count(shard)
+    count = list(weight_map.values()).count(shard)
 
     message = refusal(weights_of, source)
 

@@ -63,12 +63,12 @@ def test_an_export_writes_a_bundle_and_says_what_it_did(make_checkpoint, tmp_pat
     done = export(*places, *SMALL, "--noise=gaussian")
 
     assert (done.returncode, stderr_of(done)) == (0, [])
-    bundle, told = read_bundle(out), json.loads(report.read_text())
+    bundle, result = read_bundle(out), json.loads(report.read_text())
     parameters = sum(v.shape[0] * v.shape[1] if len(v.shape) == 2 else 0 for v in bundle.parameters)
     parameters += sum(p.shape[0] for p in bundle.parameters if len(p.shape) == 1)
-    assert told["bundle"] == str(out) and told["parameters"] == parameters
-    assert told["tied_decoder"] is True
-    assert told["model_bytes"] == (out / "model.tflite").stat().st_size
+    assert result["bundle"] == str(out) and result["parameters"] == parameters
+    assert result["tied_decoder"] is True
+    assert result["model_bytes"] == (out / "model.tflite").stat().st_size
     assert (bundle.batch_size, bundle.lengths, bundle.noise) == (2, (8,), {"kind": "gaussian"})
     assert {path.name for path in out.iterdir()} == ALL_FILES
     assert [path.name for path in out.parent.iterdir()] == ["bundle"]

@@ -15,10 +15,10 @@ BUCKETS = {"boolq": "128,256", "copa": "16,32"}
 @pytest.fixture(scope="module")
 def exported(opt_checkpoint, tmp_path_factory):
     """Exports the tiny OPT for a task, once each: task -> (bundle folder, JSON of the export)."""
-    made = {}
+    bundles = {}
 
     def make(task, *more):
-        if task not in made:
+        if task not in bundles:
             folder = tmp_path_factory.mktemp(task)
             out, result = folder / "bundle", folder / "export.json"
             done = pocketllm(
@@ -26,20 +26,20 @@ def exported(opt_checkpoint, tmp_path_factory):
                 f"--json={result}", *more,
             )  # fmt: skip
             assert done.returncode == 0, done.stderr
-            made[task] = out, json.loads(result.read_text()), done.stdout
-        return made[task]
+            bundles[task] = out, json.loads(result.read_text()), done.stdout
+        return bundles[task]
 
     return make
 
 
 def test_by_default_the_buckets_are_the_tasks_and_what_they_truncate_is_said(exported):
-    _, result, said = exported("copa")
+    _, result, printed = exported("copa")
     assert result["lengths"] == [16, 32] and result["published_share_truncated"] == 0
-    assert "truncated" not in said
+    assert "truncated" not in printed
 
-    _, result, said = exported("rte", "--lengths=64")
+    _, result, printed = exported("rte", "--lengths=64")
     assert result["published_share_truncated"] == pytest.approx(0.559, abs=1e-3)
-    assert "rte: 55.9% of the published training rows are longer than 64 tokens" in said
+    assert "rte: 55.9% of the published training rows are longer than 64 tokens" in printed
 
 
 def test_buckets_end_where_the_model_does(make_opt_checkpoint, tmp_path):

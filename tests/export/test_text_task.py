@@ -65,18 +65,18 @@ def write_jsonl(path, rows):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """Exports roberta-micro for a task, once: name -> bundle folder."""
-    made = {}
+    bundles = {}
 
     def make(name):
-        if name not in made:
+        if name not in bundles:
             folder = tmp_path_factory.mktemp("text")
-            _, told = run(
+            _, result = run(
                 folder, "export", "--model=roberta-micro", "--task=text", "--batch_size=4",
                 *TASKS[name]["export"], f"--out={folder / 'bundle'}",
             )  # fmt: skip
-            assert told["bundle"] == str(folder / "bundle")
-            made[name] = folder / "bundle"
-        return made[name]
+            assert result["bundle"] == str(folder / "bundle")
+            bundles[name] = folder / "bundle"
+        return bundles[name]
 
     return make
 
@@ -163,8 +163,8 @@ def test_a_data_set_whose_every_row_is_truncated_is_run_and_counted(exported, tm
     assert f"{data}: 3 examples, 3 truncated to fit" in printed
     assert (trained["truncated"], trained["last_step"]) == (3, 1)
 
-    printed, told = run(tmp_path, "eval", bundle, f"--data={data}")
+    printed, result = run(tmp_path, "eval", bundle, f"--data={data}")
     assert f"{data}: 3 examples, 3 truncated to fit" in printed
-    assert (told["examples"], told["truncated"]) == (3, 3)
+    assert (result["examples"], result["truncated"]) == (3, 3)
     # One prompt under two labels: right for the one or for the other.
-    assert told["accuracy"] in (pytest.approx(1 / 3), pytest.approx(2 / 3))
+    assert result["accuracy"] in (pytest.approx(1 / 3), pytest.approx(2 / 3))

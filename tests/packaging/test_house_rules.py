@@ -15,10 +15,18 @@ MOST_POSITIONAL = 5  # besides self
 EMPTY_NAMES = {"held", "found", "made", "one", "taken", "asked", "told", "said"}
 
 SOURCES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
-TREES = {
-    path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
-    for path in SOURCES
-}
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+def parsed(paths: list[Path]) -> dict[str, ast.Module]:
+    """Returns {path in the repository: syntax tree}."""
+    return {
+        path.relative_to(ROOT).as_posix(): ast.parse(path.read_text(encoding="utf-8"))
+        for path in paths
+    }
+
+
+TREES, TEST_TREES = parsed(SOURCES), parsed(TESTS)
 
 
 def functions() -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
@@ -78,7 +86,7 @@ def test_what_comes_after_the_fifth_parameter_is_named_where_it_is_called():
 def test_names_are_nouns_of_the_domain(name):
     places = [
         f"{path}:{line}"
-        for path, tree in TREES.items()
+        for path, tree in {**TREES, **TEST_TREES}.items()
         for line, bound in bound_names(tree)
         if bound == name
     ]

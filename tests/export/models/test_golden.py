@@ -31,19 +31,19 @@ LABELS = {"mnli": [(2, 0), (1, 2)], "trec": [(5, 0), (1, 4), (3, 2)]}
 @pytest.fixture(scope="session")
 def parity_case(make_checkpoint, make_bundle):
     """Exports a case and runs it in PyTorch: name -> (bundle, {tokens: (inputs, loss, logits)})."""
-    made = {}
+    cases = {}
 
     def make(activation):
-        if activation not in made:
+        if activation not in cases:
             changes, settings = tiny.CASES[activation]
             checkpoint = make_checkpoint(hidden_act=activation, **changes)
             bundle = make_bundle(checkpoint, **settings)
             expected = {}
             for tokens in bundle.lengths:
-                inputs = forward_inputs(tokens, bundle.config["vocab_size"], seed=len(made))
+                inputs = forward_inputs(tokens, bundle.config["vocab_size"], seed=len(cases))
                 expected[tokens] = (inputs, *torch_forward(checkpoint, inputs, bundle.word_ids))
-            made[activation] = bundle, expected
-        return made[activation]
+            cases[activation] = bundle, expected
+        return cases[activation]
 
     return make
 

@@ -115,7 +115,7 @@ def test_padding_on_the_left_gives_the_same_scores(
     for name in {"last_position", "option_start"} & inputs.keys():
         moved[name] = (inputs[name] + shifts).astype(np.int32)
 
-    right, left = (model.engine.run(forward_loss_for(16), **held) for held in (inputs, moved))
+    right, left = (model.engine.run(forward_loss_for(16), **variant) for variant in (inputs, moved))
 
     assert shifts.max() > 0
     for name in (LOSS, LOGITS):

@@ -27,17 +27,20 @@ def excerpt(name):
 def scores_of(model, data):
     """Returns each example's scores, one an option."""
     bundle = model.bundle
-    rows = [row for one in data.examples for row in evaluation_rows(one, bundle.scoring)]
-    found = [None] * len(rows)
+    rows = [row for example in data.examples for row in evaluation_rows(example, bundle.scoring)]
+    row_scores = [None] * len(rows)
     for batch in each_micro_batch(rows, bundle.batch_size, bundle.lengths, data.pad_id):
         for member, values in zip(batch.members, model.forward(batch)[LOGITS]):
-            found[member] = values
-    following = iter(found)
+            row_scores[member] = values
+    following = iter(row_scores)
     return [
         np.concatenate(
-            [next(following) for _ in range(len(one.sequences) if bundle.scoring == GOLD else 1)]
+            [
+                next(following)
+                for _ in range(len(example.sequences) if bundle.scoring == GOLD else 1)
+            ]
         )
-        for one in data.examples
+        for example in data.examples
     ]
 
 
@@ -48,26 +51,26 @@ def reference_of(checkpoint, name, max_length):
     model, ids = torch_reference.load(checkpoint), torch_reference.text_to_ids()
     encoded = torch_reference.encoded_reference(name, ids, max_length)
     options = [torch_reference.option_log_probs(model, encodings) for encodings, _ in encoded]
-    examples = [(held, golds[0]) for held, (_, golds) in zip(options, encoded)]
+    examples = [(log_probs, golds[0]) for log_probs, (_, golds) in zip(options, encoded)]
     classified = bool(TASKS[name].words)
     loss_of = (
         torch_reference.classification_loss if classified else torch_reference.language_model_loss
     )
-    scores = [np.array([float(option.mean()) for option in held]) for held in options]
-    right = [int(one.argmax()) in golds for one, (_, golds) in zip(scores, encoded)]
+    scores = [np.array([float(option.mean()) for option in log_probs]) for log_probs in options]
+    right = [int(means.argmax()) in golds for means, (_, golds) in zip(scores, encoded)]
     return loss_of(examples), scores, float(np.mean(right))
 
 
 def compare(ours, data, loss, scores, accuracy):
     """Asserts that a model's scores, predictions and losses are the reference's."""
-    found = scores_of(ours, data)
-    assert [int(one.argmax()) for one in found] == [int(one.argmax()) for one in scores]
+    ours_scores = scores_of(ours, data)
+    assert [int(row.argmax()) for row in ours_scores] == [int(row.argmax()) for row in scores]
     if ours.bundle.scoring == WORDS:  # logits: the options' scores but for the normaliser
-        found = [np.asarray(one, np.float64) - one[0] for one in found]
-        scores = [one - one[0] for one in scores]
+        ours_scores = [np.asarray(row, np.float64) - row[0] for row in ours_scores]
+        scores = [row - row[0] for row in scores]
     trained, evaluation = ours.loss(batches_of(data, ours.bundle)), evaluate(ours, data)
     errors = {
-        "scores": relative_error(np.concatenate(found), np.concatenate(scores)),
+        "scores": relative_error(np.concatenate(ours_scores), np.concatenate(scores)),
         "training loss": relative_error(trained, loss),
         "evaluation loss": relative_error(evaluation.loss, loss),
     }
@@ -82,8 +85,8 @@ def test_loss_scores_and_predictions_are_the_references(
     name, opt_checkpoint, make_bundle, open_ready
 ):
     lengths = LENGTHS.get(name, (64, 256))
-    held = {"batch_size": 8, "option_tokens": OPTION_TOKENS.get(name, 0)}
-    bundle = make_bundle(opt_checkpoint, task=name, lengths=lengths, **held)
+    sizes = {"batch_size": 8, "option_tokens": OPTION_TOKENS.get(name, 0)}
+    bundle = make_bundle(opt_checkpoint, task=name, lengths=lengths, **sizes)
     data = load_dataset(excerpt(name), bundle)
     assert len(data.examples) >= 20 and data.truncated == 0
     expected = reference_of(opt_checkpoint, name, max_length=2048)
@@ -97,8 +100,8 @@ def test_rows_cut_to_the_bucket_are_those_the_reference_cuts(
     name, opt_350m_checkpoint, make_bundle, open_ready
 ):
     tokens = CUT.get(name, 48)
-    held = {"batch_size": 8, "option_tokens": OPTION_TOKENS.get(name, 0)}
-    bundle = make_bundle(opt_350m_checkpoint, task=name, lengths=(tokens,), **held)
+    sizes = {"batch_size": 8, "option_tokens": OPTION_TOKENS.get(name, 0)}
+    bundle = make_bundle(opt_350m_checkpoint, task=name, lengths=(tokens,), **sizes)
     data = load_dataset(excerpt(name), bundle)
     assert data.truncated >= 2
     # The label word is in the reference's row and not in ours.

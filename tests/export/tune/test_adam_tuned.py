@@ -103,11 +103,11 @@ def test_gradients_of_a_prefix_are_those_of_autograd(make_checkpoint, open_ready
     theirs = RobertaForMaskedLM.from_pretrained(checkpoint, attn_implementation="eager")
 
     def gradients(values):
-        held = {name: torch.tensor(v).double().requires_grad_() for name, v in values.items()}
-        with prefixed(bundle, held):
+        leaves = {name: torch.tensor(v).double().requires_grad_() for name, v in values.items()}
+        with prefixed(bundle, leaves):
             loss, _, _ = torch_scores(theirs.double().eval(), bundle, inputs)
-        found = torch.autograd.grad(loss, list(held.values()))
-        return {name: gradient.numpy() for name, gradient in zip(held, found)}
+        derivatives = torch.autograd.grad(loss, list(leaves.values()))
+        return {name: gradient.numpy() for name, gradient in zip(leaves, derivatives)}
 
     compare(bundle, inputs, gradients, open_ready)
 
@@ -127,8 +127,8 @@ def test_gradients_of_the_label_words_are_those_of_autograd(make_checkpoint, ope
             head.weight[ids] = torch.tensor(values["lm_head.words.weight"]).double()
             head.bias[ids] = torch.tensor(values["lm_head.words.bias"]).double()
         loss, _, _ = torch_scores(theirs, bundle, inputs)
-        found = torch.autograd.grad(loss, [head.weight, head.bias])
-        return dict(zip(values, (gradient[ids].numpy() for gradient in found)))
+        derivatives = torch.autograd.grad(loss, [head.weight, head.bias])
+        return dict(zip(values, (gradient[ids].numpy() for gradient in derivatives)))
 
     compare(bundle, inputs, gradients, open_ready)
 
@@ -146,23 +146,23 @@ def test_steps_of_lora_are_those_of_adamw(engine, make_checkpoint, make_bundle, 
 @pytest.fixture(scope="module")
 def micro(open_ready, tmp_path_factory):
     """Opens roberta-micro with LoRA on a base, its `adam_step` returning gradients."""
-    made = {}
+    models = {}
 
     def make(base):
-        if base not in made:
+        if base not in models:
             folder = tmp_path_factory.mktemp("micro") / "bundle"
             bundle = export_gradients(
                 MICRO, folder, kind="lora", base=base, batch_size=32, lengths=(64,)
             )
-            made[base] = open_ready(bundle, "litert")
-            made[base].write(
+            models[base] = open_ready(bundle, "litert")
+            models[base].write(
                 {
                     v.name: np.random.default_rng(v.stream).standard_normal(v.shape, np.float32)
                     * np.float32(0.05)
                     for v in bundle.variables
                 }
             )
-        return made[base]
+        return models[base]
 
     return make
 
@@ -173,14 +173,14 @@ def test_gradients_on_integers_point_where_those_on_fp32_do(base, micro):
     batch = next(
         batch for batch in batches_of(data, micro(base).bundle, range(32)) if batch.tokens == 64
     )
-    found = {
-        held: np.concatenate(
-            [g.ravel() for g in gradients_in(micro(held), batch.inputs, 64).values()]
+    gradients = {
+        kind: np.concatenate(
+            [g.ravel() for g in gradients_in(micro(kind), batch.inputs, 64).values()]
         )
-        for held in (FP32, base)
+        for kind in (FP32, base)
     }
-    correlation = np.corrcoef(found[FP32], found[base])[0, 1]
-    print(f"{base}: correlation {correlation:.4f}, {found[base].size} values")
+    correlation = np.corrcoef(gradients[FP32], gradients[base])[0, 1]
+    print(f"{base}: correlation {correlation:.4f}, {gradients[base].size} values")
 
     assert correlation >= CORRELATIONS[base]
 
@@ -200,15 +200,17 @@ def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
             tiny.export(MICRO, tmp_path / "bundle", kind="lora", base=base, lengths=(64,))
         )
     nodes = nodes_of(open_ready(bundle, "litert", interpreter=True).engine._interpreter)
-    made = {index for _, _, outputs in nodes for index in outputs}
-    # A matrix of the frozen base: what a product takes and no node has made.
-    matrices = {inputs[1] for name, inputs, _ in nodes if name in MATMULS and inputs[1] not in made}
+    produced = {index for _, _, outputs in nodes for index in outputs}
+    # A matrix of the frozen base: what a product takes and no node has produced.
+    matrices = {
+        inputs[1] for name, inputs, _ in nodes if name in MATMULS and inputs[1] not in produced
+    }
     takers = [set(inputs) & matrices for name, inputs, _ in nodes if name == DELEGATE_NODE]
 
     forward = 6 * bundle.config["num_hidden_layers"] + 1
     # Nothing goes back through the first layer's query, key and value.
     assert len(matrices) == 2 * forward - 3
-    assert [held for held in takers if held] == [matrices]
+    assert [matched for matched in takers if matched] == [matrices]
 
 
 def test_a_lora_run_of_adam_learns_on_int8_and_becomes_an_adapter(tmp_path):
@@ -225,6 +227,6 @@ def test_a_lora_run_of_adam_learns_on_int8_and_becomes_an_adapter(tmp_path):
         assert done.returncode == 0, done.stderr
 
     seen = [json.loads(line) for line in (run / "evaluations.jsonl").open()]
-    print([(one["step"], round(one["loss"], 4), one["accuracy"]) for one in seen])
+    print([(record["step"], round(record["loss"], 4), record["accuracy"]) for record in seen])
     assert seen[0]["loss"] == pytest.approx(0.6085, abs=2e-3) and seen[-1]["loss"] < 0.4
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()

@@ -134,12 +134,12 @@ def test_the_command_line_trains_an_adapter_and_says_what_is_trained(tmp_path):
     flags = ["--task=sst2", "--lengths=32", f"--out={bundle}", "--tune=lora", "--lora_rank=4"]
     done = pocketllm("export", "--model=roberta-micro", *flags)
     assert done.returncode == 0, done.stderr
-    held = read_bundle(bundle)
-    trained = sum(np.prod(p.shape) for p in held.parameters)
+    exported = read_bundle(bundle)
+    trained = sum(np.prod(p.shape) for p in exported.parameters)
     assert f"{trained / 1e6:.3f} M trained" in done.stdout
-    assert held.tune == "lora" and held.lora["rank"] == 4 and len(held.frozen) > 40
-    told = pocketllm("inspect", f"--bundle={bundle}", f"--json={tmp_path / 'told.json'}").stdout
-    assert "lora of rank 4, alpha 16, on query, value, float32" in told
+    assert exported.tune == "lora" and exported.lora["rank"] == 4 and len(exported.frozen) > 40
+    printed = pocketllm("inspect", f"--bundle={bundle}", f"--json={tmp_path / 'told.json'}").stdout
+    assert "lora of rank 4, alpha 16, on query, value, float32" in printed
     assert json.loads((tmp_path / "told.json").read_text())["trained_parameters"] == trained
 
     common = [f"--bundle={bundle}", f"--run={tmp_path / 'run'}"]
@@ -150,7 +150,7 @@ def test_the_command_line_trains_an_adapter_and_says_what_is_trained(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         (["--tune=lora", "--lora_targets=q_proj"], "no layer is called 'q_proj', expected query"),
         (["--tune=lora", "--lora_rank=0"], "--lora_rank=0: expected 1 or more"),
@@ -158,6 +158,6 @@ def test_the_command_line_trains_an_adapter_and_says_what_is_trained(tmp_path):
         (["--lora_rank=4"], "--lora_rank goes with --tune=lora, not full"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(flags, said, tmp_path):
+def test_settings_that_make_no_sense_are_refused(flags, message, tmp_path):
     common = ["--model=roberta-micro", "--task=sst2", f"--out={tmp_path / 'out'}"]
-    complaint(pocketllm("export", *common, *flags), 2, said)
+    complaint(pocketllm("export", *common, *flags), 2, message)

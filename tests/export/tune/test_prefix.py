@@ -72,10 +72,12 @@ def test_the_prefix_starts_as_the_models_own_keys_and_values_of_random_tokens(
     import torch
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
-    made = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
-    bundle = make_bundle(made, kind="prefix", lengths=(9,), seed=4)
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
+    bundle = make_bundle(checkpoint, kind="prefix", lengths=(9,), seed=4)
     values = checkpoint_layout(bundle, open_ready(bundle, "litert"))
-    theirs = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family].from_pretrained(made)
+    theirs = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family].from_pretrained(
+        checkpoint
+    )
     ids = np.random.default_rng(4).integers(0, bundle.config["vocab_size"], (1, 5))
     heard = {}
     for name, module in theirs.named_modules():
@@ -93,14 +95,14 @@ def test_the_prefix_starts_as_the_models_own_keys_and_values_of_random_tokens(
 def test_twenty_prefix_steps_follow_pytorch(
     family, engine, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
 ):
-    made = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
-    bundle = make_bundle(made, kind="prefix", lengths=(24,), prefix_tokens=3)
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
+    bundle = make_bundle(checkpoint, kind="prefix", lengths=(24,), prefix_tokens=3)
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
     hyper = {"lr": 1e-2, "eps": 1e-1, "batch_size": 7, "seed": 3, "weight_decay": 0.2}
     config = run_config(bundle, data, steps=20, **hyper)
     model = open_ready(bundle, engine)
 
-    check(compare(bundle, made, data, config, model, tmp_path / "run"))
+    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
 
 
 def test_steps_of_a_prefix_are_those_of_its_losses(
@@ -116,7 +118,9 @@ def test_steps_of_a_prefix_are_those_of_its_losses(
     assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
 
 
-@pytest.mark.parametrize(("tokens", "said"), [("0", "--prefix_tokens=0: expected 1 to 128")])
-def test_a_prefix_of_no_tokens_is_refused(tokens, said, tmp_path):
+@pytest.mark.parametrize(("tokens", "message"), [("0", "--prefix_tokens=0: expected 1 to 128")])
+def test_a_prefix_of_no_tokens_is_refused(tokens, message, tmp_path):
     common = ["--model=roberta-micro", "--task=sst2", f"--out={tmp_path / 'out'}"]
-    complaint(pocketllm("export", *common, "--tune=prefix", f"--prefix_tokens={tokens}"), 2, said)
+    complaint(
+        pocketllm("export", *common, "--tune=prefix", f"--prefix_tokens={tokens}"), 2, message
+    )

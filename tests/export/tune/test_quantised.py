@@ -26,15 +26,15 @@ BOUNDS = {
 @pytest.fixture(scope="module")
 def micro(make_bundle, open_ready):
     """Opens roberta-micro with LoRA on a base, in an Interpreter, whose nodes can be listed."""
-    made = {}
+    models = {}
 
     def make(base):
-        if base not in made:
+        if base not in models:
             bundle = make_bundle(
                 MICRO, batch_size=32, lengths=(32, 64, 128), kind="lora", base=base
             )
-            made[base] = open_ready(bundle, "litert", interpreter=True)
-        return made[base]
+            models[base] = open_ready(bundle, "litert", interpreter=True)
+        return models[base]
 
     return make
 
@@ -42,12 +42,12 @@ def micro(make_bundle, open_ready):
 def logits_of(model, data):
     """Returns the logits [rows, C] of all rows."""
     rows = rows_of(data, model.bundle)
-    found = np.zeros((len(rows), 2), np.float32)
+    logits = np.zeros((len(rows), 2), np.float32)
     bundle = model.bundle
     for batch in each_micro_batch(rows, bundle.batch_size, bundle.lengths, data.pad_id):
         for member, values in zip(batch.members, model.forward(batch)[LOGITS]):
-            found[member] = values
-    return found
+            logits[member] = values
+    return logits
 
 
 def test_int8_rounds_each_row_to_within_half_a_step_of_its_own():
@@ -106,7 +106,7 @@ def test_real_sentences_have_the_logits_and_predictions_of_the_fp32_base(base, m
 
 @pytest.mark.parametrize("base", BOUNDS)
 def test_projected_gradients_are_those_of_the_fp32_base(base, micro):
-    models = {held: micro(held) for held in ("fp32", base)}
+    models = {kind: micro(kind) for kind in ("fp32", base)}
     bundle = models[base].bundle
     eps = bundle.default_eps
     data = load_dataset(MICRO / "sst2_train.tsv", bundle)
@@ -120,8 +120,8 @@ def test_projected_gradients_are_those_of_the_fp32_base(base, micro):
         model.perturb(seed, eps)
         return (plus - minus) / (2 * eps)
 
-    found = {held: [projected(m, seed) for seed in range(50)] for held, m in models.items()}
-    correlation = np.corrcoef(found["fp32"], found[base])[0, 1]
+    gradients = {kind: [projected(m, seed) for seed in range(50)] for kind, m in models.items()}
+    correlation = np.corrcoef(gradients["fp32"], gradients[base])[0, 1]
     print(f"{base}: correlation {correlation:.4f} at eps {eps:g}")
 
     assert correlation >= BOUNDS[base][2]

@@ -21,12 +21,12 @@ def test_the_label_words_rows_of_the_head_are_trained_and_nothing_else(
     import torch
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
-    made = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)
     task = {"roberta": "sst2", "opt": "cb"}[family]
-    bundle = make_bundle(made, kind="head", lengths=(9,), task=task)
+    bundle = make_bundle(checkpoint, kind="head", lengths=(9,), task=task)
     model = open_ready(bundle, engine)
     kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
-    theirs = kind.from_pretrained(made, attn_implementation="eager").double().eval()
+    theirs = kind.from_pretrained(checkpoint, attn_implementation="eager").double().eval()
     head = theirs.lm_head.decoder if family == "roberta" else theirs.lm_head
     head.weight = torch.nn.Parameter(head.weight.detach().clone())  # no longer tied
     ids = list(bundle.word_ids)

@@ -24,10 +24,10 @@ class TorchAdam:
     def gradients(self, inputs):
         """Returns {parameter: d loss / d parameter}, zeros where the loss does not depend on it."""
         loss, _, _ = torch_scores(self.model, self._bundle, inputs)
-        found = torch.autograd.grad(loss, list(self.tensors.values()), allow_unused=True)
+        derivatives = torch.autograd.grad(loss, list(self.tensors.values()), allow_unused=True)
         return {
             name: torch.zeros_like(tensor) if gradient is None else gradient
-            for (name, tensor), gradient in zip(self.tensors.items(), found)
+            for (name, tensor), gradient in zip(self.tensors.items(), derivatives)
         }
 
     def step(self, inputs, lr, weight_decay):

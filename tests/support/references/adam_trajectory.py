@@ -41,12 +41,12 @@ def take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay
 
     assert np.ptp(expected) > 0.05, "losses that hardly vary prove nothing"
     assert relative_error(losses, expected) <= TOLERANCE
-    found = checkpoint_layout(bundle, model)
+    ours = checkpoint_layout(bundle, model)
     moved = 0
     for name, tensor in reference.tensors.items():
         if name.endswith(INVARIANT):
             continue
         theirs = tensor.detach().numpy()
         moved += np.abs(theirs - before[name]).max() > 5 * LEARNING_RATE
-        assert relative_error(found[name], theirs) <= TOLERANCE, name
+        assert relative_error(ours[name], theirs) <= TOLERANCE, name
     assert moved > len(before) / 2, "parameters that hardly move prove nothing"

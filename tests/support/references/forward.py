@@ -37,12 +37,12 @@ def model_forward(model, inputs: dict, word_ids) -> tuple[np.ndarray, np.ndarray
     import torch
 
     used = inputs["weight"] > 0
-    held = {name: torch.tensor(values[used]) for name, values in inputs.items()}
+    rows = {name: torch.tensor(values[used]) for name, values in inputs.items()}
     with torch.no_grad():
-        scores = model(held["input_ids"], attention_mask=held["attention_mask"]).logits
-    logits = scores[torch.arange(len(scores)), held["mask_position"].long()][:, list(word_ids)]
-    losses = torch.nn.functional.cross_entropy(logits, held["label"].long(), reduction="none")
-    weight = held["weight"].double()
+        scores = model(rows["input_ids"], attention_mask=rows["attention_mask"]).logits
+    logits = scores[torch.arange(len(scores)), rows["mask_position"].long()][:, list(word_ids)]
+    losses = torch.nn.functional.cross_entropy(logits, rows["label"].long(), reduction="none")
+    weight = rows["weight"].double()
     loss = (losses * weight).sum() / weight.sum()
     return loss.numpy()[None], logits.numpy()
 

@@ -24,7 +24,7 @@ def published(name):
 
 def reference(name):
     """Returns (prompt, texts, golds) of every example of an excerpt."""
-    return [one for row in published(name) for one in OF_TASK[name](row)]
+    return [example for row in published(name) for example in OF_TASK[name](row)]
 
 
 def classes(prompt, options, gold):
@@ -69,10 +69,10 @@ def wic(row):
 
 def multirc(row):
     return [
-        one
+        example
         for question in row["passage"]["questions"]
         for answer in question["answers"]
-        for one in classes(
+        for example in classes(
             f"{row['passage']['text']}\nQuestion: {question['question']}\n"
             f'I found this answer "{answer["text"]}". Is that correct? Yes or No?\n',
             NO_YES,
@@ -102,15 +102,15 @@ def record(row):
         if entity not in entities:
             entities.append(entity)
     prompt = text.replace("@highlight\n", "- ") + "\n-"
-    found = []
+    examples = []
     for qa in row["qas"]:
         answers = []
         for answer in qa["answers"]:
             if answer["text"] not in answers:
                 answers.append(answer["text"])
         texts = [f"{prompt} {qa['query'].replace('@placeholder', entity)}" for entity in entities]
-        found.append((prompt, texts, [entities.index(answer) for answer in answers]))
-    return found
+        examples.append((prompt, texts, [entities.index(answer) for answer in answers]))
+    return examples
 
 
 OF_TASK = {
@@ -132,9 +132,9 @@ def reference_ids(ids, prompt, texts, max_length=2048):
       For each text its ids, <s> in front, and how many of them are scored.
     """
     before = 1 + len(ids(prompt.strip(" ")))
-    found = []
+    encodings = []
     for text in texts:
         scored = 1 + len(ids(text.strip(" "))) - before
         whole = [BOS, *ids(text.lstrip().strip(" "))]
-        found.append((whole[0:1] + whole[1:][-(max_length - 1) :], scored))
-    return found
+        encodings.append((whole[0:1] + whole[1:][-(max_length - 1) :], scored))
+    return encodings

@@ -31,12 +31,12 @@ def encoded_reference(name, ids, max_length):
 @torch.no_grad()
 def option_log_probs(model, encodings):
     """Returns the log-probabilities of each option's tokens, a tensor an option."""
-    found = []
+    log_probs = []
     for whole, scored in encodings:
         # all tokens' logits would be most of the work; the last one's predict what follows
         logits = model(torch.tensor([whole]), logits_to_keep=scored + 1).logits[0, :-1]  # scored V
-        found.append(torch.log_softmax(logits, -1)[torch.arange(scored), whole[-scored:]])
-    return found
+        log_probs.append(torch.log_softmax(logits, -1)[torch.arange(scored), whole[-scored:]])
+    return log_probs
 
 
 def classification_loss(examples):

@@ -23,7 +23,7 @@ def trained_model(checkpoint, bundle, values=None):
         checkpoint, attn_implementation="eager", dtype=torch.float32
     )
     if bundle.tune == contract.PREFIX:
-        return model.eval(), {name: torch.tensor(held) for name, held in values.items()}
+        return model.eval(), {name: torch.tensor(array) for name, array in values.items()}
     names = {p.name: p.name for p in bundle.parameters} | NAMES[bundle.architecture]
     tensors = {ours: model.get_parameter(theirs) for ours, theirs in names.items()}
     trained = {id(tensor) for tensor in tensors.values()}
@@ -45,8 +45,8 @@ def peft_model(checkpoint, bundle, values):
     adapters = {n for n, p in model.named_parameters() if p.requires_grad}
     assert adapters == {peft_name(name) for name in values if "lora" in name}
     with torch.no_grad():
-        for name, held in values.items():
-            model.get_parameter(peft_name(name)).copy_(torch.tensor(held))
+        for name, array in values.items():
+            model.get_parameter(peft_name(name)).copy_(torch.tensor(array))
     return model
 
 

@@ -20,8 +20,8 @@ def prefixed(bundle, values):
     """
     if bundle.tune != contract.PREFIX:
         return nullcontext()
-    held = list(values.values())
-    prefixes = {layer: held[2 * layer : 2 * layer + 2] for layer in range(len(held) // 2)}
+    arrays = list(values.values())
+    prefixes = {layer: arrays[2 * layer : 2 * layer + 2] for layer in range(len(arrays) // 2)}
     return mock.patch(ATTENTION.format(bundle.architecture), _attention_with(prefixes))
 
 
@@ -30,12 +30,12 @@ def _attention_with(prefixes):
 
     def attend(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
         batch, heads, _, width = key.shape
-        held = [torch.as_tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
-        held = [p.reshape(1, -1, heads, width).transpose(1, 2) for p in held]
-        held = [p.expand(batch, -1, -1, -1) for p in held]
-        key, value = torch.cat([held[0], key], 2), torch.cat([held[1], value], 2)
+        prefix = [torch.as_tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
+        prefix = [p.reshape(1, -1, heads, width).transpose(1, 2) for p in prefix]
+        prefix = [p.expand(batch, -1, -1, -1) for p in prefix]
+        key, value = torch.cat([prefix[0], key], 2), torch.cat([prefix[1], value], 2)
         scores = query @ key.transpose(2, 3) * scaling
-        seen = torch.zeros(*attention_mask.shape[:3], held[0].shape[2], dtype=key.dtype)
+        seen = torch.zeros(*attention_mask.shape[:3], prefix[0].shape[2], dtype=key.dtype)
         weights = torch.softmax(scores + torch.cat([seen, attention_mask], 3), -1)
         return (weights @ value).transpose(1, 2).contiguous(), weights
 

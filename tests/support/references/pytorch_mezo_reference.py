@@ -26,14 +26,14 @@ class TorchMezo:
 
     def z(self, seed):
         """Returns {parameter: z in the checkpoint's shape}."""
-        found = {}
+        directions = {}
         for parameter in self._bundle.parameters:
             pieces = [
                 direction(self._noise, seed, v.stream, math.prod(v.shape)).reshape(v.shape)
                 for v in parameter.variables
             ]
-            found[parameter.name] = torch.from_numpy(in_checkpoint_layout(parameter, pieces))
-        return found
+            directions[parameter.name] = torch.from_numpy(in_checkpoint_layout(parameter, pieces))
+        return directions
 
     def loss(self, examples):
         """Returns the mean loss of encoded examples, padded to the longest, in one batch."""

@@ -17,9 +17,9 @@ def checkpoint_layout(bundle, model):
     """Returns {parameter: values in the checkpoint's shape} of what the engine holds."""
     from pocketllm.export.results.trained_tensors import in_checkpoint_layout
 
-    held = dict(model.read())
+    values = dict(model.read())
     return {
-        p.name: in_checkpoint_layout(p, [held[v.name] for v in p.variables])
+        p.name: in_checkpoint_layout(p, [values[v.name] for v in p.variables])
         for p in bundle.parameters
     }
 
@@ -62,9 +62,9 @@ def compare(bundle, checkpoint, data, config, model, folder):
     return relative_error(losses, expected), errors, moved, expected
 
 
-def check(found):
+def check(comparison):
     """Says the figures and asserts them: equal to the reference, and far from the start."""
-    loss_error, errors, moved, losses = found
+    loss_error, errors, moved, losses = comparison
     print(
         f"losses {losses.min():.3f} to {losses.max():.3f}, relative error {loss_error:.1e}; "
         f"parameters' {max(errors.values()):.1e}, moved by {min(moved.values()):.3f} to "

@@ -27,7 +27,7 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
       verify: also compare the other files' sizes and sha256 sums with bundle.json.
 
     Raises:
-      InputError: missing, of another format version, inconsistent, or altered.
+      InputError: missing, of another format or earlier version, inconsistent, or altered.
     """
     folder = Path(folder)
     manifest = folder / contract.MANIFEST_FILE
@@ -38,6 +38,8 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
             f"{manifest}: bundle format {version!r}, this runtime reads format "
             f"{contract.FORMAT_VERSION}; {REMEDY}"
         )
+    if "family" in values and "style" not in values:
+        raise InputError(f"{manifest}: of an earlier version of PocketLLM; {REMEDY}")
     verify_checksum(manifest, values, REMEDY)
     try:
         bundle = _parse(folder, values)

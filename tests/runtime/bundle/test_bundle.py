@@ -4,6 +4,7 @@ import copy
 import json
 import shutil
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -15,6 +16,8 @@ from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import TASKS
 from pocketllm.runtime.tasks.codec import to_json
+
+GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture
@@ -220,12 +223,21 @@ def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, problem, fo
 
 
 def test_a_bundle_from_before_there_were_styles_is_to_be_exported_again(folder):
-    def as_before(values):
+    # written by an export of then: it has a `family`, and a `seal` for a checksum
+    shutil.copyfile(GOLDEN / "old_bundle.json", folder / "bundle.json")
+
+    assert refused(folder) == (
+        f"{folder / 'bundle.json'}: of an earlier version of PocketLLM; export the bundle again "
+        "with `pocketllm export`"
+    )
+
+
+def test_a_bundle_without_what_describes_the_model_is_to_be_exported_again(folder):
+    def without(values):
         for key in ("style", "architecture", "special_tokens", "max_tokens", "default_eps"):
             del values[key]
-        values["family"] = "roberta"
 
-    rewrite(folder, as_before)
+    rewrite(folder, without)
 
     assert refused(folder) == (
         f"{folder / 'bundle.json'}: not a valid bundle (missing 'style'); export the bundle again "

@@ -27,7 +27,7 @@ def define_phone_flags(values: flags.FlagValues) -> None:
     define.float(
         "reconnect_seconds",
         600.0,
-        "how long to wait for a phone whose connection was lost; it goes on meanwhile",
+        "time to wait for a phone whose connection was lost; it goes on meanwhile",
         0.0,
     )
 

@@ -60,7 +60,7 @@ def follow(
     Args:
       phone: the phone it runs on.
       name: the job's name.
-      reconnect_seconds: how long to wait for a phone whose connection was lost.
+      reconnect_seconds: time to wait for a phone whose connection was lost.
       say: takes one line about the connection or the stop.
 
     Raises:

@@ -24,7 +24,7 @@ def define_tuning_flags(values: flags.FlagValues) -> None:
     define.enum("tune", contract.FULL, list(contract.TUNES), "parameters that are trained")
     define.enum("base", contract.FP32, list(contract.BASES), "storage of the frozen parameters")
     define.integer("lora_rank", 8, "rank of LoRA's matrices")
-    define.float("lora_alpha", 16, "LoRA scaling is alpha / rank")
+    define.float("lora_alpha", 16, "numerator of LoRA's scaling, alpha / rank")
     define.list("lora_targets", None, "layers with LoRA; none: query and value")
     define.enum(
         "lora_extras",

@@ -21,7 +21,7 @@ from pocketllm.runtime.run.parameters import drop_parameters
 from ..isolation.memory_limit import drop_caches, run_limited
 from ..isolation.worker import last_line, run_module, thread_variables
 from ..report.data import read_runs, summarise
-from .plan import EPS, LEARNING_RATES, POCKETLLM, SEED, STEPS, TASKS, TOKENS, Cell, Export
+from .plan import EPS, MODELS, POCKETLLM, SEED, STEPS, TOKENS, Cell, Export
 from .request import Request
 
 RESULT, LOG = "result.json", "log.txt"
@@ -34,8 +34,8 @@ class Setting:
 
     Attributes:
       out: DIR.
-      sources: {family: preset or checkpoint folder}.
-      random_init: the families whose weights are random.
+      sources: {architecture: preset or checkpoint folder}.
+      random_init: the architectures whose weights are random.
       limit_bytes: hard limit on the memory of a cell.
       threads: kernel threads.
     """
@@ -72,13 +72,13 @@ def export_bundle(setting: Setting, export: Export, say: Callable[[str], None]) 
     if folder.exists():
         return
     random_init = (
-        ["--random_init", f"--seed={SEED}"] if export.family in setting.random_init else []
+        ["--random_init", f"--seed={SEED}"] if export.architecture in setting.random_init else []
     )
     arguments = [
         "export",
-        f"--model={setting.sources[export.family]}",
+        f"--model={setting.sources[export.architecture]}",
         *random_init,
-        f"--task={TASKS[export.family].name}",
+        f"--task={MODELS[export.architecture].task.name}",
         f"--optimizers={export.optimizers}",
         f"--batch_size={export.batch_size}",
         f"--lengths={TOKENS}",
@@ -138,12 +138,12 @@ def _pocketllm_command(setting, cell, run):
         "pocketllm.runtime.cli",
         "train",
         f"--bundle={bundle_folder(setting.out, cell.export)}",
-        f"--train={TASKS[cell.family].rows}",
+        f"--train={cell.model.task.rows}",
         f"--run={run}",
         f"--optimizer={cell.optimizer}",
         f"--steps={STEPS}",
         f"--batch_size={cell.batch_size}",
-        f"--lr={LEARNING_RATES[cell.family, cell.optimizer]}",
+        f"--lr={cell.model.learning_rates[cell.optimizer]}",
         *eps,
         f"--seed={SEED}",
         f"--threads={setting.threads}",
@@ -154,12 +154,12 @@ def _pytorch_command(setting, cell, run, folder):
     """Returns module and arguments of the worker that trains with PyTorch."""
     request = Request(
         bundle=str(bundle_folder(setting.out, cell.export)),
-        data=str(TASKS[cell.family].rows),
+        data=str(cell.model.task.rows),
         run=str(run),
         optimizer=cell.optimizer,
         batch_size=cell.batch_size,
         steps=STEPS,
-        lr=LEARNING_RATES[cell.family, cell.optimizer],
+        lr=cell.model.learning_rates[cell.optimizer],
         eps=EPS,
         seed=SEED,
         threads=setting.threads,

@@ -42,11 +42,10 @@ from pocketllm.tflite_models.presets import PRESETS
 from .cell import Setting, bundle_folder, export_bundle, finished, forget, run_cell
 from .plan import (
     EPS,
-    LEARNING_RATES,
+    MODELS,
     SCALES,
     SEED,
     STEPS,
-    TASKS,
     TOKENS,
     cells_of,
     help_of_cells,
@@ -70,7 +69,8 @@ define.enum("scale", "micro", list(SCALES), "size of the models and of the limit
 define.multi_string(
     "model",
     [],
-    "checkpoint folder of the scale's RoBERTa or OPT, once for each; none: random weights",
+    f"checkpoint folder of the scale's {' or '.join(m.title for m in MODELS.values())}, once for "
+    "each; none: random weights",
 )
 define.list("cells", [], "cells to run, again if they have a result; none: all others")
 define.integer(
@@ -151,17 +151,22 @@ def _chosen_cells(names, cells):
 
 
 def _checkpoints(models, scale):
-    """Returns {family: checkpoint folder} of --model, each of the scale's size."""
+    """Returns {architecture: checkpoint folder} of --model, each of the scale's size."""
     checkpoints = {}
     for folder in (part for model in models for part in model.split(",") if part):
         path = Path(folder) / "config.json"
         config = read_json(path, "give a Hugging Face checkpoint folder as --model")
-        family = architecture_in(config, str(path)).model_type
-        if family in checkpoints:
+        architecture = architecture_in(config, str(path)).model_type
+        if architecture not in scale.models:
             raise InputError(
-                f"--model: {checkpoints[family]} and {folder} are both {family} models"
+                f"{path}: model_type is {architecture}, the paper's models are "
+                f"{', '.join(scale.models)}; give a checkpoint of one of them as --model"
             )
-        preset = scale.models[family]
+        if architecture in checkpoints:
+            raise InputError(
+                f"--model: {checkpoints[architecture]} and {folder} are both {architecture} models"
+            )
+        preset = scale.models[architecture]
         expected = read_json(PRESETS[preset].config_path, "install again")
         for name in SIZES:
             if config.get(name) != expected[name]:
@@ -169,7 +174,7 @@ def _checkpoints(models, scale):
                     f"{path}: {name} is {config.get(name)}, expected {expected[name]} as in "
                     f"{preset}; choose another --scale or checkpoint"
                 )
-        checkpoints[family] = str(Path(folder).resolve())
+        checkpoints[architecture] = str(Path(folder).resolve())
     return checkpoints
 
 
@@ -186,8 +191,12 @@ def _config(scale_name, setting):
         "tokens": TOKENS,
         "seed": SEED,
         "eps": EPS,
-        "lr": {f"{family} {optimizer}": lr for (family, optimizer), lr in LEARNING_RATES.items()},
-        "rows_sha256": {task.name: sha256_of(task.rows) for task in TASKS.values()},
+        "lr": {
+            f"{architecture} {optimizer}": lr
+            for architecture, model in MODELS.items()
+            for optimizer, lr in model.learning_rates.items()
+        },
+        "rows_sha256": {m.task.name: sha256_of(m.task.rows) for m in MODELS.values()},
         "machine": machine,
     }
 

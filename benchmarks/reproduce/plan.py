@@ -10,9 +10,9 @@ PHONE_BYTES = 12_000_000_000  # the paper's phone has 12 GB
 MICRO_SHARE = 16  # with it only Adam at the large batch runs out, as with the full models
 STEPS, TOKENS, SEED = 10, 64, 0
 POCKETLLM, PYTORCH = "pocketllm", "pytorch"
-# Those of MeZO's authors when all parameters are trained; eps is the size of MeZO's probe.
-LEARNING_RATES = {("roberta", MEZO): 1e-6, ("roberta", ADAM): 1e-5, ("opt", MEZO): 1e-7}
-EPS = 1e-3
+SMALL, LARGE = "small", "large"
+PAPER_BATCHES = {SMALL: 8, LARGE: 64}
+EPS = 1e-3  # size of MeZO's probe, of MeZO's authors
 BUNDLE_ROWS = 8  # rows of MeZO's forward signatures; a larger batch takes several calls
 
 
@@ -25,10 +25,71 @@ class Task:
     rows: Path
 
 
-TASKS = {
-    "roberta": Task("sst2", "SST-2", MICRO / "sst2_train.tsv"),
-    "opt": Task("wic", "rows in WiC's format", Path(__file__).with_name("wic_rows.jsonl")),
+@dataclass(frozen=True)
+class Model:
+    """What the paper trains of one architecture.
+
+    Attributes:
+      title: its name in reports.
+      row_prefix: what its rows of the tables begin with, "" for the paper's main model.
+      task: what it is trained on.
+      learning_rates: {optimizer: constant learning rate}, of MeZO's authors when all parameters
+        are trained.
+    """
+
+    title: str
+    row_prefix: str
+    task: Task
+    learning_rates: dict[str, float]
+
+
+# By architecture, the word of a checkpoint's config.json.
+MODELS = {
+    "roberta": Model(
+        "RoBERTa",
+        "",
+        Task("sst2", "SST-2", MICRO / "sst2_train.tsv"),
+        {MEZO: 1e-6, ADAM: 1e-5},
+    ),
+    "opt": Model(
+        "OPT",
+        "OPT ",
+        Task("wic", "rows in WiC's format", Path(__file__).with_name("wic_rows.jsonl")),
+        {MEZO: 1e-7},
+    ),
 }
+
+
+@dataclass(frozen=True)
+class PaperRow:
+    """A row of the paper's tables, which print two values a cell without saying of what.
+
+    Attributes:
+      architecture: key of MODELS.
+      optimizer: MEZO or ADAM.
+      size: SMALL or LARGE, of the batch.
+      gigabytes: peak memory, None where it ran out of memory.
+      step_seconds: time per step, None where it ran out of memory.
+      rounded: whether the paper says "about".
+      in_figure1: whether the paper's figure 1 shows its loss.
+    """
+
+    architecture: str
+    optimizer: str
+    size: str
+    gigabytes: tuple[float, ...] | None
+    step_seconds: tuple[float, ...] | None
+    rounded: bool = False
+    in_figure1: bool = True
+
+
+PAPER = (
+    PaperRow("roberta", MEZO, SMALL, (4.8, 4.6), (97, 83)),
+    PaperRow("roberta", MEZO, LARGE, (4.0, 4.5), (123, 121)),
+    PaperRow("roberta", ADAM, SMALL, (6.5, 6.7), (74, 85)),
+    PaperRow("roberta", ADAM, LARGE, None, None),
+    PaperRow("opt", MEZO, SMALL, (6.5,), (1800,), rounded=True, in_figure1=False),
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +97,8 @@ class Scale:
     """A size of reproduction.
 
     Attributes:
-      models: {family: preset}.
-      batch_sizes: the small and the large batch, in rows.
+      models: {architecture: preset}.
+      batch_sizes: rows of the SMALL and the LARGE batch.
       limit_bytes: hard limit on the memory of every cell.
       has_weights: whether the package holds weights of the presets.
       needs: the disk space in words, for the help.
@@ -48,6 +109,11 @@ class Scale:
     limit_bytes: int
     has_weights: bool
     needs: str
+
+    def rows_of(self, size: str) -> int:
+        """Returns the rows of the SMALL or the LARGE batch."""
+        small, large = self.batch_sizes
+        return {SMALL: small, LARGE: large}[size]
 
 
 SCALES = {
@@ -77,16 +143,16 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Export:
-    """A bundle that cells need: its family, optimizers and rows of the forward signatures."""
+    """A bundle that cells need: its architecture, optimizers and rows of the forward signatures."""
 
-    family: str
+    architecture: str
     optimizers: str
     batch_size: int
 
     @property
     def name(self) -> str:
         """Returns the name of its folder."""
-        return f"{self.family}-{self.optimizers.replace(',', '-')}-{self.batch_size}"
+        return f"{self.architecture}-{self.optimizers.replace(',', '-')}-{self.batch_size}"
 
 
 @dataclass(frozen=True)
@@ -95,20 +161,25 @@ class Cell:
 
     Attributes:
       side: POCKETLLM or PYTORCH.
-      family: "roberta" or "opt".
+      architecture: key of MODELS.
       optimizer: MEZO or ADAM.
       batch_size: rows a step.
     """
 
     side: str
-    family: str
+    architecture: str
     optimizer: str
     batch_size: int
 
     @property
     def name(self) -> str:
         """Returns its name on the command line, in DIR and in reports."""
-        return f"{self.side}-{self.family}-{self.optimizer}-{self.batch_size}"
+        return f"{self.side}-{self.architecture}-{self.optimizer}-{self.batch_size}"
+
+    @property
+    def model(self) -> Model:
+        """Returns what the paper trains of its architecture."""
+        return MODELS[self.architecture]
 
     @property
     def export(self) -> Export:
@@ -117,19 +188,18 @@ class Cell:
         PocketLLM's Adam takes the batch in one call, because that keeps the activations.
         """
         if (self.side, self.optimizer) == (POCKETLLM, ADAM):
-            return Export(self.family, f"{MEZO},{ADAM}", self.batch_size)
-        return Export(self.family, MEZO, BUNDLE_ROWS)
+            return Export(self.architecture, f"{MEZO},{ADAM}", self.batch_size)
+        return Export(self.architecture, MEZO, BUNDLE_ROWS)
+
+
+def cell_of(scale: Scale, row: PaperRow, side: str) -> Cell:
+    """Returns the cell that repeats a row of the paper on one side."""
+    return Cell(side, row.architecture, row.optimizer, scale.rows_of(row.size))
 
 
 def cells_of(scale: Scale) -> list[Cell]:
     """Returns a scale's cells in their order of running: those of one bundle together."""
-    small = scale.batch_sizes[0]
-    cells = [
-        Cell(side, "roberta", optimizer, batch_size)
-        for side in (POCKETLLM, PYTORCH)
-        for optimizer in (MEZO, ADAM)
-        for batch_size in scale.batch_sizes
-    ] + [Cell(side, "opt", MEZO, small) for side in (POCKETLLM, PYTORCH)]
+    cells = [cell_of(scale, row, side) for side in (POCKETLLM, PYTORCH) for row in PAPER]
     exports = list(dict.fromkeys(cell.export for cell in cells))
     return sorted(cells, key=lambda cell: exports.index(cell.export))
 

@@ -67,6 +67,7 @@ def adam_stepper(model: PreTrainedModel, bundle: Bundle, request: Request) -> Ca
     return step
 
 
+# PyTorch's own implementations of the optimizers that the paper compares.
 STEPPERS = {MEZO: mezo_stepper, ADAM: adam_stepper}
 
 

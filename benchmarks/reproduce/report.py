@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from pocketllm.runtime.contract import ADAM, MEZO
+from pocketllm.runtime.contract import ADAM
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import write_bytes, write_json
 
@@ -15,20 +15,20 @@ from ..report.data import read_runs, summarise
 from ..report.figures import LOSS, draw_runs
 from ..report.text import figure_caption
 from .cell import DONE
-from .plan import POCKETLLM, PYTORCH, TASKS, TOKENS, Cell, Scale
+from .plan import (
+    MODELS,
+    PAPER,
+    PAPER_BATCHES,
+    POCKETLLM,
+    PYTORCH,
+    TOKENS,
+    Scale,
+    cell_of,
+)
 from .text import OPTIMIZERS, reproduction_text
 
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("figure1.png", "figure1.svg")
 CURVES = "curves"
-# Figures of the paper, which prints two values a cell without saying of what; None: out of memory.
-PAPER = {
-    ("roberta", MEZO, "small"): {"gigabytes": [4.8, 4.6], "step_seconds": [97, 83]},
-    ("roberta", MEZO, "large"): {"gigabytes": [4.0, 4.5], "step_seconds": [123, 121]},
-    ("roberta", ADAM, "small"): {"gigabytes": [6.5, 6.7], "step_seconds": [74, 85]},
-    ("roberta", ADAM, "large"): {"gigabytes": None, "step_seconds": None},
-    ("opt", MEZO, "small"): {"gigabytes": [6.5], "step_seconds": [1800]},
-}
-PAPER_BATCHES = {"small": 8, "large": 64}
 
 
 def write_reproduction(
@@ -49,7 +49,7 @@ def write_reproduction(
     result = {
         "config": config,
         "command": list(command),
-        "rows": [_row(scale, key, results) for key in PAPER],
+        "rows": [_row(scale, row, results) for row in PAPER],
         "agreement": _agreement(scale, results),
         "cells": results,
         "figures": _draw_figure1(out, scale, results),
@@ -72,20 +72,22 @@ def check_agreement(result: dict) -> None:
         )
 
 
-def _row(scale, key, results):
+def _row(scale, row, results):
     """Returns a row of tables 1 and 2: the paper's figures, both cells' names and ratios."""
-    family, optimizer, which = key
-    batch_size = scale.batch_sizes[list(PAPER_BATCHES).index(which)]
-    names = {side: Cell(side, family, optimizer, batch_size).name for side in (POCKETLLM, PYTORCH)}
+    names = {side: cell_of(scale, row, side).name for side in (POCKETLLM, PYTORCH)}
     ours, theirs = (results[name] for name in names.values())
     compared = all(result and result["outcome"] == DONE for result in (ours, theirs))
     figures = ("step_seconds", "peak_anon_bytes", "peak_rss_bytes")
     return {
-        "family": family,
-        "optimizer": optimizer,
-        "batch_size": batch_size,
-        "paper_batch_size": PAPER_BATCHES[which],
-        "paper": PAPER[key],
+        "architecture": row.architecture,
+        "optimizer": row.optimizer,
+        "batch_size": scale.rows_of(row.size),
+        "paper_batch_size": PAPER_BATCHES[row.size],
+        "paper": {
+            name: values and list(values)
+            for name, values in (("gigabytes", row.gigabytes), ("step_seconds", row.step_seconds))
+        },
+        "paper_rounded": row.rounded,
         **names,
         "ratio": {name: theirs[name] / ours[name] if compared else None for name in figures},
     }
@@ -94,14 +96,14 @@ def _row(scale, key, results):
 def _agreement(scale, results):
     """Compares Adam's losses of both sides, which have the same weights and batches."""
     agreement = []
-    for batch_size in scale.batch_sizes:
-        cells = (Cell(side, "roberta", ADAM, batch_size) for side in (POCKETLLM, PYTORCH))
+    for row in (row for row in PAPER if row.optimizer == ADAM):
+        cells = (cell_of(scale, row, side) for side in (POCKETLLM, PYTORCH))
         ours, theirs = ((results[cell.name] or {}).get("losses", []) for cell in cells)
         if ours and theirs:
             differences = [relative_difference(a, b) for a, b in zip(ours, theirs)]
             agreement.append(
                 {
-                    "batch_size": batch_size,
+                    "batch_size": scale.rows_of(row.size),
                     "ours": ours,
                     "pytorch": theirs,
                     "first_loss_difference": differences[0],
@@ -112,12 +114,12 @@ def _agreement(scale, results):
 
 
 def _draw_figure1(out, scale, results):
-    """Draws the losses of PocketLLM's RoBERTa cells; returns the names of the files."""
+    """Draws the losses of PocketLLM's cells of figure 1; returns the names of the files."""
+    rows = sorted((row for row in PAPER if row.in_figure1), key=lambda row: scale.rows_of(row.size))
+    cells = [cell_of(scale, row, POCKETLLM) for row in rows]
     names = {
-        f"{OPTIMIZERS[optimizer]}, batch {batch_size}": cell.name
-        for batch_size in scale.batch_sizes
-        for optimizer in (MEZO, ADAM)
-        for cell in [Cell(POCKETLLM, "roberta", optimizer, batch_size)]
+        f"{OPTIMIZERS[cell.optimizer]}, batch {cell.batch_size}": cell.name
+        for cell in cells
         if results[cell.name] and results[cell.name]["steps_taken"]
     }
     if not names:
@@ -125,6 +127,9 @@ def _draw_figure1(out, scale, results):
     runs = read_runs([out / "runs" / name for name in names.values()])
     runs = [replace(run, name=name) for run, name in zip(runs, names)]
     where = figure_caption({"runs": [summarise(run) for run in runs]})
-    caption = f"{scale.models['roberta']} on {TASKS['roberta'].shown}, {TOKENS} tokens; {where}"
+    shown = dict.fromkeys(
+        f"{scale.models[row.architecture]} on {MODELS[row.architecture].task.shown}" for row in rows
+    )
+    caption = f"{', '.join(shown)}, {TOKENS} tokens; {where}"
     draw_runs(runs, [out / name for name in FIGURES], [LOSS], columns=1, caption=caption)
     return list(FIGURES)

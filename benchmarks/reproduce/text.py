@@ -6,11 +6,11 @@ from pocketllm.runtime.contract import ADAM, MEZO
 
 from ..report.text import DASH, escaped, machine_line, table
 from .cell import DONE, OUT_OF_MEMORY
-from .plan import MICRO_SHARE, POCKETLLM, PYTORCH, TASKS
+from .plan import MICRO_SHARE, MODELS, POCKETLLM, PYTORCH
 
+# The optimizers that the paper compares, as it writes them.
 OPTIMIZERS = {MEZO: "MeZO", ADAM: "Adam"}
 SIDES = {POCKETLLM: "ours", PYTORCH: "PyTorch"}
-FAMILIES = {"roberta": "RoBERTa", "opt": "OPT"}
 
 
 def cell_line(result: dict) -> str:
@@ -59,7 +59,10 @@ def reproduction_text(result: dict) -> str:
 
 def _conditions(config):
     models = config["models"]
-    shown = ", ".join(f"{escaped(models[family])} on {TASKS[family].shown}" for family in models)
+    shown = ", ".join(
+        f"{escaped(source)} on {MODELS[architecture].task.shown}"
+        for architecture, source in models.items()
+    )
     rates = ", ".join(f"{_named(name)} {lr:g}" for name, lr in config["lr"].items())
     lines = [
         f"{shown}: {config['steps']} steps of {config['tokens']} tokens a row, all parameters "
@@ -79,7 +82,7 @@ def _conditions(config):
             "scale the paper's figures stand beside ours for their pattern, not their size."
         )
     if config["random_init"]:
-        random = ", ".join(models[family] for family in config["random_init"])
+        random = ", ".join(models[name] for name in config["random_init"])
         lines.append(
             f"Seeded random weights: {random}. Memory and time do not depend on them, the loss "
             "curve does; --model=DIR takes a checkpoint."
@@ -99,7 +102,9 @@ def _observed(result):
     against PocketLLM, then the agreement of Adam's losses.
     """
     cells, rows = result["cells"], result["rows"]
-    mezo = {(row["family"], row["batch_size"]): row for row in rows if row["optimizer"] == MEZO}
+    mezo = {
+        (row["architecture"], row["batch_size"]): row for row in rows if row["optimizer"] == MEZO
+    }
     for row in rows:
         for side, shown in SIDES.items():
             cell = cells[row[side]]
@@ -107,7 +112,10 @@ def _observed(result):
                 yield f"{_row_name(row)}, {shown}: {cell_line(cell)}."
     for row in rows:
         for side, shown in SIDES.items():
-            cell, other = cells[row[side]], cells[mezo[row["family"], row["batch_size"]][side]]
+            cell, other = (
+                cells[row[side]],
+                cells[mezo[row["architecture"], row["batch_size"]][side]],
+            )
             if row["optimizer"] == MEZO or not (_is_done(cell) and _is_done(other)):
                 continue
             yield (
@@ -181,7 +189,7 @@ def _paper_cells(row, figure):
     """Returns the row's name and the paper's figure."""
     values = row["paper"][figure]
     text = OUT_OF_MEMORY if values is None else " / ".join(map(str, values))
-    if row["family"] == "opt":
+    if row["paper_rounded"]:
         text = f"about {text}"
     if row["batch_size"] != row["paper_batch_size"]:
         text += f" (batch {row['paper_batch_size']})"
@@ -244,10 +252,10 @@ def _limits(cells):
 
 
 def _row_name(row):
-    family = "" if row["family"] == "roberta" else f"{FAMILIES[row['family']]} "
-    return f"{family}{OPTIMIZERS[row['optimizer']]}, batch {row['batch_size']}"
+    prefix = MODELS[row["architecture"]].row_prefix
+    return f"{prefix}{OPTIMIZERS[row['optimizer']]}, batch {row['batch_size']}"
 
 
 def _named(name):
-    family, optimizer = name.split()
-    return f"{FAMILIES[family]} {OPTIMIZERS[optimizer]}"
+    architecture, optimizer = name.split()
+    return f"{MODELS[architecture].title} {OPTIMIZERS[optimizer]}"

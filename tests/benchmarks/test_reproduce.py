@@ -1,6 +1,7 @@
 """What a reproduction plans, refuses, and does again after an interruption; nothing is measured."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,11 +9,13 @@ from small_runs import complaint, pocketllm
 
 from pocketllm.benchmarks.reproduce import command
 from pocketllm.benchmarks.reproduce.cell import Setting, finished, forget
-from pocketllm.benchmarks.reproduce.plan import SCALES, TASKS, Cell, Export, cells_of
+from pocketllm.benchmarks.reproduce.plan import MODELS, SCALES, Cell, Export, cells_of
+from pocketllm.runtime import cli
 from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.tasks.causal import TASKS as OPTION_TASKS
+from pocketllm.tflite_models.presets import OPT_MICRO
 
 CELLS = {
     "pocketllm-roberta-mezo-8", "pocketllm-roberta-mezo-64",
@@ -45,7 +48,7 @@ def test_cells_of_one_bundle_follow_each_other_and_adams_holds_the_whole_batch(s
 
 
 def test_the_rows_of_wic_are_enough_for_ten_steps_and_of_both_classes():
-    examples, skipped = read_examples(TASKS["opt"].rows, OPTION_TASKS["wic"])
+    examples, skipped = read_examples(MODELS["opt"].task.rows, OPTION_TASKS["wic"])
 
     assert (len(examples), skipped) == (80, 0)
     assert 0.4 < sum(example.label for example in examples) / 80 < 0.6
@@ -193,4 +196,20 @@ def test_a_checkpoint_of_another_size_or_one_too_many_is_refused(tmp_path, monke
     complaint(pocketllm(*of_base), 2, f"{MICRO}/config.json: {expected}")
     twice = [*out, f"--model={MICRO}", f"--model={MICRO}"]
     complaint(pocketllm(*twice), 2, "are both roberta models")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.desktop
+def test_a_checkpoint_of_an_architecture_that_the_paper_lacks_is_refused(
+    tmp_path, monkeypatch, capfd
+):
+    masked_only = replace(SCALES["micro"], models={"roberta": "roberta-micro"})
+    monkeypatch.setitem(SCALES, "micro", masked_only)
+
+    code = cli.main(["reproduce", f"--out={tmp_path / 'o'}", f"--model={OPT_MICRO}"])
+
+    lines = capfd.readouterr().err.splitlines()
+    assert (code, len(lines)) == (2, 1)
+    assert lines[0].startswith(f"pocketllm reproduce: error: {OPT_MICRO}/config.json: ")
+    assert "model_type is opt, the paper's models are roberta; give a checkpoint" in lines[0]
     assert list(tmp_path.iterdir()) == []

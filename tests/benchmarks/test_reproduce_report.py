@@ -47,10 +47,10 @@ def result_of(cell, out, losses):
         "outcome": "done" if steps else "out of memory",
         "ended": "exit code 0" if steps else "killed by SIGKILL",
         "seconds": 60.0,
-        "limit_kind": "cgroup v2" if cell.family == "roberta" else "RLIMIT_DATA",
+        "limit_kind": "cgroup v2" if cell.architecture == "roberta" else "RLIMIT_DATA",
         "limit_bytes": SCALE.limit_bytes,
-        "limit_peak_bytes": 7_000_000_000 if cell.family == "roberta" else None,
-        "caches_dropped": cell.family == "roberta",
+        "limit_peak_bytes": 7_000_000_000 if cell.architecture == "roberta" else None,
+        "caches_dropped": cell.architecture == "roberta",
         "steps_taken": steps,
         "losses": losses if steps else [],
         **dict(zip(names, figures)),
@@ -77,7 +77,9 @@ def test_the_report_of_fixed_results_is_the_golden_one(results, tmp_path):
 
     assert (tmp_path / "report.md").read_text() == GOLDEN.read_text()
     assert json.loads((tmp_path / "report.json").read_text()) == result
-    rows = {(row["family"], row["optimizer"], row["batch_size"]): row for row in result["rows"]}
+    rows = {
+        (row["architecture"], row["optimizer"], row["batch_size"]): row for row in result["rows"]
+    }
     assert rows["roberta", "mezo", 8]["ratio"]["step_seconds"] == 2.5
     assert rows["roberta", "mezo", 8]["ratio"]["peak_anon_bytes"] == 2.0
     assert rows["roberta", "adam", 64]["paper"] == {"gigabytes": None, "step_seconds": None}

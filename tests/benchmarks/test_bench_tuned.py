@@ -83,9 +83,9 @@ def test_a_lora_bundle_is_measured_three_times_and_against_both_sides_of_pytorch
 
 
 @pytest.mark.desktop
-@pytest.mark.parametrize("family", ["roberta", "opt"])
+@pytest.mark.parametrize("architecture", ["roberta", "opt"])
 def test_pytorchs_lora_side_computes_what_peft_does(
-    family, make_checkpoint, make_opt_checkpoint, make_bundle
+    architecture, make_checkpoint, make_opt_checkpoint, make_bundle
 ):
     import torch
     from peft_reference import peft_model
@@ -94,8 +94,10 @@ def test_pytorchs_lora_side_computes_what_peft_does(
     from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
     from pocketllm.export.tune.lora import Lora
 
-    tied = family == "roberta"  # the bench reads no RoBERTa whose decoder has a bias of its own
-    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)
+    tied = (
+        architecture == "roberta"
+    )  # the bench reads no RoBERTa whose decoder has a bias of its own
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture](tied=tied)
     settings = Lora(rank=3, alpha=4.0, extras="lm_head")
     bundle = make_bundle(checkpoint, kind="lora", lora=settings)
     ours = load_model(make_bundle(checkpoint))

@@ -15,7 +15,7 @@ from pocketllm.runtime.run.loop import train
 pytestmark = pytest.mark.desktop
 
 TOLERANCE = 1e-5
-# (family, tied, extras, base): relative error of the logits; integers are measured at 0.02
+# (architecture, tied, extras, base): relative error of the logits; integers are measured at 0.02
 CASES = {
     "roberta": ("roberta", True, "none", "fp32", TOLERANCE),
     "roberta_head": ("roberta", False, "lm_head", "fp32", TOLERANCE),
@@ -32,8 +32,8 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     from peft import PeftModel
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
-    family, tied, extras, base, tolerance = CASES[case]
-    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](tied=tied)
+    architecture, tied, extras, base, tolerance = CASES[case]
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture](tied=tied)
     settings = {"rank": 4, "extras": extras}
     bundle = lora_bundle(make_bundle, checkpoint, settings, lengths=(16,), base=base)
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
@@ -43,12 +43,12 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     done = pocketllm("replay", *flags)
     assert (done.returncode, done.stderr) == (0, "") and "at step 12" in done.stdout
 
-    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
+    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[architecture]
     plain = kind.from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
 
     def run(theirs):
         theirs = theirs.double().eval()
-        if family == "roberta":
+        if architecture == "roberta":
             inputs = forward_inputs(16, bundle.config["vocab_size"], seed=2)
             return inputs, model_forward(theirs, inputs, bundle.word_ids)[1]
         inputs = opt_inputs(bundle, 16, seed=3)

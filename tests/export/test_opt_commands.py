@@ -124,7 +124,7 @@ def test_ones_own_words_of_several_tokens_are_scored(opt_checkpoint, tmp_path):
     assert shapes["outputs"]["logits"] == ["float32", [8, 2]]
 
 
-def test_a_task_of_the_other_family_is_refused_by_name(opt_checkpoint, tmp_path):
+def test_a_task_of_the_other_style_is_refused_by_name(opt_checkpoint, tmp_path):
     arguments = (f"--model={opt_checkpoint}", f"--out={tmp_path / 'out'}")
     complaint(
         pocketllm("export", *arguments, "--task=trec"), 2, "trec: unknown for opt models", "record"

@@ -37,7 +37,7 @@ EXCERPT_ROWS = (2048, 256)  # train, dev
 EXCERPT_WORDS = (8, 40)
 
 
-class Family(NamedTuple):
+class Architecture(NamedTuple):
     """The functions in which the two models differ.
 
     Attributes:
@@ -79,7 +79,7 @@ def define_flags(text_steps: int, prompt_steps: int) -> None:
     flags.DEFINE_integer("seed", 0, "seed of the split, the weights and the batches")
 
 
-def train_from_flags(family: Family, argv: list[str]) -> Trained:
+def train_from_flags(architecture: Architecture, argv: list[str]) -> Trained:
     """Runs both stages with the flags of `define_flags`; raises UsageError for other arguments."""
     if len(argv) > 1:
         raise app.UsageError(f"unexpected argument {argv[1]!r}")
@@ -87,19 +87,19 @@ def train_from_flags(family: Family, argv: list[str]) -> Trained:
     torch.manual_seed(FLAGS.seed)
     rows = sst2.split_rows(pathlib.Path(FLAGS.sst2), FLAGS.seed, EXCERPT_ROWS, EXCERPT_WORDS)
     tokenizer = train_tokenizer(rows.text, FLAGS.vocab_size)
-    model = family.build_model(FLAGS.vocab_size)
+    model = architecture.build_model(FLAGS.vocab_size)
     logging.info("%d parameters", model.num_parameters())
     stage_1 = pathlib.Path(FLAGS.text_weights) if FLAGS.text_weights else None
     if stage_1 and stage_1.exists():
         safetensors.torch.load_model(model, stage_1)
     else:
         steps, seed = FLAGS.text_steps, FLAGS.seed + 1
-        loss = train_text(family, model, tokenizer, rows.text, steps=steps, seed=seed)
+        loss = train_text(architecture, model, tokenizer, rows.text, steps=steps, seed=seed)
         logging.info("text loss of the last 100 steps: %.3f nats", loss)
     if stage_1 and not stage_1.exists():
         safetensors.torch.save_model(model, stage_1)
     steps, seed = FLAGS.prompt_steps, FLAGS.seed + 2
-    loss = train_prompt(family, model, tokenizer, rows.prompt, steps=steps, seed=seed)
+    loss = train_prompt(architecture, model, tokenizer, rows.prompt, steps=steps, seed=seed)
     logging.info("prompt loss of the last 100 steps: %.3f nats", loss)
     return Trained(model, tokenizer, rows)
 
@@ -115,25 +115,25 @@ def train_tokenizer(rows: list[sst2.Row], vocab_size: int) -> tokenizers.Tokeniz
 
 
 def train_text(
-    family: Family, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
+    architecture: Architecture, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
 ) -> float:
     """Runs stage 1 on the sentences; returns the mean loss of the last 100 steps, in nats."""
-    sequences = [family.text_ids(tokenizer, row.sentence) for row in rows]
+    sequences = [architecture.text_ids(tokenizer, row.sentence) for row in rows]
     torch.manual_seed(seed)
     order = training.batches([len(ids) for ids in sequences], np.random.default_rng(seed))
 
     def next_loss() -> torch.Tensor:
-        return family.text_loss(model, training.padded([sequences[i] for i in next(order)]))
+        return architecture.text_loss(model, training.padded([sequences[i] for i in next(order)]))
 
     return training.train(model, next_loss, steps, peak_lr=1e-3)
 
 
 def train_prompt(
-    family: Family, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
+    architecture: Architecture, model, tokenizer, rows: list[sst2.Row], *, steps: int, seed: int
 ) -> float:
     """Runs stage 2 on labelled rows; returns the mean loss of the last 100 steps, in nats."""
     sequences = [
-        [family.prompt_ids(tokenizer, row.sentence, template) for template in TEMPLATES]
+        [architecture.prompt_ids(tokenizer, row.sentence, template) for template in TEMPLATES]
         for row in rows
     ]
     labels = torch.tensor([row.label for row in rows])
@@ -149,31 +149,31 @@ def train_prompt(
         templates = rng.integers(len(TEMPLATES), size=len(members))
         ids = training.padded([sequences[i][j] for i, j in zip(members, templates)])
         pairs = words[rng.integers(len(LABEL_WORDS), size=len(members))]  # B 2
-        return family.prompt_loss(model, ids, pairs, labels[members])
+        return architecture.prompt_loss(model, ids, pairs, labels[members])
 
     return training.train(model, next_loss, steps, peak_lr=1e-3)
 
 
-def log_accuracies(family: Family, trained: Trained) -> None:
+def log_accuracies(architecture: Architecture, trained: Trained) -> None:
     """Logs the accuracy with each pair of label words; MeZO's pair is the last."""
     model, tokenizer, rows = trained
     for pair in (*LABEL_WORDS, TUNED_WORDS):
         for name, subset in (("dev", rows.dev), ("held-out", rows.heldout)):
-            share = accuracy(family, model, tokenizer, subset, pair)
+            share = accuracy(architecture, model, tokenizer, subset, pair)
             logging.info("%s of %s rows right with %s", f"{share:.1%}", name, pair)
 
 
 @torch.no_grad()
 def accuracy(
-    family: Family, model, tokenizer, rows: list[sst2.Row], pair: tuple[str, str]
+    architecture: Architecture, model, tokenizer, rows: list[sst2.Row], pair: tuple[str, str]
 ) -> float:
     """Returns the share of rows, 0 to 1, whose label word has the higher logit of the pair."""
     words = [bpe.single_token_id(tokenizer, word) for word in pair]
     hits = 0
     for start in range(0, len(rows), 64):
         batch = rows[start : start + 64]
-        prompts = [family.prompt_ids(tokenizer, row.sentence, TEMPLATES[0]) for row in batch]
-        logits = family.answer_logits(model, training.padded(prompts))  # B V
+        prompts = [architecture.prompt_ids(tokenizer, row.sentence, TEMPLATES[0]) for row in batch]
+        logits = architecture.answer_logits(model, training.padded(prompts))  # B V
         labels = torch.tensor([row.label for row in batch])
         hits += (logits[:, words].argmax(1) == labels).sum().item()
     return hits / len(rows)

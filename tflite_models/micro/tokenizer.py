@@ -112,7 +112,7 @@ def opt_tokenizer_files(tokenizer: tokenizers.Tokenizer, max_tokens: int) -> dic
 def tokenizer_files(
     tokenizer: tokenizers.Tokenizer, config: dict, special_tokens: dict
 ) -> dict[str, str]:
-    """Returns {name: text} of the five files; `config` and `special_tokens` are the family's."""
+    """Returns {name: text} of the five files; `config` and `special_tokens` as the model's."""
     text = tokenizer.to_str(pretty=True)
     model = json.loads(text)["model"]
     merges = "".join(f"{left} {right}\n" for left, right in model["merges"])

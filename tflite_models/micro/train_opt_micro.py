@@ -57,7 +57,7 @@ def prompt_ids(tokenizer: tokenizers.Tokenizer, sentence: str, template: str) ->
     return [bpe.BOS_ID, *body[: recipe.MAX_TOKENS - len(after) - 1], *after]
 
 
-FAMILY = recipe.Family(
+ARCHITECTURE = recipe.Architecture(
     build_model,
     text_ids,
     prompt_ids,
@@ -68,11 +68,11 @@ FAMILY = recipe.Family(
 
 
 def main(argv: list[str]) -> None:
-    trained = recipe.train_from_flags(FAMILY, argv)
+    trained = recipe.train_from_flags(ARCHITECTURE, argv)
     texts = bpe.opt_tokenizer_files(trained.tokenizer, recipe.MAX_TOKENS)
     for name, content in recipe.checkpoint_files(trained, TIED, texts).items():
         write_bytes(pathlib.Path(FLAGS.out) / name, content)
-    recipe.log_accuracies(FAMILY, trained)
+    recipe.log_accuracies(ARCHITECTURE, trained)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def mask_logits(model: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
     return masked_lm.masked_logits(model, ids, ids == model.config.vocab_size - 1)
 
 
-FAMILY = recipe.Family(
+ARCHITECTURE = recipe.Architecture(
     build_model,
     text_ids,
     prompt_ids,
@@ -73,7 +73,7 @@ FAMILY = recipe.Family(
 
 
 def main(argv: list[str]) -> None:
-    trained = recipe.train_from_flags(FAMILY, argv)
+    trained = recipe.train_from_flags(ARCHITECTURE, argv)
     files = recipe.checkpoint_files(
         trained, TIED, bpe.roberta_tokenizer_files(trained.tokenizer, recipe.MAX_TOKENS)
     ) | {
@@ -83,7 +83,7 @@ def main(argv: list[str]) -> None:
     }
     for name, content in files.items():
         write_bytes(pathlib.Path(FLAGS.out) / name, content)
-    recipe.log_accuracies(FAMILY, trained)
+    recipe.log_accuracies(ARCHITECTURE, trained)
 
 
 if __name__ == "__main__":

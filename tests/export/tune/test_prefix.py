@@ -65,17 +65,17 @@ def test_opt_has_the_losses_and_scores_of_transformers(
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
 
 
-@pytest.mark.parametrize("family", ["roberta", "opt"])
+@pytest.mark.parametrize("architecture", ["roberta", "opt"])
 def test_the_prefix_starts_as_the_models_own_keys_and_values_of_random_tokens(
-    family, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready
+    architecture, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready
 ):
     import torch
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
-    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture]()
     bundle = make_bundle(checkpoint, kind="prefix", lengths=(9,), seed=4)
     values = checkpoint_layout(bundle, open_ready(bundle, "litert"))
-    theirs = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family].from_pretrained(
+    theirs = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[architecture].from_pretrained(
         checkpoint
     )
     ids = np.random.default_rng(4).integers(0, bundle.config["vocab_size"], (1, 5))
@@ -91,11 +91,11 @@ def test_the_prefix_starts_as_the_models_own_keys_and_values_of_random_tokens(
         assert relative_error(values[f"{name}.prefix"], tensor.numpy()) <= TOLERANCE
 
 
-@pytest.mark.parametrize("family", ["roberta", "opt"])
+@pytest.mark.parametrize("architecture", ["roberta", "opt"])
 def test_twenty_prefix_steps_follow_pytorch(
-    family, engine, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+    architecture, engine, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
 ):
-    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family]()
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture]()
     bundle = make_bundle(checkpoint, kind="prefix", lengths=(24,), prefix_tokens=3)
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
     hyper = {"lr": 1e-2, "eps": 1e-1, "batch_size": 7, "seed": 3, "weight_decay": 0.2}

@@ -26,7 +26,7 @@ TOLERANCE = 2e-5
 
 @pytest.fixture(scope="module", params=["roberta", "opt"])
 def bundle(request, make_checkpoint, make_opt_checkpoint, make_bundle):
-    """A tiny model of each family with Adam: 3 rows, buckets of 16 and 32 tokens."""
+    """A tiny model of each architecture with Adam: 3 rows, buckets of 16 and 32 tokens."""
     make = make_checkpoint if request.param == "roberta" else make_opt_checkpoint
     return make_bundle(make(), adam=True, lengths=(16, 32), slice_bytes=8192)
 

@@ -17,7 +17,7 @@ from pocketllm.runtime.run.loop import train
 pytestmark = pytest.mark.desktop
 
 TOLERANCE = 1e-5
-# name: (family, changes of the checkpoint)
+# name: (architecture, changes of the checkpoint)
 CASES = {
     "roberta": ("roberta", {}),
     "roberta_untied": ("roberta", {"tied": False, "type_vocab_size": 2}),
@@ -31,8 +31,10 @@ def trained(make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_p
     """Trains a tiny model for 8 steps: (case) -> (model at their end, flags of replay)."""
 
     def make(case, adam=False, **tuning):
-        family, changes = CASES[case]
-        checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[family](**changes)
+        architecture, changes = CASES[case]
+        checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture](
+            **changes
+        )
         bundle = make_bundle(checkpoint, lengths=(16,), adam=adam, **tuning)
         model, run = open_ready(bundle, "litert"), tmp_path / "run"
         data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
@@ -46,12 +48,12 @@ def trained(make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_p
     return make
 
 
-def loaded(folder, family):
+def loaded(folder, architecture):
     """Opens a checkpoint in transformers, in float32, and asserts that its names are all right."""
     import torch
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
-    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[family]
+    kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[architecture]
     theirs, loading = kind.from_pretrained(
         folder, attn_implementation="eager", dtype=torch.float32, output_loading_info=True
     )

@@ -51,7 +51,7 @@ def opt_inputs(bundle, tokens, seed):
 def torch_scores(model, bundle, inputs):
     """Computes loss, logits [2, C] and weight_sum of the two rows that weigh something.
 
-    The inputs are those of either family. All three are tensors, gradients can be taken.
+    The inputs are those of either architecture. All three are tensors, gradients can be taken.
     """
     import torch
 

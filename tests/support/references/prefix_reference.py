@@ -14,7 +14,7 @@ def prefixed(bundle, values):
     """Returns a context in which attention also sees the prefix of a bundle, if that is its tuning.
 
     Args:
-      bundle: says of which family the model is.
+      bundle: says of which architecture the model is.
       values: {parameter: array or tensor [P, D]}, in the bundle's order: each layer's keys, then
         its values; read anew in every forward pass.
     """

@@ -28,7 +28,7 @@ COMMANDS = {
     ),
     "export": ("pocketllm.export.commands.export", "turn a checkpoint into a bundle"),
     "inspect": ("pocketllm.runtime.commands.inspect", "print what a bundle holds"),
-    "train": ("pocketllm.runtime.commands.train", "fine-tune a bundle with MeZO or Adam"),
+    "train": ("pocketllm.runtime.commands.train", "fine-tune a bundle"),
     "eval": ("pocketllm.runtime.commands.eval", "evaluate a bundle or a run"),
     "replay": ("pocketllm.export.commands.replay", "write what a run reached, for other programs"),
     "report": ("pocketllm.benchmarks.report.command", "draw runs and put their figures in a table"),

@@ -1,4 +1,4 @@
-"""Fine-tunes a bundle with MeZO or Adam; every step is a line in RUN/metrics.jsonl.
+"""Fine-tunes a bundle; every step is a line in RUN/metrics.jsonl.
 
 With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
 On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
@@ -59,7 +59,8 @@ define.integer("eval_every", 0, "steps between dev evaluations; 0: start and end
 define.float(
     "recovery_seconds",
     RECOVERY_SECONDS,
-    "longest time to go on after a kill, or 5% of the run so far; by snapshots, not with adam",
+    "longest time that going on after a kill may take, in seconds (5% of the run so far where that "
+    "is longer); journalled runs only",
     0.0,
 )
 define.float("max_temp", None, "wait while the battery is hotter, in degrees Celsius")
@@ -80,7 +81,7 @@ def _options():
 
 for _option, _kind, _names in _options().values():
     _define = {int: define.integer, float: define.float}[_kind]
-    _help = f"{', '.join(_names)}: {_option.help}"
+    _help = f"{_option.help}; {', '.join(_names)} only"
     _define(_option.name, _option.default, _help)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from ..errors import InputError, RunError
 from ..host.files import write_bytes
 from ..optim.applied import Applied
-from .records import WORD, Records, encoded, is_sound_behind, sound_bytes, step_at
+from .records import WORD, Records, encoded, is_altered_behind, sound_bytes, step_at
 
 JOURNAL = "journal"
 MAGIC, MAGIC_1 = b"PLLMJRN2", b"PLLMJRN1"
@@ -54,12 +54,19 @@ def new_journal(path: Path, header: dict) -> None:
     write_bytes(path, data + WORD.pack(zlib.crc32(data)))
 
 
+def check_version(path: Path) -> None:
+    """Raises InputError where a file is there and a journal of an earlier version."""
+    if path.is_file():
+        with path.open("rb") as file:
+            _refuse_version_1(file.read(len(MAGIC_1)), path)
+
+
 def read_journal(path: Path) -> Journal:
     """Reads a journal; what was not finished at its end is left out.
 
     Raises:
       InputError: not there, or damaged: a record that does not fit its checksum and has a sound
-        one behind it was altered, not cut off.
+        one behind it was altered, not cut off. So were bytes made to take long to check.
     """
     try:
         data = Path(path).read_bytes()
@@ -80,7 +87,7 @@ def read_journal(path: Path) -> Journal:
         checksum = WORD.unpack_from(data, end - WORD.size)[0]
         ends.append(end)
         checksums.append(checksum)
-    if is_sound_behind(data, end):
+    if is_altered_behind(data, end):
         raise InputError(
             f"{path}: record {len(ends)} is damaged (its checksum does not fit); the steps before "
             "it are sound, but the file was altered: restore it from a copy"
@@ -120,6 +127,7 @@ class JournalWriter:
         """Writes a step's record; it counts from here on.
 
         Raises:
+          InputError: more losses or passes than a record holds.
           RunError: the disk is full; the steps before are kept.
         """
         record, end = encoded(applied, self.checksum), self._ends[-1]
@@ -161,11 +169,7 @@ class JournalWriter:
 
 def _header(data, path):
     """Returns (header, where the records begin, the header's checksum)."""
-    if data.startswith(MAGIC_1):
-        raise InputError(
-            f"{path}: a journal of version 1, this pocketllm reads version 2; start a new --run, "
-            "or use the version that wrote it"
-        )
+    _refuse_version_1(data, path)
     begin = len(MAGIC) + WORD.size
     size = WORD.unpack(data[len(MAGIC) : begin])[0] if len(data) >= begin else 0
     summed = data[: begin + size]
@@ -185,3 +189,12 @@ def _header(data, path):
             f"{path}: the header is damaged ({error}); restore the file from a copy"
         ) from error
     return header, begin + size + WORD.size, checksum
+
+
+def _refuse_version_1(data, path):
+    """Raises InputError for the first bytes of a journal of version 1."""
+    if data.startswith(MAGIC_1):
+        raise InputError(
+            f"{path}: a journal of version 1, this pocketllm reads version 2; start a new --run, "
+            "or use the version that wrote it"
+        )

@@ -11,12 +11,20 @@ from array import array
 from collections.abc import Sequence
 from typing import overload
 
+import numpy as np
+
+from ..errors import InputError
 from ..optim.applied import Applied, Pass
 
 WORD = struct.Struct("<I")
 HEAD = struct.Struct("<IHHddf")  # step, number of losses, number of passes, lr, eps, decay
 LOSS = struct.Struct("<d")
 PASS = struct.Struct("<if")  # seed, scale
+MOST_LOSSES = MOST_PASSES = 1024  # of a record
+# What a search for sound records may sum. An unfinished record needs half of it at most: none of
+# its 16,416 bytes begins more than 16,416.
+SEARCH_BYTES = 256 << 20
+SEARCHED_TOGETHER = 1 << 16  # places
 
 
 def record_bytes(losses: int, passes: int) -> int:
@@ -61,8 +69,16 @@ def encoded(applied: Applied, before: int) -> bytes:
     Args:
       applied: the step.
       before: the checksum of the record before, of the header for the first.
+
+    Raises:
+      InputError: more losses or passes than a record holds.
     """
     losses, passes = applied.losses, applied.passes
+    if len(losses) > MOST_LOSSES or len(passes) > MOST_PASSES:
+        raise InputError(
+            f"step {applied.step}: {len(losses)} losses and {len(passes)} passes, a journal's "
+            f"record holds {MOST_LOSSES} and {MOST_PASSES} at most; take fewer a step"
+        )
     head = HEAD.pack(applied.step, len(losses), len(passes), applied.lr, applied.eps, applied.decay)
     record = b"".join([head, *map(LOSS.pack, losses), *(PASS.pack(*entry) for entry in passes)])
     return record + WORD.pack(zlib.crc32(record, before))
@@ -78,8 +94,9 @@ def sound_bytes(data: bytes, place: int, before: int) -> int:
     """
     if len(data) - place < SHORTEST:
         return 0
-    size = record_bytes(*HEAD.unpack_from(data, place)[1:3])
-    if len(data) - place < size:
+    losses, passes = HEAD.unpack_from(data, place)[1:3]
+    size = record_bytes(losses, passes)
+    if losses > MOST_LOSSES or passes > MOST_PASSES or len(data) - place < size:
         return 0
     end = place + size - WORD.size
     checksum = zlib.crc32(memoryview(data)[place:end], before)
@@ -91,19 +108,35 @@ def step_at(data: bytes, place: int) -> int:
     return WORD.unpack_from(data, place)[0]
 
 
-def is_sound_behind(data: bytes, place: int) -> bool:
-    """Whether a sound record begins anywhere behind a place.
+def is_altered_behind(data: bytes, place: int) -> bool:
+    """Whether what stands behind a place was altered: a sound record begins there.
 
     What a crash left unfinished has none. Every byte is tried: a damaged record's length says
-    nothing.
+    nothing. Bytes that take more than SEARCH_BYTES of checksums were made to do so.
     """
-    for start in range(place + 1, len(data) - SHORTEST + 1):
-        before = WORD.unpack_from(data, start - WORD.size)[0]
-        # A look at the step spares most of the checksums.
-        is_plausible = 0 < step_at(data, start) <= len(data) // SHORTEST
-        if is_plausible and sound_bytes(data, start, before):
+    left = SEARCH_BYTES
+    for start in _plausible_places(data, place + 1):
+        if sound_bytes(data, start, WORD.unpack_from(data, start - WORD.size)[0]):
+            return True
+        size = record_bytes(*HEAD.unpack_from(data, start)[1:3])
+        left -= size if size <= len(data) - start else 0
+        if left < 0:
             return True
     return False
+
+
+def _plausible_places(data, first):
+    """Yields where a record may begin: a look at its head spares most of the checksums."""
+    end = len(data) - SHORTEST + 1
+    for start in range(first, end, SEARCHED_TOGETHER):
+        places = min(SEARCHED_TOGETHER, end - start)
+        step = np.ndarray(places, "<u4", data, start, strides=(1,))
+        losses, passes = (
+            np.ndarray(places, "<u2", data, start + offset, strides=(1,)) for offset in (4, 6)
+        )
+        is_plausible = (step > 0) & (step <= len(data) // SHORTEST)
+        is_plausible &= (losses <= MOST_LOSSES) & (passes <= MOST_PASSES)
+        yield from (np.flatnonzero(is_plausible) + start).tolist()
 
 
 def _decoded(data, place):

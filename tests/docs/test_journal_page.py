@@ -13,7 +13,13 @@ from pocketllm.runtime.optim.mezo import MezoSettings
 from pocketllm.runtime.run.folder import RunConfig, start_or_continue
 from pocketllm.runtime.run.journal import FLUSH_SECONDS, JOURNAL, MAGIC, MAGIC_1, JournalWriter
 from pocketllm.runtime.run.parameters import CHECKSUM
-from pocketllm.runtime.run.records import HEAD, record_bytes
+from pocketllm.runtime.run.records import (
+    HEAD,
+    MOST_LOSSES,
+    MOST_PASSES,
+    SEARCH_BYTES,
+    record_bytes,
+)
 from pocketllm.runtime.run.snapshots import KEPT, RECOVERY_SECONDS, RECOVERY_SHARE
 
 PAGE = (Path(__file__).parents[2] / "tflite_models" / "JOURNAL.md").read_text()
@@ -99,5 +105,8 @@ def test_the_constants_are_those_of_the_code():
     assert "(fsync) once a second" in words and FLUSH_SECONDS == 1
     assert "more than two minutes, or more than 5% of the run" in words
     assert (RECOVERY_SECONDS, RECOVERY_SHARE) == (120, 0.05)
+    assert "number of losses, 1,024 at most" in words and MOST_LOSSES == 1024
+    assert "number of passes, 1,024 at most" in words and MOST_PASSES == 1024
+    assert "more than 256 MiB of checksums" in words and SEARCH_BYTES == 256 << 20
     assert "The newest two are kept" in words and KEPT == 2
     assert f"`{CHECKSUM}`, u32" in words

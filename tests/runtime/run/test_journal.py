@@ -5,6 +5,7 @@ import os
 import struct
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from small_runs import RECORD_BYTES, steady
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.optim.applied import Applied, Pass
+from pocketllm.runtime.run import records
 from pocketllm.runtime.run.journal import MAGIC, JournalWriter, new_journal, read_journal
 
 HEADER = {"bundle_sha256": "b" * 64, "seed": 3, "noise": "codebook"}
@@ -180,6 +182,65 @@ def test_every_step_has_the_eps_and_the_passes_of_its_own(path):
         journal.append(step(4))
 
     assert read_journal(path).steps == [step(1), step(2), longer, step(4)]
+
+
+@pytest.fixture
+def summed(monkeypatch):
+    """The bytes of every checksum that the reader of records takes."""
+    lengths = []
+
+    def crc32(data, before):
+        lengths.append(len(data))
+        return zlib.crc32(data, before)
+
+    monkeypatch.setattr(records, "zlib", SimpleNamespace(crc32=crc32))
+    return lengths
+
+
+@pytest.mark.parametrize("counts", [b"\0\4\0\4", b"\xff\xff\xff\xff", b"\0\1\0\1"])
+def test_a_tail_made_to_take_long_takes_a_bounded_number_of_checksums(counts, path, summed):
+    """Every eighth byte of 10 MB claims to begin a record."""
+    path.write_bytes(write(path, 2) + (b"\1\0\0\0" + counts) * (10_000_000 // 8))
+    summed.clear()
+
+    if counts == b"\xff\xff\xff\xff":  # more than any record has: nothing to check
+        assert read_journal(path).torn_bytes == 10_000_000
+        assert sum(summed) < 1000
+    else:
+        with pytest.raises(InputError, match=r"^[^\n]*record 3 is damaged[^\n]*$"):
+            read_journal(path)
+        assert sum(summed) <= records.SEARCH_BYTES + records.record_bytes(1024, 1024)
+
+
+def test_the_longest_record_cut_off_anywhere_stays_within_the_search(path, summed):
+    write(path, 2)
+    longest = replace(step(3), losses=(1.0,) * 1024, passes=(Pass(7, 1.0),) * 1024)
+    with JournalWriter(path) as journal:
+        journal.append(longest)
+    data = path.read_bytes()
+    assert read_journal(path).steps[2] == longest
+
+    # The worst that such a tail can hold: each of its places claims all that is behind it.
+    assert records.record_bytes(1024, 1024) ** 2 // 2 < records.SEARCH_BYTES
+    for cut in (1, 5, 8000, 16_000):
+        path.write_bytes(data[:-cut])
+        assert read_journal(path).steps == [step(1), step(2)]
+
+
+@pytest.mark.parametrize("entries", [{"losses": (1.0,) * 1025}, {"passes": (Pass(7, 1.0),) * 1025}])
+def test_more_losses_or_passes_than_a_record_holds_are_refused(entries, path):
+    data = write(path, 2)
+    longer = replace(step(3), **entries)
+    with JournalWriter(path) as journal, pytest.raises(InputError, match="1024 and 1024 at most"):
+        journal.append(longer)
+    assert path.read_bytes() == data
+
+    # Written by another program, with a checksum that fits, it is not sound.
+    before = records.WORD.unpack(data[-4:])[0]
+    head = records.HEAD.pack(3, len(longer.losses), len(longer.passes), 0.1, EPS, 1.0)
+    record = head + bytes(8 * (len(longer.losses) + len(longer.passes)))
+    path.write_bytes(data + record + records.WORD.pack(zlib.crc32(record, before)))
+    assert read_journal(path).steps == [step(1), step(2)]
 
 
 def test_a_journal_of_version_1_is_refused_in_one_line(path):

@@ -15,7 +15,7 @@ from ..host.lock import LOCK
 from ..optim.applied import Applied
 from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings, Step
 from ..optim.table import OPTIMIZERS, optimizer_of
-from .journal import JOURNAL, new_journal, read_journal
+from .journal import JOURNAL, check_version, new_journal, read_journal
 from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 
 CONFIG = "config.json"
@@ -152,13 +152,16 @@ def optimizer_in(description: dict, path: Path) -> Optimizer:
     """Returns the optimizer that a config.json names.
 
     Raises:
-      InputError: none, or none that is known.
+      InputError: none, or none that is known; or the journal beside it is of an earlier version,
+        whose config.json names none.
     """
     name = description.get("optimizer")
+    if name is None:
+        check_version(path.parent / JOURNAL)
     if name not in tuple(OPTIMIZERS):
         raise InputError(
             f"{path}: the optimizer is {name!r}, expected {' or '.join(OPTIMIZERS)}; the file was "
-            "altered, or is of another version"
+            "altered, or is of another version: choose another --run"
         )
     return OPTIMIZERS[name]
 

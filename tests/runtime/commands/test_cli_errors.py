@@ -146,6 +146,36 @@ def test_a_damaged_journal_is_refused_with_its_record(train, evaluate, tmp_path)
     assert journal.read_bytes() == data
 
 
+@pytest.fixture
+def old_run(tmp_path):
+    """A run's folder as it was when journals were of version 1: config.json names no optimizer."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    config = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-6, "steps": 2}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / JOURNAL).write_bytes(b"PLLMJRN1" + bytes(100))
+    (folder / "metrics.jsonl").write_text("{}\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command", ["train", "eval", "report", pytest.param("replay", marks=pytest.mark.desktop)]
+)
+def test_a_run_of_an_earlier_version_is_refused_alike(
+    command, old_run, golden_bundle, train, evaluate, tmp_path
+):
+    done = {
+        "train": train,
+        "eval": lambda: evaluate(run=old_run),
+        "replay": lambda: pocketllm(
+            "replay", f"--bundle={golden_bundle.folder}", f"--run={old_run}", "--undo"
+        ),
+        "report": lambda: pocketllm("report", old_run, f"--out={tmp_path / 'out'}"),
+    }[command]()
+
+    complaint(done, 2, f"{old_run / JOURNAL}: a journal of version 1", "start a new --run")
+
+
 def test_a_torn_journal_is_said_and_the_run_goes_on(train, evaluate, tmp_path):
     assert train(steps=3).returncode == 0
     journal = tmp_path / "run" / JOURNAL

@@ -9,26 +9,9 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
+from rooms import PACKAGES, ROOMS
 
 ROOT = Path(__file__).resolve().parents[2]
-# From the ground up. A name with a dot is one module or room of the package.
-PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
-ROOMS = {
-    "runtime": (
-        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
-        "optim", "run",
-        "commands", "cli",
-    ),
-    "tflite_models": ("presets", "micro"),
-    "export": (
-        "checkpoint", "models", "tune", "tasks", "flatbuffer", "settings", "signatures", "plan",
-        "manifest", "pipeline", "source", "api", "results", "commands",
-    ),
-    "benchmarks": (
-        "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",
-    ),
-    "android_harness": ("programs", "phone", "image", "commands"),
-}  # fmt: skip
 MOST_MODULES = 15
 
 

@@ -1,0 +1,19 @@
+"""Packages and their rooms in the order of imports, from the ground up."""
+
+PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
+ROOMS = {
+    "runtime": (
+        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
+        "optim", "run",
+        "commands", "cli",
+    ),
+    "tflite_models": ("presets", "micro"),
+    "export": (
+        "checkpoint", "models", "tune", "tasks", "flatbuffer", "settings", "signatures", "plan",
+        "manifest", "pipeline", "source", "api", "results", "commands",
+    ),
+    "benchmarks": (
+        "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",
+    ),
+    "android_harness": ("programs", "phone", "image", "commands"),
+}  # fmt: skip

@@ -14,7 +14,7 @@ from .checkpoint.reader import open_checkpoint
 from .checkpoint.tokenizer import tokenizer_for
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .models.weights import checkpoint_weights, random_weights
-from .settings import USUAL_SIZES, Settings, Sizes
+from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
 from .source import Source, source_of
 from .tasks.lengths import default_lengths
 from .tasks.named import task_named
@@ -49,7 +49,8 @@ def export(
       task: name of a task of the model's style, or a task.
       out: folder to write; it appears whole.
       batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.
-      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, with or without ADAM.
+      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, which is always exported, or
+        with ADAM.
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, how the rest is stored.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
@@ -73,7 +74,7 @@ def export(
         noise_kind=noise,
         option_tokens=option_tokens,
         tuning=replace(check_tuning(tuning), seed=seed),
-        adam=contract.ADAM in optimizers,
+        optimizers=signatures_of(optimizers),
         sizes=sizes,
     )
     return _write(settings, source, Path(out), force=force, say=say, progress=progress)

@@ -36,6 +36,7 @@ def manifest(
     settings, weights, target = plan.settings, plan.weights, plan.target
     architecture, tuning = architecture_of(settings.config), settings.tuning
     tokens, style = architecture.special_tokens, architecture.style
+    # In FORMAT.md's order: what the model is, what it is tuned for, where its bytes lie.
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
@@ -47,18 +48,21 @@ def manifest(
         "scoring": target.scoring,
         "word_ids": list(target.word_ids),
         "option_tokens": target.option_tokens,
+        # The runtime reads no architecture, so what it needs of one stands here as numbers.
         "special_tokens": asdict(special_ids(plan.tokenizer, tokens, style)),
         "max_tokens": architecture.longest_row(settings.config),
+        # Only LoRA has settings to write down: another tuning's are its parameters' shapes.
         "tune": tuning.kind,
         "base": tuning.base,
         "default_eps": DEFAULT_EPS[tuning.kind, tuning.base],
         **({"lora": asdict(tuning.lora)} if tuning.kind == contract.LORA else {}),
-        "optimizers": [contract.MEZO, contract.ADAM] if settings.adam else [contract.MEZO],
+        "optimizers": list(settings.optimizers),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
         "slices": len(plan.slices),
         "noise": noise,
         "ignored_tensors": list(weights.ignored),
+        # From the bound model, not the plan: names and shapes are those that an app finds.
         "signatures": _signatures(model.root),
         "parameters": [
             _parameter(parameter, chunks_of(plan.variables, parameter.name), places)

@@ -87,6 +87,7 @@ def export_bundle(
       InputError: bad settings or weights, or `out` exists.
       RunError: the disk is full or cannot be written.
     """
+    # What can be refused is refused before the conversion, which takes minutes.
     out = Path(out)
     check_replaceable(out.absolute(), force)
     plan = plan_of(settings, weights, tokenizer)
@@ -94,6 +95,7 @@ def export_bundle(
         started = time.monotonic()
         model, values = _convert(plan, say)
         converted = time.monotonic()
+        # Offsets of the values depend on all functions, so the layout comes after the last one.
         flatbuffer, places = serialise(model)
         bound = time.monotonic()
         path = beside / contract.MODEL_FILE
@@ -102,6 +104,7 @@ def export_bundle(
         # Scales of quantised values stand in the flatbuffer, and are known only now.
         _write_flatbuffer(path, serialise(model)[0] if model.scales else flatbuffer)
         save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
+        # The manifest comes last: it has the checksums of the files.
         noise = _noise_entry(settings.noise_kind, values.get(NOISE_TABLE), places)
         entries = manifest(plan, model, noise, places, _files(beside))
         write_with_checksum(beside / contract.MANIFEST_FILE, entries)
@@ -147,7 +150,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     perturb, counters = perturb_and_update(variables, settings.noise_kind, shape)
     bind(model, perturb)
     bind_decay(model, [v for v in variables if v.parameter.decays])
-    if settings.adam:
+    if contract.ADAM in settings.optimizers:
         _bind_adam(model, forwards, variables, say)
     bind_transfers(model, plan.slices)
     return model, counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})

@@ -1,10 +1,12 @@
 """Settings of an export, and what the model and its tokenizer allow."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS, SIGNATURES
 from pocketllm.runtime.tasks.codec import Task
 
 from .checkpoint.tokenizer import special_ids
@@ -44,7 +46,7 @@ class Settings:
       noise_kind: one of contract.NOISE_KINDS.
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, and how the rest is stored.
-      adam: whether `adam_step` is exported beside MeZO's signatures.
+      optimizers: whose signatures are exported, from `signatures_of`.
       sizes: of the pieces of parameters.
     """
 
@@ -56,8 +58,22 @@ class Settings:
     noise_kind: str
     option_tokens: int = 0
     tuning: Tuning = FULL_TUNING
-    adam: bool = False
+    optimizers: tuple[str, ...] = (OPTIMIZERS[DEFAULT].signatures,)
     sizes: Sizes = USUAL_SIZES
+
+
+def signatures_of(optimizers: Sequence[str]) -> tuple[str, ...]:
+    """Returns the entries of a bundle's `optimizers`, the default's first, for those asked for.
+
+    Raises:
+      InputError: one that has no signatures.
+    """
+    unknown = [name for name in optimizers if name not in SIGNATURES]
+    if unknown:
+        raise InputError(
+            f"--optimizers={','.join(optimizers)}: expected some of {', '.join(SIGNATURES)}"
+        )
+    return tuple(n for n in SIGNATURES if n in (OPTIMIZERS[DEFAULT].signatures, *optimizers))
 
 
 def check_lengths(settings: Settings) -> None:

@@ -26,14 +26,21 @@ OPT_MICRO = HERE / "opt_micro"
 # Of the published tasks, for export/tasks/lengths.py.
 ROW_LENGTHS = HERE / "opt_row_lengths.json"
 
-# Their weights must be had elsewhere; OPT's tokenizer is RoBERTa's.
-SIZES = ("roberta-base", "roberta-large", "opt-125m", "opt-350m", "opt-1.3b", "opt-2.7b")
+# Name -> folder of its tokenizer, which OPT shares; their weights must be had elsewhere.
+SIZES = {
+    "roberta-base": "roberta_tokenizer",
+    "roberta-large": "roberta_tokenizer",
+    "opt-125m": "roberta_tokenizer",
+    "opt-350m": "roberta_tokenizer",
+    "opt-1.3b": "roberta_tokenizer",
+    "opt-2.7b": "roberta_tokenizer",
+}
 
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
     "opt-micro": Preset(OPT_MICRO / "config.json", OPT_MICRO, OPT_MICRO),
     **{
-        name: Preset(HERE / f"presets/{name}.json", HERE / "roberta_tokenizer", None)
-        for name in SIZES
+        name: Preset(HERE / f"presets/{name}.json", HERE / tokenizer, None)
+        for name, tokenizer in SIZES.items()
     },
 }

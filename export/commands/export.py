@@ -18,6 +18,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.optim.table import SIGNATURES
 from pocketllm.tflite_models.presets import PRESETS
 
 from ..api import export, model_at
@@ -31,6 +32,8 @@ from .tuning_flags import define_tuning_flags, lora_of
 KNOWN_TASKS = "; ".join(
     f"{name}: {', '.join(TASKS[model.style])}" for name, model in ARCHITECTURES.items()
 )
+# MeZO's signatures are in every bundle; the other optimizers' are taken beside them.
+OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[1:])]
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -40,7 +43,7 @@ define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")
 define.integer("seed", 0, "seed of --random_init and of what --tune adds")
 define_tuning_flags(FLAGS)
-define.enum("optimizers", "mezo", ["mezo", "mezo,adam"], "algorithms to export for")
+define.enum("optimizers", OPTIMIZERS[0], OPTIMIZERS, "algorithms to export for")
 define.enum("noise", "codebook", list(contract.NOISE_KINDS), "distribution of the direction z")
 define.integer("batch_size", 8, "rows of a forward signature")
 define.list("lengths", None, "tokens of the forward signatures; none: as the task needs")

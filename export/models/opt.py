@@ -249,7 +249,7 @@ ARCHITECTURE = Architecture(
     checkpoint_names=checkpoint_names,
     ignored=IGNORED,
     saved_twice={},
-    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None),
+    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None, module="lm_head"),
     lora_targets=("q_proj", "v_proj"),
     key_value_layers=key_value_layers,
     longest_row=lambda config: ROW_TOKENS,

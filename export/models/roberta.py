@@ -203,7 +203,7 @@ ARCHITECTURE = Architecture(
     checkpoint_names=checkpoint_names,
     ignored=IGNORED,
     saved_twice={LM_HEAD_BIAS: DECODER_BIAS},
-    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS),
+    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS, module="lm_head"),
     lora_targets=("query", "value"),
     key_value_layers=key_value_layers,
     longest_row=lambda config: config.max_tokens,

@@ -46,6 +46,7 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
     names = architecture.checkpoint_names(set(shapes), config)
     tied = _is_tied(architecture, config, checkpoint, names)
     parameters = architecture.parameters(config, tied)
+    # All problems are listed: they show whether the config or a shard is the wrong one.
     wanted = {names.get(p.name, p.name): p for p in parameters}
     problems = [
         f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes
@@ -55,6 +56,8 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
         for name, p in wanted.items()
         if name in shapes and shapes[name] != p.shape
     ]
+    # A tensor that nobody knows means another architecture, so it is a problem too. A tied
+    # checkpoint may hold the decoder a second time.
     unused = [name for name in shapes if name not in wanted]
     ignored = tuple(
         name
@@ -73,6 +76,7 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
             + "; give the config.json and the weights of one checkpoint"
         )
 
+    # Values are read, and checked, one tensor at a time: a large checkpoint can exceed the memory.
     def read(parameter):
         name = names.get(parameter.name, parameter.name)
         values = checkpoint.read(name)

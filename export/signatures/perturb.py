@@ -26,6 +26,7 @@ def perturb_and_update(
     Returns:
       (the function, {key of a counter buffer: number of counters}).
     """
+    # Counters depend on their number alone, so variables of one number share a buffer.
     columns = table_shape[1] if table_shape else 0
     counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
     counters = {f"noise/counters/{count}": count for count in sorted(set(counts.values()))}
@@ -38,9 +39,11 @@ def perturb_and_update(
     if table_shape:
         inputs[NOISE_TABLE] = Input(table_shape, tf.float32)
 
+    # One graph for all variables: a call of the signature then moves the whole of θ.
     def graph(tensors):
         scale = tensors[contract.SCALE]
         seed = noise_graph.seed_word(tensors[contract.SEED])
+        # The table is scaled once, not every direction: it is smaller than the variables.
         table = tensors[NOISE_TABLE] * scale if table_shape else None
         outputs = {contract.DONE: -scale}
         for v in variables:
@@ -56,6 +59,7 @@ def perturb_and_update(
             outputs[f"o{v.stream}"] = theta + tf.reshape(direction, theta.shape)
         return outputs
 
+    # A variable's output is assigned back to it, so that θ stays in the interpreter.
     function = ConvertedFunction(
         signature=contract.PERTURB_AND_UPDATE,
         flatbuffer=convert(graph, inputs),

@@ -45,7 +45,7 @@ def tuned(weights: Weights, config: ModelConfig, target: Target, tuning: Tuning)
     thawed: list[Parameter] = []
     if tuning.kind == contract.LORA:
         added = lora_parameters(weights.parameters, tuning.lora, tuning.seed)
-        thawed = extra_parameters(weights.parameters, tuning.lora)
+        thawed = extra_parameters(weights.parameters, tuning.lora, architecture_of(config).head)
     elif tuning.kind == contract.PREFIX:
         added = prefix_parameters(weights, config, tuning.prefix_tokens, tuning.seed)
     else:

@@ -17,6 +17,7 @@ from ..models.scoring import Target
 from ..models.weights import Weights
 from ..models.weights_view import WeightsView
 
+# Names in a bundle, of every architecture: no checkpoint has these parameters.
 WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"
 
 

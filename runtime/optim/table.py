@@ -5,6 +5,8 @@ from .interface import Optimizer, Settings
 
 OPTIMIZERS = {entry.name: entry for entry in (mezo.OPTIMIZER, adam.OPTIMIZER)}
 DEFAULT = mezo.OPTIMIZER.name
+# What a bundle's `optimizers` can name; every bundle has the default's.
+SIGNATURES = tuple(dict.fromkeys(entry.signatures for entry in OPTIMIZERS.values()))
 
 
 def optimizer_of(settings: Settings) -> Optimizer:

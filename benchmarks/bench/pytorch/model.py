@@ -73,7 +73,7 @@ def word_loss(
         logits = model(ids, attention_mask=mask).logits[scored]  # B V, of B T V
     else:
         hidden = model.base_model(ids, attention_mask=mask).last_hidden_state  # B T D
-        logits = model.lm_head(hidden[scored])  # B V
+        logits = _lm_head(model)(hidden[scored])  # B V
     labels = inputs[contract.LABEL]
     return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels)
 
@@ -96,7 +96,7 @@ def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     places = (first[:, None] + steps).clamp(max=ids.shape[1] - 1)  # S K
     hidden = model.base_model(ids, attention_mask=inputs[contract.ATTENTION_MASK])
     before = hidden.last_hidden_state[torch.arange(len(ids))[:, None], places - 1]  # S K D
-    log_probs = model.lm_head(before).log_softmax(-1)  # S K V
+    log_probs = _lm_head(model)(before).log_softmax(-1)  # S K V
     log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
     scores = (log_probs * inside).sum(1) / count
     return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
@@ -107,3 +107,8 @@ def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tens
     if bundle.scoring == contract.OPTIONS:
         return option_loss(model, batch)
     return word_loss(model, batch, bundle.word_ids, full_head=False)
+
+
+def _lm_head(model):
+    """Returns the module that makes logits of hidden states."""
+    return model.get_submodule(ARCHITECTURES[model.config.model_type].head.module)

@@ -12,9 +12,11 @@
   train          a run in a folder, described by RunConfig; it can be continued
   evaluate       accuracy, loss and the task's metrics on a data set
   read_run       a run's folder -> what its steps applied
-  replay         does steps again, without data
+  replay         does steps again, without data; apply_step does one, in the graph
+  Recorder       a model that notes what a step of your own does to it
+  Applied        what a step did, for replay
 
-Errors are InputError and RunError of `pocketllm.runtime.errors`. examples/mezo_loop.py uses most.
+Errors are InputError and RunError of `pocketllm.runtime.errors`. docs/guide/python.md has examples.
 """
 
 from importlib import import_module
@@ -22,8 +24,11 @@ from typing import Any
 
 # Public name -> the module that defines it.
 _MODULES = {
+    "Applied": "optim.applied",
     "MezoSettings": "optim.mezo",
+    "Recorder": "optim.applied",
     "RunConfig": "run.folder",
+    "apply_step": "optim.applied",
     "batches_of": "data.dataset",
     "evaluate": "run.evaluate",
     "load_dataset": "data.dataset",

@@ -51,7 +51,12 @@ class Applied:
 
 
 def apply_step(model: Perturbable, applied: Applied) -> None:
-    """Does a step again: the same passes, so the same bits."""
+    """Does a step again: the same passes, so the same bits.
+
+    Args:
+      model: its parameters as they were before the step.
+      applied: the step.
+    """
     for seed, scale in applied.passes:
         model.perturb(seed, scale)
     if applied.decay != 1:
@@ -74,13 +79,17 @@ class Recorder:
     """Perturbable: passes everything on to a model, and notes it and the time it takes.
 
     The model gets the float32 values that are noted, so that doing a step again gives it the same.
+
+    Attributes:
+      seconds: of all passes, until it is set back.
     """
 
     def __init__(self, model: Perturbable):
+        """Takes the model that holds the parameters."""
         self._model = model
         self._passes: list[Pass] = []
         self._factor = 1.0
-        self.seconds = 0.0  # of all passes, until it is set back
+        self.seconds = 0.0
 
     def end_step(self) -> tuple[tuple[Pass, ...], float]:
         """Returns the passes and the decay that were noted, and begins the next step."""

@@ -27,7 +27,7 @@ def names(golden_bundle, train_file, dev_file, tmp_path, monkeypatch):
 
 
 def programs():
-    """Returns the page's programs: one trains, one exports."""
+    """Returns the page's programs: one trains, one steps by itself behind it, one exports."""
     return re.findall(r"```python\n(.*?)```", PAGE, re.S)
 
 
@@ -40,10 +40,18 @@ def test_the_pages_program_trains_and_replays_to_the_same_bits(names, capsys):
     assert any((trained[name] != values).any() for name, values in before.read())
 
 
+def test_the_steps_that_the_pages_program_notes_are_replayed_to_the_same_bits(names, capsys):
+    exec(programs()[1], names)
+    noted, replayed = dict(names["model"].read()), dict(names["again"].read())
+
+    assert len(names["steps"]) == 5
+    assert all((noted[name] == replayed[name]).all() for name in noted)
+
+
 @pytest.mark.desktop
 def test_the_pages_program_exports(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    done = python(programs()[1])  # TensorFlow would stay in this process
+    done = python(programs()[2])  # TensorFlow would stay in this process
 
     assert done.returncode == 0, done.stderr
     full, lora = read_bundle("mine"), read_bundle("lora")

@@ -13,8 +13,11 @@ from pocketllm.runtime.run.folder import StoredRun
 
 # A change here breaks programs of other people: CHANGELOG.md says so then.
 SIGNATURES = {
+    "Applied": "(step, losses, lr, eps, passes, decay)",
     "MezoSettings": "(lr, eps, weight_decay, lr_schedule, steps)",
+    "Recorder": "(model)",
     "RunConfig": "(bundle_sha256, train_sha256, batch_size, seed, settings, split, noise)",
+    "apply_step": "(model, applied)",
     "batches_of": "(dataset, bundle, members)",
     "evaluate": "(model, data, progress)",
     "load_dataset": "(path, bundle, training, sample)",

@@ -130,7 +130,9 @@ def _compare(whole, run):
         if (run / name).read_bytes() != (whole / name).read_bytes():
             raise RunError(f"{run / name}: differs from the undisturbed run's")
     for step in set(kept_steps(run)) & set(kept_steps(whole)):
-        killed, undisturbed = (np.load(side / f"parameters-{step}.npz") for side in (run, whole))
+        killed, undisturbed = (
+            np.load(side / f"parameters-{step}.npz", allow_pickle=False) for side in (run, whole)
+        )
         for name in killed.files:
             if killed[name].tobytes() != undisturbed[name].tobytes():
                 raise RunError(f"{run}: {name} at step {step} differs from the undisturbed run's")

@@ -258,18 +258,25 @@ def test_bad_flags_are_told_in_one_line(flags, complaint):
     assert done.stderr.count("\n") == 1
 
 
-def test_flags_that_do_not_fit_the_bundle_are_told_in_one_line(golden_bundle):
+@pytest.mark.parametrize(
+    ("flag", "complaint"),
+    [
+        ("--model=roberta-base", "of {model}, --model is roberta-base"),
+        (
+            "--seq_len={above}",
+            "--seq_len={above}: the bundle's longest bucket has {longest} tokens",
+        ),
+    ],
+    ids=["model", "seq_len"],
+)
+def test_flags_that_do_not_fit_the_bundle_are_told_in_one_line(flag, complaint, golden_bundle):
     longest = golden_bundle.lengths[-1]
-    seq_len = f"--seq_len={longest + 1}"
-    cases = {
-        "--model=roberta-base": f"of {golden_bundle.model_name}, --model is roberta-base",
-        seq_len: f"{seq_len}: the bundle's longest bucket has {longest} tokens",
-    }
-    for flag, complaint in cases.items():
-        done = pocketllm("bench", f"--bundle={golden_bundle.folder}", flag)
+    names = {"model": golden_bundle.model_name, "longest": longest, "above": longest + 1}
 
-        assert done.returncode == 2
-        assert complaint in done.stderr and done.stderr.count("\n") == 1
+    done = pocketllm("bench", f"--bundle={golden_bundle.folder}", flag.format(**names))
+
+    assert done.returncode == 2
+    assert complaint.format(**names) in done.stderr and done.stderr.count("\n") == 1
 
 
 @pytest.mark.desktop

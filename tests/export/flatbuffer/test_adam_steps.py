@@ -26,7 +26,15 @@ def test_steps_of_roberta_are_those_of_adamw(
     def make_inputs(bundle, tokens, number):
         return forward_inputs(tokens, bundle.config["vocab_size"], seed=number % 4)
 
-    take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay, linear)
+    take_steps(
+        checkpoint,
+        bundle,
+        engine,
+        make_inputs,
+        open_ready,
+        weight_decay=weight_decay,
+        linear=linear,
+    )
 
 
 @pytest.mark.parametrize("case", OPT)
@@ -41,4 +49,12 @@ def test_steps_of_opt_are_those_of_adamw(
     def make_inputs(bundle, tokens, number):
         return opt_inputs(bundle, tokens, number % 4)
 
-    take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay, linear)
+    take_steps(
+        checkpoint,
+        bundle,
+        engine,
+        make_inputs,
+        open_ready,
+        weight_decay=weight_decay,
+        linear=linear,
+    )

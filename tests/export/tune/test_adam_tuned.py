@@ -140,7 +140,7 @@ def test_steps_of_lora_are_those_of_adamw(engine, make_checkpoint, make_bundle, 
     def make_inputs(bundle, tokens, number):
         return forward_inputs(tokens, bundle.config["vocab_size"], seed=number % 4)
 
-    take_steps(checkpoint, bundle, engine, make_inputs, open_ready, 0.5, linear=False)
+    take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay=0.5, linear=False)
 
 
 @pytest.fixture(scope="module")

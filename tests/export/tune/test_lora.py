@@ -102,7 +102,7 @@ def test_fifty_lora_steps_follow_pytorch(
     names = {p.name for p in bundle.parameters}
     assert ("lm_head.dense.weight" in names) == (extras == "lm_head")
 
-    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
+    check(compare(bundle, checkpoint, data, config, model=model, folder=tmp_path / "run"))
 
 
 def test_an_untrained_adapter_changes_nothing(engine, make_checkpoint, make_bundle, open_ready):

@@ -102,7 +102,7 @@ def test_twenty_prefix_steps_follow_pytorch(
     config = run_config(bundle, data, steps=20, **hyper)
     model = open_ready(bundle, engine)
 
-    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
+    check(compare(bundle, checkpoint, data, config, model=model, folder=tmp_path / "run"))
 
 
 def test_steps_of_a_prefix_are_those_of_its_losses(

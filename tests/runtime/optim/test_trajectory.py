@@ -54,7 +54,7 @@ def test_fifty_steps_follow_pytorch(
     config = run_config(bundle, data, steps=STEPS, **hyper)
     model = open_ready(bundle, engine)
 
-    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
+    check(compare(bundle, checkpoint, data, config, model=model, folder=tmp_path / "run"))
 
 
 @pytest.mark.desktop
@@ -72,7 +72,7 @@ def test_twenty_steps_of_opt_follow_pytorch(
     config = run_config(bundle, data, steps=20, **hyper)
     model = open_ready(bundle, engine)
 
-    check(compare(bundle, checkpoint, data, config, model, tmp_path / "run"))
+    check(compare(bundle, checkpoint, data, config, model=model, folder=tmp_path / "run"))
 
 
 @pytest.mark.desktop
@@ -83,4 +83,4 @@ def test_fifty_steps_of_roberta_micro_follow_pytorch(make_bundle, open_ready, tm
 
     model = open_ready(bundle, "litert")
 
-    check(compare(bundle, MICRO, data, config, model, tmp_path / "run"))
+    check(compare(bundle, MICRO, data, config, model=model, folder=tmp_path / "run"))

@@ -12,7 +12,7 @@ STEPS, TOLERANCE = 20, 1e-4
 LEARNING_RATE = 1e-3
 
 
-def take_steps(checkpoint, bundle, engine, make_inputs, open_ready, weight_decay, linear):
+def take_steps(checkpoint, bundle, engine, make_inputs, open_ready, *, weight_decay, linear):
     """Takes the steps on both sides, bucket after bucket, and compares losses and parameters."""
     import torch
     from adam_reference import INVARIANT, TorchAdam

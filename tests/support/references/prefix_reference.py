@@ -28,7 +28,7 @@ def prefixed(bundle, values):
 def _attention_with(prefixes):
     """Returns transformers' eager attention over {layer: (keys, values), [P, D] each} and x."""
 
-    def attend(module, query, key, value, attention_mask, scaling, dropout=0.0, **_):
+    def attend(module, query, key, value, attention_mask, *, scaling, dropout=0.0, **_):
         batch, heads, _, width = key.shape
         prefix = [torch.as_tensor(p, dtype=key.dtype) for p in prefixes[module.layer_idx]]
         prefix = [p.reshape(1, -1, heads, width).transpose(1, 2) for p in prefix]

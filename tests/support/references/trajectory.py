@@ -44,7 +44,7 @@ def torch_run(reference, data, config):
     return np.array(losses)
 
 
-def compare(bundle, checkpoint, data, config, model, folder):
+def compare(bundle, checkpoint, data, config, *, model, folder):
     """Runs both; returns the relative errors of losses and parameters, and how far they moved."""
     from pytorch_mezo_reference import TorchMezo
 

@@ -11,7 +11,9 @@ example (needs pip install 'pocketllm[fuzz]'):
 """
 
 import json
+import mmap
 import os
+import struct
 import sys
 import tempfile
 import zlib
@@ -36,6 +38,7 @@ define.list("data", [], "data files")
 define.float("minutes", 10.0, "length in minutes", 0.0)
 define.integer("seed", 1, "random seed of the mutations", 1)
 flags.mark_flags_as_required(["target", "bundle"], flag_values=FLAGS)
+COUNT = struct.Struct("<Q")
 
 
 def seeds(target: str, bundle: Path, run: Path | None, data: list[str]) -> Iterator[bytes]:
@@ -177,7 +180,7 @@ def with_checksums(data):
 
 
 def run(values) -> dict:
-    """Fuzzes; libFuzzer reports what it met and ends the process."""
+    """Fuzzes in a child process: libFuzzer reports what it met and ends its process."""
     try:
         import atheris
     except ImportError as error:
@@ -196,6 +199,28 @@ def run(values) -> dict:
         "rss_limit_mb": MEGABYTES, "artifact_prefix": f"{corpus}/", "print_final_stats": 1,
     }  # fmt: skip
     arguments = [f"-{name}={value}" for name, value in options.items()]
-    atheris.Setup([sys.argv[0], *arguments, str(corpus)], read)
-    atheris.Fuzz()
-    return {"corpus": str(corpus)}
+    inputs = mmap.mmap(-1, COUNT.size)  # both processes see it
+    child = os.fork()
+    if not child:
+        atheris.Setup([sys.argv[0], *arguments, str(corpus)], _counting(read, inputs))
+        atheris.Fuzz()
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    count = COUNT.unpack(inputs[:])[0]
+    if code:
+        raise _refusals()[1](
+            f"{values.target}: a reader failed on input {count:,} (exit code {code}); the input is "
+            f"kept in {corpus}"
+        )
+    print(f"{values.target}: {count:,} inputs, nothing found")
+    return {"corpus": str(corpus), "target": values.target, "inputs": count}
+
+
+def _counting(read, inputs):
+    """Returns `read`, which also counts its calls in shared memory."""
+
+    def counting(data):
+        inputs[:] = COUNT.pack(COUNT.unpack(inputs[:])[0] + 1)
+        read(data)
+
+    return counting

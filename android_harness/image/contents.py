@@ -23,7 +23,6 @@ DEBIAN_PACKAGES = {
     "python3.11-minimal": (),
     "zlib1g": ("libz.so.1",),
 }  # fmt: skip
-LOADER = "ld-linux-aarch64.so.1"
 
 # The runtime's requirements in setup.cfg, with one engine; and what that engine imports.
 REQUIREMENTS = ("absl-py", "ai-edge-litert", "numpy<2", "tokenizers", "tqdm")

@@ -17,6 +17,7 @@ from pocketllm.runtime.host.folders import check_replaceable, staged
 from .checkpoint.tokenizer import save_tokenizer
 from .flatbuffer.bind import bind
 from .flatbuffer.model import TfliteModel, new_model, serialise
+from .flatbuffer.outputs import check_outputs
 from .flatbuffer.values import stream_constants, stream_variables
 from .manifest import manifest
 from .models import architecture_of
@@ -153,6 +154,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     if contract.ADAM in settings.optimizers:
         _bind_adam(model, forwards, variables, say)
     bind_transfers(model, plan.slices)
+    check_outputs(model)
     return model, counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
 
 

@@ -15,6 +15,7 @@ from .delegate import rewrite_for_delegate
 from .fully_connected import fold_biases
 from .model import TfliteModel, add_signature, external_buffer, operator_code
 from .operators import TYPES, add_handle, new_assignment, new_read
+from .outputs import compute_outputs
 from .schedule import schedule
 
 ITEM_BYTES = {kind: dtype.itemsize for dtype, kind in TYPES.items()}
@@ -31,6 +32,7 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
     subgraph = source.subgraphs[0]
     subgraph.name = function.signature.encode()
     rewrite_for_delegate(source)
+    compute_outputs(source)
     _adopt(model, source)
 
     # One VAR_HANDLE a variable, ahead of everything: its readings and its assignment share it.

@@ -5,13 +5,19 @@ DESKTOP := .venv
 DEVICE := .venv-device
 PACKAGES := runtime tflite_models export benchmarks android_harness
 FRAMEWORKS := tensorflow torch transformers
+# The Pythons that constraints.txt holds versions for.
+PYTHONS ?= python3.10 python3.11 python3.12 python3.13
+# Which build of PyTorch: cpu, or any, which on Linux may be gigabytes of CUDA.
+TORCH ?= cpu
+CONSTRAINTS_cpu := constraints.txt
+CONSTRAINTS_any := $(DESKTOP)/constraints-any.txt
 # A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
 # The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox
 
-.PHONY: quickstart install check docs quick test test-slow device-tools types-tree clean
+.PHONY: quickstart install check docs constraints quick test test-slow torch device-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -29,6 +35,10 @@ check: $(DESKTOP)/installed types-tree
 docs: $(DESKTOP)/installed
 	$(DESKTOP)/bin/python docs/generate_cli.py
 
+# constraints.txt from setup.cfg's ranges and the newest releases, for every Python that is here.
+constraints:
+	$(PYTHON) .ci/refresh_constraints.py $(PYTHONS)
+
 # The device's environment without the emulated phone.
 quick: $(DEVICE)/installed
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow" \
@@ -36,13 +46,18 @@ quick: $(DEVICE)/installed
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
-test: $(DESKTOP)/installed $(DEVICE)/installed device-tools
+test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow"
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow"
 
 # Full-size models: about 12 GB of memory, 10 GB of disk and some 10 minutes.
-test-slow: $(DESKTOP)/installed
+test-slow: $(DESKTOP)/installed torch
 	$(DESKTOP)/bin/python -m pytest -m slow -rP
+
+# The tests compare with it.
+torch: $(DESKTOP)/installed
+	@$(DESKTOP)/bin/python -c 'import importlib.util as i; exit(not i.find_spec("torch"))' \
+	|| { echo "error: the tests need PyTorch, which is not installed: $(TORCH_REMEDY)"; exit 1; }
 
 # Without the right to install them, the tests that need them are skipped and say so.
 device-tools:
@@ -59,16 +74,23 @@ types-tree:
 	@for name in $(FRAMEWORKS); do \
 	    echo 'def __getattr__(name: str): ...' > build/types/frameworks/$$name/__init__.pyi; done
 
-$(DESKTOP)/installed: setup.cfg pyproject.toml
+# PyTorch comes last, alone: pip's own index has builds for Linux with CUDA only, and where no index of
+# the user's has the CPU build, everything else is installed without it.
+TORCH_REMEDY := name an index of CPU builds in pip's configuration (PIP_EXTRA_INDEX_URL), or take \
+    the CUDA build with TORCH=any; then make clean install
+$(DESKTOP)/installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'
 	$(PYTHON) -m venv $(DESKTOP)
-	$(DESKTOP)/bin/pip install --quiet --editable '.[export,report,reference,test,dev]'
+	$(DESKTOP)/bin/pip install --quiet --constraint constraints.txt --editable '.[export,report,test,dev]'
+	@grep -v '^torch==' constraints.txt > $(CONSTRAINTS_any)
+	$(DESKTOP)/bin/pip install --quiet --constraint $(CONSTRAINTS_$(TORCH)) --editable '.[pytorch,reference]' \
+	|| echo "note: PyTorch is not installed; pytorch_model.bin, the comparison of pocketllm bench and the tests need it: $(TORCH_REMEDY)"
 	$(DESKTOP)/bin/pip check
 	touch $@
 
-$(DEVICE)/installed: setup.cfg pyproject.toml
+$(DEVICE)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(DEVICE)
-	$(DEVICE)/bin/pip install --quiet --editable '.[test]'
+	$(DEVICE)/bin/pip install --quiet --constraint constraints.txt --editable '.[test]'
 	$(DEVICE)/bin/pip check
 	touch $@
 

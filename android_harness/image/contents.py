@@ -25,8 +25,12 @@ DEBIAN_PACKAGES = {
 }  # fmt: skip
 
 # The runtime's requirements in setup.cfg, with one engine; and what that engine imports.
-REQUIREMENTS = ("absl-py", "ai-edge-litert", "numpy<2", "tokenizers", "tqdm")
-ENGINE_REQUIREMENTS = ("ml_dtypes",)  # imported by its CompiledModel, for frozen bases
+REQUIREMENTS = (
+    "absl-py>=2.1,<3", "ai-edge-litert>=2.3,<2.4", "numpy>=1.26,<2", "tokenizers>=0.22.2,<0.24",
+    "tqdm>=4.66,<5",
+)  # fmt: skip
+# Imported by its CompiledModel, for frozen bases; below what TensorFlow takes beside it here.
+ENGINE_REQUIREMENTS = ("ml_dtypes>=0.5.3,<0.6",)
 
 # Patterns of files left out of Python's standard library, relative to lib/python3.11.
 STANDARD_LIBRARY_LEFT_OUT = (

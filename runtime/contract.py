@@ -5,7 +5,7 @@ describes its format and its signatures.
 """
 
 FORMAT_VERSION = 1  # of a bundle
-JOURNAL_VERSION = 2  # of a run's journal, tflite_models/JOURNAL.md
+JOURNAL_VERSION = 3  # of a run's journal, tflite_models/JOURNAL.md
 
 # Engines, and the distribution that brings each.
 ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}

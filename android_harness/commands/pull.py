@@ -19,9 +19,9 @@ from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.lock import LOCK
+from pocketllm.runtime.journal.lines import EVALUATIONS, METRICS
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run.folder import CONFIG
-from pocketllm.runtime.run.journal import JOURNAL
-from pocketllm.runtime.run.lines import EVALUATIONS, METRICS
 from pocketllm.runtime.run.sessions import MACHINE
 
 from ..phone.adb import fetch_file

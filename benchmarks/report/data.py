@@ -9,15 +9,15 @@ from statistics import median
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
-from pocketllm.runtime.optim.interface import JOURNALLED, Step
-from pocketllm.runtime.run.folder import CONFIG, optimizer_in
-from pocketllm.runtime.run.lines import (
+from pocketllm.runtime.journal.lines import (
     METRICS,
     Evaluated,
     best_evaluation,
     read_evaluations,
     read_steps,
 )
+from pocketllm.runtime.optim.interface import JOURNALLED, Step
+from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import Session, read_sessions
 
 WINDOW_SHARE, LARGEST_WINDOW = 20, 200
@@ -83,7 +83,7 @@ def summarise(run: Run) -> dict:
         "optimizer": run.optimizer,
         "model": last and last.model,
         "task": last and last.task,
-        "bundle_sha256": run.config.get("bundle_sha256"),
+        "bundle_checksum": run.config.get("bundle_checksum"),
         "steps": run.steps[-1].step,
         "first_loss": losses[0],
         "last_loss": losses[-1],

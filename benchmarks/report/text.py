@@ -8,7 +8,7 @@ DASH = "–"
 NOT_RECORDED = "machine not recorded"
 CAPTION_WIDTH = 150  # characters of small print beside each other
 # In config.json, but said elsewhere or of no use to a reader.
-NOT_SETTINGS = ("bundle_sha256", "train_sha256", "optimizer", "steps")
+NOT_SETTINGS = ("bundle_checksum", "train_sha256", "optimizer", "steps")
 
 
 def report_text(result: dict) -> str:
@@ -35,7 +35,7 @@ def runs_table(runs: Sequence[dict]) -> str:
         "run": lambda run: escaped(run["run"]),
         "optimizer": lambda run: run["optimizer"],
         "model, task": lambda run: run["model"] and escaped(f"{run['model']}, {run['task']}"),
-        "bundle": lambda run: run["bundle_sha256"] and escaped(str(run["bundle_sha256"])[:12]),
+        "bundle": lambda run: run["bundle_checksum"] and escaped(str(run["bundle_checksum"])[:12]),
         "steps": lambda run: f"{run['steps']:,}",
         "first loss": lambda run: f"{run['first_loss']:.4f}",
         "last loss": lambda run: f"{run['last_loss']:.4f}",

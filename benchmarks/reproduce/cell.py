@@ -14,8 +14,8 @@ from pathlib import Path
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import read_json, write_json
 from pocketllm.runtime.host.native_output import LOG_VARIABLE
+from pocketllm.runtime.journal.lines import METRICS
 from pocketllm.runtime.optim.table import OPTIMIZERS
-from pocketllm.runtime.run.lines import METRICS
 from pocketllm.runtime.run.parameters import drop_parameters
 
 from ..isolation.memory_limit import drop_caches, run_limited

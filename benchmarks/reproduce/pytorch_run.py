@@ -24,11 +24,11 @@ from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.journal.lines import append_step
 from pocketllm.runtime.optim.adam import AdamStep
 from pocketllm.runtime.optim.mezo import MezoStep
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import CONFIG
-from pocketllm.runtime.run.lines import append_step
 from pocketllm.runtime.run.sessions import MACHINE, Session
 
 from ..bench.pytorch.model import load_model, one_batch, row_loss
@@ -110,7 +110,7 @@ def measure(fields: dict, say: Callable[[str], None]) -> dict:
 
 def _begin(folder, request, bundle, data, engine):
     """Writes the files of a run directory that stand before the first step."""
-    config = asdict(request) | {"bundle_sha256": bundle.fingerprint, "train_sha256": data.sha256}
+    config = asdict(request) | {"bundle_checksum": bundle.checksum, "train_sha256": data.sha256}
     unused = {"eps"} - set(OPTIMIZERS[request.optimizer].option_names)
     for name in ("bundle", "data", "run", "threads", *unused):
         del config[name]

@@ -19,6 +19,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -70,14 +71,15 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
 
 
 def _journal(bundle, work):
+    from pocketllm.runtime.journal.reader import read_journal
     from pocketllm.runtime.optim.applied import apply_step
     from pocketllm.runtime.run.folder import read_run
-    from pocketllm.runtime.run.journal import read_journal
 
     def read(choice, data):
         (work / "journal").write_bytes(with_checksums(data) if choice % 2 else data)
         header = read_journal(work / "journal").header
-        for step in read_run(work, header.get("bundle_sha256")).applied:
+        named = replace(bundle, checksum=header.get("bundle_checksum"))
+        for step in read_run(work, named).applied:
             apply_step(_NO_MODEL, step)
 
     return refusing(read)
@@ -160,8 +162,8 @@ def refusing(read):
 
 def with_checksums(data):
     """Returns a journal's bytes with every checksum right, as far as its records are whole."""
-    from pocketllm.runtime.run.journal import MAGIC
-    from pocketllm.runtime.run.records import HEAD, SHORTEST, WORD, record_bytes
+    from pocketllm.runtime.journal.reader import MAGIC
+    from pocketllm.runtime.journal.records import HEAD, SHORTEST, WORD, record_bytes
 
     begin = len(MAGIC) + WORD.size
     place = begin + int.from_bytes(data[len(MAGIC) : begin], "little")

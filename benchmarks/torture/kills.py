@@ -25,7 +25,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import PARTIAL
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.parameters import kept_steps
 
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")

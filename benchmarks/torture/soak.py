@@ -27,12 +27,12 @@ from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.memory import read_status
 from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.journal.lines import read_evaluations
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.journal.records import record_bytes
 from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.lines import read_evaluations
 from pocketllm.runtime.run.parameters import CHECKSUM, kept_steps
-from pocketllm.runtime.run.records import record_bytes
 from pocketllm.runtime.run.replay import replay
 
 from .kills import training
@@ -122,7 +122,7 @@ def _memory_over_steps(command, journal, progress):
 def _replayed(bundle_folder, dev, run):
     """Does all steps again and compares; returns the steps after which parameters were the same."""
     bundle = read_bundle(bundle_folder)
-    steps = read_run(run, bundle.fingerprint).applied
+    steps = read_run(run, bundle).applied
     model = open_model(bundle, threads=1)
     model.initialize()
     snapshots, last = kept_steps(run), 0

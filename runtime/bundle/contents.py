@@ -53,6 +53,8 @@ class Bundle:
 
     Attributes:
       folder: where it lies.
+      checksum: bundle.json's own, the identity of the whole bundle: it covers the sums of `files`.
+        A run belongs to the bundle of one checksum.
       model_name: preset or checkpoint folder it was exported from.
       style: one of contract.STYLES, how prompts are made and scored.
       architecture: Hugging Face's model_type, for the desktop alone.
@@ -80,6 +82,7 @@ class Bundle:
     """
 
     folder: Path
+    checksum: str
     model_name: str
     style: str
     architecture: str
@@ -119,8 +122,3 @@ class Bundle:
     def variables(self) -> tuple[Variable, ...]:
         """All variables, in stream order."""
         return tuple(v for parameter in self.parameters for v in parameter.variables)
-
-    @property
-    def fingerprint(self) -> str:
-        """The model file's sha256: what a run directory is bound to."""
-        return self.files[contract.MODEL_FILE]["sha256"]

@@ -13,7 +13,7 @@ from ..host.typed_json import typed
 from ..noise import Noise
 from ..tasks.codec import from_json
 from .checks import check_bundle
-from .checksum import verify_checksum
+from .checksum import CHECKSUM, verify_checksum
 from .contents import Bundle, Parameter, SpecialTokens, Variable
 
 REMEDY = "export the bundle again with `pocketllm export`"
@@ -72,6 +72,7 @@ def read_noise(bundle: Bundle) -> Noise:
 def _parse(folder, values):
     bundle = Bundle(
         folder=folder,
+        checksum=values[CHECKSUM],
         model_name=str(values["model_name"]),
         style=str(values["style"]),
         architecture=str(values["architecture"]),

@@ -64,6 +64,7 @@ def run(values) -> dict:
         "noise": bundle.noise,
         "signatures": bundle.signatures,
         "files": bundle.files,
+        "checksum": bundle.checksum,
     }
 
 
@@ -72,6 +73,7 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
     architecture = f"{bundle.architecture}, {bundle.style} prompts"
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
+        ("checksum", bundle.checksum),
         ("model", f"{bundle.model_name} ({architecture}), {_architecture(bundle)}"),
         ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
         ("frozen", _frozen(bundle)),

@@ -26,11 +26,11 @@ from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
-from ..optim.interface import JOURNALLED, check_bundle
+from ..journal.lines import best_evaluation, read_evaluations
+from ..optim.interface import check_bundle
 from ..optim.schedule import SCHEDULES
 from ..optim.table import DEFAULT, OPTIMIZERS
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
-from ..run.lines import best_evaluation, read_evaluations
 from ..run.listening import Listener, Trained
 from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
@@ -159,14 +159,13 @@ def _config(values, bundle, data, split):
     settings = {field.name: getattr(values, field.name) for field in fields(optimizer.settings)}
     if "eps" in settings and settings["eps"] is None:
         settings["eps"] = bundle.default_eps
-    return RunConfig(
-        bundle_sha256=bundle.fingerprint,
-        train_sha256=data.sha256,
+    return RunConfig.of(
+        bundle,
+        data,
+        optimizer.settings(**settings),
         batch_size=min(values.batch_size, len(data.examples)),
         seed=values.seed,
-        settings=optimizer.settings(**settings),
         split=split,
-        noise=bundle.noise["kind"] if optimizer.kind == JOURNALLED else None,
     )
 
 

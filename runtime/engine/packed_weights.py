@@ -62,7 +62,7 @@ def open_packed(
 
 
 def _fits(bundle):
-    """Whether the file was packed from this model, on this machine, and was not changed since."""
+    """Whether the file was packed from this bundle, on this machine, and was not changed since."""
     stamp_path = bundle.folder / contract.PACKED_STAMP
     path = bundle.folder / contract.PACKED_FILE
     if not stamp_path.exists() or not path.exists():
@@ -85,7 +85,7 @@ def _fits(bundle):
 def _stamp(bundle, path, sha256):
     status = path.stat()
     return {
-        "model_sha256": bundle.fingerprint,
+        "bundle_checksum": bundle.checksum,
         "library": f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}",
         "processor": processor(),
         "bytes": status.st_size,

@@ -9,14 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import contract
+from ..bundle.contents import Bundle
+from ..data.dataset import Dataset
 from ..errors import InputError
 from ..host.files import drop_partial, read_json, write_json
 from ..host.lock import LOCK
+from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
+from ..journal.reader import JOURNAL, check_version, read_journal
+from ..journal.writer import new_journal
 from ..optim.applied import Applied
 from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings, Step
 from ..optim.table import OPTIMIZERS, optimizer_of
-from .journal import JOURNAL, check_version, new_journal, read_journal
-from .lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 
 CONFIG = "config.json"
 DAMAGED = "restore the file from a copy, or choose another --run"
@@ -27,7 +30,7 @@ class RunConfig:
     """What a run's steps depend on; a run directory never changes it.
 
     Attributes:
-      bundle_sha256: of the bundle's model file.
+      bundle_checksum: of the bundle, see bundle/checksum.py.
       train_sha256: of the training data.
       batch_size: examples a step.
       seed: chooses the batches and directions.
@@ -36,13 +39,29 @@ class RunConfig:
       noise: of a journalled run, one of contract.NOISE_KINDS.
     """
 
-    bundle_sha256: str
+    bundle_checksum: str
     train_sha256: str
     batch_size: int
     seed: int
     settings: Settings
     split: str | None = None
     noise: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        bundle: Bundle,
+        data: Dataset,
+        settings: Settings,
+        *,
+        batch_size: int,
+        seed: int,
+        split: str | None = None,
+    ) -> "RunConfig":
+        """Returns the config of a run of a bundle on training data; the rest as above."""
+        is_journalled = optimizer_of(settings).kind == JOURNALLED
+        noise = bundle.noise["kind"] if is_journalled else None
+        return cls(bundle.checksum, data.sha256, batch_size, seed, settings, split, noise)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -122,7 +141,7 @@ def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Se
     return steps
 
 
-def read_run(folder: Path, bundle_sha256: str) -> StoredRun:
+def read_run(folder: Path, bundle: Bundle) -> StoredRun:
     """Reads a run for bringing a bundle to where it led.
 
     Raises:
@@ -139,12 +158,7 @@ def read_run(folder: Path, bundle_sha256: str) -> StoredRun:
         if optimizer.kind == JOURNALLED:
             _check_unbegun(folder)
         run = StoredRun(KEPT, description, len(read_steps(folder, optimizer.step)), ())
-    trained_from = run.description.get("bundle_sha256")
-    if trained_from != bundle_sha256:
-        raise InputError(
-            f"{path}: the run belongs to bundle {str(trained_from)[:12]}…, this one is "
-            f"{bundle_sha256[:12]}…; give the bundle it was trained from"
-        )
+    _check_bundle(path, run.description, bundle.checksum)
     return run
 
 
@@ -177,6 +191,19 @@ def describe_torn_end(folder: Path) -> str | None:
     )
 
 
+def _check_bundle(path, description, checksum):
+    """Raises InputError where a run is of another bundle."""
+    trained_from = description.get("bundle_checksum")
+    if trained_from is None and "bundle_sha256" in description:
+        raise InputError(f"{path}: a run of an earlier version of PocketLLM; train again")
+    if trained_from != checksum:
+        raise InputError(
+            f"{path}: the run belongs to bundle {str(trained_from)[:12]}…, this one is "
+            f"{checksum[:12]}… (checksums, see `pocketllm inspect`); give the bundle that it was "
+            "trained from, or another --run"
+        )
+
+
 def _check_config(path, config):
     """Raises InputError where a config.json is of another run."""
     stored, description = read_json(path, DAMAGED), _description(config)
@@ -185,6 +212,7 @@ def _check_config(path, config):
             f"{path}: holds a run with --optimizer={optimizer.name}, this one is "
             f"{config.optimizer.name}; choose another --run"
         )
+    _check_bundle(path, stored, config.bundle_checksum)
     differing = [
         name
         for name in sorted(set(stored) | set(description))

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from typing import cast
 
 from ..data.batches import Batch
+from ..journal.lines import Evaluated, cut_lines_beyond, seconds_so_far
+from ..journal.reader import JOURNAL
+from ..journal.writer import JournalWriter
 from ..optim.applied import Applied, Recorder
 from ..optim.interface import ProbeSettings, Step
-from .journal import JOURNAL, JournalWriter
-from .lines import Evaluated, cut_lines_beyond, seconds_so_far
 from .listening import DevEvaluations, Training, check_last_step
 from .replay import replay
 from .snapshots import restore, save_snapshot, snapshot_due

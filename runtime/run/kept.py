@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.batches import Batch
+from ..journal.lines import Evaluated, best_evaluation, best_step, read_evaluations
 from ..optim.applied import Applied
 from ..optim.interface import Step
-from .lines import Evaluated, best_evaluation, best_step, read_evaluations
 from .listening import DevEvaluations, Training, check_last_step
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
 

@@ -10,10 +10,10 @@ from ..data.dataset import Dataset
 from ..engine.model import Model
 from ..errors import LossError
 from ..host.memory import Peak
+from ..journal.lines import Evaluated, append_evaluation, read_evaluations
 from ..optim.interface import Step
 from .evaluate import Evaluation, evaluate
 from .folder import RunConfig
-from .lines import Evaluated, append_evaluation, read_evaluations
 
 
 @dataclass(frozen=True)

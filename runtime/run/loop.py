@@ -17,12 +17,12 @@ from ..errors import LossError, RunError
 from ..host import signals
 from ..host.lock import run_lock
 from ..host.memory import PeakMemory
+from ..journal.lines import Evaluated, append_step, best_step
 from ..optim.applied import Applied, Perturbable
 from ..optim.interface import JOURNALLED, KEPT, Minibatch, Step, check_bundle
 from .folder import RunConfig, start_or_continue
 from .journalled import journalled
 from .kept import kept
-from .lines import Evaluated, append_step, best_step
 from .listening import SILENT, DevEvaluations, Listener, Trained, Training
 from .sessions import record_session
 from .snapshots import RECOVERY_SECONDS

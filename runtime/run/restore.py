@@ -8,10 +8,10 @@ from pathlib import Path
 from ..bundle.manifest import Bundle
 from ..engine.model import Model
 from ..errors import InputError
+from ..journal.lines import best_step
 from ..optim.applied import Applied
 from ..optim.interface import KEPT
 from .folder import read_run
-from .lines import best_step
 from .parameters import check_kept, load_parameters
 from .replay import replay
 from .snapshots import restore
@@ -51,7 +51,7 @@ def point_of(folder: Path, bundle: Bundle, at_step: int | None = None) -> RunPoi
     Raises:
       InputError: no run, one of another bundle, or without this step or its parameters.
     """
-    run = read_run(folder, bundle.fingerprint)
+    run = read_run(folder, bundle)
     step = best_step(folder, run.count) if at_step is None else at_step
     if not 0 <= step <= run.count:
         raise InputError(f"--at_step={step}: the run holds steps 0 to {run.count}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..engine.model import Model
 from ..errors import InputError
-from .journal import JOURNAL, read_journal
+from ..journal.reader import JOURNAL, read_journal
 from .parameters import checksum_of, drop_parameters, kept_steps, load_parameters, save_parameters
 
 RECOVERY_SECONDS, RECOVERY_SHARE, KEPT = 120.0, 0.05, 2

@@ -12,8 +12,8 @@ from loopback import loopback
 from small_runs import mezo_steps, pocketllm
 
 from pocketllm.android_harness.phone.paths import HOME
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.lines import METRICS
+from pocketllm.runtime.journal.lines import METRICS
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 STEPS = 20

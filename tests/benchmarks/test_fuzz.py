@@ -5,7 +5,7 @@ from small_runs import run_config
 
 from pocketllm.benchmarks.torture.fuzz import TARGETS, reader, refusing, seeds, with_checksums
 from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.loop import train
 
 pytest_plugins = ["runtime_fixtures"]

@@ -74,7 +74,7 @@ def test_a_run_is_a_run_directory_that_reports_can_read(optimizer, bundles, tmp_
     (record,) = read_runs([run])
     assert stages == ["loading", "step 1", "step 2", "step 3", "step 4"]
     assert (record.optimizer, [step.step for step in record.steps]) == (optimizer, [1, 2, 3, 4])
-    assert record.config["bundle_sha256"] == bundle.fingerprint
+    assert record.config["bundle_checksum"] == bundle.checksum
     assert ("eps" in record.config) == (optimizer == "mezo")
     assert record.sessions[0].engine.startswith("pytorch (torch ")
     assert result["step_seconds"] == pytest.approx(

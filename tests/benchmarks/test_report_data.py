@@ -46,7 +46,7 @@ def test_the_figures_of_a_mezo_run(tmp_path):
         "optimizer": "mezo",
         "model": "roberta-micro",
         "task": "sst2",
-        "bundle_sha256": "b" * 64,
+        "bundle_checksum": "b" * 64,
         "steps": 3,
         "first_loss": pytest.approx(0.7),
         "last_loss": pytest.approx(0.5),

@@ -17,14 +17,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / folder) for folder in ("support", "support/references")]
 
 from pocketllm.export.signatures.tables import noise_table
-from pocketllm.runtime import noise
+from pocketllm.runtime import contract, noise
 from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.journal.writer import JournalWriter, new_journal
 from pocketllm.runtime.optim.applied import Applied, Recorder
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
-from pocketllm.runtime.run.journal import JournalWriter, new_journal
 
 SEEDS, STREAMS = (0, 1, -1, 2**31 - 1, -(2**31), 123456789), (0, 1, 37, 65535)
 WORDS, VALUES = 9, 37  # values: more than two blocks of 16, and no multiple
@@ -129,10 +129,10 @@ def make_run() -> None:
     model = open_model(bundle, threads=1)
     model.initialize()
     header = {
-        "format_version": 1, "bundle_sha256": bundle.fingerprint, "noise": bundle.noise["kind"],
-        "train_sha256": data.sha256, "batch_size": BATCH_SIZE, "seed": SEED, "optimizer": "mezo",
-        "lr": SETTINGS.lr, "eps": SETTINGS.eps, "weight_decay": SETTINGS.weight_decay,
-        "lr_schedule": SETTINGS.lr_schedule,
+        "format_version": contract.FORMAT_VERSION, "bundle_checksum": bundle.checksum,
+        "noise": bundle.noise["kind"], "train_sha256": data.sha256, "batch_size": BATCH_SIZE,
+        "seed": SEED, "optimizer": "mezo", "lr": SETTINGS.lr, "eps": SETTINGS.eps,
+        "weight_decay": SETTINGS.weight_decay, "lr_schedule": SETTINGS.lr_schedule,
     }  # fmt: skip
     path, steps = HERE / "run.journal", []
     new_journal(path, header)

@@ -64,8 +64,8 @@ def step_members(count: int, batch_size: int, seed: int, step: int) -> list[int]
 
 
 def read_journal(data: bytes) -> tuple[dict, list[dict]]:
-    """Returns (header, records) of a journal of version 2 without a torn end."""
-    assert data[:8] == b"PLLMJRN2"
+    """Returns (header, records) of a journal of version 3 without a torn end."""
+    assert data[:8] == b"PLLMJRN3"
     (size,) = struct.unpack_from("<I", data, 8)
     place = 12 + size
     header = json.loads(data[12:place])

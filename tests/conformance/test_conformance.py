@@ -12,9 +12,10 @@ from pocketllm.runtime import noise
 from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members, step_seed
+from pocketllm.runtime.journal.reader import read_journal
+from pocketllm.runtime.journal.writer import JournalWriter, new_journal
 from pocketllm.runtime.optim.applied import Applied, Recorder
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
-from pocketllm.runtime.run.journal import JournalWriter, new_journal, read_journal
 from pocketllm.runtime.run.replay import replay
 
 HERE = Path(__file__).resolve().parent

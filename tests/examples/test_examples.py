@@ -12,8 +12,8 @@ from small_runs import pocketllm
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import PACKED_FILE
+from pocketllm.runtime.journal.lines import read_steps
 from pocketllm.runtime.optim.mezo import MezoStep
-from pocketllm.runtime.run.lines import read_steps
 
 pytest_plugins = ["runtime_fixtures"]
 

@@ -41,7 +41,7 @@ def write_run(folder: Path, lines, evaluations=(), sessions=(), torn="", **confi
     """
     folder.mkdir(parents=True)
     values = {
-        "optimizer": "mezo", "bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4,
+        "optimizer": "mezo", "bundle_checksum": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-4,
         "batch_size": 8,
     }  # fmt: skip
     (folder / "config.json").write_text(json.dumps(values | config))

@@ -9,11 +9,11 @@ import numpy as np
 from hypothesis import settings
 
 from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.journal.lines import read_steps
+from pocketllm.runtime.journal.records import record_bytes
 from pocketllm.runtime.optim.adam import AdamSettings, AdamStep
 from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig
-from pocketllm.runtime.run.lines import read_steps
-from pocketllm.runtime.run.records import record_bytes
 
 RECORD_BYTES = record_bytes(losses=2, passes=3)  # of a MeZO step
 
@@ -74,8 +74,7 @@ def run_config(bundle, data: Dataset, **changes) -> RunConfig:
         "lr": 1e-2, "eps": 1e-2, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 6,
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
-    settings, noise = MezoSettings(**values), bundle.noise["kind"]
-    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings, noise=noise)
+    return RunConfig.of(bundle, data, MezoSettings(**values), **run)
 
 
 def adam_config(bundle, data: Dataset, **changes) -> RunConfig:
@@ -85,8 +84,7 @@ def adam_config(bundle, data: Dataset, **changes) -> RunConfig:
         "lr": 1e-2, "weight_decay": 0.1, "lr_schedule": "constant", "steps": 6,
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
-    settings = AdamSettings(**values)
-    return RunConfig(bundle.fingerprint, data.sha256, **run, settings=settings)
+    return RunConfig.of(bundle, data, AdamSettings(**values), **run)
 
 
 def adam_losses(folder: Path) -> list[float]:

@@ -16,10 +16,10 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.packed_weights import open_packed
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes, sha256_of
+from pocketllm.runtime.journal.lines import Evaluated, append_evaluation, read_evaluations
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.run.folder import CONFIG, read_run, steps_so_far
-from pocketllm.runtime.run.journal import JOURNAL
-from pocketllm.runtime.run.lines import Evaluated, append_evaluation, read_evaluations
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.snapshots import restore
 
@@ -117,7 +117,7 @@ def test_a_description_that_was_reformatted_or_lost_its_checksum_is_refused(bund
 
 def test_a_bit_of_a_snapshot_costs_time_and_nothing_else(run, golden_bundle, open_ready):
     folder, expected = run
-    steps = read_run(folder, golden_bundle.fingerprint).applied
+    steps = read_run(folder, golden_bundle).applied
     model, path = open_ready(golden_bundle, "litert"), folder / f"parameters-{STEPS}.npz"
     data, passed_over = path.read_bytes(), 0
     for place, damaged in flips(data, [*range(300), *spread(300, len(data), 150)]):
@@ -156,7 +156,7 @@ def test_a_bit_of_the_settings_is_refused_or_changes_nothing(run, golden_bundle,
     folder, _ = run
     config, path = run_config(golden_bundle, train_data), folder / CONFIG
     data, steps = path.read_bytes(), steps_so_far(folder, config)
-    whole, harmless = read_run(folder, golden_bundle.fingerprint), 0
+    whole, harmless = read_run(folder, golden_bundle), 0
     for _, damaged in flips(data, range(len(data))):
         path.write_bytes(damaged)
         try:
@@ -164,7 +164,7 @@ def test_a_bit_of_the_settings_is_refused_or_changes_nothing(run, golden_bundle,
             harmless += 1
         except InputError as error:
             assert str(error).startswith(f"{path}: ")
-        assert read_run(folder, golden_bundle.fingerprint) == whole  # the journal's
+        assert read_run(folder, golden_bundle) == whole  # the journal's
     assert harmless < 10
 
 

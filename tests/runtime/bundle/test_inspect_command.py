@@ -12,7 +12,7 @@ from pocketllm.runtime.bundle.checksum import write_with_checksum
 KEYS = {
     "bundle", "model_name", "style", "architecture", "tied_decoder", "config", "task", "labels",
     "words", "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
-    "signatures", "files", "trained_parameters", "tune", "base", "lora",
+    "signatures", "files", "checksum", "trained_parameters", "tune", "base", "lora",
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pocketllm.benchmarks import torture
 from pocketllm.runtime.cli import COMMANDS
 from pocketllm.runtime.contract import ENGINES as DISTRIBUTIONS
 from pocketllm.runtime.contract import FORMAT_VERSION, JOURNAL_VERSION
-from pocketllm.runtime.run.journal import MAGIC
+from pocketllm.runtime.journal.reader import MAGIC
 from pocketllm.runtime.version import describe_version
 
 pytest_plugins = ["runtime_fixtures"]

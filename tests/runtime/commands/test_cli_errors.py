@@ -6,7 +6,7 @@ import shutil
 import pytest
 from small_runs import RECORD_BYTES, complaint, pocketllm, python, rows, write_tsv
 
-from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.journal.reader import JOURNAL
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -151,7 +151,7 @@ def old_run(tmp_path):
     """A run's folder as it was when journals were of version 1: config.json names no optimizer."""
     folder = tmp_path / "run"
     folder.mkdir()
-    config = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-6, "steps": 2}
+    config = {"bundle_checksum": "b" * 64, "train_sha256": "d" * 64, "lr": 1e-6, "steps": 2}
     (folder / "config.json").write_text(json.dumps(config))
     (folder / JOURNAL).write_bytes(b"PLLMJRN1" + bytes(100))
     (folder / "metrics.jsonl").write_text("{}\n")
@@ -173,7 +173,7 @@ def test_a_run_of_an_earlier_version_is_refused_alike(
         "report": lambda: pocketllm("report", old_run, f"--out={tmp_path / 'out'}"),
     }[command]()
 
-    complaint(done, 2, f"{old_run / JOURNAL}: a journal of version 1", "start a new --run")
+    complaint(done, 2, f"{old_run / JOURNAL}: a journal of version 1", "train again")
 
 
 def test_a_torn_journal_is_said_and_the_run_goes_on(train, evaluate, tmp_path):

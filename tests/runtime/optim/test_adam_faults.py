@@ -9,8 +9,8 @@ from small_runs import adam_config, adam_losses, run_config, state_of
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import files
+from pocketllm.runtime.journal.lines import best_step, read_evaluations
 from pocketllm.runtime.run import kept
-from pocketllm.runtime.run.lines import best_step, read_evaluations
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps

@@ -9,11 +9,11 @@ from small_runs import adam_config, adam_losses, state_of
 from pocketllm.benchmarks.report.data import read_runs, summarise
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_members
+from pocketllm.runtime.journal.lines import best_step, read_evaluations
 from pocketllm.runtime.optim.interface import KEPT
 from pocketllm.runtime.run import kept, listening
 from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.lines import best_step, read_evaluations
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps, load_parameters, save_parameters
@@ -63,7 +63,7 @@ def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_
     assert stored_config["optimizer"] == "adam" and "eps" not in stored_config
     assert figures["config"] == stored_config
     assert figures["step_seconds"] == pytest.approx(done.step_seconds, abs=1e-6)  # as rounded
-    stored = read_run(tmp_path / "run", model.bundle.fingerprint)
+    stored = read_run(tmp_path / "run", model.bundle)
     assert (stored.kind, stored.count, stored.description) == (KEPT, 6, stored_config)
     assert stored.description.items() >= asdict(config.settings).items()
 

@@ -14,7 +14,7 @@ from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, wri
 
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members
-from pocketllm.runtime.run.lines import read_evaluations
+from pocketllm.runtime.journal.lines import read_evaluations
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps, load_parameters
 

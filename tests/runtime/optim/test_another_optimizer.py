@@ -12,12 +12,12 @@ from small_runs import run_config, state_of
 
 from pocketllm.benchmarks.report.data import read_runs, summarise
 from pocketllm.runtime import contract
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.optim.applied import apply_step, undo_step
 from pocketllm.runtime.optim.interface import JOURNALLED, Optimizer, Option
 from pocketllm.runtime.optim.schedule import learning_rate
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.journal import JOURNAL
 from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.replay import replay
@@ -130,7 +130,7 @@ def test_its_steps_are_done_again_by_graph_and_by_tiles_and_taken_back(
     trained, golden_bundle, open_ready, tmp_path
 ):
     expected = trained(tmp_path)
-    steps = read_run(tmp_path, golden_bundle.fingerprint).applied
+    steps = read_run(tmp_path, golden_bundle).applied
     graph, tiles, restored = (open_ready(golden_bundle, "litert") for _ in range(3))
     begun = state_of(graph)
 

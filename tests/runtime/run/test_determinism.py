@@ -9,11 +9,11 @@ from pocketllm.runtime.bundle.manifest import read_noise
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.journal.lines import read_evaluations
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.noise import direction, perturb
 from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
-from pocketllm.runtime.run.lines import read_evaluations
 from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 
@@ -149,7 +149,7 @@ def test_replaying_gives_the_trained_bits_without_data(
     engine, trained, golden_bundle, open_ready, tmp_path
 ):
     _, state = trained(engine, tmp_path / "run", lr_schedule="linear")
-    steps = read_run(tmp_path / "run", golden_bundle.fingerprint).applied
+    steps = read_run(tmp_path / "run", golden_bundle).applied
     model = open_ready(golden_bundle, engine)
 
     for step in steps:

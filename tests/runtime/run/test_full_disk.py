@@ -12,7 +12,7 @@ from small_runs import complaint, pocketllm
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.journal.reader import JOURNAL
 
 pytest_plugins = ["runtime_fixtures"]
 

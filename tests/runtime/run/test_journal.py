@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from small_runs import RECORD_BYTES, steady
 
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.journal import records
+from pocketllm.runtime.journal.reader import MAGIC, read_journal
+from pocketllm.runtime.journal.writer import JournalWriter, new_journal
 from pocketllm.runtime.optim.applied import Applied, Pass
-from pocketllm.runtime.run import records
-from pocketllm.runtime.run.journal import MAGIC, JournalWriter, new_journal, read_journal
 
-HEADER = {"bundle_sha256": "b" * 64, "seed": 3, "noise": "codebook"}
+HEADER = {"bundle_checksum": "b" * 64, "seed": 3, "noise": "codebook"}
 EPS = 1e-3
 
 finite = st.floats(allow_nan=False, allow_infinity=False)
@@ -58,7 +59,7 @@ def test_the_bytes_are_those_of_the_format(path):
     data = write(path, 1)
 
     text = json.dumps(HEADER, sort_keys=True).encode()
-    header = b"PLLMJRN2" + struct.pack("<I", len(text)) + text
+    header = b"PLLMJRN3" + struct.pack("<I", len(text)) + text
     first = zlib.crc32(header)
     record = struct.pack("<IHHddf", 1, 2, 3, 1e-4, EPS, 0.875) + struct.pack("<dd", 1.5, 0.25)
     record += struct.pack("<ififif", -1, 0.5, -1, -1.0, -1, 0.125)
@@ -136,7 +137,7 @@ def test_a_flipped_bit_is_never_believed(path):
             number += 1
             if position < first:
                 with pytest.raises(
-                    InputError, match="header is damaged|no journal of version 2|version 1"
+                    InputError, match=r"header is damaged|no journal of version 3|of version \d,"
                 ):
                     read_journal(path)
             elif number < 3 or (number == 3 and place < RECORD_BYTES - 4):
@@ -243,17 +244,19 @@ def test_more_losses_or_passes_than_a_record_holds_are_refused(entries, path):
     assert read_journal(path).steps == [step(1), step(2)]
 
 
-def test_a_journal_of_version_1_is_refused_in_one_line(path):
-    path.write_bytes(b"PLLMJRN1" + write(path, 2)[8:])
+@pytest.mark.parametrize("version", [1, 2, 4])
+def test_a_journal_of_another_version_is_refused_in_one_line(version, path):
+    path.write_bytes(b"PLLMJRN%d" % version + write(path, 2)[8:])
 
-    with pytest.raises(InputError, match="a journal of version 1, .* reads version 2; start a new"):
+    expected = rf"^\S+: a journal of version {version}, .* reads version 3; train again [^\n]*$"
+    with pytest.raises(InputError, match=expected):
         read_journal(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"PLLM", b'{"step": 1}\n', MAGIC, MAGIC + b"\xff" * 40])
 def test_what_is_no_journal_is_refused(data, path):
     path.write_bytes(data)
-    with pytest.raises(InputError, match="no journal of version 2"):
+    with pytest.raises(InputError, match="no journal of version 3"):
         read_journal(path)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -11,12 +12,7 @@ from small_runs import pocketllm, steady
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.memory import Peak
-from pocketllm.runtime.optim.applied import Applied, Pass
-from pocketllm.runtime.optim.interface import JOURNALLED
-from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
-from pocketllm.runtime.run.folder import RunConfig, read_run, start_or_continue
-from pocketllm.runtime.run.journal import JOURNAL, JournalWriter
-from pocketllm.runtime.run.lines import (
+from pocketllm.runtime.journal.lines import (
     Evaluated,
     append_evaluation,
     append_step,
@@ -24,13 +20,22 @@ from pocketllm.runtime.run.lines import (
     read_evaluations,
     read_steps,
 )
+from pocketllm.runtime.journal.reader import JOURNAL
+from pocketllm.runtime.journal.writer import JournalWriter
+from pocketllm.runtime.optim.applied import Applied, Pass
+from pocketllm.runtime.optim.interface import JOURNALLED
+from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
+from pocketllm.runtime.run.folder import RunConfig, read_run, start_or_continue
 
 pytest_plugins = ["runtime_fixtures"]
 
 
+BUNDLE = SimpleNamespace(checksum="b" * 64)
+
+
 def config(**changes):
     values = {"lr": 0.1, "eps": 1e-3, "weight_decay": 0.0, "lr_schedule": "constant", "steps": 4}
-    run = {"bundle_sha256": "b" * 64, "train_sha256": "d" * 64, "batch_size": 8, "seed": 0}
+    run = {"bundle_checksum": "b" * 64, "train_sha256": "d" * 64, "batch_size": 8, "seed": 0}
     values |= {name: value for name, value in changes.items() if name in values}
     run |= {name: value for name, value in changes.items() if name in run}
     return RunConfig(**run, settings=MezoSettings(**values))
@@ -66,7 +71,7 @@ def run(tmp_path):
 def test_a_new_run_starts_empty_and_a_held_one_gives_its_steps_back(run, tmp_path):
     assert start_or_continue(tmp_path / "deep" / "new", config()) == []
     assert start_or_continue(run, config()) == [applied(1), applied(2), applied(3)]
-    stored = read_run(run, "b" * 64)
+    stored = read_run(run, BUNDLE)
     assert (stored.kind, stored.applied) == (JOURNALLED, [applied(1), applied(2), applied(3)])
     settings = {**asdict(config().settings), "optimizer": "mezo", "seed": 0}
     del settings["steps"]  # may be raised: those that were taken count
@@ -98,7 +103,6 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("bundle_sha256", "c" * 64),
         ("train_sha256", "c" * 64),
         ("batch_size", 16),
         ("seed", 1),
@@ -167,7 +171,7 @@ def test_lines_of_steps_that_did_not_come_to_count_are_cut_off(run):
 def test_a_run_without_its_journal_is_refused(run):
     (run / JOURNAL).unlink()
 
-    for read in (lambda: start_or_continue(run, config()), lambda: read_run(run, "b" * 64)):
+    for read in (lambda: start_or_continue(run, config()), lambda: read_run(run, BUNDLE)):
         with pytest.raises(InputError, match="a journalled run without its journal.*restore it"):
             read()
 
@@ -253,7 +257,7 @@ def test_another_bundles_run_is_refused_by_eval(run, golden_bundle, dev_file):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "the run belongs to bundle bbbbbbbbbbbb" in done.stderr
-    assert golden_bundle.fingerprint[:12] in done.stderr
+    assert golden_bundle.checksum[:12] in done.stderr
 
 
 def test_a_full_disk_is_a_failure_that_keeps_the_steps_before(run):

@@ -9,8 +9,8 @@ import pytest
 from small_runs import RECORD_BYTES, complaint, pocketllm, run_config
 
 from pocketllm.runtime.host.cpu import describe_machine
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run import sessions
-from pocketllm.runtime.run.journal import JOURNAL
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.sessions import read_sessions
 

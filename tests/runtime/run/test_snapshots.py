@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from small_runs import RECORD_BYTES, pocketllm, run_config, state_of
 
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run import snapshots
-from pocketllm.runtime.run.journal import JOURNAL
 from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps

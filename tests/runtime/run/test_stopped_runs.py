@@ -9,7 +9,7 @@ import pytest
 from small_runs import RECORD_BYTES, pocketllm
 
 from pocketllm.benchmarks.torture.kills import kill_and_resume, training
-from pocketllm.runtime.run.journal import JOURNAL, read_journal
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 pytest_plugins = ["runtime_fixtures"]
 

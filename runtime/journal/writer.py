@@ -1,0 +1,102 @@
+"""Writing the journal of a run (tflite_models/JOURNAL.md).
+
+Records are written at once, so that no kill loses one, and flushed to the disk every second: a
+power failure loses no more than the last second's steps, whole ones.
+"""
+
+import json
+import os
+import time
+import zlib
+from pathlib import Path
+
+from ..errors import RunError
+from ..host.files import write_bytes
+from ..optim.applied import Applied
+from .reader import MAGIC, read_journal
+from .records import WORD, encoded
+
+FLUSH_SECONDS = 1.0
+
+
+def new_journal(path: Path, header: dict) -> None:
+    """Writes a journal without steps, by rename.
+
+    Raises:
+      RunError: the disk is full or read-only.
+    """
+    text = json.dumps(header, sort_keys=True).encode()
+    data = MAGIC + WORD.pack(len(text)) + text
+    write_bytes(path, data + WORD.pack(zlib.crc32(data)))
+
+
+class JournalWriter:
+    """Appends steps to a journal; what was not finished at its end is overwritten."""
+
+    def __init__(self, path: Path):
+        """Opens a journal. Raises InputError or RunError if it is damaged or read-only."""
+        journal = read_journal(path)
+        self.count = len(journal.steps)  # steps written
+        # Of the last record and the one before, which `drop_last` goes back to.
+        self._ends, self._checksums = list(journal.ends[-2:]), list(journal.checksums[-2:])
+        self._path = path
+        self._flushed = time.monotonic()
+        try:
+            self._file = os.open(path, os.O_WRONLY)
+            os.ftruncate(self._file, self._ends[-1])
+        except OSError as error:
+            raise self._failure(error) from error
+
+    @property
+    def checksum(self) -> int:
+        """Of the last record, of the header without any."""
+        return self._checksums[-1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def append(self, applied: Applied) -> None:
+        """Writes a step's record; it counts from here on.
+
+        Raises:
+          InputError: more losses or passes than a record holds.
+          RunError: the disk is full; the steps before are kept.
+        """
+        record, end = encoded(applied, self.checksum), self._ends[-1]
+        try:
+            written = 0
+            while written < len(record):  # less where the disk fills up, which the next call says
+                written += os.pwrite(self._file, record[written:], end + written)
+            if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+                os.fsync(self._file)
+                self._flushed = time.monotonic()
+        except OSError as error:
+            raise self._failure(error) from error
+        self.count += 1
+        self._ends = [end, end + len(record)]
+        self._checksums = [self.checksum, WORD.unpack_from(record, len(record) - WORD.size)[0]]
+
+    def drop_last(self) -> None:
+        """Takes back the step that was appended last, once."""
+        self.count -= 1
+        self._ends.pop()
+        self._checksums.pop()
+        os.ftruncate(self._file, self._ends[-1])
+
+    def close(self) -> None:
+        """Flushes to the disk and closes; raises RunError where the disk is full."""
+        try:
+            os.fsync(self._file)
+        except OSError as error:  # a file system may say only now that it has no place
+            raise self._failure(error) from error
+        finally:
+            os.close(self._file)
+
+    def _failure(self, error):
+        return RunError(
+            f"{self._path}: cannot be written: {error.strerror}; the steps before are kept, free "
+            "some space and run the same command again: it goes on"
+        )

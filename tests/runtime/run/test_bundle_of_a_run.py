@@ -68,7 +68,9 @@ def run(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
 
 def both(trained, given):
     """Returns the pattern of a line that names two bundles."""
-    return f"^.*belongs to bundle {trained.checksum[:12]}….* this one is {given.checksum[:12]}…[^\n]*$"
+    return (
+        f"^.*belongs to bundle {trained.checksum[:12]}….* this one is {given.checksum[:12]}…[^\n]*$"
+    )
 
 
 @pytest.mark.parametrize("change", CHANGES)

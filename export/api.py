@@ -13,7 +13,7 @@ from pocketllm.runtime.tasks.codec import Task
 from .checkpoint.reader import open_checkpoint
 from .checkpoint.tokenizer import tokenizer_for
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
-from .models.weights import checkpoint_weights, random_weights
+from .models.weights import checkpoint_weights, random_weights, remarks
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
 from .source import Source, source_of
 from .tasks.lengths import default_lengths
@@ -104,4 +104,6 @@ def _write(settings, source, out, **callbacks):
         weights = random_weights(settings.config, settings.tuning.seed)
     else:
         weights = checkpoint_weights(settings.config, open_checkpoint(source.checkpoint))
+        for line in remarks(weights):
+            callbacks["say"](line)
     return export_bundle(settings, weights, tokenizer, out, **callbacks)

@@ -1,43 +1,52 @@
-"""What the configs of all architectures share: config.json is read with nothing unnoticed."""
+"""What the configs of all architectures share: config.json is read as transformers reads it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import fields
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
-
-# Values that would change the graph in a way it does not implement; absent means the value here.
-REQUIRED_VALUES = {
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "quantization_config": None,
+# transformers' other names of the same functions.
+SAME_ACTIVATIONS = {
+    "gelu_python": "gelu",
+    "gelu_fast": "gelu_new",
+    "gelu_accurate": "gelu_new",
+    "gelu_python_tanh": "gelu_pytorch_tanh",
 }
 
+# Values that would change the graph of any architecture in a way it does not implement.
+REQUIRED_VALUES = {"quantization_config": None, "per_layer_config": None}
 
-def read_fields(kind, values: dict, defaults: dict, source: str):
+
+def read_fields(
+    kind, values: dict, defaults: Mapping, source: str, required: Mapping | None = None
+):
     """Builds a config dataclass of numbers, strings and switches from a parsed config.json.
+
+    Keys that no field names change nothing in the graph and are not looked at.
 
     Args:
       kind: the dataclass; fields are named as in the file.
       values: the parsed file.
-      defaults: what Hugging Face takes where the file says nothing (or null).
+      defaults: what transformers' class takes where the file says nothing; null says nothing too.
       source: the file's path, for error messages.
+      required: {key: the value that the graph implements}, beside REQUIRED_VALUES; absent, null
+        and empty mean that value.
 
     Raises:
-      InputError: a missing value, or one that is not implemented.
+      InputError: a value that is not implemented, or of another type.
     """
-    for name, only in REQUIRED_VALUES.items():
-        if values.get(name, only) != only:
+    for name, only in (REQUIRED_VALUES | dict(required or {})).items():
+        if values.get(name) not in (None, only, {}, []):
             raise InputError(f"{source}: {name} is {values[name]!r}, only {only!r} is implemented")
-    present = defaults | {name: value for name, value in values.items() if value is not None}
-    missing = sorted({field.name for field in fields(kind)} - set(present))
-    if missing:
-        raise InputError(
-            f"{source}: missing {', '.join(missing)}; give the config.json of the checkpoint"
-        )
+    present = {**defaults, **{name: v for name, v in values.items() if v is not None}}
+    present |= {
+        name: SAME_ACTIVATIONS[v]
+        for name, v in present.items()
+        if isinstance(v, str) and v in SAME_ACTIVATIONS
+    }
     try:
         config = typed(kind, present, further=True)
     except ValueError as error:

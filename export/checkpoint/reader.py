@@ -1,19 +1,23 @@
 """Hugging Face checkpoints, read one tensor at a time: safetensors or .bin, sharded or not."""
 
 import json
-import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.foreign import foreign_kind
 from pocketllm.runtime.host.pages import release_file_pages
+
+from .no_weights import without_weights
+from .pickled import tensors_in
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
+FORMATS = (SINGLE, INDEX, PICKLED, PICKLED_INDEX)  # where several lie, transformers reads the first
 SAFETENSORS_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
@@ -26,12 +30,14 @@ class Checkpoint:
       shapes: name -> shape.
       read: name -> float32 array; raises InputError for a type that is not a float.
       file_of: name -> the file it stands in.
+      beside: other weights in the folder, which are not read.
     """
 
     source: str
     shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], np.ndarray]
     file_of: dict[str, Path]
+    beside: tuple[Path, ...] = ()
 
 
 def open_checkpoint(folder: Path) -> Checkpoint:
@@ -41,18 +47,24 @@ def open_checkpoint(folder: Path) -> Checkpoint:
       InputError: no weights, or a file that cannot be read.
     """
     folder = Path(folder)
-    if (folder / SINGLE).exists():
-        return _safetensors(folder, [folder / SINGLE])
-    if (folder / INDEX).exists():
-        return _safetensors(folder / INDEX, _shards(folder / INDEX))
-    if (folder / PICKLED).exists():
-        return _pickled(folder / PICKLED, [folder / PICKLED])
-    if (folder / PICKLED_INDEX).exists():
-        return _pickled(folder / PICKLED_INDEX, _shards(folder / PICKLED_INDEX))
-    raise InputError(
-        f"{folder}: no weights; expected {SINGLE}, {INDEX}, {PICKLED} or {PICKLED_INDEX}, "
-        "or give a preset with --random_init"
-    )
+    paths = [folder / name for name in FORMATS if (folder / name).exists()]
+    if not paths:
+        raise InputError(f"{folder}: {without_weights(folder)}")
+    return replace(_opened(paths[0]), beside=tuple(paths[1:]))
+
+
+def names_in(path: Path) -> set[str]:
+    """Returns the names of the tensors in a file of weights; none where it cannot be read."""
+    try:
+        return set(_opened(path).shapes)
+    except InputError:
+        return set()
+
+
+def _opened(path):
+    files = _shards(path) if path.name in (INDEX, PICKLED_INDEX) else [path]
+    read = _safetensors if path.name in (SINGLE, INDEX) else _pickled
+    return read(path.parent if path.name == SINGLE else path, files)
 
 
 def _shards(path):
@@ -122,6 +134,9 @@ def _header(path):
     """Returns name -> {dtype, shape, data_offsets (from the start of the file)}."""
     from safetensors import SafetensorError, safe_open
 
+    kind = foreign_kind(path)
+    if kind:
+        raise InputError(f"{path}: not a readable safetensors file: {kind}")
     try:
         with safe_open(path, framework="numpy"):  # checks the header against the file's size
             pass
@@ -148,7 +163,7 @@ def _bfloat16(path, entry):
 def _pickled(source, paths):
     import torch
 
-    loaded = {path: _tensors(path) for path in paths}
+    loaded = {path: tensors_in(path) for path in paths}
     places = _places(loaded)
 
     def read(name):
@@ -165,18 +180,3 @@ def _pickled(source, paths):
 
     shapes = {name: tuple(loaded[path][name].shape) for name, path in places.items()}
     return Checkpoint(str(source), shapes, read, places)
-
-
-def _tensors(path):
-    """Returns {name: tensor} of a .bin file, mapped rather than read where its format allows it."""
-    import torch
-
-    try:
-        mapped = zipfile.is_zipfile(path)  # not so before PyTorch 1.6
-        entries = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        return {name: tensor for name, tensor in entries.items() if torch.is_tensor(tensor)}
-    except Exception as error:  # torch raises whatever the file's bytes lead it to
-        raise InputError(
-            f"{path}: not readable as weights alone ({type(error).__name__}); download it again, "
-            "or, if it is whole, save the checkpoint as safetensors"
-        ) from error

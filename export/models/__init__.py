@@ -15,8 +15,17 @@ ARCHITECTURES: dict[str, Architecture] = {
 
 
 def architecture_in(values: dict, source: str) -> Architecture:
-    """Returns the architecture of a parsed config.json; InputError for one that is not here."""
-    return architecture_named(values.get("model_type"), source)
+    """Returns the architecture of a parsed config.json; InputError for one that is not here.
+
+    Where it has no model_type, as very old ones, transformers' class says it.
+    """
+    model_type, classes = values.get("model_type"), values.get("architectures")
+    if model_type is None and isinstance(classes, list):
+        model_type = next(
+            (known.model_type for known in ARCHITECTURES.values() if known.is_class_in(classes)),
+            None,
+        )
+    return architecture_named(model_type, source)
 
 
 def architecture_named(model_type: str | None, source: str) -> Architecture:

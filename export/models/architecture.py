@@ -3,11 +3,11 @@
 Each `<model_type>.py` of this folder makes one, so a part that is missing is an error at import.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 
+from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import SpecialSpellings
 from .parameters import HeadNames, Parameter
 from .scoring import Target
@@ -21,6 +21,11 @@ class ModelConfig(Protocol):
     """What the config of every architecture says."""
 
     model_type: ClassVar[str]
+
+    @property
+    def tie_word_embeddings(self) -> bool:
+        """Whether the LM head is the word embeddings, as far as the config says it."""
+        ...
 
     @property
     def vocab_size(self) -> int:
@@ -47,8 +52,7 @@ class Architecture(Generic[Config]):
       special_tokens: how its tokenizer spells them.
       read_config: (parsed config.json, its path) -> config; raises InputError.
       parameters: (config, whether the head is tied) -> the loss's parameters, in order.
-      checkpoint_names: (names in a checkpoint, config) -> {parameter: its other name there}.
-      ignored: matches the names of checkpoint tensors that are left out on purpose.
+      names: under which other names its checkpoints hold the parameters.
       saved_twice: {parameter: second name under which transformers saves it}.
       head: names of the tables at the bottom and at the top.
       lora_targets: last words of the layers that LoRA adapts by default.
@@ -66,8 +70,7 @@ class Architecture(Generic[Config]):
     special_tokens: SpecialSpellings
     read_config: Callable[[dict[str, Any], str], Config]
     parameters: Callable[[Config, bool], list[Parameter]]
-    checkpoint_names: Callable[[set[str], Config], dict[str, str]]
-    ignored: re.Pattern[str]
+    names: TensorNames
     saved_twice: dict[str, str]
     head: HeadNames
     lora_targets: tuple[str, ...]
@@ -77,3 +80,11 @@ class Architecture(Generic[Config]):
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
     ]
     forward_flops: Callable[[Config, int, int], int]
+
+    def is_class_in(self, classes: list) -> bool:
+        """Whether a class of this architecture is among config.json's `architectures`."""
+        stem = self.hf_class.split("For")[0]
+        endings = ("For", "Model", "LMHead")
+        return any(
+            str(name).startswith(tuple(stem + ending for ending in endings)) for name in classes
+        )

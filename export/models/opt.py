@@ -4,13 +4,13 @@ Shapes: S sequences, T tokens, D hidden, E width of the word embeddings, Q rows 
 are scored. Names are the checkpoint's.
 """
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
 from pocketllm.runtime import contract
 
 from ..checkpoint.config import check_activation, check_heads, read_fields
+from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import FAIRSEQ_TOKENS
 from . import causal
 from . import lazy_tensorflow as tf
@@ -34,10 +34,17 @@ PADDING_POSITION, FIRST_POSITION = 1, 2
 # all positions of a smaller one.
 ROW_TOKENS = 2048
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
-# A buffer of checkpoints that came from metaseq.
-IGNORED = re.compile(r"(model\.)?decoder\.version")
+NAMES = TensorNames(
+    base="model.", landmark="decoder.embed_positions.weight", head="lm_head.", old_endings={}
+)
 # OPTConfig's own, for what a config.json leaves out; word_embed_proj_dim is then hidden_size.
 DEFAULTS = {
+    "vocab_size": 50272,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "ffn_dim": 3072,
+    "max_position_embeddings": 2048,
     "do_layer_norm_before": True,
     "_remove_final_layer_norm": False,
     "enable_bias": True,
@@ -89,9 +96,12 @@ def read_config(values: dict, source: str) -> OptConfig:
     """Reads a parsed config.json; `source` is its path.
 
     Raises:
-      InputError: a missing value, or one that is not implemented.
+      InputError: a value that is not implemented, or of another type.
     """
-    defaults = DEFAULTS | {"word_embed_proj_dim": values.get("hidden_size")}
+    width = values.get("hidden_size")
+    defaults = DEFAULTS | {
+        "word_embed_proj_dim": DEFAULTS["hidden_size"] if width is None else width
+    }
     config = read_fields(OptConfig, values, defaults, source)
     check_activation(source, "activation_function", config.activation_function)
     check_heads(source, config.hidden_size, config.num_attention_heads)
@@ -131,16 +141,6 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
         listed += linear(f"{layer}.fc1", hidden, inner) + linear(f"{layer}.fc2", inner, hidden)
         listed += norm(f"{layer}.final_layer_norm")
     return listed if tied else [*listed, of.table(LM_HEAD, config.vocab_size, width)]
-
-
-def checkpoint_names(names: set[str], config: OptConfig) -> dict[str, str]:
-    """Returns {parameter: tensor} where a checkpoint calls one by another name."""
-    renamed = {}
-    if "decoder.embed_tokens.weight" in names:  # saved without the LM head around it
-        renamed = {f"model.{name}": name for name in names if name.startswith("decoder.")}
-    if config.tie_word_embeddings and renamed.get(WORD_EMBEDDINGS, WORD_EMBEDDINGS) not in names:
-        renamed[WORD_EMBEDDINGS] = LM_HEAD
-    return renamed
 
 
 def key_value_layers(config: OptConfig) -> list[str]:
@@ -246,8 +246,7 @@ ARCHITECTURE = Architecture(
     special_tokens=FAIRSEQ_TOKENS,
     read_config=read_config,
     parameters=parameters,
-    checkpoint_names=checkpoint_names,
-    ignored=IGNORED,
+    names=NAMES,
     saved_twice={},
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None, module="lm_head"),
     lora_targets=("q_proj", "v_proj"),

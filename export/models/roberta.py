@@ -3,7 +3,6 @@
 Shapes: B batch, T tokens, D hidden, C label words, V vocabulary. Names are the checkpoint's.
 """
 
-import re
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -11,6 +10,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.config import check_activation, check_heads, read_fields
+from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import FAIRSEQ_TOKENS
 from . import lazy_tensorflow as tf
 from . import parameters as of
@@ -30,11 +30,35 @@ TOKEN_TYPES = f"{EMBEDDINGS}.token_type_embeddings.weight"
 LM_HEAD, LM_HEAD_BIAS = "lm_head.decoder.weight", "lm_head.bias"
 # transformers saves the head's bias under this name too; an untied decoder has its own there.
 DECODER_BIAS = "lm_head.decoder.bias"
-IGNORED = re.compile(
-    r"roberta\.pooler\..*"  # sentence classification
-    r"|roberta\.embeddings\.(position_ids|token_type_ids)"  # buffers, computed in the graph
-    r"|lm_head\.bias"  # where lm_head.decoder.bias is read in its place
+NAMES = TensorNames(
+    base="roberta.",
+    landmark="embeddings.position_embeddings.weight",
+    head="lm_head.",
+    # TensorFlow's, in checkpoints that were converted before PyTorch had LayerNorm.
+    old_endings={".gamma": ".weight", ".beta": ".bias"},
+    preferred={LM_HEAD_BIAS: DECODER_BIAS},
 )
+# RobertaConfig's own, for what a config.json leaves out.
+DEFAULTS = {
+    "vocab_size": 50265,
+    "hidden_size": 768,
+    "num_hidden_layers": 12,
+    "num_attention_heads": 12,
+    "intermediate_size": 3072,
+    "hidden_act": "gelu",
+    "max_position_embeddings": 512,
+    "type_vocab_size": 2,
+    "layer_norm_eps": 1e-12,
+    "pad_token_id": 1,
+    "tie_word_embeddings": True,
+}
+# Of keys that would change the graph.
+REQUIRED_VALUES = {
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "pruned_heads": None,
+}
 
 
 @dataclass(frozen=True)
@@ -53,6 +77,7 @@ class RobertaConfig:
     type_vocab_size: int
     layer_norm_eps: float
     pad_token_id: int
+    tie_word_embeddings: bool
 
     @property
     def max_tokens(self) -> int:
@@ -64,9 +89,9 @@ def read_config(values: dict, source: str) -> RobertaConfig:
     """Reads a parsed config.json; `source` is its path.
 
     Raises:
-      InputError: a missing value, or one that is not implemented.
+      InputError: a value that is not implemented, or of another type.
     """
-    config = read_fields(RobertaConfig, values, {}, source)
+    config = read_fields(RobertaConfig, values, DEFAULTS, source, REQUIRED_VALUES)
     check_activation(source, "hidden_act", config.hidden_act)
     check_heads(source, config.hidden_size, config.num_attention_heads)
     if config.max_tokens < 1:
@@ -105,11 +130,6 @@ def parameters(config: RobertaConfig, tied: bool) -> list[Parameter]:
     listed += of.layer_norm("lm_head.layer_norm", hidden)
     listed.append(Parameter(LM_HEAD_BIAS, (config.vocab_size,), "vector", False))
     return listed if tied else [*listed, of.table(LM_HEAD, config.vocab_size, hidden)]
-
-
-def checkpoint_names(names: set[str], config: RobertaConfig) -> dict[str, str]:
-    """Returns {parameter: tensor} where a checkpoint calls one by another name."""
-    return {LM_HEAD_BIAS: DECODER_BIAS} if DECODER_BIAS in names else {}
 
 
 def key_value_layers(config: RobertaConfig) -> list[str]:
@@ -200,8 +220,7 @@ ARCHITECTURE = Architecture(
     special_tokens=FAIRSEQ_TOKENS,
     read_config=read_config,
     parameters=parameters,
-    checkpoint_names=checkpoint_names,
-    ignored=IGNORED,
+    names=NAMES,
     saved_twice={LM_HEAD_BIAS: DECODER_BIAS},
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS, module="lm_head"),
     lora_targets=("query", "value"),

@@ -9,12 +9,13 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.reader import Checkpoint
+from ..checkpoint.tensor_names import todays_names
 from . import Architecture, ModelConfig, architecture_of
+from .mismatch import foreign_part, mismatch
 from .parameters import Parameter
 
 INITIALIZER_RANGE = 0.02
-# Of a mismatch with the config; a missing shard alone is hundreds.
-MAX_PROBLEMS = 12
+SHOWN = 12  # of the tensors that are ignored; bundle.json lists all
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,9 @@ class Weights:
       tied: whether the LM head is the word embeddings.
       parameters: what the graph needs and is trained, in order.
       read: parameter -> float32 values in the checkpoint's shape.
-      ignored: names of source tensors left out on purpose.
+      ignored: names of source tensors that the loss does not use.
       frozen: what the graph needs and is not trained, in order.
+      removed: what stood before the names of the source's tensors and was taken off.
     """
 
     tied: bool
@@ -34,51 +36,29 @@ class Weights:
     read: Callable[[Parameter], np.ndarray]
     ignored: tuple[str, ...]
     frozen: tuple[Parameter, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
-    """Matches a checkpoint's tensors with the graph's parameters.
+    """Matches a checkpoint's tensors with the graph's parameters, by the architecture's names.
 
     Raises:
-      InputError: one error that lists missing, unexpected and misshapen tensors.
+      InputError: tensors that are missing or of another shape, or no plain weights.
     """
-    architecture, shapes = architecture_of(config), checkpoint.shapes
-    names = architecture.checkpoint_names(set(shapes), config)
+    architecture = architecture_of(config)
+    named = todays_names(checkpoint.shapes, architecture.names, checkpoint.source)
+    names = _places(architecture, config, named.places)
     tied = _is_tied(architecture, config, checkpoint, names)
     parameters = architecture.parameters(config, tied)
-    # All problems are listed: they show whether the config or a shard is the wrong one.
-    wanted = {names.get(p.name, p.name): p for p in parameters}
-    problems = [
-        f"missing {name} {list(p.shape)}" for name, p in wanted.items() if name not in shapes
-    ]
-    problems += [
-        f"{name} is {list(shapes[name])}, expected {list(p.shape)}"
-        for name, p in wanted.items()
-        if name in shapes and shapes[name] != p.shape
-    ]
-    # A tensor that nobody knows means another architecture, so it is a problem too. A tied
-    # checkpoint may hold the decoder a second time.
-    unused = [name for name in shapes if name not in wanted]
-    ignored = tuple(
-        name
-        for name in unused
-        if architecture.ignored.fullmatch(name) or (tied and name == architecture.head.decoder)
-    )
-    problems += [
-        f"unexpected {name} {list(shapes[name])}" for name in unused if name not in ignored
-    ]
-    if problems:
-        shown = problems[:MAX_PROBLEMS]
-        more = len(problems) - len(shown)
-        raise InputError(
-            f"{checkpoint.source}: tensors do not match config.json: {'; '.join(shown)}"
-            + (f"; and {more} more" if more else "")
-            + "; give the config.json and the weights of one checkpoint"
-        )
+    problem = foreign_part(checkpoint) or mismatch(checkpoint, architecture, parameters, names)
+    if problem:
+        raise InputError(problem)
+    used = {names[parameter.name] for parameter in parameters}
+    ignored = tuple(name for name in checkpoint.shapes if name not in used)
 
     # Values are read, and checked, one tensor at a time: a large checkpoint can exceed the memory.
     def read(parameter):
-        name = names.get(parameter.name, parameter.name)
+        name = names[parameter.name]
         values = checkpoint.read(name)
         if not np.isfinite(values).all():
             bad = int(values.size - np.isfinite(values).sum())
@@ -88,7 +68,21 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
             )
         return values
 
-    return Weights(tied, parameters, read, ignored)
+    return Weights(tied, parameters, read, ignored, removed=named.removed)
+
+
+def remarks(weights: Weights) -> list[str]:
+    """Returns a line each about what of a checkpoint was left out, and how its names were read."""
+    lines = []
+    if weights.removed:
+        lines.append(f"names of tensors: read without {' and '.join(weights.removed)} before them")
+    if weights.ignored:
+        shown = ", ".join(weights.ignored[:SHOWN])
+        more = len(weights.ignored) - SHOWN
+        lines.append(
+            f"ignored, the task uses none of: {shown}" + (f" and {more} more" if more > 0 else "")
+        )
+    return lines
 
 
 def random_weights(config: ModelConfig, seed: int) -> Weights:
@@ -101,19 +95,30 @@ def random_weights(config: ModelConfig, seed: int) -> Weights:
         rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
         return rng.standard_normal(parameter.shape, np.float32) * np.float32(INITIALIZER_RANGE)
 
-    tied = getattr(config, "tie_word_embeddings", True)
+    tied = config.tie_word_embeddings
     return Weights(tied, architecture_of(config).parameters(config, tied), read, ())
+
+
+def _places(architecture, config, places):
+    """Returns {parameter: tensor}, one of two names taken where a file may hold either."""
+    names, head = dict(places), architecture.head
+    for parameter, preferred in architecture.names.preferred.items():
+        if preferred in places:
+            names[parameter] = places[preferred]
+    if config.tie_word_embeddings and head.decoder in places:
+        names.setdefault(head.word_embeddings, places[head.decoder])
+    return names
 
 
 def _is_tied(architecture: Architecture, config, checkpoint, names):
     """As transformers decides: by the config, and by the values where a checkpoint has both."""
-    shapes, decoder = checkpoint.shapes, architecture.head.decoder
-    embeddings = architecture.head.word_embeddings
-    embeddings = names.get(embeddings, embeddings)
-    if not getattr(config, "tie_word_embeddings", True):
+    decoder, embeddings = (
+        names.get(table) for table in (architecture.head.decoder, architecture.head.word_embeddings)
+    )
+    if not config.tie_word_embeddings:
         return False
-    if decoder not in shapes or embeddings == decoder:
+    if decoder is None or embeddings == decoder:
         return True
-    if shapes[decoder] != shapes.get(embeddings):
+    if checkpoint.shapes[decoder] != checkpoint.shapes[embeddings]:
         return False
     return bool(np.array_equal(checkpoint.read(decoder), checkpoint.read(embeddings)))

@@ -1,0 +1,73 @@
+"""Tensors of a .bin file: PyTorch's own format, read as weights alone and never run."""
+
+import zipfile
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.foreign import foreign_kind
+
+# Under which of its entries a training script keeps the tensors of a model.
+WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
+
+
+def tensors_in(path: Path) -> dict:
+    """Returns {name: tensor}, mapped rather than read where the file's format allows it.
+
+    Raises:
+      InputError: it cannot be read, or does not say which tensors are the model's.
+    """
+    import torch
+
+    kind = foreign_kind(path)
+    if kind:
+        raise InputError(f"{path}: not readable as weights alone: {kind}")
+    try:
+        mapped = zipfile.is_zipfile(path)  # not so before PyTorch 1.6
+        entries = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except Exception as error:  # torch raises whatever the file's bytes lead it to
+        raise InputError(f"{path}: {_reason(error)}") from error
+    tensors = _named_tensors(entries)
+    return tensors or _unwrapped(path, entries)
+
+
+def _reason(error):
+    """Says what is wrong in torch's own words, where those name an object that is no tensor."""
+    text = " ".join(str(error).split())
+    for words in ("Unsupported global: GLOBAL ", "Unsupported operand", "Unsupported class "):
+        if words in text:
+            what = text.split(words)[1].split(" was not")[0].split(" ")[0].strip("'\"")
+            return (
+                f"not readable as weights alone: it holds {what or 'an object'}, not just tensors; "
+                "load it where it was made, and save the model with save_pretrained"
+            )
+    return (
+        f"not readable as weights alone ({type(error).__name__}); download it again, or, if it is "
+        "whole, save the checkpoint as safetensors"
+    )
+
+
+def _named_tensors(entries):
+    import torch
+
+    if not isinstance(entries, dict):
+        return {}
+    pairs = entries.items()
+    return {n: t for n, t in pairs if isinstance(n, str) and torch.is_tensor(t)}
+
+
+def _unwrapped(path, entries):
+    """Returns the tensors of a state dict that lies inside a training script's own dictionary."""
+    inner = {}
+    if isinstance(entries, dict):
+        tables = {key: _named_tensors(value) for key, value in entries.items()}
+        inner = {key: tensors for key, tensors in tables.items() if tensors}
+    usual = [key for key in WRAPPERS if key in inner] or list(inner)
+    if len(usual) == 1:
+        return inner[usual[0]]
+    keys = ", ".join(map(repr, list(entries)[:8])) if isinstance(entries, dict) else ""
+    what = f"holds {keys}" if keys else f"holds a {type(entries).__name__}"
+    cause = f"several of them tables of tensors: {', '.join(usual)}" if usual else "no tensors"
+    raise InputError(
+        f"{path}: not readable as a table of tensors: {what}, {cause}; save the model's "
+        "state_dict() alone, or save_pretrained"
+    )

@@ -99,7 +99,9 @@ def _write(settings, source, out, **callbacks):
     from .pipeline import export_bundle
 
     architecture = architecture_of(settings.config)
-    tokenizer = tokenizer_for(source.tokenizer, architecture.special_tokens)
+    tokenizer = tokenizer_for(
+        source.tokenizer, architecture.special_tokens, architecture.model_type
+    )
     if source.checkpoint is None:
         weights = random_weights(settings.config, settings.tuning.seed)
     else:

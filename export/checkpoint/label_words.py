@@ -13,10 +13,10 @@ UNKNOWN = "<unk>"
 
 def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
     """Returns the token id of each class's label word: one token each, all distinct."""
-    ids = []
+    ids, unknown = [], _unknown_ids(tokenizer)
     for label, word in zip(task.labels, task.words):
         encoding = tokenizer.encode(word, add_special_tokens=False)
-        if len(encoding.ids) != 1 or encoding.ids[0] == tokenizer.token_to_id(UNKNOWN):
+        if len(encoding.ids) != 1 or encoding.ids[0] in unknown:
             raise InputError(
                 f"label word {word!r} of label {label!r}: found the tokens {encoding.tokens!r}, "
                 "expected exactly one known token; choose a shorter, more common word"
@@ -28,6 +28,12 @@ def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
             )
         ids.append(encoding.ids[0])
     return tuple(ids)
+
+
+def _unknown_ids(tokenizer):
+    """Returns the ids that stand for what the vocabulary lacks: the usual one, and the model's."""
+    own = getattr(getattr(tokenizer, "model", None), "unk_token", None)
+    return {tokenizer.token_to_id(token) for token in (UNKNOWN, own) if token} - {None}
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,7 @@ def scoring_of(task: CausalTask, tokenizer) -> Scoring:
     lengths = [len(tokens) - len(before) for tokens in rows]
     word_ids = tuple(tokens[-1] for tokens in rows)
     shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, rows)} == {(1, *before)}
-    known = tokenizer.token_to_id(UNKNOWN) not in word_ids
+    known = not _unknown_ids(tokenizer) & set(word_ids)
     if shared and known and len(set(word_ids)) == len(word_ids):
         return Scoring(contract.WORDS, word_ids, 0)
     return Scoring(contract.OPTIONS, (), max(lengths))

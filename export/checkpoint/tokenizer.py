@@ -7,9 +7,11 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import SpecialTokens
-from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
+
+from .tokenizer_files import MERGES, VOCAB, check_files, first_line
+from .transformers_tokenizer import transformers_tokenizer
 
 # Style -> the roles of special tokens that its encoding needs, and those it can use.
 NEEDED_ROLES = {contract.MASKED: ("bos", "eos", "pad", "mask"), contract.CAUSAL: ("bos", "pad")}
@@ -52,27 +54,31 @@ def special_ids(tokenizer: Tokenizer, tokens: SpecialSpellings, style: str) -> S
     return typed(SpecialTokens, ids)
 
 
-def tokenizer_for(folder, tokens: SpecialSpellings = FAIRSEQ_TOKENS) -> Tokenizer:
-    """Loads tokenizer.json, or builds a byte-level BPE from vocab.json and merges.txt.
+def tokenizer_for(
+    folder, tokens: SpecialSpellings = FAIRSEQ_TOKENS, model_type: str = "roberta"
+) -> Tokenizer:
+    """Loads the tokenizer of a checkpoint, with the ids that transformers' AutoTokenizer gives.
 
-    The built one is that of transformers 5 for RoBERTa. A published RoBERTa tokenizer.json differs
-    from it in one thing: there a text's own "<mask>" swallows the spaces before it.
+    transformers itself reads the files, whichever there are. Where vocab.json and merges.txt stand
+    alone, the same byte-level BPE is built here: transformers would give OPT the special tokens of
+    GPT-2, which are none of the checkpoint's.
 
     Args:
       folder: of the checkpoint.
-      tokens: what vocab.json must hold beside ordinary tokens, but for the mask.
+      tokens: what vocab.json must hold beside ordinary tokens, but for the mask, if it is alone.
+      model_type: of the checkpoint; it decides the class where the files name none.
+
+    Raises:
+      InputError: a file that is missing or cannot be read.
     """
     folder = Path(folder)
-    if (folder / "tokenizer.json").is_file():
-        return load_tokenizer(folder / "tokenizer.json")
-    vocab, merges = folder / "vocab.json", folder / "merges.txt"
-    missing = [path.name for path in (vocab, merges) if not path.is_file()]
-    if missing:
-        raise InputError(
-            f"{folder}: {' and '.join(missing)} not found, expected tokenizer.json, or vocab.json "
-            "and merges.txt; copy them from the checkpoint"
-        )
-    return _build(folder, vocab, merges, tokens)
+    names = check_files(folder)
+    if names == {VOCAB, MERGES}:
+        return _build(folder, tokens, framed=model_type != "opt")
+    tokenizer = transformers_tokenizer(folder, names, model_type)
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def save_tokenizer(tokenizer: Tokenizer, path) -> None:
@@ -80,16 +86,17 @@ def save_tokenizer(tokenizer: Tokenizer, path) -> None:
     Path(path).write_text(tokenizer.to_str(), encoding="utf-8")
 
 
-def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) -> Tokenizer:
+def _build(folder: Path, tokens: SpecialSpellings, framed: bool) -> Tokenizer:
+    """Builds a byte-level BPE; a framed one puts bos and eos around a text and reads them in it."""
+    vocab, merges = folder / VOCAB, folder / MERGES
     try:
         model = models.BPE.from_file(
             str(vocab), str(merges), continuing_subword_prefix="", end_of_word_suffix=""
         )
     except Exception as error:  # `tokenizers` raises plain Exception for whatever it cannot read
-        reason = str(error).splitlines()[0][:120]
         raise InputError(
-            f"{folder}: vocab.json and merges.txt make no BPE ({reason}), expected those of "
-            "the checkpoint; copy them from the checkpoint again"
+            f"{folder}: vocab.json and merges.txt make no BPE ({first_line(error)}), expected "
+            "those of the checkpoint; copy them from the checkpoint again"
         ) from error
     needed = (tokens.bos, tokens.pad, tokens.eos, tokens.unk)
     spelled = [token for token in (*needed, tokens.mask) if token]
@@ -103,11 +110,12 @@ def _build(folder: Path, vocab: Path, merges: Path, tokens: SpecialSpellings) ->
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in ids])
-    tokenizer.post_processor = processors.RobertaProcessing(
-        (tokens.eos, ids[tokens.eos]),
-        (tokens.bos, ids[tokens.bos]),
-        trim_offsets=True,
-        add_prefix_space=False,
-    )
+    if framed:
+        tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in ids])
+        tokenizer.post_processor = processors.RobertaProcessing(
+            (tokens.eos, ids[tokens.eos]),
+            (tokens.bos, ids[tokens.bos]),
+            trim_offsets=True,
+            add_prefix_space=False,
+        )
     return tokenizer

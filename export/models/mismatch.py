@@ -53,7 +53,8 @@ def mismatch(
         or _headless(checkpoint, architecture, missing)
         or _other_vocabulary(checkpoint, architecture, places, misshapen)
     )
-    return f"{checkpoint.source}: {cause or _listed(shapes, places, missing, misshapen)}"
+    reason = cause or _listed(shapes, places, missing, misshapen)
+    return f"{checkpoint.source}: tensors do not match config.json: {reason}"
 
 
 def _matching(checkpoint, table):
@@ -138,7 +139,7 @@ def _listed(shapes, places, missing, misshapen):
     shown = problems[:MAX_PROBLEMS]
     more = len(problems) - len(shown)
     return (
-        f"tensors do not match config.json: {'; '.join(shown)}"
+        f"{'; '.join(shown)}"
         + (f"; and {more} more" if more else "")
         + "; give the config.json and the weights of one checkpoint"
     )

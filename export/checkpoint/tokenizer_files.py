@@ -1,0 +1,94 @@
+"""The tokenizer files of a checkpoint folder: which there are, and that each is what it says."""
+
+import json
+from pathlib import Path
+
+from tokenizers import Tokenizer, __version__
+
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.foreign import foreign_kind
+
+TOKENIZER_JSON, VOCAB, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+# Say something of a tokenizer that its vocabulary does not: a class, settings, more tokens.
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+# Vocabularies of other tokenizers, which transformers turns into a tokenizer.json.
+OTHER_VOCABULARIES = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+AGAIN = "copy it from the checkpoint again"
+
+
+def check_files(folder: Path) -> set[str]:
+    """Checks the files that a tokenizer is made of.
+
+    Returns:
+      The names of those that the folder holds.
+
+    Raises:
+      InputError: no vocabulary, or a file that is not readable, by its name.
+    """
+    known = (TOKENIZER_JSON, VOCAB, MERGES, *SETTINGS, *OTHER_VOCABULARIES)
+    names = {name for name in known if (folder / name).is_file()}
+    for name in sorted(names):
+        kind = foreign_kind(folder / name)
+        if kind:
+            raise InputError(f"{folder / name}: found no readable tokenizer: {kind}")
+    for name in sorted(names & {VOCAB, *SETTINGS}):
+        read_json(folder / name, AGAIN)
+    if TOKENIZER_JSON in names:
+        _check_tokenizer_json(folder / TOKENIZER_JSON)
+        return names
+    missing = [name for name in (VOCAB, MERGES) if name not in names]
+    if missing and not names & set(OTHER_VOCABULARIES):
+        raise InputError(
+            f"{folder}: {' and '.join(missing)} not found, expected tokenizer.json, or vocab.json "
+            "and merges.txt; copy them from the checkpoint"
+        )
+    return names
+
+
+def declared_tokens(folder: Path, names: set[str]) -> set[str]:
+    """Returns the tokens beyond the vocabulary that a checkpoint's own files name."""
+    tokens: set[str] = set()
+    for name in names & {*SETTINGS, TOKENIZER_JSON}:
+        _collect(read_json(folder / name, AGAIN), tokens, skip=("model", "vocab", "merges"))
+    return tokens
+
+
+def _collect(value, tokens, skip=()):
+    """Adds every string, and every key, of a JSON value: a token is spelled as one of them."""
+    if isinstance(value, str):
+        tokens.add(value)
+    elif isinstance(value, dict):
+        tokens.update(value)
+        for key, inner in value.items():
+            if key not in skip:
+                _collect(inner, tokens)
+    elif isinstance(value, list):
+        for inner in value:
+            _collect(inner, tokens)
+
+
+def _check_tokenizer_json(path):
+    """Raises InputError for a tokenizer.json that `tokenizers` does not read."""
+    try:
+        Tokenizer.from_file(str(path))
+    except BaseException as error:  # plain Exception, or PanicException, which is none
+        if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
+            raise
+        raise InputError(
+            f"{path}: found no readable tokenizer ({first_line(error)}), expected a tokenizer.json "
+            f"that `tokenizers` {__version__} reads; {_remedy(path)}"
+        ) from error
+
+
+def _remedy(path):
+    try:
+        whole = isinstance(json.loads(path.read_bytes()), dict)
+    except (ValueError, RecursionError):
+        return AGAIN
+    return f"update `tokenizers` if a newer one made it, or {AGAIN}" if whole else AGAIN
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text, of bounded length."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:160]

@@ -2,8 +2,6 @@
 
 from dataclasses import asdict
 
-from ai_edge_litert import schema_py_generated as schema
-
 from pocketllm.runtime import contract
 from pocketllm.runtime.tasks.codec import to_json
 
@@ -12,6 +10,7 @@ from .flatbuffer.model import TfliteModel
 from .flatbuffer.variables import chunks_of
 from .models import architecture_of, config_json
 from .plan import Plan
+from .private_interface import schema
 from .tune.probe_size import DEFAULT_EPS
 
 TYPE_NAMES = {schema.TensorType.FLOAT32: "float32", schema.TensorType.INT32: "int32"}

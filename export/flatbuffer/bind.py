@@ -7,8 +7,8 @@ producer: then XNNPACK fuses both away (docs/decisions/0004-read-variable-before
 from copy import copy
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from ..private_interface import schema
 from .bind_constant import bind_constant
 from .converted import ConvertedFunction, inputs_of, outputs_of
 from .delegate import rewrite_for_delegate

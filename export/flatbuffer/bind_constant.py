@@ -6,10 +6,10 @@ holds the transposed matrix, rounded with a scale an input.
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
+from ..private_interface import schema
 from .constants import Constant, backward_of
 from .fully_connected import connect_fully, is_matmul
 from .model import TfliteModel, external_buffer

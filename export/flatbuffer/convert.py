@@ -7,9 +7,10 @@ import tempfile
 from dataclasses import dataclass
 
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime.errors import RunError
+
+from ..private_interface import check_schema, keep_products_whole, schema
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,10 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
       outputs are named in its one signature.
 
     Raises:
+      InputError: a library differs from the tested versions in what none of them promises.
       RunError: the temporary folder is full.
     """
+    check_schema()
     names = list(inputs)
     specs = [
         tf.TensorSpec(spec.shape, spec.dtype, name=f"i{number}")
@@ -45,10 +48,7 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
         autograph=False,
     ).get_concrete_function()
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
-    # Unfolded, a product becomes FULLY_CONNECTED: six times slower with weights that vary
-    # (docs/decisions/0002-batch-matmul-not-fully-connected.md).
-    converter.unfold_batchmatmul = False
-    converter._experimental_unfold_batchmatmul = False
+    keep_products_whole(converter)
     flatbuffer = converter.convert()
     if not schema.Model.GetRootAs(flatbuffer, 0).SignatureDefsLength():
         # The converter saves the function in a temporary folder; where that fails it drops names.

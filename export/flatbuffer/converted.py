@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from ai_edge_litert import schema_py_generated as schema
-
+from ..private_interface import schema
 from .constants import Constant
 from .variables import Variable
 

@@ -5,8 +5,8 @@ partition (docs/decisions/0015-backward-pass-in-the-delegate.md).
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from ..private_interface import schema
 from .model import TfliteModel
 from .operators import add_constant, add_tensor, builtin_of, new_operator
 

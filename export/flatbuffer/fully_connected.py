@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 
-from ai_edge_litert import schema_py_generated as schema
-
+from ..private_interface import schema
 from .model import TfliteModel
 from .operators import builtin_of, new_operator
 

@@ -7,11 +7,10 @@ the flatbuffer in the same file (docs/decisions/0012-external-buffers.md).
 import math
 from dataclasses import dataclass, field
 
-import flatbuffers
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-FILE_IDENTIFIER = b"TFL3"
+from ..private_interface import pack, schema
+
 PAGE = 4096
 # XNNPACK needs 16 bytes, a memory-mapped tensor of the interpreters 64.
 ALIGNMENT = 64
@@ -102,7 +101,7 @@ def serialise(model: TfliteModel) -> tuple[bytes, dict[str, tuple[int, int]]]:
     Returns:
       (the flatbuffer, {key: (offset, size in bytes) from the start of the file}).
     """
-    length = len(_pack(model.root))
+    length = len(pack(model.root))
     offset = math.ceil(length / PAGE) * PAGE
     places = {}
     for key, index in model.externals.items():
@@ -110,12 +109,6 @@ def serialise(model: TfliteModel) -> tuple[bytes, dict[str, tuple[int, int]]]:
         buffer.offset = offset
         places[key] = (offset, buffer.size)
         offset = math.ceil((offset + buffer.size) / ALIGNMENT) * ALIGNMENT
-    packed = _pack(model.root)
+    packed = pack(model.root)
     assert len(packed) == length, "offsets are fixed-width: packing again must not move anything"
     return bytes(packed), places
-
-
-def _pack(root):
-    builder = flatbuffers.Builder(1 << 22)
-    builder.Finish(root.Pack(builder), FILE_IDENTIFIER)
-    return builder.Output()

@@ -1,8 +1,8 @@
 """Schema objects of one subgraph: tensors, operators, handles of variables."""
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
+from ..private_interface import schema
 from .model import TfliteModel, operator_code
 
 TYPES = {

@@ -6,10 +6,10 @@ the output would be the input's own tensor, and CompiledModel would write over i
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime.errors import RunError
 
+from ..private_interface import schema
 from .model import TfliteModel
 from .operators import add_constant, add_tensor, new_operator
 

@@ -14,8 +14,7 @@ an order with little alive (docs/decisions/0004-read-variable-before-its-consume
 
 from collections import defaultdict
 
-from ai_edge_litert import schema_py_generated as schema
-
+from ..private_interface import schema
 from .converted import ConvertedFunction, inputs_of, outputs_of
 from .model import TfliteModel
 from .operators import builtin_of

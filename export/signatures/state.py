@@ -4,7 +4,6 @@ They are a few operators a variable, so they are written directly, without the c
 """
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
 from pocketllm.runtime import contract
 
@@ -19,6 +18,7 @@ from ..flatbuffer.operators import (
     new_subgraph,
 )
 from ..flatbuffer.variables import Variable
+from ..private_interface import schema
 
 
 def bind_transfers(model: TfliteModel, slices: list[tuple[Variable, ...]]) -> None:

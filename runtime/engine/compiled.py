@@ -12,9 +12,9 @@ import numpy as np
 from .. import contract
 from ..errors import InputError, RunError
 from ..host.pages import release_file_pages
+from .private_interface import IN_MEMORY, check_compiled, open_compiled, refusal
 
 DISTRIBUTION = contract.ENGINES["litert"]
-IN_MEMORY = ":memory"  # XNNPACK's name of a cache without a file
 
 
 class CompiledEngine:
@@ -31,27 +31,28 @@ class CompiledEngine:
           packed_path: where its matrices are packed unless the file exists; None: in memory.
 
         Raises:
-          InputError: the engine is missing, or cannot read the file.
+          InputError: the engine is missing, another one than tested, or cannot read the file.
         """
         try:
             compiled_model = import_module("ai_edge_litert.compiled_model")
             options = import_module("ai_edge_litert.options")
-            cpu_options = import_module("ai_edge_litert.cpu_options")
         except ImportError as error:
             raise InputError(
                 f"engine 'litert' cannot be imported ({error}); install {DISTRIBUTION}"
             ) from error
+        check_compiled(DISTRIBUTION, compiled_model, options)
         self._path = Path(model_path).resolve()
         cache = str(Path(packed_path).resolve()) if packed_path else IN_MEMORY
-        cpu = cpu_options.CpuOptions(num_threads=threads, xnnpack_weight_cache_path=cache)
         try:
-            self._model = compiled_model.CompiledModel.from_file(
-                str(self._path), options=options.Options(cpu_options=cpu)
+            self._model = open_compiled(
+                compiled_model, options, threads, path=str(self._path), cache=cache
             )
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: litert cannot open it ({error}); export it again"
             ) from error
+        if packed_path and not Path(packed_path).exists():
+            raise refusal(DISTRIBUTION, "it packs no weights into a file")
         self.threads = threads
         self._packed_in = "a mapped file" if packed_path else "memory"
         self._signatures = self._model.get_signature_list()

@@ -7,11 +7,17 @@ import numpy as np
 
 from .. import contract
 from ..errors import InputError, RunError
-from ..host.pages import release_array_pages, release_file_pages
+from ..host.pages import release_file_pages
+from .private_interface import (
+    DELEGATE_NODE,
+    check_interpreter,
+    node_names,
+    open_interpreter,
+    release_tensors,
+)
 
 # engine -> the module to import
 MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.interpreter"}
-DELEGATE_NODE = "DELEGATE"
 
 
 class InterpreterEngine:
@@ -26,7 +32,7 @@ class InterpreterEngine:
           threads: of the kernels.
 
         Raises:
-          InputError: unknown or missing engine, or a file it cannot read.
+          InputError: unknown or missing engine, another one than tested, or a file it cannot read.
         """
         if name not in MODULES:
             raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(MODULES)}")
@@ -38,14 +44,10 @@ class InterpreterEngine:
                 f"engine {name!r} cannot be imported ({error}); install {self._distribution}"
                 + (" (its wheels end at Python 3.11)" if name == "tflite" else "")
             ) from error
+        check_interpreter(self._distribution, interpreter)
         self._path = Path(model_path).resolve()
         try:
-            # With clustering every variable is read in a partition of its own, and copied.
-            self._interpreter = interpreter.Interpreter(
-                model_path=str(self._path),
-                num_threads=threads,
-                experimental_disable_delegate_clustering=True,
-            )
+            self._interpreter = open_interpreter(interpreter, threads, model_path=str(self._path))
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: {name} cannot open it ({_one_line(error)}); export it again"
@@ -72,17 +74,11 @@ class InterpreterEngine:
 
         Each signature has its own: after all of `read_*` it would be one more copy of the weights.
         """
-        runner, wrapper = self._runners[signature], self._interpreter._interpreter
-        for details in (runner.get_input_details(), runner.get_output_details()):
-            for tensor in details.values():
-                subgraph = runner._subgraph_index  # no public API gives a view of its tensors
-                release_array_pages(wrapper.tensor(self._interpreter, tensor["index"], subgraph))
+        release_tensors(self._interpreter, self._runners[signature])
 
     def describe(self) -> str:
         """Names the interpreter and says how much its delegate runs; call after `initialize_0`."""
-        wrapper = self._interpreter._interpreter  # no public API lists a signature's nodes
-        nodes = [wrapper.NodeName(index) for index in range(wrapper.NumNodes())]
-        partitions = nodes.count(DELEGATE_NODE)
+        partitions = node_names(self._interpreter).count(DELEGATE_NODE)
         delegate = (
             f"XNNPACK delegate, {partitions} partitions in the first forward signature"
             if partitions

@@ -1,6 +1,6 @@
 """What an interpreter's delegate took of a graph."""
 
-from pocketllm.runtime.engine.interpreter import DELEGATE_NODE
+from pocketllm.runtime.engine.private_interface import DELEGATE_NODE
 
 MATMULS = ("BATCH_MATMUL", "FULLY_CONNECTED")
 

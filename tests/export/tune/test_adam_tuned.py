@@ -19,7 +19,7 @@ from tuned import random_state
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, WORDS, forward_loss_for
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
-from pocketllm.runtime.engine.interpreter import DELEGATE_NODE
+from pocketllm.runtime.engine.private_interface import DELEGATE_NODE
 from pocketllm.tflite_models.presets import MICRO
 
 pytestmark = pytest.mark.desktop

@@ -17,7 +17,7 @@ from pocketllm.runtime.errors import InputError
 # Distribution -> the versions that the tests ran with; setup.cfg says the same.
 TESTED = {"ai-edge-litert": ">=2.3,<2.4", "tensorflow": ">=2.20,<2.22"}
 FILE_IDENTIFIER = b"TFL3"
-UNFOLD = "_experimental_unfold_batchmatmul"
+UNFOLD = "unfold_batchmatmul"
 
 __all__ = ["FILE_IDENTIFIER", "check_schema", "keep_products_whole", "pack", "schema"]
 
@@ -31,7 +31,6 @@ def keep_products_whole(converter: Any) -> None:
     Raises:
       InputError: the converter has no such switch.
     """
-    converter.unfold_batchmatmul = False
     if not hasattr(converter, UNFOLD):
         raise _refusal("tensorflow", f"its converter has no {UNFOLD}")
     setattr(converter, UNFOLD, False)

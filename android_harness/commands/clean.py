@@ -16,7 +16,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
 from ..phone.adb import check_output, is_there
-from ..phone.job import check_stopped, job_names
+from ..phone.job import check_stopped
 from ..phone.paths import (
     DATA,
     HOME,
@@ -52,8 +52,7 @@ def run(values) -> dict:
     if not (folders or values.data or values.all):
         raise InputError("nothing to remove; give --data, --run, --bundle or --all")
     phone = open_phone(values)
-    for job in job_names(phone):
-        check_stopped(phone, job, f"{job}: is running on the phone")
+    check_stopped(phone, None, "is running on the phone")
     for flag, folder in folders.items():
         if not is_there(phone, folder):
             raise InputError(f"--{flag}={values[flag].value}: no {folder} on the phone")

@@ -1,35 +1,46 @@
 """Checks whether a phone can train, and says what to do if not: adb, the phone, storage, the image.
 
-The exit code is 0 if every check that matters is good, else 1.
+Every check runs, whatever the others find. The exit code is 0 if every check that matters is good,
+else 1; --json holds all findings in either case.
 
 example:
   pocketllm device doctor --serial=R58M12ABCDE
 """
 
 from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
 
 from absl import flags
 
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.host.files import write_json
 
 from ..phone.doctor import check_adb, check_phone
+from .shared import SERIAL_HELP
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
-define.string("serial", None, "the device, as `adb devices` calls it")
+define.string("serial", None, SERIAL_HELP)
 
 
 def run(values) -> dict:
     """Checks; see the module's docstring."""
-    findings, phone = check_adb(values.serial)
-    if phone:
-        findings += check_phone(phone)
-    for finding in findings:
+    first, phone = check_adb(values.serial)
+    findings = []
+    for finding in chain(first, check_phone(phone) if phone else ()):
+        findings.append(finding)
         mark = "BAD " if not finding.good else "note" if finding.remedy else "ok  "
         remedy = f"; {finding.remedy}" if finding.remedy else ""
         print(f"{mark} {finding.name}: {finding.state}{remedy}", flush=True)
+    result = {
+        "findings": [asdict(finding) for finding in findings],
+        "serial": phone.serial if phone else None,
+    }
     bad = [finding.name for finding in findings if not finding.good]
-    if bad or phone is None:
+    if bad:
+        if values.json:  # of a command that fails nobody else writes it
+            write_json(Path(values.json), result)
         raise RunError(f"not ready: {', '.join(bad)}; what to do is said above")
-    return {"findings": [asdict(finding) for finding in findings], "serial": phone.serial}
+    return result

@@ -47,7 +47,7 @@ def run(values) -> dict:
     name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
     check_replaceable(out, values.force, _belongs_to_run, "a run")
     phone = open_phone(values)
-    check_stopped(phone, training_job(name), f"{name}: is being trained")
+    check_stopped(phone, training_job(name), "is running on the phone")
     there = run_folder(name)
     sums = sums_in(phone, there)
     if CONFIG not in sums:

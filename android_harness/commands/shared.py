@@ -13,17 +13,21 @@ from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.progress import Progress
 
 from ..phone import job
-from ..phone.adb import Phone, check_output, find_phone, is_there
+from ..phone.adb import Phone, check_output, is_there
+from ..phone.devices import VARIABLE, find_phone
 from ..phone.follow import follow
 from ..phone.paths import IMAGE, bundle_folder, checked_name, result_file, script
+from ..phone.space import full_remedy
 from ..phone.transfer import push_files
 from ..phone.tree import MANIFEST, local_tree
+
+SERIAL_HELP = f"the device, as `adb devices` calls it; none: {VARIABLE}'s, or the only one ready"
 
 
 def define_phone_flags(values: flags.FlagValues) -> None:
     """Defines --serial and --reconnect_seconds."""
     define = definer(values)
-    define.string("serial", None, "the device, as `adb devices` calls it; none: the only one")
+    define.string("serial", None, SERIAL_HELP)
     define.float(
         "reconnect_seconds",
         600.0,
@@ -33,7 +37,7 @@ def define_phone_flags(values: flags.FlagValues) -> None:
 
 
 def open_phone(values: flags.FlagValues) -> Phone:
-    """Returns the phone of --serial; for errors see `find_phone`."""
+    """Returns the phone of --serial or ANDROID_SERIAL; for errors see `find_phone`."""
     return find_phone(values.serial)
 
 
@@ -113,8 +117,11 @@ def run_job(
 def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> dict:
     """Prints a job's output until it ends; returns its result; for errors see `follow`."""
     follow(phone, name, reconnect_seconds)
-    text = check_output(phone, script('cat "$result"', result=result_file(name)), name)
+    cat = script('cat "$result" 2>/dev/null; true', result=result_file(name))
     try:
-        return json.loads(text) | {"serial": phone.serial, "job": name}
+        result = json.loads(check_output(phone, cat, name))
     except ValueError as error:
-        raise RunError(f"{name}: its result came through damaged ({error})") from error
+        raise RunError(
+            f"{name}: it ended well, and left no whole result ({error}){full_remedy(phone)}"
+        ) from error
+    return result | {"serial": phone.serial, "job": name}

@@ -2,20 +2,36 @@
 
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.errors import InputError, RunError
 
 from ..programs import run
-from .adb import NO_DEVICE, REMEDIES, Phone, check_output, find_adb, list_devices, shell
+from .adb import (
+    INSTALL,
+    MAKE_ROOM,
+    NO_SPACE,
+    REMEDIES,
+    ConnectionLost,
+    Phone,
+    check_output,
+    find_adb,
+    shell,
+)
+from .devices import NO_DEVICE, READY, choose
+from .job import WAKE_LOCK
 from .paths import HOME, IMAGE, LAUNCHER, script
-from .transfer import free_bytes
+from .space import FULL_BYTES, free_bytes
 from .tree import MANIFEST
 
 ABI = "arm64-v8a"
 IMAGE_BYTES, SMALL_RAM_BYTES = 200_000_000, 2_000_000_000
 CLOCK_SECONDS = 24 * 3600
-NOT_PUSHED = 9  # exit code of a script of ours
+NOT_WRITTEN, NOT_PUSHED = 8, 9  # exit codes of scripts of ours
+SHELL = "/system/bin/sh"
+# Our folder, or where it will be: a check makes nothing that stays.
+NEAREST = 'there=$home; [ -d "$there" ] || there=${home%/*}'
 TOOLS = ("grep", "head", "nohup", "setsid", "sha256sum", "stat", "sync", "tail", "tar", "truncate")
 MISMATCH = re.compile(r"adb server version \((\d+)\) doesn't match this client \((\d+)\)")
 
@@ -47,45 +63,59 @@ def _note(name, good, state, remedy):
     return Finding(name, True, state, "" if good else remedy)
 
 
-def check_adb(serial: str | None) -> tuple[list[Finding], Phone | None]:
-    """Checks the adb client, its server and the devices.
+def check_adb(flag: str | None) -> tuple[list[Finding], Phone | None]:
+    """Checks the adb client, its server and the devices; a failure is a finding too.
 
     Args:
-      serial: serial number of the device to choose; None: the only one.
+      flag: the value of --serial, or None.
 
     Returns:
-      The findings, and the phone if exactly one is ready.
+      The findings, and the phone that the other commands would talk to, if there is one.
 
     Raises:
       InputError: adb is missing.
     """
-    adb = find_adb()
-    version = run([adb, "version"], "adb version").splitlines()
-    findings = [Finding("adb", True, f"{version[1] if len(version) > 1 else version[0]}, {adb}")]
-    devices, messages = list_devices(adb)
-    if clash := MISMATCH.search(messages):
+    adb, findings = find_adb(), []
+    try:
+        version = run([adb, "version"], "adb version").splitlines()
+        state = f"{version[1] if len(version) > 1 else version[0]}, {adb}"
+        findings.append(Finding("adb", True, state))
+        choice = choose(adb, flag)
+    except (RunError, OSError) as error:
+        return [*findings, Finding("adb server", False, str(error), INSTALL)], None
+    if clash := MISMATCH.search(choice.messages):
         state = f"a server of version {clash[1]} ran, this client is {clash[2]}; it was replaced"
         remedy = "another adb is installed (Android Studio's?): put one of them alone on the PATH"
         findings.append(Finding("adb server", True, state, remedy))
-    for device in devices:
-        good = device.state == "device"
-        remedy = "" if good else REMEDIES.get(device.state, "plug it in again")
+    for device in choice.devices:
+        # A ghost beside the phone that is used is in nobody's way.
+        good = device.state == READY or choice.phone is not None
+        remedy = "" if device.state == READY else REMEDIES.get(device.state, "plug it in again")
         findings.append(Finding(f"device {device.serial}", good, device.state, remedy))
-    usable = [d for d in devices if d.state == "device" and serial in (None, d.serial)]
-    if not devices:
-        findings.append(Finding("device", False, "none", NO_DEVICE))
-    elif not usable:
-        findings.append(Finding("device", False, f"{serial or 'none of them'} cannot be used"))
-    elif len(usable) > 1:
-        names = ", ".join(device.serial for device in usable)
-        findings.append(Finding("device", False, f"several: {names}", "choose with --serial"))
-    return findings, Phone(adb, usable[0].serial) if len(usable) == 1 else None
+    if choice.phone is None:
+        state, _, remedy = str(choice.trouble).partition("; ")
+        if not choice.devices:
+            state, remedy = "none", NO_DEVICE
+        elif isinstance(choice.trouble, InputError):
+            state = f"several: {state}"
+        findings.append(Finding("device", False, state, remedy))
+    elif len(choice.devices) > 1:
+        findings.append(Finding("device", True, f"{choice.phone.serial} is the one that is used"))
+    return findings, choice.phone
 
 
-def check_phone(phone: Phone) -> list[Finding]:
-    """Runs all checks on a phone, in the order in which they are shown."""
-    checks = (_abi, _android, _clock, _storage, _memory, _tools, _programs, _image)
-    return [check(phone) for check in checks]
+def check_phone(phone: Phone) -> Iterator[Finding]:
+    """Runs all checks on a phone, in the order in which they are shown; none stops the others."""
+    for name, check in CHECKS.items():
+        try:
+            yield check(phone)
+        except ConnectionLost as error:
+            yield Finding(name, False, str(error), "plug the phone in again, unlock it")
+        except (RunError, ValueError) as error:
+            state = " ".join(str(error).split())
+            yield Finding(
+                name, False, f"cannot be checked ({state})", "unlock or restart the phone"
+            )
 
 
 def check_abi(phone: Phone) -> None:
@@ -121,8 +151,34 @@ def _clock(phone):
 
 def _storage(phone):
     free = free_bytes(phone)
-    state = f"{free / 1e9:.1f} GB free for {HOME}"
-    return _finding("storage", free > IMAGE_BYTES, state, "free at least 0.2 GB, and the bundle")
+    good = free > IMAGE_BYTES
+    full = "" if free > FULL_BYTES else ": the phone is full"
+    state = f"{free / 1e9:.1f} GB free for {HOME}{full}"
+    remedy = f"free at least 0.2 GB, and the bundle; {MAKE_ROOM}, or remove other things there"
+    return _finding("storage", good, state, remedy)
+
+
+def _folder(phone):
+    """Checks that files can be made in our folder, or the folder itself; leaves nothing there."""
+    probe = (
+        NEAREST,
+        'probe="$there/.pocketllm-probe-$$"',
+        'mkdir "$probe" && echo x >"$probe/file"',
+        "code=$?",
+        'rm -rf "$probe"',
+        "exit $code",
+    )
+    answer = shell(phone, script(*probe, home=HOME))
+    if answer.code == 0:
+        return Finding("folder", True, f"{HOME} can be written")
+    reason = (answer.output.strip().splitlines() or ["no reason given"])[0]
+    if NO_SPACE.search(reason):
+        return Finding("folder", False, f"{HOME}: the phone is full", MAKE_ROOM)
+    remedy = (
+        "adb's user must own it: `adb shell ls -ld /data/local/tmp` shows the owner; remove what "
+        "root made there, or start adb's shell as the user it had then"
+    )
+    return Finding("folder", False, f"{HOME} cannot be written ({reason})", remedy)
 
 
 def _memory(phone):
@@ -143,12 +199,43 @@ def _tools(phone):
 
 
 def _programs(phone):
-    """Checks that a program starts from our folder: some phones forbid it."""
-    start = 'mkdir -p "$home" && cp /system/bin/sh "$home/.probe" && "$home/.probe" -c "exit 5"'
-    lines = (start, "code=$?", 'rm -f "$home/.probe"', "exit $code")
-    good = shell(phone, script(*lines, home=HOME)).code == 5
+    """Checks that a program starts from our folder: some phones forbid it; leaves nothing there."""
+    lines = (
+        NEAREST,
+        'probe="$there/.pocketllm-probe-$$"',
+        # Android's cp says nothing of a disk that is full.
+        'cp "$shell" "$probe" && chmod 700 "$probe"',
+        'if [ "$(wc -c <"$probe")" != "$(wc -c <"$shell")" ]; then',
+        f'    rm -f "$probe"; exit {NOT_WRITTEN}',
+        "fi",
+        '"$probe" -c "exit 5"',
+        "code=$?",
+        'rm -f "$probe"',
+        "exit $code",
+    )
+    answer = shell(phone, script(*lines, home=HOME, shell=SHELL))
+    if answer.code == NOT_WRITTEN:
+        full = free_bytes(phone) <= FULL_BYTES
+        state = f"not tried: {'the phone is full' if full else f'{HOME} cannot be written'}"
+        return Finding("programs", True, state, MAKE_ROOM if full else "see folder")
+    good = answer.code == 5
     state = f"start from {HOME}" if good else f"cannot be started from {HOME}"
     return _finding("programs", good, state, "this phone's maker forbids it; take another phone")
+
+
+def _sleep(phone):
+    """Checks whether a job can keep the phone awake: the wake lock is root's on most phones."""
+    test = f"[ -w {WAKE_LOCK} ] && echo lock; settings get global stay_on_while_plugged_in; true"
+    answer = check_output(phone, f"{{ {test}; }} 2>/dev/null", "settings").split()
+    if "lock" in answer:
+        return Finding("sleep", True, "jobs keep the phone awake until they end")
+    if answer and answer[-1].isdecimal() and int(answer[-1]) > 0:
+        return Finding("sleep", True, "the phone stays awake while it is plugged in")
+    remedy = (
+        'keep it plugged in, with "Stay awake" of the developer options (`adb shell svc power '
+        "stayon true`; `false` ends it)"
+    )
+    return Finding("sleep", True, "jobs wait while the phone sleeps: it lends no wake lock", remedy)
 
 
 def _image(phone):
@@ -162,3 +249,17 @@ def _image(phone):
 
 def _property(phone, name):
     return check_output(phone, f"getprop {name}", "getprop").strip()
+
+
+CHECKS = {
+    "processor": _abi,
+    "system": _android,
+    "clock": _clock,
+    "storage": _storage,
+    "memory": _memory,
+    "tools": _tools,
+    "folder": _folder,
+    "programs": _programs,
+    "image": _image,
+    "sleep": _sleep,
+}

@@ -7,9 +7,12 @@ from collections.abc import Callable
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import signals
+from pocketllm.runtime.run.journal import JOURNAL
 
-from .adb import ConnectionLost, Phone
+from .adb import ConnectionLost, Phone, is_there, with_room
 from .job import ENDED, LOST, NONE, RUNNING, Look, look, stop
+from .paths import run_folder, run_of_job
+from .space import full_remedy
 
 LOOK_SECONDS, WAIT_SECONDS = 0.5, 2.0
 COMPLAINT = re.compile(rb"pocketllm [\w ]*: error: (.*)")
@@ -85,7 +88,7 @@ def follow(
                 gone_since = None
                 output.show(seen)
                 if seen.state != RUNNING and not (seen.out or seen.err):
-                    return _end(seen, name, output)
+                    return _end(phone, seen, name, output)
                 if not (seen.out or seen.err):
                     time.sleep(LOOK_SECONDS)
             except ConnectionLost as error:
@@ -126,24 +129,37 @@ def _wait(error, since, reconnect_seconds, name, say):
     return since
 
 
-def _end(seen, name, output):
+def _end(phone, seen, name, output):
     """Returns if the job ended with exit code 0; else raises as `follow` says."""
     if seen.state == NONE:
         raise InputError(f"{name}: the phone knows no such job; start it")
-    if seen.state == LOST:
-        raise RunError(
-            f"{name}: ended without an exit code (was the phone restarted?); the same command goes "
-            "on where a run stopped"
-        )
     if seen.state == ENDED and seen.code == 0:
         return
     if seen.code == BAD_INPUT:
         raise InputError(output.complaint or f"{name}: exit code {seen.code} on the phone")
     if seen.code in STOPPED:
         raise KeyboardInterrupt
-    if seen.code == KILLED:
-        raise RunError(
-            f"{name}: was killed on the phone (signal 9), for want of memory as a rule; close apps "
-            "there, or take a smaller model or a frozen base; the same command goes on"
+    remedy = full_remedy(phone)
+    if output.complaint:
+        complaint = with_room(output.complaint)
+        raise RunError(complaint if complaint != output.complaint else f"{complaint}{remedy}")
+    if seen.state == LOST:
+        trouble, cause = "ended without an exit code", "was the phone restarted?"
+    elif seen.code is None:
+        trouble, cause = "ended, and its exit code could not be written", "was the phone full?"
+    elif seen.code == KILLED:
+        trouble, cause = (
+            "was killed on the phone (signal 9)",
+            "for want of memory as a rule: close apps there, or take a smaller model or int8 base",
         )
-    raise RunError(output.complaint or f"{name}: exit code {seen.code} on the phone")
+    else:
+        raise RunError(f"{name}: exit code {seen.code} on the phone{remedy}")
+    raise RunError(f"{name}: {trouble} ({cause}){remedy}; {_again(phone, name)}")
+
+
+def _again(phone, name):
+    """Returns what the same command does now: it goes on where the phone holds a journal."""
+    run = run_of_job(name)
+    if run is not None and is_there(phone, f"{run_folder(run)}/{JOURNAL}"):
+        return "the same command goes on where the run stopped"
+    return "the same command begins again"

@@ -1,7 +1,9 @@
 """Jobs: detached commands on the phone, which go on when the cable is pulled.
 
-A job's folder holds `out` and `err`, its output; `pid`, its process; `keeper`, the process of the
-shell that waits for it; `exit`, its exit code, which the keeper writes; `result`, its --json file.
+A job's folder holds `out` and `err`, its output; `pid`, its process; `waiter`, the shell that waits
+for that process and writes `exit`, its exit code; `keeper`, the shell that holds the phone's wake
+lock meanwhile; `result`, its --json file. Whichever of the three ends first, the others go on.
+Looking at a job writes nothing: a full phone can be looked at, and by any number at once.
 """
 
 from collections.abc import Mapping
@@ -10,52 +12,99 @@ from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
-from .adb import Phone, check_output, shell
+from .adb import Phone, check_output, shell, with_room
 from .paths import HOME, LAUNCHER, job_folder, script
 
 RUNNING, ENDED, LOST, NONE = "running", "ended", "lost", "none"
 READ_BYTES = 256 << 10  # of stdout and of stderr, in one look
 BUSY = 3  # exit code of START
 MODULE = "POCKETLLM_MODULE"
+WAKE_LOCK = "/sys/power/wake_lock"
 # The command line is checked because a restarted phone gives the process id to another program;
 # the zeros between its words are replaced because toybox's grep stops at a zero.
 ALIVE = """
-alive() {
-    tr '\\0' ' ' 2>/dev/null <"/proc/$(cat "$job/keeper" 2>/dev/null)/cmdline" | grep -q pocketllm
+ours() {
+    tr '\\0' ' ' <"/proc/$(cat "$job/$1")/cmdline" | grep -q pocketllm
 } 2>/dev/null
+running() {
+    [ ! -e "$job/exit" ] && { ours pid || ours waiter || ours keeper; }
+}
 """
+# The small files get their room first and are written in place: so they can be on a full phone.
+# A wake lock is taken for 5 minutes each minute: nobody need release that of a keeper that died.
 START = """
-if [ ! -e "$job/exit" ] && alive; then exit 3; fi
+running && exit 3
 rm -rf "$job" && mkdir -p "$job" && cd "$home" || exit 1
-job=$job nohup setsid sh -c '
+for name in keeper waiter pid exit; do
+    echo "
+
+
+
+
+
+
+
+
+
+
+" >"$job/$name.partial" && [ -s "$job/$name.partial" ] || exit 1
+done
+job=$job wake=$wake nohup setsid sh -c '
     trap "" HUP
-    echo $$ >"$job/keeper"
-    "$@" >"$job/out" 2>"$job/err" </dev/null &
-    echo $! >"$job/pid.partial"
-    mv "$job/pid.partial" "$job/pid"
-    wait $!
-    echo $? >"$job/exit.partial"
-    mv "$job/exit.partial" "$job/exit"
+    put() {
+        echo "$2" 1<>"$job/$1.partial"
+        mv "$job/$1.partial" "$job/$1"
+    }
+    put keeper $$
+    (
+        "$@" >"$job/out" 2>"$job/err" </dev/null &
+        put pid $!
+        wait $!
+        put exit $?
+    ) &
+    waiter=$!
+    put waiter $waiter
+    works() { [ ! -e "$job/exit" ] && kill -0 "$(cat "$job/pid")"; } 2>/dev/null
+    until [ -e "$job/pid" ]; do sleep 0.1; done
+    [ ! -w "$wake" ] || while works; do
+        echo "pocketllm-$$ 300000000000" >"$wake"
+        sleep 60
+    done &
+    wait $waiter
+    while works; do sleep 2; done
+    [ ! -w "$wake" ] || echo "pocketllm-$$" >"${wake%lock}unlock"
 ' job "$@" </dev/null >/dev/null 2>&1 &
 tries=0
-until [ -e "$job/pid" ]; do
+until [ -e "$job/pid" ] && [ -e "$job/waiter" ]; do
     tries=$((tries + 1))
     [ "$tries" -lt 100 ] || exit 1
     sleep 0.1
 done
 """
 # The state is read before the output: of a job that has ended, all output is then complete.
+# A process whose waiter was killed leaves no exit code, and its result if it ended well.
 LOOK = """
+new_bytes() {
+    count=$(($(stat -c %s "$1" 2>/dev/null || echo 0) - $2))
+    [ "$count" -le "$most" ] || count=$most
+    [ "$count" -ge 0 ] || count=0
+    echo "$count"
+}
+new() {
+    [ "$3" = 0 ] || tail -c "+$(($2 + 1))" "$1" | head -c "$3"
+}
 cd "$job" 2>/dev/null || { echo none; exit 0; }
 if [ -e exit ]; then echo "ended $(cat exit)"
-elif alive; then echo running
+elif running; then echo running
 elif [ -e exit ]; then echo "ended $(cat exit)"
+elif [ -s result ]; then echo "ended 0"
 else echo lost; fi
-tail -c +$((out + 1)) out | head -c "$most" >.out
-tail -c +$((err + 1)) err | head -c "$most" >.err
-wc -c <.out
-wc -c <.err
-cat .out .err
+out_bytes=$(new_bytes out "$out")
+err_bytes=$(new_bytes err "$err")
+echo "$out_bytes"
+echo "$err_bytes"
+new out "$out" "$out_bytes"
+new err "$err" "$err_bytes"
 """
 
 
@@ -66,13 +115,13 @@ class Look:
     Attributes:
       state: RUNNING, ENDED, LOST (no process and no exit code: the phone was restarted, or killed
         the keeper too) or NONE (no such job).
-      code: the exit code if ENDED, else 0.
+      code: the exit code if ENDED, None if the phone could not write it; else 0.
       out: bytes of stdout behind those that the caller had.
       err: the same of stderr.
     """
 
     state: str
-    code: int
+    code: int | None
     out: bytes
     err: bytes
 
@@ -98,6 +147,7 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
         START,
         job=job_folder(name),
         home=HOME,
+        wake=WAKE_LOCK,
     )
     answer = shell(phone, start_script)
     if answer.code == BUSY:
@@ -105,7 +155,7 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
     if answer.code:
         lines = answer.output.strip().splitlines()
         why = lines[-1] if lines else "no pid"
-        raise RunError(f"{name}: cannot be started on the phone ({why})")
+        raise RunError(with_room(f"{name}: cannot be started on the phone ({why})"))
 
 
 def look(phone: Phone, name: str, out: int, err: int) -> Look:
@@ -125,23 +175,37 @@ def look(phone: Phone, name: str, out: int, err: int) -> Look:
         return Look(NONE, 0, b"", b"")
     out_bytes, err_bytes, output = rest.split(b"\n", 2)
     end = int(out_bytes)
-    return Look(state, int(code or 0), output[:end], output[end : end + int(err_bytes)])
+    number = (int(code) if code.isdecimal() else None) if state == ENDED else 0
+    return Look(state, number, output[:end], output[end : end + int(err_bytes)])
 
 
-def check_stopped(phone: Phone, name: str, trouble: str) -> None:
-    """Raises InputError, whose message begins with `trouble`, while a job runs."""
-    running = script(ALIVE, '[ ! -e "$job/exit" ] && alive && echo yes; true', job=job_folder(name))
-    if "yes" in check_output(phone, running, name):
-        raise InputError(f"{trouble}; stop it (Ctrl-C in `pocketllm device attach`), or wait")
+def running_jobs(phone: Phone, name: str | None = None) -> list[str]:
+    """Returns the names of the jobs that run on the phone; of one job, with its `name`."""
+    folders = f'"$jobs"/{quote(name) if name else "*"}'
+    lines = (
+        f"for job in {folders}; do",
+        '    if [ -d "$job" ] && running; then echo "${job##*/}"; fi',
+        "done",
+    )
+    return check_output(phone, script(ALIVE, *lines, jobs=job_folder("")), "jobs").splitlines()
+
+
+def check_stopped(phone: Phone, name: str | None, trouble: str) -> None:
+    """Raises InputError, whose message ends with `trouble`, while a job runs; None: any job."""
+    if names := running_jobs(phone, name):
+        raise InputError(
+            f"{names[0]}: {trouble}; stop it (Ctrl-C in `pocketllm device attach`), or wait"
+        )
 
 
 def stop(phone: Phone, name: str) -> None:
     """Sends a job SIGTERM: it ends after the step under way, as with Ctrl-C on the desktop."""
-    kill = 'alive && kill -TERM "$(cat "$job/pid")"; true'
+    kill = 'ours pid && kill -TERM "$(cat "$job/pid")"; true'
     check_output(phone, script(ALIVE, kill, job=job_folder(name)), name)
 
 
 def job_names(phone: Phone) -> list[str]:
-    """Returns the names of the jobs on the phone, the latest first."""
-    names = script('ls -t "$jobs" 2>/dev/null; true', jobs=job_folder(""))
-    return check_output(phone, names, "jobs").splitlines()
+    """Returns the names of the jobs on the phone, the one that was started last first."""
+    names = 'cd "$jobs" 2>/dev/null && ls -t -- */pid 2>/dev/null; true'
+    lines = check_output(phone, script(names, jobs=job_folder("")), "jobs").splitlines()
+    return [line.removesuffix("/pid") for line in lines]

@@ -9,6 +9,7 @@ IMAGE = f"{HOME}/image"
 LAUNCHER = f"{IMAGE}/pocketllm"
 DATA = f"{HOME}/data"
 INCOMING = f"{HOME}/incoming"  # the piece of a file that is being sent
+TRAINING = "train-"  # before a run's name, in that of its job
 MAX_NAME_BYTES = 200  # file systems take 255; the rest is for prefixes and suffixes of ours
 
 
@@ -34,7 +35,12 @@ def job_folder(name: str) -> str:
 
 def training_job(run: str) -> str:
     """Returns the name of the job that trains a run."""
-    return f"train-{run}"
+    return f"{TRAINING}{run}"
+
+
+def run_of_job(job: str) -> str | None:
+    """Returns the name of the run that a job trains, or None: it trains none."""
+    return job.removeprefix(TRAINING) if job.startswith(TRAINING) else None
 
 
 def result_file(name: str) -> str:

@@ -10,16 +10,22 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from secrets import token_hex
+from shlex import quote
 
 from pocketllm.runtime.errors import RunError
 
-from .adb import ConnectionLost, Phone, check_output, send_file, shell
+from .adb import MAKE_ROOM, ConnectionLost, Phone, check_output, send_file, shell
 from .paths import HOME, INCOMING, script
+from .space import free_bytes
 from .tree import Entry, manifest_text, remote_tree, sizes_in, sums_in
 
 PIECE_BYTES = 16 << 20
 SPARE_BYTES = PIECE_BYTES + (8 << 20)  # for the piece being sent, folders, the manifest
 SMALL_BYTES = 1 << 20  # files up to this size travel in archives
+# Of this process: two may send to one phone at once.
+PIECE = f"{INCOMING}/piece-{token_hex(8)}"
+STALE_SECONDS = 3600  # a piece of this age is a dead process's
 LEFT = "what has arrived stays, the same command goes on from there"
 
 
@@ -54,6 +60,7 @@ def push_files(
     total = sum(entry.size - arrived.get(name, 0) for name, entry in differing.items())
     _check_space(phone, total, target)
     progress = start_progress(total)
+    _make_folders(phone, partial)
     try:
         _send_small(phone, files, _missing(differing, arrived, small=True), partial, progress)
         for name in _missing(differing, arrived, small=False):
@@ -63,16 +70,23 @@ def push_files(
     except ConnectionLost as error:
         raise ConnectionLost(f"{error}; {LEFT}") from error
     except RunError:
-        shell(phone, script('rm -rf "$partial" "$incoming"', partial=partial, incoming=INCOMING))
+        shell(phone, script('rm -rf "$partial" "$piece"', partial=partial, piece=PIECE))
+        if remote_tree(phone, target) == tree:  # another process has sent the same meanwhile
+            return total
         raise
     return total
 
 
-def free_bytes(phone: Phone) -> int:
-    """Returns the free bytes of the file system that HOME is on."""
-    df = script('mkdir -p "$home" && df -k "$home" | tail -n 1', home=HOME)
-    fields = check_output(phone, df, HOME).split()
-    return int(fields[-3]) * 1024
+def _make_folders(phone, partial):
+    """Makes our folders before adb does, for their owner alone; removes pieces of the dead."""
+    lines = (
+        'mkdir -p "$home" "$incoming" "$partial" && chmod 700 "$home" || exit 1',
+        'for piece in "$incoming"/*; do',
+        '    made=$(stat -c %Y "$piece" 2>/dev/null) || continue',
+        f'    [ $(($(date +%s) - made)) -lt {STALE_SECONDS} ] || rm -f "$piece"',
+        "done",
+    )
+    check_output(phone, script(*lines, home=HOME, incoming=INCOMING, partial=partial), partial)
 
 
 def _partial(target):
@@ -100,7 +114,7 @@ def _arrived(phone, partial, differing):
         return {}
     whole = {n for n, size in sizes.items() if n in differing and size == differing[n].size}
     sums = sums_in(phone, partial) if whole else {}
-    arrived = {}
+    arrived, useless = {}, []
     for name, size in sizes.items():
         entry = differing.get(name)
         if name in whole and sums.get(name) == entry.sha256:
@@ -108,8 +122,10 @@ def _arrived(phone, partial, differing):
         elif entry and entry.size > max(SMALL_BYTES, size):
             arrived[name] = size // PIECE_BYTES * PIECE_BYTES
         else:
-            drop = script('rm -f "$path"', path=f"{partial}/{name}")
-            check_output(phone, drop, partial)
+            useless.append(name)
+    if useless:
+        names = "\n".join(f"rm -f {quote(f'./{name}')}" for name in useless)
+        check_output(phone, script('cd "$partial" || exit 0', names, partial=partial), partial)
     return arrived
 
 
@@ -118,8 +134,7 @@ def _check_space(phone, total, target):
     if needed > free:
         raise RunError(
             f"{target}: needs {needed / 1e6:.0f} MB, the phone has {free / 1e6:.0f} MB free; "
-            "free some there, `adb shell rm -r` what is no longer needed of "
-            f"{HOME}/bundles and runs"
+            f"{MAKE_ROOM}, or remove other things there"
         )
 
 
@@ -129,7 +144,7 @@ def _send_small(phone, files, missing, partial, progress):
         unpack = script(
             'mkdir -p "$partial" && tar -xf "$piece" -C "$partial" && rm "$piece"',
             partial=partial,
-            piece=f"{INCOMING}/piece",
+            piece=PIECE,
         )
         check_output(phone, unpack, partial)
 
@@ -150,7 +165,7 @@ def _archives(files, missing) -> Iterator[tuple[bytes, int]]:
 def _without_owner(member):
     member.uid = member.gid = 0
     member.uname = member.gname = ""
-    member.mode = 0o755 if member.mode & 0o100 else 0o644
+    member.mode = 0o700 if member.mode & 0o100 else 0o600
     return member
 
 
@@ -166,7 +181,7 @@ def _send_large(phone, path, remote, offset, progress):
         file.seek(offset)
         while piece := file.read(PIECE_BYTES):
             _send_piece(phone, piece, len(piece), progress)
-            append_piece = script(append, offset=offset, remote=remote, piece=f"{INCOMING}/piece")
+            append_piece = script(append, offset=offset, remote=remote, piece=PIECE)
             check_output(phone, append_piece, remote)
             offset += len(piece)
 
@@ -176,8 +191,15 @@ def _send_piece(phone, data, size, progress):
     with tempfile.NamedTemporaryFile(prefix="pocketllm-push-") as file:
         file.write(data)
         file.flush()
-        send_file(phone, Path(file.name), f"{INCOMING}/piece")
+        send_file(phone, Path(file.name), PIECE)
     progress(size)
+
+
+def _send_text(phone, text, remote):
+    with tempfile.NamedTemporaryFile("w", prefix="pocketllm-push-", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        send_file(phone, Path(file.name), remote)
 
 
 def _verify(phone, differing, partial):
@@ -192,15 +214,15 @@ def _commit(phone, tree, old_tree, partial, target):
 
     One script, which ignores the end of the connection: once started, it runs to its end.
     """
-    gone = [name for name in old_tree if name not in tree]
-    with tempfile.NamedTemporaryFile("w", prefix="pocketllm-push-", encoding="utf-8") as file:
-        file.write(manifest_text(tree))
-        file.flush()
-        send_file(phone, Path(file.name), f"{partial}/.manifest")
+    # A list of any length is a file: a command of a phone's is short.
+    gone = "".join(f"{name}\n" for name in old_tree if name not in tree)
+    _send_text(phone, gone, f"{partial}/.gone")
+    _send_text(phone, manifest_text(tree), f"{partial}/.manifest")
     lines = [
         "trap '' HUP",
         'mkdir -p "$target" && rm -f "$target/.manifest" || exit 1',
-        *(script('rm -f "$target/$gone"', gone=name) for name in gone),
+        'while IFS= read -r name; do rm -f "$target/$name"; done <"$partial/.gone" || exit 1',
+        'rm "$partial/.gone"',
         'if [ -z "$(ls "$target")" ]; then',  # a new folder: one rename
         '    rmdir "$target" && mv "$partial" "$target" || exit 1',
         "else",

@@ -1,18 +1,24 @@
 """State of a phone: battery, heat, clock rates, and this process's share of its memory.
 
-Read from /sys where that is allowed, else from Android's dumpsys.
+Each field is read from /sys where that is allowed, else from Android's dumpsys. A figure that no
+battery can have is as good as none.
 """
 
 import re
 import subprocess
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 SYS, DUMPSYS = Path("/sys"), "/system/bin/dumpsys"
 SMAPS = Path("/proc/self/smaps_rollup")
 DUMPSYS_SECONDS = 10.0  # timeout of one call
 CHARGING = ("Charging", "Full")
+UNKNOWN = "Unknown"
 DUMPED_CHARGING = (2, 5)  # BatteryManager.BATTERY_STATUS_CHARGING and _FULL
+DUMPED_UNKNOWN = 1  # BatteryManager.BATTERY_STATUS_UNKNOWN
+BATTERY_FIELDS = ("battery_percent", "battery_celsius", "charging")
+PERCENTS, CELSIUS = (0, 100), (-40, 120)  # that a battery can have
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,9 @@ def is_android() -> bool:
 
 def read_device_state(sys: Path = SYS) -> DeviceState:
     """Reads the state; `sys` is the folder /sys, or a copy for tests."""
-    battery = _battery_of_sys(sys) or _battery_of_dumpsys(_dumpsys("battery"))
+    battery = _battery_of_sys(sys)
+    if len(battery) < len(BATTERY_FIELDS):
+        battery = _battery_of_dumpsys(_dumpsys("battery")) | battery
     status = re.search(r"^Thermal Status: (\d+)", _dumpsys("thermalservice"), re.M)
     return DeviceState(
         **battery,
@@ -58,30 +66,42 @@ def read_device_state(sys: Path = SYS) -> DeviceState:
 
 
 def _battery_of_sys(sys):
-    """Returns battery_percent, battery_celsius and charging, or nothing."""
+    """Returns what the first battery tells of battery_percent, battery_celsius and charging."""
     for folder in sorted(sys.glob("class/power_supply/*")):
-        percent = _number(folder / "capacity")
-        if _text(folder / "type") != "Battery" or percent is None:
+        # A battery of scope "Device" is a pen's or a headset's.
+        if _text(folder / "type") != "Battery" or _text(folder / "scope") == "Device":
             continue
-        tenths = _number(folder / "temp")
-        status = _text(folder / "status")
-        return {
-            "battery_percent": percent,
-            "battery_celsius": None if tenths is None else tenths / 10,
-            "charging": status in CHARGING if status else None,
-        }
+        status, tenths = _text(folder / "status"), _number(folder / "temp")
+        charging = status in CHARGING if status and status != UNKNOWN else None
+        return _battery(_number(folder / "capacity"), tenths, charging)
     return {}
 
 
 def _battery_of_dumpsys(text):
-    entries = {name: int(value) for name, value in re.findall(r"^ +(\w+): (-?\d+)$", text, re.M)}
-    if "level" not in entries:
-        return {}
-    return {
-        "battery_percent": entries["level"] * 100 // (entries.get("scale") or 100),
-        "battery_celsius": entries["temperature"] / 10 if "temperature" in entries else None,
-        "charging": entries["status"] in DUMPED_CHARGING if "status" in entries else None,
+    """Returns the same of `dumpsys battery`."""
+    entries = {
+        name: int(value) for name, value in re.findall(r"^ +(\w+): (-?[0-9]{1,18})$", text, re.M)
     }
+    level, scale, status = (entries.get(name) for name in ("level", "scale", "status"))
+    percent = None if level is None or scale == 0 else level * 100 // (scale or 100)
+    charging = None if status in (None, DUMPED_UNKNOWN) else status in DUMPED_CHARGING
+    return _battery(percent, entries.get("temperature"), charging)
+
+
+def _battery(percent, tenths, charging) -> dict[str, Any]:
+    """Returns those of the three fields that are known and possible."""
+    celsius = None if tenths is None else tenths / 10
+    fields = zip(BATTERY_FIELDS, (percent, celsius, charging), strict=True)
+    bounds = {"battery_percent": PERCENTS, "battery_celsius": CELSIUS}
+    return {
+        name: value
+        for name, value in fields
+        if value is not None and (name not in bounds or _is_between(value, *bounds[name]))
+    }
+
+
+def _is_between(value, lowest, highest):
+    return lowest <= value <= highest
 
 
 def _dumpsys(service):
@@ -98,7 +118,7 @@ def _dumpsys(service):
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout
+    return "" if done.returncode else done.stdout
 
 
 def _cpu_mhz(sys):
@@ -121,4 +141,4 @@ def _text(path):
 
 def _number(path):
     text = _text(path)
-    return int(text) if text.lstrip("-").isdigit() else None
+    return int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None

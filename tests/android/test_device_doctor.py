@@ -1,5 +1,6 @@
 """`pocketllm device doctor`, and how every command says that there is no phone to talk to."""
 
+import json
 import socket
 import threading
 
@@ -9,6 +10,7 @@ from loopback import loopback
 from small_runs import complaint
 
 from pocketllm.android_harness.phone import adb as client
+from pocketllm.android_harness.phone import devices, doctor
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 
@@ -65,6 +67,66 @@ def test_a_clock_in_the_past_is_said_and_does_no_harm(phone, tmp_path):
     assert "behind" in lines_of(done)["clock"]
 
 
+def test_a_folder_that_cannot_be_written_is_one_finding_of_all(phone, tmp_path):
+    # Root may write everywhere but in a folder of a file system that is read-only.
+    phone.sh("mount -t tmpfs -o ro none /data/local/tmp")
+    done = device(phone, "doctor", f"--json={tmp_path / 'j'}")
+    phone.sh("umount /data/local/tmp")
+
+    lines = lines_of(done)
+    assert lines["folder"].startswith("BAD ") and "cannot be written" in lines["folder"]
+    assert "adb's user must own it" in lines["folder"]
+    assert lines["programs"].startswith("note programs: not tried")
+    assert set(lines) == {f"device {phone.serial}", "adb", *doctor.CHECKS}
+    assert done.returncode == 1 and "not ready: folder;" in done.stderr
+    findings = json.loads((tmp_path / "j").read_text())["findings"]
+    assert [finding["name"] for finding in findings] == list(lines)
+
+
+@pytest.mark.parametrize("tool", ["getprop", "date", "df"])
+def test_a_check_that_fails_stops_no_other(phone, tmp_path, tool):
+    path = f"/system/bin/{tool}"
+    phone.sh(f"mv {path} {path}.away; echo 'echo nonsense' > {path}; chmod 755 {path}")
+    done = device(phone, "doctor")
+    phone.sh(f"mv -f {path}.away {path}")
+
+    lines = lines_of(done)
+    assert set(doctor.CHECKS) < set(lines)
+    checks = {"getprop": "processor", "date": "clock", "df": "storage"}
+    assert lines[checks[tool]].startswith("BAD ") and "; " in lines[checks[tool]]
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+
+
+def test_a_cable_that_is_pulled_meanwhile_is_said_of_every_check(phone, monkeypatch):
+    def pulled(phone, lines):
+        raise client.ConnectionLost("gone")
+
+    monkeypatch.setattr(doctor, "shell", pulled)
+    monkeypatch.setattr(doctor, "check_output", lambda phone, lines, trouble: pulled(phone, lines))
+
+    findings = list(doctor.check_phone(client.Phone("adb", "A")))
+
+    assert [finding.name for finding in findings] == list(doctor.CHECKS)
+    assert {(f.good, f.state) for f in findings if f.name != "storage"} == {(False, "gone")}
+
+
+@pytest.mark.parametrize(
+    ("tools", "state"),
+    [
+        ({}, "note sleep: jobs wait while the phone sleeps"),
+        ({"settings": "echo 3"}, "ok   sleep: the phone stays awake while it is plugged in"),
+    ],
+)
+def test_the_doctor_says_whether_a_job_survives_sleep(phone, tools, state):
+    for name, body in tools.items():
+        phone.sh(f"echo '{body}' > /system/bin/{name}; chmod 755 /system/bin/{name}")
+    done = device(phone, "doctor")
+    phone.sh("rm -f /system/bin/settings")
+
+    assert lines_of(done)["sleep"].startswith(state)
+    assert tools or "svc power stayon true" in lines_of(done)["sleep"]
+
+
 def test_several_devices_want_a_choice(phone, tmp_path):
     with loopback(tmp_path / "second", data_size="16m") as second:
         phone.adb("connect", second.serial)
@@ -72,24 +134,24 @@ def test_several_devices_want_a_choice(phone, tmp_path):
         chosen = device(
             phone, "pull", "--run=r", f"--out={tmp_path / 'o'}", f"--serial={second.serial}"
         )
-        doctor = device(phone, "doctor")
+        checked = device(phone, "doctor")
         phone.adb("disconnect", second.serial)
 
     complaint(several, 2, "2 devices", phone.serial, second.serial, "--serial")
     complaint(chosen, 2, "no run on the phone")
-    assert "several" in doctor.stdout and "--serial" in doctor.stdout
+    assert "several" in checked.stdout and "--serial" in checked.stdout
 
 
 def test_an_unauthorised_device_is_told_how(phone):
     phone.settings(authorized=False)
     phone.connect("unauthorized")
     done = device(phone, "attach")
-    doctor = device(phone, "doctor")
+    checked = device(phone, "doctor")
     phone.settings(authorized=True)
     phone.connect()
 
     complaint(done, 1, "unauthorized", "allow USB debugging")
-    assert "unauthorized; unlock the phone" in doctor.stdout
+    assert "unauthorized; unlock the phone" in checked.stdout
 
 
 def test_no_device_and_a_wrong_one_are_told_how(phone):
@@ -97,12 +159,12 @@ def test_no_device_and_a_wrong_one_are_told_how(phone):
     phone.unplug()
     phone.adb("disconnect", phone.serial)
     none = device(phone, "attach")
-    doctor = device(phone, "doctor")
+    checked = device(phone, "doctor")
     phone.plug_in()
 
     complaint(wrong, 1, "no device R58M", phone.serial)
     complaint(none, 1, "no device", "USB debugging")
-    assert "BAD  device: none" in doctor.stdout
+    assert "BAD  device: none" in checked.stdout
 
 
 def test_without_adb_the_package_is_named(phone, tmp_path):
@@ -144,7 +206,7 @@ def test_the_shells_exit_code_and_bytes_come_through_both_protocols(phone, tmp_p
             monkeypatch.setenv("HOME", connected.environment["HOME"])
             port = connected.environment["ANDROID_ADB_SERVER_PORT"]
             monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)
-            there = client.find_phone(connected.serial)
+            there = devices.find_phone(connected.serial)
 
             answer = client.shell(there, "printf 'a\\n\\nb'; exit 5\n")
             nothing = client.shell(there, "exit 0")

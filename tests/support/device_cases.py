@@ -6,11 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from loopback import Loopback
 from small_runs import pocketllm
 
 from pocketllm.android_harness.phone.paths import HOME, IMAGE
 
+BUNDLE = "tiny"
 STAND_IN = Path(__file__).parent / "phone" / "phone_image"
 
 
@@ -47,12 +49,31 @@ def wait_for_line(process: subprocess.Popen, text: str) -> None:
 
 def let_end(phone: Loopback, code: int = 0) -> None:
     """Lets the stand-in end, at once, with this exit code."""
-    phone.sh(f"echo {code} > {IMAGE}/code; touch {IMAGE}/enough")
+    phone.sh(f"umask 077; echo {code} > {IMAGE}/code; touch {IMAGE}/enough")
 
 
 def let_run(phone: Loopback) -> None:
     """Lets the stand-in take steps until it is stopped."""
     phone.sh(f"rm -f {IMAGE}/enough {IMAGE}/code")
+
+
+def fill(phone: Loopback) -> None:
+    """Leaves no byte free on the device."""
+    phone.sh("cat /dev/zero > /data/filler 2>/dev/null")
+
+
+def train_command(data: Path, run: str = "a run's name", *more: str) -> list[str]:
+    """Returns the arguments of a training of `device`."""
+    return ["train", f"--bundle=x/{BUNDLE}", f"--run={run}", "--steps=9", f"--train={data}", *more]
+
+
+def of_devices(*features: str):
+    """A test of devices with these features of adbd."""
+    names = ["shell v2" if "shell_v2" in feature else "shell v1" for feature in features]
+    return pytest.mark.parametrize("phone", features, ids=names, indirect=True, scope="module")
+
+
+new_device, new_and_old_device = of_devices("shell_v2,cmd"), of_devices("shell_v2,cmd", "cmd")
 
 
 def files_on(phone: Loopback, folder: str = HOME) -> list[str]:

@@ -1,6 +1,7 @@
 """What a phone says of itself, and when training waits for it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,74 @@ def test_where_sys_is_closed_dumpsys_is_asked(tmp_path, monkeypatch):
     assert (state.thermal_status, state.cpu_mhz) == (2, None)
 
 
+def test_what_sys_leaves_out_is_asked_of_dumpsys(battery, monkeypatch):
+    monkeypatch.setattr(power, "_dumpsys", {"battery": DUMPED_BATTERY, "thermalservice": ""}.get)
+    folder = battery(status="Unknown")
+    (folder / "class/power_supply/battery/temp").unlink()
+
+    state = read_device_state(folder)
+
+    assert (state.battery_percent, state.battery_celsius, state.charging) == (55, 31.7, True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"capacity": "101"}, "battery_percent"),
+        ({"capacity": "-5"}, "battery_percent"),
+        ({"capacity": "n/a"}, "battery_percent"),
+        ({"capacity": "²"}, "battery_percent"),
+        ({"temp": "-2730"}, "battery_celsius"),
+        ({"temp": "65535"}, "battery_celsius"),
+        ({"temp": ""}, "battery_celsius"),
+        ({"status": "Unknown"}, "charging"),
+        ({"status": ""}, "charging"),
+    ],
+)
+def test_what_no_battery_can_have_is_not_known(battery, monkeypatch, changes, field):
+    monkeypatch.setattr(power, "_dumpsys", lambda service: "")
+
+    known = read_device_state(battery(**changes)).known()
+
+    assert {"battery_percent", "battery_celsius", "charging"} - set(known) == {field}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Can't find service: battery",
+        "  level: many\n",
+        "  level: 5\n  scale: 0\n",
+        "  status: 1\n",
+    ],
+)
+def test_a_dumpsys_that_tells_nothing_is_not_believed(tmp_path, monkeypatch, text):
+    monkeypatch.setattr(power, "_dumpsys", lambda service: text)
+
+    assert set(read_device_state(tmp_path).known()) == {"pss_bytes"}
+
+
+@pytest.mark.parametrize("body", ["exit 1", "echo '  level: 5'; exit 20", "kill -9 $$"])
+def test_a_dumpsys_that_fails_tells_nothing(tmp_path, monkeypatch, body):
+    stub = tmp_path / "dumpsys"
+    stub.write_text(f"#!/bin/sh\n{body}\n")
+    stub.chmod(0o755)
+    monkeypatch.setattr(power, "DUMPSYS", str(stub))
+
+    assert set(read_device_state(tmp_path).known()) == {"pss_bytes"}
+
+
+def test_a_pens_battery_is_not_the_phones(battery):
+    folder = battery()
+    pen = folder / "class/power_supply/a-pen"
+    pen.mkdir()
+    for name, value in {"type": "Battery", "scope": "Device", "capacity": 3}.items():
+        (pen / name).write_text(f"{value}\n")
+
+    assert read_device_state(folder).battery_percent == 55
+
+
 def test_a_device_that_says_nothing_is_known_by_its_memory_alone(tmp_path):
     assert set(read_device_state(tmp_path).known()) == {"pss_bytes"}
 
@@ -114,6 +183,56 @@ def test_a_pause_lasts_until_there_is_some_margin():
         assert not limits.reason(state)
 
 
+LIMITS = Limits(max_temp=40, min_battery=20, only_charging=True)
+FINE = DeviceState(battery_percent=21, battery_celsius=39.5, charging=True)
+
+
+@pytest.mark.parametrize(
+    ("field", "flag", "words"),
+    [
+        ("battery_celsius", "--max_temp", "its battery's temperature"),
+        ("battery_percent", "--min_battery", "its battery's charge"),
+        ("charging", "--only_charging", "whether it charges"),
+    ],
+)
+def test_a_phone_that_stops_telling_makes_training_wait_until_it_tells_again(field, flag, words):
+    blind = replace(FINE, **{field: None})
+    read = iter([FINE, blind, blind, blind, FINE])
+    lines = []
+
+    before_step = Pauses(LIMITS, lambda: next(read), sample_seconds=0.01)
+    measured = before_step(lines.append)
+
+    assert next(read, None) is None, "no margin is asked of what was never exceeded"
+    assert len(lines) == 2 and lines[1].startswith("going on after ")
+    assert lines[0] == f"paused: {flag}: this device does not tell {words}; waiting until it does"
+    assert measured == FINE.known()
+
+
+def test_every_reason_of_a_pause_is_said_once():
+    hot = replace(FINE, battery_celsius=41.0)
+    blind, cool = replace(hot, battery_celsius=None), replace(FINE, battery_percent=50)
+    cool = replace(cool, battery_celsius=30.0)
+    read = iter([FINE, hot, hot, blind, blind, hot, replace(hot, battery_celsius=39.5), cool])
+    lines = []
+
+    Pauses(LIMITS, lambda: next(read), sample_seconds=0.01)(lines.append)
+
+    assert next(read, None) is None
+    assert [line.partition(":")[0] for line in lines] == ["paused"] * 3 + [lines[-1]]
+    assert "41.0 °C" in lines[0] and "does not tell" in lines[1] and "41.0 °C" in lines[2]
+
+
+def test_a_phone_that_does_not_tell_at_the_start_waits_too(monkeypatch):
+    monkeypatch.setattr(pauses, "is_android", lambda: True)
+    read = iter([DeviceState(), DeviceState(), FINE])
+    lines = []
+
+    Pauses(LIMITS, lambda: next(read), sample_seconds=0.01)(lines.append)
+
+    assert "--max_temp: this device does not tell" in lines[0] and len(lines) == 2
+
+
 def test_a_full_battery_is_enough_for_any_limit():
     assert not Limits(min_battery=100).reason(DeviceState(battery_percent=100), resuming=True)
 
@@ -137,6 +256,11 @@ def test_the_device_is_not_asked_before_every_step():
 def test_a_limit_of_what_the_device_does_not_tell_is_refused(limits, flag):
     with pytest.raises(InputError, match=flag):
         Pauses(limits, DeviceState)
+
+
+def test_a_limit_that_no_temperature_exceeds_is_refused():
+    with pytest.raises(InputError, match="--max_temp=nan"):
+        pauses.pauses_of(Limits(max_temp=float("nan")))
 
 
 def test_a_run_with_limits_writes_what_it_measured(

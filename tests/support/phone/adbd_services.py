@@ -1,9 +1,12 @@
 """What a phone's adbd does for its clients: `shell` (protocol v1 and v2) and `sync`."""
 
+import fcntl
 import os
+import pty
 import signal
 import struct
 import subprocess
+import termios
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -44,12 +47,32 @@ def _hang_up(process):
 
 
 def _run_v1(stream, command):
-    """All output in one, line ends as a terminal's, no exit code."""
-    process = _start(command, subprocess.DEVNULL, subprocess.STDOUT)
+    """On a terminal of 80 columns, as old adbds do it: all output in one, no exit code."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, 80, 0, 0))
+    process = subprocess.Popen(
+        [SHELL, "-c", command],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd="/",
+        start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+    )
+    os.close(theirs)
     _hang_up_at_end(stream, process)
-    while piece := process.stdout.read1():
-        stream.write(piece.replace(b"\n", b"\r\n"))
+    threading.Thread(target=_type, args=(stream, ours), daemon=True).start()
+    with suppress(OSError):  # EIO: every process that had the terminal has ended
+        while piece := os.read(ours, PIECE):
+            stream.write(piece)
     process.wait()
+
+
+def _type(stream, terminal):
+    """Types what the client sends; the terminal echoes it."""
+    with suppress(OSError):
+        while data := stream.read():
+            os.write(terminal, data)
 
 
 def _run_v2(stream, command):

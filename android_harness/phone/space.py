@@ -1,0 +1,31 @@
+"""Room on the phone: how much is free, and whether the phone is full."""
+
+from pocketllm.runtime.errors import RunError
+
+from .adb import MAKE_ROOM, ConnectionLost, Phone, check_output
+from .paths import HOME, script
+
+FULL_BYTES = 2_000_000  # with less, no step can count on writing its record
+
+
+def free_bytes(phone: Phone) -> int:
+    """Returns the free bytes of the file system that HOME is on, or will be on."""
+    df = '{ df -k "$home" || df -k "${home%/*}"; } 2>/dev/null | tail -n 1'
+    line = check_output(phone, script(df, home=HOME), HOME)
+    fields = line.split()
+    if len(fields) < 4 or not fields[-3].isdecimal():
+        raise RunError(f"{HOME}: the phone does not tell its free space (df prints {line!r})")
+    return int(fields[-3]) * 1024
+
+
+def full_remedy(phone: Phone) -> str:
+    """Returns "; " with the fact and the remedy if the phone is full, else ""."""
+    try:
+        free = free_bytes(phone)
+    except ConnectionLost:
+        raise
+    except RunError:
+        return ""
+    if free > FULL_BYTES:
+        return ""
+    return f"; the phone is full ({free / 1e6:.1f} MB free); {MAKE_ROOM}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import signals
-from pocketllm.runtime.run.journal import JOURNAL
+from pocketllm.runtime.journal.reader import JOURNAL
 
 from .adb import ConnectionLost, Phone, is_there, with_room
 from .job import ENDED, LOST, NONE, RUNNING, Look, look, stop

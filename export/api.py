@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.tasks.codec import Task
 
+from .checkpoint.config import read_config_json
 from .checkpoint.reader import open_checkpoint
 from .checkpoint.tokenizer import tokenizer_for
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
@@ -82,7 +82,7 @@ def export(
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
     """Reads config.json of a source; InputError where it is no model that can be exported."""
-    values = read_json(source.config_path, "give a Hugging Face checkpoint folder")
+    values = read_config_json(source.config_path)
     architecture = architecture_in(values, str(source.config_path))
     return architecture, architecture.read_config(values, str(source.config_path))
 

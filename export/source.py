@@ -6,6 +6,8 @@ from pathlib import Path
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
+from .checkpoint.other_files import as_file
+
 
 @dataclass(frozen=True)
 class Source:
@@ -44,6 +46,10 @@ def source_of(model: str | Path, random_init: bool) -> Source:
         raise InputError(
             f"--model={model}: no weights come with this preset; give the folder of its "
             "checkpoint, or --random_init for measurements"
+        )
+    if folder.is_file():
+        raise InputError(
+            f"--model={model}: a file, expected a folder or a preset; {as_file(folder)}"
         )
     if not folder.is_dir():
         raise InputError(f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)})")

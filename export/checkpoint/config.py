@@ -3,9 +3,14 @@
 import math
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.host.foreign import foreign_kind
 from pocketllm.runtime.host.typed_json import typed
+
+from .other_files import without_config
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 # transformers' other names of the same functions.
@@ -18,6 +23,20 @@ SAME_ACTIVATIONS = {
 
 # Values that would change the graph of any architecture in a way it does not implement.
 REQUIRED_VALUES = {"quantization_config": None, "per_layer_config": None}
+
+
+def read_config_json(path: Path) -> dict:
+    """Reads config.json.
+
+    Raises:
+      InputError: it is missing or no JSON; the message says what lies in its place.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: not found; {without_config(path.parent)}")
+    kind = foreign_kind(path)
+    if kind:
+        raise InputError(f"{path}: not JSON: {kind}")
+    return read_json(path, "give a Hugging Face checkpoint folder")
 
 
 def read_fields(

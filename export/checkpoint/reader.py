@@ -12,7 +12,7 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 from pocketllm.runtime.host.pages import release_file_pages
 
-from .no_weights import without_weights
+from .other_files import without_weights
 from .pickled import tensors_in
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"

@@ -1,7 +1,6 @@
 """Tensors of other names, more of them or too few: the checkpoint is read or the cause named."""
 
 import json
-import shutil
 
 import numpy as np
 import pytest
@@ -231,48 +230,6 @@ def test_another_models_tensors_are_named(source, tensors):
     assert "no tensor of RobertaForMaskedLM, found transformer.wte.weight" in message
     save_single(source, {"decoder.sentence_encoder.layers.0.fc1.weight": torch.zeros(2, 2)})
     assert "a checkpoint of fairseq or metaseq; convert it" in refusal(weights_of, source)
-
-
-@pytest.mark.parametrize(
-    "name, words",
-    [
-        ("adapter_model.safetensors", "an adapter of PEFT; merge it into its base"),
-        ("model-q4.gguf", "a model of llama.cpp"),
-        ("tf_model.h5", "weights for TensorFlow"),
-        ("flax_model.msgpack", "weights for Flax"),
-        ("epoch=3.ckpt", "a training script's checkpoint"),
-        ("best.pt", "PyTorch's own file"),
-        ("roberta.safetensors", "under another name; call it"),
-        ("model.onnx", "a model of ONNX"),
-    ],
-)
-def test_what_lies_in_the_place_of_weights_is_named(name, words, source):
-    (source / name).write_bytes(b"x")
-    assert f"found {name}: {words}" in refusal(weights_of, source)
-
-
-def test_a_trainers_folder_names_its_newest_checkpoint(source):
-    (source / "checkpoint-500").mkdir()
-    shutil.copy(source / "config.json", source / "checkpoint-500")
-    assert "give the folder inside it, " in refusal(weights_of, source)
-
-
-LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
-
-
-@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
-@pytest.mark.parametrize(
-    "data, words",
-    [
-        (LFS, "a git-lfs pointer"),
-        ("\n<!DOCTYPE html><p>no", "an HTML page"),
-        ("", "empty"),
-    ],
-)
-def test_a_placeholder_of_a_file_is_named_as_what_it_is(name, data, words, source):
-    (source / name).write_text(data)
-    message = refusal(weights_of, source)
-    assert message.startswith(f"{source / name}: not ") and words in message
 
 
 def test_a_config_without_a_model_type_is_known_by_its_class(source, tensors):

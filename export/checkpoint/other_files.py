@@ -1,4 +1,4 @@
-"""What a folder without weights holds instead, and what to do."""
+"""What a folder holds in the place of config.json or of weights, and what to do."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ EXPECTED = (
 )
 # Pattern of a file's name -> what it is, and the remedy.
 INSTEAD = {
-    "adapter_model.*": "an adapter of PEFT; merge it into its base model (merge_and_unload) and "
+    "adapter_*": "an adapter of PEFT; merge it into its base model (merge_and_unload) and "
     "give the folder of that",
     "*.gguf": "a model of llama.cpp; give the folder of transformers' checkpoint",
     "tf_model*.h5": "weights for TensorFlow; load them with transformers 4 (from_tf=True) and save "
@@ -27,22 +27,36 @@ INSIDE = ("checkpoint-*", "snapshots/*")
 
 def without_weights(folder: Path) -> str:
     """Returns the end of an error message about a folder that holds no weights that can be read."""
-    for pattern, words in INSTEAD.items():
-        path = next(iter(sorted(folder.glob(pattern))), None)
-        if path:
-            return f"no weights that can be read; found {path.name}: {words}"
-    inner = inner_checkpoint(folder)
-    if inner:
-        return f"no weights; give the folder inside it, {inner}"
+    other = _other(folder)
+    if other:
+        return f"no weights that can be read; {other}"
     return f"no weights; expected {EXPECTED}, or give a preset with --random_init"
 
 
-def inner_checkpoint(folder: Path) -> Path | None:
-    """Returns the newest checkpoint that lies inside a folder; None without any."""
+def without_config(folder: Path) -> str:
+    """Returns the end of an error message about a folder without config.json."""
+    return _other(folder) or "give the folder of a Hugging Face checkpoint"
+
+
+def as_file(path: Path) -> str:
+    """Returns the end of an error message about a file that was given for a folder."""
+    words = next((words for pattern, words in INSTEAD.items() if path.match(pattern)), None)
+    of_its_folder = words is None or path.suffix == ".safetensors"
+    return "give the folder that it lies in" if of_its_folder else words
+
+
+def _other(folder):
+    for pattern, words in INSTEAD.items():
+        path = next(iter(sorted(folder.glob(pattern))), None)
+        if path:
+            return f"found {path.name}: {words}"
     inside = [
         path
         for pattern in INSIDE
         for path in folder.glob(pattern)
         if (path / "config.json").is_file()
     ]
-    return max(inside, key=lambda path: path.stat().st_mtime, default=None)
+    if inside:
+        newest = max(inside, key=lambda path: path.stat().st_mtime)
+        return f"give the folder inside it, {newest}"
+    return None

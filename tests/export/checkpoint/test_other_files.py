@@ -1,0 +1,100 @@
+"""What lies in the place of a checkpoint's weights and config.json is named, and what to do."""
+
+import shutil
+
+import pytest
+from checkpoint_files import refusal, weights_of
+
+pytest_plugins = ["checkpoint_files"]
+
+pytestmark = pytest.mark.desktop
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("adapter_model.safetensors", "an adapter of PEFT; merge it into its base"),
+        ("model-q4.gguf", "a model of llama.cpp"),
+        ("tf_model.h5", "weights for TensorFlow"),
+        ("flax_model.msgpack", "weights for Flax"),
+        ("epoch=3.ckpt", "a training script's checkpoint"),
+        ("best.pt", "PyTorch's own file"),
+        ("roberta.safetensors", "under another name; call it"),
+        ("model.onnx", "a model of ONNX"),
+    ],
+)
+def test_what_lies_in_the_place_of_weights_is_named(name, words, source):
+    (source / name).write_bytes(b"x")
+    assert f"found {name}: {words}" in refusal(weights_of, source)
+
+
+def test_a_trainers_folder_names_its_newest_checkpoint(source):
+    (source / "checkpoint-500").mkdir()
+    shutil.copy(source / "config.json", source / "checkpoint-500")
+    assert "give the folder inside it, " in refusal(weights_of, source)
+
+
+LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+@pytest.mark.parametrize(
+    "data, words",
+    [
+        (LFS, "a git-lfs pointer"),
+        ("\n<!DOCTYPE html><p>no", "an HTML page"),
+        ("", "empty"),
+    ],
+)
+def test_a_placeholder_of_a_file_is_named_as_what_it_is(name, data, words, source):
+    (source / name).write_text(data)
+    message = refusal(weights_of, source)
+    assert message.startswith(f"{source / name}: not ") and words in message
+
+
+def given(model):
+    """Reads what `export --model` is given, up to its config."""
+    from pocketllm.export.api import model_at
+    from pocketllm.export.source import source_of
+
+    return model_at(source_of(str(model), random_init=False))
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("adapter_config.json", "an adapter of PEFT"),
+        ("model-q4.gguf", "a model of llama.cpp"),
+        ("tf_model.h5", "weights for TensorFlow"),
+        ("README.md", "give the folder of a Hugging Face checkpoint"),
+    ],
+)
+def test_a_folder_without_config_says_what_lies_there(name, words, tmp_path):
+    (tmp_path / name).write_text("x")
+    message = refusal(given, tmp_path)
+    assert message.startswith(f"{tmp_path / 'config.json'}: not found; ") and words in message
+
+
+def test_a_trainers_folder_without_config_names_the_one_inside(source):
+    (source / "checkpoint-500").mkdir()
+    (source / "config.json").rename(source / "checkpoint-500" / "config.json")
+    assert refusal(given, source).endswith(f"give the folder inside it, {source}/checkpoint-500")
+
+
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("model.safetensors", "give the folder that it lies in"),
+        ("config.json", "give the folder that it lies in"),
+        ("tiny.Q4_K.gguf", "a model of llama.cpp"),
+        ("best.pt", "save the model with save_pretrained"),
+    ],
+)
+def test_a_file_in_the_place_of_a_folder_says_what_to_give(name, words, source):
+    (source / name).write_bytes(b"x")
+    assert words in refusal(given, source / name)
+
+
+def test_a_config_that_is_a_pointer_is_named_as_one(source):
+    (source / "config.json").write_text(LFS)
+    assert "config.json: not JSON: a git-lfs pointer" in refusal(given, source)

@@ -14,7 +14,7 @@ from absl import flags
 
 from pocketllm.export.checkpoint.label_words import scoring_of
 from pocketllm.export.checkpoint.tokenizer import special_ids, tokenizer_for
-from pocketllm.export.models.opt import ARCHITECTURE, ROW_TOKENS
+from pocketllm.export.models.opt import ARCHITECTURE
 from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.data.batches import training_row
@@ -26,6 +26,7 @@ from pocketllm.runtime.tasks.causal import TASKS
 
 SPELLINGS = ARCHITECTURE.special_tokens
 TOKENIZER = Path(__file__).resolve().parents[1] / "tflite_models" / "roberta_tokenizer"
+LONGEST_ROW = 2048  # to which the authors of MeZO cut the rows of any OPT
 # task -> file under --superglue (--sst2 for sst2), the training rows or the nearest there is
 FILES = {
     "sst2": "train.tsv",
@@ -65,9 +66,8 @@ def row_lengths(name: str, path: Path) -> tuple[np.ndarray, int]:
         special=special_ids(tokenizer, SPELLINGS, contract.CAUSAL),
         scoring=scoring.kind,
         word_ids=scoring.word_ids,
-        tokens=ROW_TOKENS,
-        max_tokens=ROW_TOKENS,
-        option_tokens=ROW_TOKENS,
+        tokens=LONGEST_ROW,
+        option_tokens=LONGEST_ROW,
     )
     encoded = encode_all(read_examples(path, task)[0], row_format, path)
     options = [

@@ -49,7 +49,7 @@ def manifest(
         "option_tokens": target.option_tokens,
         # The runtime reads no architecture, so what it needs of one stands here as numbers.
         "special_tokens": asdict(special_ids(plan.tokenizer, tokens, style)),
-        "max_tokens": architecture.longest_row(settings.config),
+        "max_tokens": settings.config.max_tokens,
         # Only LoRA has settings to write down: another tuning's are its parameters' shapes.
         "tune": tuning.kind,
         "base": tuning.base,

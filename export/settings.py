@@ -85,7 +85,9 @@ def check_lengths(settings: Settings) -> None:
         raise InputError(f"--lengths={','.join(map(str, lengths))}: expected lengths of 8 or more")
     if max(lengths) > limit:
         raise InputError(
-            f"--lengths: {max(lengths)} tokens, {settings.model_name} has positions for {limit}"
+            f"--lengths: found {max(lengths)} tokens, expected at most {limit}: "
+            f"max_position_embeddings in the config.json of {settings.model_name} has positions "
+            "for no more"
         )
 
 

@@ -57,8 +57,6 @@ class Architecture(Generic[Config]):
       head: names of the tables at the bottom and at the top.
       lora_targets: last words of the layers that LoRA adapts by default.
       key_value_layers: config -> projections of keys and values, in turn, layer by layer.
-      longest_row: config -> tokens that rows are cut to, the answer included, where no bucket of
-        a bundle is shorter.
       forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
         logits [B, C]}: the graph.
       forward_flops: (config, tokens, label words) -> operations of one example's loss.
@@ -75,7 +73,6 @@ class Architecture(Generic[Config]):
     head: HeadNames
     lora_targets: tuple[str, ...]
     key_value_layers: Callable[[Config], list[str]]
-    longest_row: Callable[[Config], int]
     forward_loss: Callable[
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
     ]

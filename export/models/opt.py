@@ -30,9 +30,6 @@ POSITIONS = f"{DECODER}.embed_positions.weight"
 LM_HEAD = "lm_head.weight"
 # Positions of padding and of the first token; rows 0 of the table are never read.
 PADDING_POSITION, FIRST_POSITION = 1, 2
-# MeZO's authors cut rows at 2,048 for any OPT: a row that leaves out its last word may still fill
-# all positions of a smaller one.
-ROW_TOKENS = 2048
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
 NAMES = TensorNames(
     base="model.", landmark="decoder.embed_positions.weight", head="lm_head.", old_endings={}
@@ -251,7 +248,6 @@ ARCHITECTURE = Architecture(
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None, module="lm_head"),
     lora_targets=("q_proj", "v_proj"),
     key_value_layers=key_value_layers,
-    longest_row=lambda config: ROW_TOKENS,
     forward_loss=forward_loss,
     forward_flops=forward_flops,
 )

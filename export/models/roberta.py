@@ -160,8 +160,10 @@ def forward_loss(config: RobertaConfig, target: Target, inputs: dict, weights: W
     # Everything outside the delegate comes first: look-ups and integer operations.
     x, words = weights.embed(tf.reshape(ids, [-1]), target.word_ids)  # B*T D
     decoder, decoder_bias = weights.word_rows(words), weights.word_bias(words)  # C D, C
-    # Padding stands at pad_token_id, tokens count on from there.
-    positions = tf.reshape(tf.cumsum(mask, 1) * mask + config.pad_token_id, [-1])
+    # Padding stands at pad_token_id, tokens count on from there; a text's own pad token is attended
+    # to, but stands there too: transformers takes positions from the ids.
+    counted = mask * tf.cast(tf.not_equal(ids, config.pad_token_id), tf.int32)
+    positions = tf.reshape(tf.cumsum(counted, 1) * counted + config.pad_token_id, [-1])
     x = x + weights.lookup(POSITIONS, positions)
     token_type = weights.first_row(TOKEN_TYPES)
     bias = (1.0 - tf.cast(mask, tf.float32))[:, None, None, :] * IGNORED_SCORE  # B 1 1 T
@@ -225,7 +227,6 @@ ARCHITECTURE = Architecture(
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS, module="lm_head"),
     lora_targets=("query", "value"),
     key_value_layers=key_value_layers,
-    longest_row=lambda config: config.max_tokens,
     forward_loss=forward_loss,
     forward_flops=forward_flops,
 )

@@ -5,11 +5,10 @@ from pocketllm.runtime.tasks.causal import CausalTask, WordChoice
 from pocketllm.runtime.tasks.masked import MASK, MaskedTask, Piece, field, literal
 from pocketllm.runtime.tasks.templates import template_fields, template_tokens
 
-# The longest input RoBERTa takes; for the user's own data the buckets of the bundle decide.
-TEXT_MAX_LENGTH = 512
+from .label_words import parse_label_words
+
 _EXAMPLE_PROMPT = '--prompt="{text} It was{mask}."'
 _EXAMPLE_OPTION_PROMPT = '--prompt="{text} It was"'
-_EXAMPLE_WORDS = '--label_words="0: terrible,1: great"'
 
 
 def text_task(prompt: str, label_words: str) -> MaskedTask:
@@ -17,14 +16,15 @@ def text_task(prompt: str, label_words: str) -> MaskedTask:
 
     Spaces go where byte-level BPE wants them: one space before a field becomes the field's leading
     space, and one space before `{mask}` is dropped, because every label word gets a leading space,
-    also where the mask starts the prompt (as in TREC). `{{` and `}}` are literal braces.
+    also where the mask starts the prompt (as in TREC). A backslash and an n in the flag are a line
+    break. `{{` and `}}` are literal braces.
 
     Args:
       prompt: for example "{text} It was{mask}."; a field is the name of a column or JSON key.
-      label_words: for example "0: terrible,1: great"; label as the data spells it, then its word.
+      label_words: label as the data spells it, then its word; see label_words.py.
     """
-    pieces = _parse_prompt(prompt)
-    pairs = _parse_label_words(label_words)
+    pieces = _parse_prompt(_with_line_breaks(prompt), prompt)
+    pairs = parse_label_words(label_words)
     return MaskedTask(
         name="text",
         pieces=pieces,
@@ -33,14 +33,19 @@ def text_task(prompt: str, label_words: str) -> MaskedTask:
         columns={piece.text: (piece.text,) for piece in pieces if piece.kind == "field"},
         label_columns=("label",),
         label_aliases={},
+        label_numbers={},
         skip_labels=(),
-        max_length=TEXT_MAX_LENGTH,
         first_field_reserve=None,
     )
 
 
-def _parse_prompt(prompt: str) -> tuple[Piece, ...]:
-    error = _prompt_error(prompt, _EXAMPLE_PROMPT)
+def _with_line_breaks(prompt: str) -> str:
+    """Returns a prompt of the flag: shells pass on a backslash and an n as they are."""
+    return prompt.replace("\\n", "\n")
+
+
+def _parse_prompt(prompt: str, flag: str) -> tuple[Piece, ...]:
+    error = _prompt_error(flag, _EXAMPLE_PROMPT)
     pieces, text = [], ""
     for token in template_tokens(prompt):
         if token in ("{{", "}}") or token[0] not in "{}":
@@ -74,10 +79,10 @@ def option_text_task(prompt: str, label_words: str) -> CausalTask:
     Args:
       prompt: for example "{text} It was", also with the `{mask}` and "." of a RoBERTa prompt behind
         it; a field is the name of a column or JSON key, white space around its text is dropped.
-      label_words: for example "0: terrible,1: great"; label as the data spells it, then its words.
+      label_words: label as the data spells it, then its words; see label_words.py.
     """
-    template = _parse_option_prompt(prompt.replace("\\n", "\n"), prompt)
-    pairs = _parse_label_words(label_words)
+    template = _parse_option_prompt(_with_line_breaks(prompt), prompt)
+    pairs = parse_label_words(label_words)
     names = list(dict.fromkeys(template_fields(template)))
     space = "" if template.endswith("\n") else " "
     return CausalTask(
@@ -140,23 +145,3 @@ def _field_name(token: str, error) -> str:
     if not name or name != name.strip():
         raise error(f"found {token!r}, expected the name of a field in the braces")
     return name
-
-
-def _parse_label_words(label_words: str) -> list[tuple[str, str]]:
-    def error(problem: str) -> InputError:
-        flag = f"--label_words={label_words!r}"
-        return InputError(f"{flag}: {problem}; write for example {_EXAMPLE_WORDS}")
-
-    pairs = []
-    for part in label_words.split(","):
-        label, _, word = (side.strip() for side in part.partition(":"))
-        if not label or not word:
-            raise error(f"found {part!r}, expected label:word")
-        pairs.append((label, word))
-    if len(pairs) < 2:
-        raise error(f"found {len(pairs)} label, expected at least 2")
-    for what, names in (("label", [p[0] for p in pairs]), ("word", [p[1] for p in pairs])):
-        twice = [name for name in names if names.count(name) > 1]
-        if twice:
-            raise error(f"found the {what} {twice[0]!r} twice, expected each once")
-    return pairs

@@ -65,7 +65,7 @@ class Bundle:
       word_ids: token ids of the label words, none for the other scorings.
       option_tokens: the longest option that the forward signatures take, 0 for "words".
       special_tokens: ids of the tokens that frame and fill a row.
-      max_tokens: tokens that rows are cut to whatever the lengths, the answer's included.
+      max_tokens: tokens that the checkpoint has positions for: no length is longer.
       default_eps: size of the probe where none is chosen, in units of z.
       optimizers: those whose signatures it has, "mezo" always.
       batch_size: rows of every forward signature.

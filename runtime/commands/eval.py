@@ -25,7 +25,7 @@ from .shared import define_session_flags, open_bundle, open_session, required
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define_session_flags(FLAGS)
-define.string("data", None, "labelled data: .tsv or .txt with a header, or .jsonl")
+define.string("data", None, "labelled data: .tsv, .txt or .csv with a header, .jsonl or .json")
 define.string("run", None, "run directory of `pocketllm train`")
 define.integer("sample", 0, "number of examples to evaluate, drawn as the reference draws; 0: all")
 define.integer("at_step", None, "step of the run to evaluate")
@@ -61,6 +61,6 @@ def run(values) -> dict:
         "loss": evaluation.loss,
         "metrics": evaluation.metrics,
         "examples": evaluation.examples,
-        "truncated": data.truncated,
+        **data.summary(),
         "engine": model.engine.describe(),
     }

@@ -41,7 +41,7 @@ from .shared import define_session_flags, open_bundle, open_session, required
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define_session_flags(FLAGS)
-define.string("train", None, "training data: .tsv or .txt with a header, or .jsonl")
+define.string("train", None, "training data: .tsv, .txt or .csv with a header, .jsonl or .json")
 define.string("dev", None, "data to choose the best step by")
 define.string(
     "split",
@@ -124,8 +124,11 @@ def run(values) -> dict:
         "peak_rss_bytes": trained.peak.rss_bytes,
         "examples": len(data.examples),
         "dev_examples": len(dev.examples) if dev else 0,
-        "truncated": data.truncated,
-        "dev_truncated": dev.truncated if dev else 0,
+        **data.summary(),
+        **{
+            f"dev_{key}": value
+            for key, value in (dev.summary() if dev else {"truncated": 0}).items()
+        },
         "engine": model.engine.describe(),
     }
 

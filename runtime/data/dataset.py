@@ -1,7 +1,7 @@
 """From a data file to encoded examples and batches of a bundle."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from .. import contract
@@ -13,7 +13,7 @@ from ..tasks.draws import drawn, split_places
 from . import encode_causal, encode_masked
 from .batches import Batch, micro_batches, training_row
 from .encoded import EncodedExample, RowFormat
-from .reader import Example, read_examples
+from .reader import Reading, read_file
 from .tokenizer import load_tokenizer
 
 ENCODERS = {
@@ -30,7 +30,10 @@ class Dataset:
       path: the file.
       examples: encoded rows.
       truncated: number of examples that were cut to fit the longest bucket.
+      cut: what cut them, in words.
       skipped: number of rows left out because nobody could label them.
+      labels: number in the file -> what it was read as.
+      notes: sentences on how the file was read, where there was a choice.
       sha256: of the file.
       pad_id: filler token.
       part: says in `describe` which examples of the file these are; empty for all.
@@ -43,16 +46,31 @@ class Dataset:
     sha256: str
     pad_id: int
     part: str = ""
+    cut: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def describe(self) -> str:
-        """Returns one line on the file and its examples."""
+        """Returns one line on the file and its examples, and how it was read."""
         line = f"{self.path}: {len(self.examples)} examples{self.part}"
         if self.truncated:
-            line += f", {self.truncated} truncated to fit"
+            line += f", {self.truncated} truncated to fit {self.cut}"
             line += f" ({100 * self.truncated / len(self.examples):.1f}%)"
         if self.skipped:
             line += f", {self.skipped} without a label skipped"
-        return line
+        if self.labels:
+            meanings = (f"{number} = {meaning}" for number, meaning in self.labels.items())
+            line += f"; labels: {', '.join(meanings)}"
+        return "; ".join([line, *self.notes])
+
+    def summary(self) -> dict:
+        """Returns what was cut, left out, and read in which way, for --json."""
+        return {
+            "truncated": self.truncated,
+            "skipped": self.skipped,
+            "labels": self.labels,
+            "notes": list(self.notes),
+        }
 
 
 def load_dataset(
@@ -66,12 +84,14 @@ def load_dataset(
       training: encode no option that is not trained on; such a data set cannot be evaluated.
       sample: draw so many examples, as the reference does; 0 takes all.
     """
-    examples, skipped = read_examples(path, bundle.task)
-    if not 0 < sample < len(examples):
-        return _encoded(path, bundle, examples, skipped, training=training)
-    part = f" drawn from {len(examples)}"
-    chosen = _ungrouped(examples, drawn(len(examples), sample))
-    return _encoded(path, bundle, chosen, skipped, training=training, part=part)
+    reading = read_file(path, bundle.task)
+    count = len(reading.examples)
+    if not 0 < sample < count:
+        return _encoded(path, bundle, reading, training=training)
+    part = f" drawn from {count}"
+    return _encoded(
+        path, bundle, _drawn(reading, drawn(count, sample)), part=part, training=training
+    )
 
 
 def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[Dataset, Dataset]:
@@ -80,25 +100,18 @@ def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[
     Raises:
       InputError: as `load_dataset`, or nothing would be left to train on.
     """
-    examples, skipped = read_examples(path, bundle.task)
-    places = split_places(len(examples), train, dev)
+    reading = read_file(path, bundle.task)
+    count = len(reading.examples)
+    places = split_places(count, train, dev)
     if not places[0]:
         raise InputError(
-            f"{path}: found {len(examples)} examples, expected more than the {dev} that "
+            f"{path}: found {count} examples, expected more than the {dev} that "
             f"--split={train}/{dev} keeps for the dev set; choose smaller numbers"
         )
-    of = f" of {len(examples)}"
-    chosen_train, chosen_dev = (_ungrouped(examples, some) for some in places)
+    of, (to_train, to_choose) = f" of {count}", (_drawn(reading, some) for some in places)
     return (
-        _encoded(path, bundle, chosen_train, skipped, training=True, part=f"{of}, to train on"),
-        _encoded(
-            path,
-            bundle,
-            chosen_dev,
-            skipped,
-            training=False,
-            part=f"{of}, to choose the best step by",
-        ),
+        _encoded(path, bundle, to_train, training=True, part=f"{of}, to train on"),
+        _encoded(path, bundle, to_choose, training=False, part=f"{of}, to choose the best step by"),
     )
 
 
@@ -117,9 +130,11 @@ def batches_of(
     return micro_batches(rows, bundle.batch_size, bundle.lengths, dataset.pad_id)
 
 
-def _ungrouped(examples: list[Example], places: list[int]) -> list[Example]:
+def _drawn(reading: Reading, places: list[int]) -> Reading:
     """Returns some examples; a question that may miss answers cannot be judged as a whole."""
-    return [replace(examples[place], group=None) for place in places]
+    return replace(
+        reading, examples=[replace(reading.examples[place], group=None) for place in places]
+    )
 
 
 def row_format(bundle: Bundle) -> RowFormat:
@@ -131,24 +146,35 @@ def row_format(bundle: Bundle) -> RowFormat:
         scoring=bundle.scoring,
         word_ids=bundle.word_ids,
         tokens=bundle.lengths[-1],
-        max_tokens=bundle.max_tokens,
         option_tokens=bundle.option_tokens,
     )
 
 
 def _encoded(
-    path: str | Path,
-    bundle: Bundle,
-    examples: list[Example],
-    skipped: int,
-    *,
-    training: bool,
-    part: str = "",
+    path: str | Path, bundle: Bundle, reading: Reading, *, training: bool, part: str = ""
 ) -> Dataset:
     """Encodes examples of a file for a bundle."""
-    encode_all = ENCODERS[bundle.style]
+    encode_all, examples = ENCODERS[bundle.style], reading.examples
     with Progress(f"reading {path}", len(examples), "example") as bar:
         encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
-    truncated = sum(example.truncated for example in encoded)
-    path, pad_id = Path(path), bundle.special_tokens.pad
-    return Dataset(path, encoded, truncated, skipped, sha256_of(path), pad_id, part)
+    path = Path(path)
+    return Dataset(
+        path=path,
+        examples=encoded,
+        truncated=sum(example.truncated for example in encoded),
+        skipped=reading.skipped,
+        sha256=sha256_of(path),
+        pad_id=bundle.special_tokens.pad,
+        part=part,
+        cut=_limit(bundle),
+        labels=reading.labels,
+        notes=reading.notes,
+    )
+
+
+def _limit(bundle: Bundle) -> str:
+    """Says what rows are cut to, and why."""
+    longest = bundle.lengths[-1]
+    if longest < bundle.max_tokens:
+        return f"{longest} tokens, the longest of the bundle's lengths"
+    return f"{longest} tokens, all positions of the model"

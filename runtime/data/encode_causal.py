@@ -130,7 +130,7 @@ def _option_row(prompt: str, option: str, ids: dict, row_format: RowFormat, wher
     """Returns the tokens of prompt and option."""
     bos = row_format.special.bos
     whole, length = _tokenised(prompt, option, ids, bos)
-    room = min(row_format.tokens, row_format.max_tokens)
+    room = row_format.tokens
     if not 0 < length < len(whole):
         raise InputError(f"{where}: the option {_short(option)} is empty; fill it in")
     if length > min(row_format.option_tokens, room - 1):
@@ -155,8 +155,7 @@ def _words_row(prompt: str, word: str, ids: dict, row_format: RowFormat, where: 
             f"{where}: the label word {word!r} takes {length} tokens behind this prompt, expected "
             "1; remove the white space at the end of the row's last text, or fill in what is empty"
         )
-    # The word is not in the row, but the reference counts it before it cuts.
-    kept = _cut(whole, min(row_format.tokens + 1, row_format.max_tokens), bos)[:-1]
+    kept = _cut(whole, row_format.tokens + 1, bos)[:-1]  # the word is not in the row
     target = {contract.LAST_POSITION: len(kept) - 1}
     return Encoded(np.array(kept, np.int32), target, len(kept) < len(whole) - 1)
 

@@ -27,13 +27,13 @@ def encode(example: Example, row_format: RowFormat) -> Encoded:
     further instead, until all that follows it fits.
 
     Returns:
-      At most min(task.max_length, row_format.tokens) ids, the template's own mask among them.
+      At most row_format.tokens ids, the template's own mask among them.
 
     Raises:
       InputError: the template's own text up to the mask is longer than that.
     """
     task, special = cast(MaskedTask, row_format.task), row_format.special
-    max_length = min(task.max_length, row_format.tokens)
+    max_length = row_format.tokens
     parts = [
         _piece_ids(piece, example, row_format.tokenizer, special.mask) for piece in task.pieces
     ]

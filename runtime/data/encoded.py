@@ -19,8 +19,7 @@ class RowFormat:
       special: ids of the tokens that frame and fill a row.
       scoring: one of contract.SCORINGS.
       word_ids: token ids of the label words, for "words".
-      tokens: the longest row that the forward signatures take.
-      max_tokens: tokens that a row is cut to whatever they take, the answer's included.
+      tokens: the longest row that the forward signatures take, and the only limit of a row.
       option_tokens: the longest option, for the other scorings.
     """
 
@@ -30,7 +29,6 @@ class RowFormat:
     scoring: str
     word_ids: tuple[int, ...]
     tokens: int
-    max_tokens: int
     option_tokens: int
 
 

@@ -1,13 +1,27 @@
-"""Data files to examples: TSV with a header row, or JSONL in the task's own published format."""
+"""Data files to examples: TSV or CSV with a header, or JSON in the task's own published format."""
 
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import InputError
 from ..tasks.codec import Task
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
+from .files.columns import FileRow, column_of
+from .files.json_rows import json_rows
+from .files.labels import NO_LABEL, LabelReader
+from .files.tables import csv_rows, tsv_rows
+
+Rows = Callable[[Path, Task, list[str]], Iterator[FileRow]]
+# Extension -> what reads it; a .gz behind it says nothing more, the content does.
+FORMATS: dict[str, Rows] = {
+    ".tsv": tsv_rows,
+    ".txt": tsv_rows,
+    ".csv": csv_rows,
+    ".jsonl": json_rows,
+    ".ndjson": json_rows,
+    ".json": json_rows,
+}
 
 
 @dataclass(frozen=True)
@@ -24,134 +38,86 @@ class Example:
 
 
 @dataclass(frozen=True)
-class _Row:
-    values: dict[str, object]  # column -> value
-    line: int
+class Reading:
+    """What a file holds.
 
-
-def read_examples(path, task: Task) -> tuple[list[Example], int]:
-    """Reads all rows of a .tsv, .txt, .jsonl or .json file.
-
-    Returns:
-      The examples in file order, and how many rows were left out because nobody could label them
-      (the "-" of SNLI and MNLI).
+    Attributes:
+      examples: in file order.
+      skipped: rows left out because nobody could label them (-1, and the "-" of SNLI and MNLI).
+      labels: number in the file -> what it was read as.
+      notes: sentences on how the file was read, where there was a choice.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path}: found a directory, expected a data file; name the file in it")
-    reader = _READERS.get(path.suffix.lower())
-    if reader is None:
+
+    examples: list[Example]
+    skipped: int
+    labels: dict[str, str]
+    notes: tuple[str, ...]
+
+
+def read_file(path: str | Path, task: Task) -> Reading:
+    """Reads all rows of a data file; FORMAT.md says how.
+
+    Raises:
+      InputError: it cannot be read, or a row does not fit the task.
+    """
+    path, notes, labels = Path(path), [], LabelReader(task)
+    examples, skipped = [], 0
+    for example in _examples(path, _reader_of(path)(path, task, notes), task, labels):
+        if example is None:
+            skipped += 1
+        else:
+            examples.append(example)
+    if not examples:
+        hidden = (
+            f": all {labels.unlabelled} rows have the label {NO_LABEL}" if labels.unlabelled else ""
+        )
         raise InputError(
-            f"{path}: found the extension {path.suffix!r}, expected {', '.join(_READERS)}; "
+            f"{path}: found no labelled rows{hidden}, expected at least one; check the file"
+            f"{' (published test sets have no labels)' if hidden else ''}"
+        )
+    labels.check(path)
+    return Reading(examples, skipped, labels.meanings(), tuple(notes))
+
+
+def read_examples(path: str | Path, task: Task) -> tuple[list[Example], int]:
+    """Returns (examples, rows skipped) of `read_file`."""
+    reading = read_file(path, task)
+    return reading.examples, reading.skipped
+
+
+def _reader_of(path: Path) -> Rows:
+    name = path.name.lower().removesuffix(".gz")
+    reader = FORMATS.get(Path(name).suffix)
+    if reader is None and not path.is_dir():
+        raise InputError(
+            f"{path}: found the extension {Path(name).suffix!r}, expected {', '.join(FORMATS)}; "
             "convert or rename the file"
         )
-    try:
-        with open(path, "rb") as file:
-            return _examples(path, reader(path, _lines(path, file), task), task)
-    except OSError as error:
-        reason = f"{path}: {error.strerror}, expected a data file; check the path"
-        raise InputError(reason) from error
+    return reader or tsv_rows  # which refuses a folder
 
 
-def _lines(path: Path, file) -> Iterator[tuple[int, str]]:
-    """Yields the number and text of each line that is not blank.
-
-    Lines end with \\n or \\r\\n and nothing else: str.splitlines would also split at U+2028.
-    """
-    for number, raw in enumerate(file, 1):
-        if number == 1:
-            raw = raw.removeprefix(b"\xef\xbb\xbf")
-        try:
-            text = raw.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise InputError(
-                f"{path} line {number}: found byte 0x{raw[error.start]:02x} at position "
-                f"{error.start}, expected UTF-8; convert the file"
-            ) from error
-        text = text.removesuffix("\n").removesuffix("\r")
-        if text.strip(" "):
-            yield number, text
-
-
-def _tsv_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_Row]:
-    first = next(lines, None)
-    if first is None:
-        raise _no_rows(path)
-    line, header = first[0], first[1].split("\t")
-    twice = [name for name in header if header.count(name) > 1]
-    if twice:
-        raise InputError(
-            f"{path} line {line}: found the column {twice[0]!r} twice, expected each once; "
-            "rename one"
-        )
-    labels = (("label", task.label_columns),) if task.label_columns else ()
-    for what, accepted in (*task.columns.items(), *labels):
-        # Here, so that the header is to blame, not a row.
-        _column(f"{path} line {line}", header, what, accepted)
-    for line, text in lines:
-        cells = text.split("\t")  # no quoting: a quote is a character of the sentence
-        if len(cells) != len(header):
-            raise InputError(
-                f"{path} line {line}: found {len(cells)} columns, expected {len(header)} as in the "
-                "header; remove stray tabs and line breaks"
-            )
-        yield _Row(dict(zip(header, cells)), line)
-
-
-def _json_rows(path: Path, lines: Iterator[tuple[int, str]], task) -> Iterator[_Row]:
-    for line, text in lines:
-        if not text.strip():
-            continue
-        try:
-            values = json.loads(text)
-        except (ValueError, RecursionError) as error:  # ValueError alone: a number too long
-            known = isinstance(error, json.JSONDecodeError)
-            reason = f"{error.msg} at column {error.colno}" if known else type(error).__name__
-            raise InputError(
-                f"{path} line {line}: found no valid JSON ({reason}), expected one object a line; "
-                "correct the line"
-            ) from error
-        if not isinstance(values, dict):
-            raise InputError(
-                f"{path} line {line}: found {shown(values)}, expected a JSON object; "
-                "put one object on each line"
-            )
-        yield _Row(values, line)
-
-
-_READERS = {".tsv": _tsv_rows, ".txt": _tsv_rows, ".jsonl": _json_rows, ".json": _json_rows}
-
-
-def _examples(path: Path, rows: Iterator[_Row], task) -> tuple[list[Example], int]:
-    classes = {label: i for i, label in enumerate(task.labels)}
-    classes = {alias: classes[label] for alias, label in task.label_aliases.items()} | classes
+def _examples(
+    path: Path, rows: Iterator[FileRow], task: Task, labels: LabelReader
+) -> Iterator[Example | None]:
     layout = LAYOUTS[task.layout]
-    examples, skipped = [], 0
     for row in rows:
         for part in layout(f"{path} line {row.line}", row.values):
-            example = _example(part, row.line, task, classes)
-            if example is None:
-                skipped += 1
-            else:
-                examples.append(example)
-    if not examples:
-        raise _no_rows(path)
-    return examples, skipped
+            yield _example(part, row.line, task, labels)
 
 
-def _example(part: Part, line: int, task: Task, classes: dict) -> Example | None:
+def _example(part: Part, line: int, task: Task, labels: LabelReader) -> Example | None:
     """Returns the labelled example, None for a row that nobody could label."""
     where = part.where
     if part.golds:
         label = part.golds[0]
     else:
-        value = part.values[_column(where, part.values, "label", task.label_columns)]
-        if value in task.skip_labels:
+        column = column_of(where, part.values, "label", task.label_columns)
+        label = labels.read(where, column, part.values[column])
+        if label is None:
             return None
-        label = _label(where, value, classes)
     fields = {}
     for name, accepted in task.columns.items():
-        column = _column(where, part.values, name, accepted)
+        column = column_of(where, part.values, name, accepted)
         fields[name] = text_of(where, column, part.values[column])
         known = task.values.get(name)
         if known and fields[name] not in known:
@@ -160,42 +126,3 @@ def _example(part: Part, line: int, task: Task, classes: dict) -> Example | None
                 f"{' or '.join(known)}; correct the row"
             )
     return Example(fields, label, line, part.group, part.options, part.answers, part.golds)
-
-
-def _column(where: str, columns, what: str, accepted: tuple[str, ...]) -> str:
-    for name in accepted:
-        if name in columns:
-            return name
-    names = ", ".join(shown(name) for name in list(columns)[:12]) or "none"
-    remedy = "name the column so"
-    if what == "label":
-        remedy += ", or give a file with labels (published test sets have none)"
-    expected = " or ".join(accepted)
-    raise InputError(
-        f"{where}: no column for {what!r}: found {names}; expected {expected}; {remedy}"
-    )
-
-
-def _label(where: str, value: object, classes: dict[str, int]) -> int:
-    for spelling in _spellings(value):
-        if spelling in classes:
-            return classes[spelling]
-    hidden = "; the file has no labels" if str(value).strip() == "-1" else ""
-    raise InputError(
-        f"{where}: found the label {shown(value)}, expected {', '.join(classes)}; "
-        f"correct the row or the task{hidden}"
-    )
-
-
-def _spellings(value: object) -> tuple[str, ...]:
-    """Returns the spellings of a label that the data writes as `value`."""
-    if isinstance(value, bool):
-        return str(value).lower(), str(value)  # JSON's and Python's
-    if isinstance(value, (int, str)):
-        text = str(value)
-        return (text, text.capitalize()) if text in ("TRUE", "FALSE") else (text,)
-    return ()
-
-
-def _no_rows(path: Path) -> InputError:
-    return InputError(f"{path}: found no labelled rows, expected at least one; check the file")

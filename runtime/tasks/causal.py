@@ -65,7 +65,9 @@ class CausalTask:
     metrics: tuple[str, ...]  # names in metrics.METRICS, beside the accuracy
     split: tuple[int, ...]  # training and dev examples that the reference draws; () for own data
 
-    skip_labels: ClassVar[tuple[str, ...]] = ()  # somebody labelled every row
+    # Masked tasks choose these; published data of causal ones has no need of them.
+    skip_labels: ClassVar[tuple[str, ...]] = ()
+    label_numbers: ClassVar[dict[str, tuple[str, ...]]] = {}
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -119,7 +121,7 @@ TASKS = {
             "sst2",
             "{sentence} It was",
             {"sentence": ("sentence", "text")},
-            _words({"0": " terrible", "1": " great"}, {}, "label"),
+            _words({"0": " terrible", "1": " great"}, {"negative": "0", "positive": "1"}, "label"),
             transforms={"sentence": "strip"},
         ),
         _task(
@@ -184,7 +186,9 @@ TASKS = {
             "copa",
             "{premise} {question} ",
             "premise question choice1 choice2",
-            FieldChoice(("choice1", "choice2"), ("0", "1"), ("label",), {}),
+            FieldChoice(
+                ("choice1", "choice2"), ("0", "1"), ("label",), {"choice1": "0", "choice2": "1"}
+            ),
             transforms={
                 "premise": "without_full_stop",
                 "choice1": "lower_first_word",

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import types
 from collections.abc import Iterator
+from itertools import chain
 
 from .. import contract
 from ..errors import InputError
@@ -84,8 +85,11 @@ def _masked_problems(task: MaskedTask) -> Iterator[str]:
         (len(set(task.labels)) == classes, f"labels {task.labels!r} are not distinct"),
         (len(set(task.words)) == classes, f"words {task.words!r} are not distinct"),
         (spelled <= set(task.labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
-        (task.max_length >= 1, f"found max_length {task.max_length}, expected at least 1"),
-        (0 <= reserve < task.max_length, f"first_field_reserve {reserve} is not below max_length"),
+        (
+            {*chain(*task.label_numbers.values())} <= set(task.labels),
+            f"label numbers lead to {task.label_numbers!r}, not all labels",
+        ),
+        (reserve >= 0, f"found first_field_reserve {reserve}, expected 0 or more"),
     )
     yield from (problem for good, problem in checks if not good)
 

@@ -31,8 +31,8 @@ class MaskedTask:
     columns: dict[str, tuple[str, ...]]  # field -> accepted columns, the first that is there
     label_columns: tuple[str, ...]
     label_aliases: dict[str, str]  # another spelling in the data -> label
+    label_numbers: dict[str, tuple[str, ...]]  # label column -> labels of its numbers 0, 1, …
     skip_labels: tuple[str, ...]  # rows that nobody could label
-    max_length: int  # tokens that the reference cuts a row to, bos and eos included
     first_field_reserve: int | None  # tokens kept free after the first field
 
     # Causal tasks choose these; they are the same for all masked ones.
@@ -63,7 +63,9 @@ def field(name: str, **flags: bool) -> Piece:
     return Piece("field", name, **flags)
 
 
-def _sentiment(name: str, words: tuple[str, ...], reserve: int | None) -> MaskedTask:
+def _sentiment(
+    name: str, words: tuple[str, ...], names: dict[str, str], reserve: int | None
+) -> MaskedTask:
     return MaskedTask(
         name=name,
         pieces=(field("sentence"), literal(" It was"), MASK, literal(".")),
@@ -71,9 +73,9 @@ def _sentiment(name: str, words: tuple[str, ...], reserve: int | None) -> Masked
         words=words,
         columns={"sentence": ("sentence", "text")},
         label_columns=("label",),
-        label_aliases={},
+        label_aliases=names,
+        label_numbers={},
         skip_labels=(),
-        max_length=128,
         first_field_reserve=reserve,
     )
 
@@ -91,8 +93,7 @@ def _inference(name: str, words: dict[str, str], labels: tuple[str, ...], **othe
         labels=labels,
         words=tuple(words[label] for label in labels),
         columns={"premise": ("premise", "sentence1"), "hypothesis": ("hypothesis", "sentence2")},
-        label_aliases={},
-        max_length=256,
+        label_numbers={},
         **other,
     )
 
@@ -101,7 +102,19 @@ _THREE_WAY = {
     "labels": ("contradiction", "entailment", "neutral"),
     "words": {"contradiction": " No", "entailment": " Yes", "neutral": " Maybe"},
     "label_columns": ("gold_label", "label"),
+    "label_aliases": {"0": "entailment", "1": "neutral", "2": "contradiction"},  # the Hub's
     "skip_labels": ("-",),
+}
+_POLARITY = {"negative": "0", "positive": "1"}
+_FIVE_POLARITIES = {
+    "very negative": "0", "negative": "1", "neutral": "2", "positive": "3", "very positive": "4",
+}  # fmt: skip
+# The classes of TREC's questions. Their numbers are MeZO's; the Hub's data set has two other
+# orders, each under a column name of its own.
+_TREC = {"DESC": "0", "ENTY": "1", "ABBR": "2", "HUM": "3", "LOC": "4", "NUM": "5"}
+_TREC_ORDERS = {
+    "coarse_label": ("ABBR", "ENTY", "DESC", "HUM", "LOC", "NUM"),
+    "label-coarse": ("DESC", "ENTY", "ABBR", "HUM", "NUM", "LOC"),
 }
 
 # A reserve keeps the reference's limit on the first sentence at the reference's length: 110 of 128
@@ -109,8 +122,8 @@ _THREE_WAY = {
 TASKS = {
     task.name: task
     for task in (
-        _sentiment("sst2", (" terrible", " great"), None),
-        _sentiment("sst5", (" terrible", " bad", " okay", " good", " great"), 18),
+        _sentiment("sst2", (" terrible", " great"), _POLARITY, None),
+        _sentiment("sst5", (" terrible", " bad", " okay", " good", " great"), _FIVE_POLARITIES, 18),
         _inference("snli", first_field_reserve=None, **_THREE_WAY),
         _inference("mnli", first_field_reserve=16, **_THREE_WAY),
         _inference(
@@ -118,6 +131,7 @@ TASKS = {
             labels=("entailment", "not_entailment"),
             words={"entailment": " Yes", "not_entailment": " No"},
             label_columns=("label",),
+            label_aliases={"0": "entailment", "1": "not_entailment"},
             skip_labels=(),
             first_field_reserve=16,
         ),
@@ -127,10 +141,18 @@ TASKS = {
             labels=("0", "1", "2", "3", "4", "5"),
             words=(" Description", " Entity", " Expression", " Human", " Location", " Number"),
             columns={"text": ("text", "sentence")},
-            label_columns=("label",),
-            label_aliases=dict(zip(("DESC", "ENTY", "ABBR", "HUM", "LOC", "NUM"), "012345")),
+            label_columns=(*_TREC_ORDERS, "label"),
+            label_aliases=_TREC
+            | dict(
+                zip(
+                    ("Description", "Entity", "Expression", "Human", "Location", "Number"), "012345"
+                )
+            ),
+            label_numbers={
+                column: tuple(_TREC[name] for name in order)
+                for column, order in _TREC_ORDERS.items()
+            },
             skip_labels=(),
-            max_length=128,
             first_field_reserve=18,
         ),
     )

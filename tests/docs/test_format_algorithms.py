@@ -122,7 +122,7 @@ def tokens_of(tokenizer, text: str) -> list[int]:
 
 def masked_row(example, task, row_format):
     """Returns (row, mask_position) by the page's three steps, None where the prompt is too long."""
-    special, pieces, most = row_format.special, [], min(task.max_length, row_format.tokens)
+    special, pieces, most = row_format.special, [], row_format.tokens
     for piece in task.pieces:
         text = piece.text
         if piece.kind == "field":
@@ -161,10 +161,9 @@ texts = st.text(st.characters(codec="utf-8"), max_size=30)
     name=st.sampled_from(list(masked.TASKS)),
     fields=st.fixed_dictionaries(dict.fromkeys(FIELDS, texts)),
     tokens=st.integers(6, 80),
-    max_length=st.integers(24, 60),
 )
-def test_a_masked_row_is_made_in_three_steps(name, fields, tokens, max_length, tokenizer):
-    task = replace(masked.TASKS[name], max_length=max_length)
+def test_a_masked_row_is_made_in_three_steps(name, fields, tokens, tokenizer):
+    task = masked.TASKS[name]
     row_format, example = masked_format(task, tokenizer, tokens), Example(fields, 0, 2)
     expected = masked_row(example, task, row_format)
 
@@ -184,7 +183,7 @@ def causal_row(prompt, option, row_format):
     counted = [tokens_of(row_format.tokenizer, text.strip(" ")) for text in (whole, prompt)]
     n = len(counted[0]) - len(counted[1])
     words = row_format.scoring == contract.WORDS
-    most = min(row_format.tokens + words, row_format.max_tokens)
+    most = row_format.tokens + words
     if words and (n != 1 or row[-1] != row_format.word_ids[0] or len(row) < 2):
         return None
     if not words and not (0 < n <= min(row_format.option_tokens, most - 1) and n < len(row)):
@@ -202,19 +201,16 @@ def causal_row(prompt, option, row_format):
     template=st.sampled_from(["{text} It was", "{text}\n", "{text}", "It {text}: "]),
     scoring=st.sampled_from([contract.WORDS, contract.OPTIONS]),
     tokens=st.integers(4, 40),
-    max_tokens=st.integers(3, 40),
     bos=st.sampled_from([0, None]),
 )
-def test_a_causal_row_is_cut_on_the_left(
-    value, template, scoring, tokens, max_tokens, bos, tokenizer
-):
+def test_a_causal_row_is_cut_on_the_left(value, template, scoring, tokens, bos, tokenizer):
     choice = causal.WordChoice((" great", " terrible"), ("0", "1"), ("label",), {})
     task = replace(causal.TASKS["sst2"], template=template, columns={"text": ("text",)},
                    transforms={"text": "strip"}, choice=choice)  # fmt: skip
     (great,) = tokens_of(tokenizer, " great")
     row_format = causal_format(task, tokenizer, scoring, tokens, 20, word_ids=(great, 1))
     special = replace(row_format.special, bos=bos)
-    row_format = replace(row_format, special=special, max_tokens=max_tokens)
+    row_format = replace(row_format, special=special)
     prompt = template.replace("{text}", value.strip())
     options = choice.words[:1] if scoring == contract.WORDS else choice.words
     expected = [causal_row(prompt, option, row_format) for option in options]

@@ -193,7 +193,10 @@ def test_bad_flags_are_named(arguments, problems, make_checkpoint, tmp_path):
     [
         (["--task=sst2", "--lengths=8,many"], ["--lengths=8,many: expected whole numbers"]),
         (["--task=sst2", "--lengths=7,16"], ["--lengths=7,16: expected lengths of 8 or more"]),
-        (["--task=sst2", "--lengths=8,39"], ["39 tokens, tiny has positions for 38"]),
+        (
+            ["--task=sst2", "--lengths=8,39"],
+            ["found 39 tokens, expected at most 38: ", "config.json of tiny"],
+        ),
         (["--task=sst2", "--lengths=8", "--batch_size=0"], ["--batch_size=0: expected at least 1"]),
         (
             [*TEXT, "--label_words=0:terrible,1:enormous", "--lengths=8"],

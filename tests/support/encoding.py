@@ -6,8 +6,6 @@ from pocketllm.runtime.data.encoded import RowFormat
 from pocketllm.runtime.tasks.causal import CausalTask
 from pocketllm.runtime.tasks.masked import MaskedTask
 
-REFERENCE_TOKENS = 2048  # MeZO's authors cut causal rows to so many, the answer included
-
 
 def special_of(tokenizer) -> SpecialTokens:
     """Returns the ids of a RoBERTa's or an OPT's special tokens."""
@@ -17,12 +15,12 @@ def special_of(tokenizer) -> SpecialTokens:
 
 def masked_format(task: MaskedTask, tokenizer, tokens: int = 512) -> RowFormat:
     """Returns the format of a bundle whose longest bucket takes `tokens`."""
-    return RowFormat(task, tokenizer, special_of(tokenizer), contract.WORDS, (), tokens, 512, 0)
+    return RowFormat(task, tokenizer, special_of(tokenizer), contract.WORDS, (), tokens, 0)
 
 
 def causal_format(
     task: CausalTask, tokenizer, scoring: str, tokens: int, option_tokens: int, *, word_ids=()
 ) -> RowFormat:
     """Returns the format of a bundle that scores so, and whose longest bucket takes `tokens`."""
-    special, limits = special_of(tokenizer), (tokens, REFERENCE_TOKENS, option_tokens)
-    return RowFormat(task, tokenizer, special, scoring, tuple(word_ids), *limits)
+    special, words = special_of(tokenizer), tuple(word_ids)
+    return RowFormat(task, tokenizer, special, scoring, words, tokens, option_tokens)

@@ -2,7 +2,6 @@
 
 import dataclasses
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -46,13 +45,6 @@ def test_an_architecture_is_that_of_its_class_in_transformers(architecture):
 
     assert config_class.model_type == architecture.model_type
     assert architecture.style in contract.STYLES
-
-
-def test_rows_of_opt_are_cut_to_the_references_2048_tokens_whatever_the_positions():
-    config = SimpleNamespace(max_tokens=40)
-
-    assert ARCHITECTURES["opt"].longest_row(config) == 2048
-    assert ARCHITECTURES["roberta"].longest_row(config) == 40
 
 
 def test_another_architecture_is_refused_with_those_that_there_are():

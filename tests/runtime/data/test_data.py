@@ -105,13 +105,20 @@ def test_json_labels_may_be_numbers_strings_or_booleans(label_words, value, labe
         ("a b\tlabel\nx\t1", " line 1: no column for 'sentence': found 'a b', 'label'; expected "),
         ("sentence\nx", " line 1: no column for 'label': found 'sentence'; expected label"),
         ("label\tsentence\tlabel\n1\tx\t0", " line 1: found the column 'label' twice, expected"),
-        ("sentence\tlabel\nx\t-1", " line 2: found the label '-1', expected 0, 1"),
+        ("sentence\tlabel\nx\t-1", ": found no labelled rows: all 1 rows have the label -1"),
+        ("sentence\tlabel\nx\t-1\ny\t1", ": found the labels -1 and 1 alone, expected 0 and 1"),
         ("sentence\tlabel\nx\n", " line 2: found 1 columns, expected 2 as in the header"),
         ("sentence\tlabel\nx\t1\nx\ty\t1", " line 3: found 3 columns, expected 2"),
         ("sentence\tlabel\nx\t2", " line 2: found the label '2', expected 0, 1"),
         ("sentence\tlabel\nx\t 1", " line 2: found the label ' 1', expected 0, 1"),
         (b"sentence\tlabel\nab\xe9\t1", " line 2: found byte 0xe9 at position 2, expected UTF-8"),
-        (b"\xff\xfes\x00", " line 1: found byte 0xff at position 0, expected UTF-8"),
+        (b"s\x00e\x00", " line 1: found a NUL byte, expected text; convert the file to UTF-8"),
+        ('"sentence"\t"label"\n"x"\t1', " line 1: found the column '\"sentence\"' in quotes"),
+        ('sentence\tlabel\n"x\ty"\t1', " line 2: found 3 columns, expected 2 as in the header; "),
+        ("sentence,label\nx,1", " line 1: found 'sentence,label', commas in place of tabs; rename"),
+        ("a film\t1\nfilm\t0", " line 1: found ['a film', '1'], a row and no header, expected"),
+        ('{"sentence": "x", "label": 1}', ' line 1: found \'{"sentence": "x", "label": 1}\', whi'),
+        ("sentence\tlabel\rx\t1\r", " line 1: found a lone \\r, expected lines that end in"),
     ],
 )
 def test_a_bad_tsv_file_is_told_in_one_line_with_file_and_row(content, message, write):
@@ -129,7 +136,21 @@ def test_a_bad_tsv_file_is_told_in_one_line_with_file_and_row(content, message, 
     [
         (" \n\t\n", ": found no labelled rows"),
         ('{"sentence": "x", "label": 1}\n[1]', " line 2: found [1], expected a JSON object"),
-        ("[\n{}\n]", " line 1: found no valid JSON (Expecting value at column 2)"),
+        ("[\n{}\n]", " line 2: no column for 'label': found none; expected label"),
+        (
+            '[\n {"sentence": "", "label": 1},\n {]',
+            " line 3: found no valid JSON (Expecting property name enclosed",
+        ),
+        (
+            '[{"sentence": "x", "label": 1}',
+            " line 1: found the end, expected ','; correct the array",
+        ),
+        ('[{"sentence": "x", "label": 1}]]', " line 1: found ']', expected the end of the file"),
+        ("{\n}", " line 1: found no valid JSON (Expecting property name enclosed in double quotes"),
+        (
+            '{"data": [{"label": 1}]}',
+            " line 1: no column for 'label': found 'data'; expected label; ",
+        ),
         ('{"sentence": 1', " line 1: found no valid JSON (Expecting ',' delimiter at column"),
         ("[" * 100_000, " line 1: found no valid JSON (RecursionError)"),
         ("9" * 5000, " line 1: found no valid JSON (ValueError)"),
@@ -139,7 +160,8 @@ def test_a_bad_tsv_file_is_told_in_one_line_with_file_and_row(content, message, 
         ('{"label": 1, "sentence": null}', " line 1: found None in 'sentence', expected a string"),
         ('{"label": 1, "sentence": "\\ud800"}', " line 1: found half a surrogate pair in 'sent"),
         ('{"label": null, "sentence": ""}', " line 1: found the label None, expected 0, 1"),
-        ('{"label": 1.0, "sentence": ""}', " line 1: found the label 1.0, expected 0, 1"),
+        ('{"label": 0.5, "sentence": ""}', " line 1: found the label 0.5, expected 0, 1"),
+        ('{"label": NaN, "sentence": ""}', " line 1: found the label nan, expected 0, 1"),
         ('{"label": true, "sentence": ""}', " line 1: found the label True, expected 0, 1"),
         ('{"label": [1], "sentence": ""}', " line 1: found the label [1], expected 0, 1"),
         (json.dumps({"label": "\n" * 99}), " line 1: found the label '\\n\\n"),
@@ -159,7 +181,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path, write):
     for path, problem in (
         (tmp_path, "found a directory, expected a data file"),
         (tmp_path / "none.tsv", "No such file or directory, expected a data file"),
-        (write("x", "data.csv"), "found the extension '.csv', expected .tsv, .txt, .jsonl, .json"),
+        (write("x", "data.md"), "found the extension '.md', expected .tsv, .txt, .csv, .jsonl"),
         (write("x", "data"), "found the extension '', expected .tsv"),
     ):
         with pytest.raises(InputError, match=f"^{re.escape(f'{path}: {problem}')}"):
@@ -203,7 +225,8 @@ def test_any_text_comes_back_from_jsonl_and_any_without_tabs_from_tsv(texts, tmp
         encoding="utf-8",
         newline="",
     )
-    flat = [text.replace("\t", "") for text in texts]
+    # A NUL byte is none of a text file; all texts in quotes with doubled ones are a CSV's.
+    flat = [text.replace("\t", "").replace("\0", "").replace('""', "") for text in texts]
     rows = ["sentence\tlabel", *(f"{text}\t1" for text in flat)]
     (folder / "any.tsv").write_text("\n".join(rows), encoding="utf-8", newline="")
 

@@ -148,12 +148,12 @@ INNER = ("passage", "questions", 0, "answers", 0)
         (
             "multirc",
             changed(MULTIRC, (*INNER, "label"), 2),
-            ", passage.questions[0].answers[0]: found the label 2, expected false, true",
+            ", passage.questions[0].answers[0]: found the label 2, expected 0, 1, false, true",
         ),
         ("multirc", changed(MULTIRC, ("passage", "questions"), []), "found no labelled rows"),
         ("wsc", changed(WSC, ("target",), "x"), ": found 'x' in 'target', expected an object"),
         ("wsc", changed(WSC, ("target", "span1_text"), None), ": no column for 'span1_text'"),
-        ("wsc", changed(WSC, ("label",), -1), ": found the label -1, expected"),
+        ("wsc", changed(WSC, ("label",), 2), ": found the label 2, expected"),
         (
             "copa",
             {"premise": "p", "choice1": "a", "choice2": "b", "question": "why", "label": 0},

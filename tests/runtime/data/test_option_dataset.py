@@ -38,7 +38,8 @@ def test_a_whole_file_keeps_its_groups_and_a_drawn_part_cannot(opt_bundle):
     whole = load_dataset(path, bundle)
     sample = load_dataset(path, bundle, sample=10)
 
-    assert whole.describe() == f"{path}: 25 examples, 25 truncated to fit (100.0%)"
+    limit = f"{bundle.lengths[-1]} tokens, the longest of the bundle's lengths"
+    assert whole.describe() == f"{path}: 25 examples, 25 truncated to fit {limit} (100.0%)"
     assert len({example.group for example in whole.examples} - {None}) > 2
     assert sample.describe().startswith(f"{path}: 10 examples drawn from 25, 10 truncated")
     assert [example.golds for example in sample.examples] == [

@@ -71,10 +71,10 @@ def test_a_words_row_may_fill_the_bucket_because_the_word_is_not_in_it(
     assert (ours.golds, ours.group) == ((1,), None)
 
 
-def test_the_models_2048_tokens_count_the_word_too(tokenizer, limits):
-    ours = encode_options(text("a" + " a" * 3000), limits(PLAIN, 4096))
-
-    assert len(ours.sequences[0].input_ids) == 2047
+def test_a_row_fills_any_bucket_that_is_exported_because_the_word_is_not_in_it(tokenizer, limits):
+    for tokens in (2047, 2048, 2500, 4096):
+        ours = encode_options(text("a" + " a" * 3000), limits(PLAIN, tokens))
+        assert len(ours.sequences[0].input_ids) == min(tokens, 3004)
 
 
 def test_white_space_around_the_users_text_does_not_change_the_row(tokenizer, limits):

@@ -1,0 +1,1 @@
+"""Data files: what is text, what are rows, what the labels say."""

@@ -1,0 +1,56 @@
+"""Files that hold no rows, told by their first bytes."""
+
+from pathlib import Path
+
+from ...errors import InputError
+
+_TO_JSONL = "write it as JSONL first, for example pandas' to_json(orient='records', lines=True)"
+_UNPACK = "unpack it and name the file in it"
+# First bytes -> what the file is, and what to do.
+_MAGIC = {
+    b"version https://git-lfs": (
+        "a git-lfs pointer in place of the file",
+        "run `git lfs pull` in its repository",
+    ),
+    b"PAR1": ("a Parquet file", _TO_JSONL),
+    b"ARROW1": ("an Arrow file", _TO_JSONL),
+    b"\xff\xff\xff\xff": ("an Arrow stream", _TO_JSONL),
+    b"\xd0\xcf\x11\xe0": ("an Excel workbook", "save the sheet as CSV (UTF-8)"),
+    b"SQLite format 3": ("an SQLite database", _TO_JSONL),
+    b"BZh": ("a bzip2 file", "unpack it; gzip alone is read as it is"),
+    b"\xfd7zXZ": ("an xz file", "unpack it; gzip alone is read as it is"),
+    b"\x28\xb5\x2f\xfd": ("a Zstandard file", "unpack it; gzip alone is read as it is"),
+    b"7z\xbc\xaf": ("a 7z archive", _UNPACK),
+    b"\x1f\x8b": ("a gzip file inside a gzip file", "unpack it once"),
+    b"%PDF": ("a PDF file", "give rows of text"),
+    b"\x93NUMPY": ("a NumPy array", "give rows of text"),
+    b"\x80\x04\x95": ("a pickle", _TO_JSONL),
+    b"\xff\xfe\0\0": ("UTF-32 text", "convert the file to UTF-8"),
+}
+_MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg", b"<body")
+
+
+def check_content(path: Path, head: bytes) -> None:
+    """Checks the first bytes of a data file, decompressed.
+
+    Raises:
+      InputError: they are those of another kind of file.
+    """
+    kind, remedy = _kind(head)
+    if kind:
+        raise InputError(f"{path}: found {kind}, expected TSV, CSV or JSON; {remedy}")
+
+
+def _kind(head: bytes) -> tuple[str, str]:
+    for magic, known in _MAGIC.items():
+        if head.startswith(magic):
+            return known
+    if head.startswith(b"PK\x03\x04"):
+        if b"xl/" in head or b"[Content_Types].xml" in head:
+            return "an Excel workbook", "save the sheet as CSV (UTF-8)"
+        return "a zip archive", _UNPACK
+    if head[257:262] == b"ustar":
+        return "a tar archive", _UNPACK
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_MARKUP):
+        return "a web page", "download the file itself (its raw form), not the page that shows it"
+    return "", ""

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
-from .errors import InputError, RunError
+from .errors import InputError, RunError, panic_of
 from .host import native_output, signals
 from .host.files import check_writable, write_json
+from .host.partials import sweep_around
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
@@ -37,6 +38,9 @@ COMMANDS = {
     "torture": ("pocketllm.benchmarks.torture", "kill, soak and fuzz runs, for hours"),
     "device": ("pocketllm.android_harness.commands", "do it on a phone, over adb"),
 }
+
+# flags that name what commands write; where they point, what dead processes left is removed
+WRITTEN = ("bundle", "run", "out", "json", "workdir")
 
 ABOUT = "Fine-tune language models through the signatures of a TensorFlow Lite file."
 
@@ -79,6 +83,11 @@ def main(argv: list[str] | None = None) -> int:
         return _complain(name, "out of memory; free some, or take a smaller model", FAILED)
     except KeyboardInterrupt:
         return _complain(name, "interrupted", INTERRUPTED)
+    except BaseException as error:
+        if (reason := panic_of(error)) is None:
+            raise
+        remedy = "its tokenizer.json does not fit; take the checkpoint's own"
+        return _complain(name, f"tokenizers: {reason}; {remedy}", BAD_INPUT)
 
 
 def _run(name, command, arguments):
@@ -107,6 +116,9 @@ def _run(name, command, arguments):
         check_writable(Path(values.json))
     native_output.divert()
     signals.install()
+    for path in [getattr(values, name) for name in WRITTEN if name in values] + rest:
+        if path and isinstance(path, str):
+            sweep_around(Path(path))
     result = command.run(values, rest) if accepted else command.run(values)
     sys.stdout.flush()
     if values.json:

@@ -14,3 +14,11 @@ class RunError(Exception):
 
 class LossError(RunError):
     """A loss is not finite."""
+
+
+def panic_of(error: BaseException) -> str | None:
+    """Returns the text of a panic in a Rust library, None for any other exception.
+
+    `tokenizers` raises it as pyo3_runtime.PanicException: no Exception, and not to be imported.
+    """
+    return str(error) if type(error).__name__ == "PanicException" else None

@@ -23,7 +23,7 @@ from absl import flags
 
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.host.files import PARTIAL
+from pocketllm.runtime.host.partials import PARTIAL
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.parameters import kept_steps

@@ -14,7 +14,7 @@ from . import encode_causal, encode_masked
 from .batches import Batch, micro_batches, training_row
 from .encoded import EncodedExample, RowFormat
 from .reader import Reading, read_file
-from .tokenizer import load_tokenizer
+from .tokenizer import load_tokenizer, tokenising
 
 ENCODERS = {
     contract.MASKED: encode_masked.encode_all,
@@ -155,7 +155,10 @@ def _encoded(
 ) -> Dataset:
     """Encodes examples of a file for a bundle."""
     encode_all, examples = ENCODERS[bundle.style], reading.examples
-    with Progress(f"reading {path}", len(examples), "example") as bar:
+    with (
+        Progress(f"reading {path}", len(examples), "example") as bar,
+        tokenising(bundle.tokenizer_path, path),
+    ):
         encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
     path = Path(path)
     return Dataset(

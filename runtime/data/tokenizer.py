@@ -1,10 +1,14 @@
-"""The tokenizer of a bundle, loaded."""
+"""The tokenizer of a bundle, loaded; what the library raises, as one line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from ..errors import InputError
+from ..errors import InputError, panic_of
+
+REASON_CHARACTERS = 120
 
 
 def load_tokenizer(path) -> Tokenizer:
@@ -17,12 +21,44 @@ def load_tokenizer(path) -> Tokenizer:
         raise InputError(f"{path}: not found, expected a tokenizer.json; export the bundle again")
     try:
         tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # `tokenizers` raises plain Exception for whatever it cannot read
-        reason = str(error).splitlines()[0][:120]
-        raise InputError(
-            f"{path}: found no readable tokenizer ({reason}), expected a tokenizer.json; "
-            "export the bundle again"
+    except BaseException as error:
+        raise _refusal(
+            error,
+            f"{path}: found no readable tokenizer",
+            ", expected a tokenizer.json; export the bundle again",
         ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     return tokenizer
+
+
+@contextmanager
+def tokenising(path, data) -> Iterator[None]:
+    """Names the tokenizer in what the library raises while it cuts texts into tokens.
+
+    Args:
+      path: the tokenizer.json.
+      data: the file that the texts are of.
+
+    Raises:
+      InputError: the library failed, or panicked.
+    """
+    try:
+        yield
+    except BaseException as error:
+        raise _refusal(
+            error,
+            f"{path}: the tokenizer failed on a text of {data}",
+            "; take that text out, or export the bundle again with the checkpoint's tokenizer",
+        ) from error
+
+
+def _refusal(error, before, after):
+    """Returns the InputError for a failure of the library; raises any other again.
+
+    The library raises plain Exception for what it refuses, and a panic is no Exception.
+    """
+    if type(error) is not Exception and panic_of(error) is None:
+        raise error
+    reason = (str(error).splitlines() or [type(error).__name__])[0][:REASON_CHARACTERS]
+    return InputError(f"{before} ({reason}){after}")

@@ -11,6 +11,7 @@ import numpy as np
 
 from .. import contract
 from ..errors import InputError, RunError
+from ..host.native_output import explained
 from ..host.pages import release_file_pages
 from .private_interface import IN_MEMORY, check_compiled, open_compiled, refusal
 
@@ -44,9 +45,10 @@ class CompiledEngine:
         self._path = Path(model_path).resolve()
         cache = str(Path(packed_path).resolve()) if packed_path else IN_MEMORY
         try:
-            self._model = open_compiled(
-                compiled_model, options, threads, path=str(self._path), cache=cache
-            )
+            with explained():
+                self._model = open_compiled(
+                    compiled_model, options, threads, path=str(self._path), cache=cache
+                )
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: litert cannot open it ({error}); export it again"
@@ -64,12 +66,15 @@ class CompiledEngine:
         if signature not in self._signatures:
             raise InputError(f"{self._path}: no signature {signature!r}; export it again")
         try:
-            input_buffers, output_buffers = self._buffers_of(signature)
-            for name, buffer in input_buffers.items():
-                buffer.write(np.ascontiguousarray(inputs[name]))
-            self._model.run_by_name(signature, input_buffers, output_buffers)
-            details = self._outputs[signature]
-            return {name: _read(buffer, details[name]) for name, buffer in output_buffers.items()}
+            with explained():
+                input_buffers, output_buffers = self._buffers_of(signature)
+                for name, buffer in input_buffers.items():
+                    buffer.write(np.ascontiguousarray(inputs[name]))
+                self._model.run_by_name(signature, input_buffers, output_buffers)
+                details = self._outputs[signature]
+                return {
+                    name: _read(buffer, details[name]) for name, buffer in output_buffers.items()
+                }
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self._path}: {signature} failed: {error}") from error
 

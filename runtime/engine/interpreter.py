@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import contract
 from ..errors import InputError, RunError
+from ..host.native_output import explained
 from ..host.pages import release_file_pages
 from .private_interface import (
     DELEGATE_NODE,
@@ -47,7 +48,10 @@ class InterpreterEngine:
         check_interpreter(self._distribution, interpreter)
         self._path = Path(model_path).resolve()
         try:
-            self._interpreter = open_interpreter(interpreter, threads, model_path=str(self._path))
+            with explained():
+                self._interpreter = open_interpreter(
+                    interpreter, threads, model_path=str(self._path)
+                )
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: {name} cannot open it ({_one_line(error)}); export it again"
@@ -59,13 +63,16 @@ class InterpreterEngine:
         """Calls a signature with all its inputs and returns its outputs (copies)."""
         if signature not in self._runners:
             try:
-                self._runners[signature] = self._interpreter.get_signature_runner(signature)
+                with explained():
+                    runner = self._interpreter.get_signature_runner(signature)
+                self._runners[signature] = runner
             except ValueError as error:
                 raise InputError(
                     f"{self._path}: no signature {signature!r}; export it again"
                 ) from error
         try:
-            return self._runners[signature](**inputs)
+            with explained():
+                return self._runners[signature](**inputs)
         except (RuntimeError, ValueError) as error:
             raise RunError(f"{self._path}: {signature} failed: {_one_line(error)}") from error
 

@@ -11,9 +11,10 @@ from importlib import metadata
 from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import InputError
-from ..host.cpu import processor
+from ..host.cpu import instructions, processor
 from ..host.files import path_beside, read_json, sha256_of, write_json
 from .compiled import DISTRIBUTION, CompiledEngine
+from .packing import pack
 
 MODIFIED = "modified_ns"
 
@@ -40,7 +41,7 @@ def open_packed(
 
     Raises:
       InputError: the engine is missing, cannot read the model, or the folder cannot be written.
-      RunError: the disk is full.
+      RunError: the disk is full, or packing failed.
     """
     path = bundle.folder / contract.PACKED_FILE
     if not in_file:
@@ -53,12 +54,17 @@ def open_packed(
             "make it writable once, or give --nopacked_weights to keep them in memory"
         )
     say(f"{path}: packing the frozen weights, once for this machine")
-    (bundle.folder / contract.PACKED_STAMP).unlink(missing_ok=True)
-    # Never written in place: another process may have the old file open.
+    # Never written in place: another process may have the old file open. Its space is needed.
+    for old in (bundle.folder / contract.PACKED_STAMP, path):
+        old.unlink(missing_ok=True)
     with path_beside(path) as beside:
-        engine = CompiledEngine(bundle.model_path, threads, beside)
-    write_json(bundle.folder / contract.PACKED_STAMP, _stamp(bundle, path, sha256_of(path)))
-    return engine
+        pack(bundle, threads, beside)
+    try:
+        write_json(bundle.folder / contract.PACKED_STAMP, _stamp(bundle, path, sha256_of(path)))
+    except BaseException:  # without its stamp it is of no use, and takes space
+        path.unlink()
+        raise
+    return CompiledEngine(bundle.model_path, threads, path)
 
 
 def _fits(bundle):
@@ -88,6 +94,7 @@ def _stamp(bundle, path, sha256):
         "bundle_checksum": bundle.checksum,
         "library": f"{DISTRIBUTION} {metadata.version(DISTRIBUTION)}",
         "processor": processor(),
+        "instructions": instructions(),
         "bytes": status.st_size,
         MODIFIED: status.st_mtime_ns,
         "sha256": sha256,

@@ -1,5 +1,6 @@
 """The machine that a measurement or a run uses: processor, cores, memory, system, versions."""
 
+import ctypes
 import os
 import platform
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from .. import contract
 
+AT_HWCAP, AT_HWCAP2 = 16, 26  # of getauxval
 PACKAGES = ("pocketllm", *contract.ENGINES.values(), "numpy", "tokenizers")
 
 
@@ -32,6 +34,24 @@ def cpu_name(cpuinfo: str) -> str:
     return f"{cpu} (CPU parts {', '.join(parts)})" if parts else cpu
 
 
+def instructions() -> str:
+    """Returns what decides which kernels a library chooses, beside the processor's name.
+
+    The architecture (of the emulated processor, where one is), the flags of /proc/cpuinfo and the
+    capabilities that the kernel gives to every process.
+    """
+    flags = cpu_flags(_read("/proc/cpuinfo"))
+    capabilities = [f"{_capabilities(kind):x}" for kind in (AT_HWCAP, AT_HWCAP2)]
+    return " ".join([platform.machine(), *capabilities, *flags])
+
+
+def cpu_flags(cpuinfo: str) -> list[str]:
+    """Returns the flags in /proc/cpuinfo, sorted; ARM kernels call them features."""
+    pairs = [line.split(":", 1) for line in cpuinfo.splitlines() if ":" in line]
+    lists = [value.split() for name, value in pairs if name.strip() in ("flags", "Features")]
+    return sorted({flag for flags in lists for flag in flags})
+
+
 def describe_machine(packages: Sequence[str] = PACKAGES) -> dict:
     """Returns `cpu`, `cores`, `memory_bytes`, `system` and `versions`, those of `packages`."""
     versions = {"python": platform.python_version()}
@@ -45,6 +65,15 @@ def describe_machine(packages: Sequence[str] = PACKAGES) -> dict:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "versions": versions,
     }
+
+
+def _capabilities(kind):
+    try:
+        get = ctypes.CDLL(None).getauxval
+    except (AttributeError, OSError):
+        return 0
+    get.restype, get.argtypes = ctypes.c_ulong, [ctypes.c_ulong]
+    return get(kind)
 
 
 def _memory_bytes():

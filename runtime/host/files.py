@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from ..errors import InputError, RunError
+from .partials import partial_path, sweep_beside, under_way
 
 READ_BYTES = 1 << 20
-PARTIAL = ".partial-"  # in the name of a file under way, before the process id
 
 
 def check_writable(path: Path) -> None:
@@ -34,28 +34,26 @@ def check_writable(path: Path) -> None:
         raise RunError(f"{path}: its folder cannot be written to; choose another path")
 
 
-def partial_path(path: Path) -> Path:
-    """Returns where this process writes what becomes `path` by rename: hidden, in its folder."""
-    return path.with_name(f".{path.name}{PARTIAL}{os.getpid()}")
-
-
 @contextmanager
 def path_beside(path: Path) -> Iterator[Path]:
-    """Yields a path beside `path`; the file written there replaces `path` when the block ends well.
+    """Yields an empty file beside `path`, which replaces `path` when the block ends well.
 
-    The file is flushed to the disk first; the folder is made.
+    It is flushed to the disk first; the folder is made. What dead processes left is removed.
 
     Raises:
       InputError, RunError: as `check_writable`, or the disk is full.
     """
     path = Path(path)
     check_writable(path)
+    sweep_beside(path)
     beside = partial_path(path)
     try:
-        yield beside
-        with open(beside, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(beside, path)
+        beside.touch()
+        with under_way(beside):
+            yield beside
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
+            os.replace(beside, path)
     except BaseException as error:
         with suppress(OSError):  # where the folder is no folder, say
             beside.unlink()
@@ -72,12 +70,6 @@ def written_beside(path: Path) -> Iterator[BinaryIO]:
     """Yields a file open for writing that replaces `path` in the end; errors as `path_beside`."""
     with path_beside(path) as beside, open(beside, "wb") as file:
         yield file
-
-
-def drop_partial(folder: Path) -> None:
-    """Removes the partial files of killed processes from a folder that only this one writes to."""
-    for path in Path(folder).glob(f".*{PARTIAL}*"):
-        path.unlink()
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import contract
 from ..errors import InputError, RunError
-from .files import partial_path
+from .partials import partial_path, replaced_path, sweep, sweep_beside, under_way, writers
 
 
 @contextmanager
@@ -24,11 +24,13 @@ def staged(out: Path) -> Iterator[Path]:
     Raises:
       RunError: the disk is full, or `out` cannot be written.
     """
+    sweep_beside(out)
     beside = partial_path(out)
     try:
         beside.mkdir(parents=True)
-        yield beside
-        _put_in_place(beside, out)
+        with under_way(beside):
+            yield beside
+            _put_in_place(beside, out)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         remedy = "free some space" if full else "check the folder"
@@ -53,10 +55,14 @@ def check_replaceable(
       belongs: tells whether a file of this name is part of a bundle, or of another result.
       what: names the result, for the error message.
     """
+    sweep_beside(out)
     if not out.exists():
         return
     if not force:
         raise InputError(f"{out}: exists already; choose another --out or give --force")
+    if out.is_dir():
+        sweep(out, belongs)
+        _check_unwritten(out, belongs)
     names = {path.name for path in out.iterdir()} if out.is_dir() else {out.name}
     foreign = sorted(name for name in names if not belongs(name))
     if foreign:
@@ -66,16 +72,27 @@ def check_replaceable(
         )
 
 
+def _check_unwritten(out, belongs):
+    """Raises InputError where a process writes a part of the folder at the moment."""
+    for name, process in writers(out).items():
+        if belongs(name):
+            raise InputError(
+                f"{out}: process {process} writes {name!r} there; wait for that, then run the "
+                "same command again"
+            )
+
+
 def _put_in_place(beside, out):
     """Renames the finished folder to `out`; a folder that it replaces is removed after that."""
-    replaced = out.with_name(f".{out.name}.replaced-{os.getpid()}")
+    replaced = replaced_path(out)
     if not out.exists():
         os.replace(beside, out)
         return
-    os.replace(out, replaced)
-    try:
-        os.replace(beside, out)
-    except OSError:
-        os.replace(replaced, out)
-        raise
+    with under_way(out):  # its lock goes with it
+        os.replace(out, replaced)
+        try:
+            os.replace(beside, out)
+        except OSError:
+            os.replace(replaced, out)
+            raise
     shutil.rmtree(replaced)

@@ -1,5 +1,6 @@
 """A lock on a folder: one process at a time trains in a run directory."""
 
+import errno
 import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ def run_lock(folder: Path) -> Iterator[None]:
 
     Raises:
       InputError: another process holds it.
+      RunError: the folder cannot be written, or its file system keeps no locks.
     """
     path = Path(folder) / LOCK
     try:
@@ -23,13 +25,29 @@ def run_lock(folder: Path) -> Iterator[None]:
         file = open(path, "a")  # noqa: SIM115 - closed below, where a failure means another thing
     except OSError as error:
         raise RunError(
-            f"{folder}: cannot be written: {error.strerror}; choose another --run"
+            f"{folder}: cannot be written: {error.strerror} ({_name_of(error)}, {path.name}); make "
+            "the folder writable, or choose another --run"
         ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise InputError(
-                f"{folder}: another process trains in it; wait for that, or choose another --run"
-            ) from error
+            raise _refusal(folder, error) from error
         yield
+
+
+def _refusal(folder, error):
+    """Returns what an error of flock means."""
+    if error.errno == errno.EWOULDBLOCK:
+        return InputError(
+            f"{folder}: another process trains in it; wait for that, or choose another --run"
+        )
+    return RunError(
+        f"{folder}: cannot be locked: {error.strerror} ({_name_of(error)}), and two processes must "
+        "not train in it: choose a --run on a file system that keeps locks, a local disk say"
+    )
+
+
+def _name_of(error):
+    """Returns an error's name in errno.h, its number where it has none."""
+    return errno.errorcode.get(error.errno or 0, str(error.errno))

@@ -12,8 +12,9 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..data.dataset import Dataset
 from ..errors import InputError
-from ..host.files import drop_partial, read_json, write_json
+from ..host.files import read_json, write_json
 from ..host.lock import LOCK
+from ..host.partials import sweep
 from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 from ..journal.reader import JOURNAL, check_version, read_journal
 from ..journal.writer import new_journal
@@ -131,7 +132,7 @@ def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Se
     folder = Path(folder)
     steps = steps_so_far(folder, config)
     cut_torn_lines(folder)
-    drop_partial(folder)
+    sweep(folder)
     description = _description(config)
     write_json(folder / CONFIG, description)
     if config.optimizer.kind == JOURNALLED:

@@ -12,10 +12,10 @@ from small_runs import complaint, pocketllm, rows, state_of, write_tsv
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
-from pocketllm.runtime.engine import packed_weights
+from pocketllm.runtime.engine import packed_weights, packing
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.engine.packed_weights import open_packed
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import sha256_of
 
 pytestmark = pytest.mark.desktop
@@ -133,14 +133,41 @@ def test_the_file_of_another_model_or_machine_is_made_again(bundle, monkeypatch)
     open_packed(replace(bundle, files=files), 1, say=lines.append)
     monkeypatch.setattr(packed_weights, "processor", lambda: "another one")
     open_packed(bundle, 1, say=lines.append)
+    monkeypatch.setattr(packed_weights, "instructions", lambda: "of the same name, without avx2")
+    open_packed(bundle, 1, say=lines.append)
 
-    assert len(lines) == 3
+    assert len(lines) == 4
 
 
 def test_a_folder_that_cannot_be_written_is_named(bundle, monkeypatch):
     monkeypatch.setattr(packed_weights.os, "access", lambda *_: False)
     with pytest.raises(InputError, match="cannot be written.*--nopacked_weights"):
         open_packed(bundle, 1)
+
+
+def test_a_library_that_dies_over_the_file_is_told_with_its_last_lines(bundle, monkeypatch):
+    def die(*_):
+        os.write(2, b"INFO: packing\nERROR: cannot append\n")
+        os.abort()
+
+    monkeypatch.setattr(packing, "CompiledEngine", die)
+    message = (
+        r"packed-weights: .*packing died of SIGABRT \(it printed: ERROR: cannot append\); .*--no"
+    )
+    with pytest.raises(RunError, match=message):
+        open_packed(bundle, 1)
+    monkeypatch.setattr(packing, "CompiledEngine", lambda *_: None)
+    with pytest.raises(RunError, match=r"packing wrote nothing; [0-9,]+ bytes are needed"):
+        open_packed(bundle, 1)
+
+    assert {path.name for path in bundle.folder.iterdir()} == set(bundle.files) | {"bundle.json"}
+
+
+def test_a_file_takes_at_least_the_bytes_that_are_checked_first(make_checkpoint, make_bundle):
+    for base in contract.BASES:
+        bundle = make_bundle(make_checkpoint(), kind="lora", base=base)
+        open_packed(bundle, 1)
+        assert 0 < packing.least_packed_bytes(bundle) <= packed(bundle).st_size
 
 
 def test_commands_use_the_file_and_an_export_replaces_it(bundle, tmp_path):
@@ -155,5 +182,6 @@ def test_commands_use_the_file_and_an_export_replaces_it(bundle, tmp_path):
     export = ["export", "--model=roberta-micro", "--task=sst2", "--lengths=32"]
     out = f"--out={bundle.folder}"
     complaint(pocketllm(*export, out), 2, "exists already")
+    (bundle.folder / ".packed-weights.partial-1234567").touch()  # of a process that died
     assert pocketllm(*export, out, "--force").returncode == 0
     assert not (bundle.folder / contract.PACKED_FILE).exists()

@@ -4,8 +4,6 @@ import pytest
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import (
-    drop_partial,
-    partial_path,
     path_beside,
     read_json,
     write_json,
@@ -40,19 +38,10 @@ def test_a_block_that_fails_leaves_the_file_that_was_there(tmp_path):
 def test_an_error_of_the_system_is_one_line_with_what_to_do(tmp_path):
     path = tmp_path / "file"
     message = "file: cannot be written: .*; what was there before stays"
-    with pytest.raises(RunError, match=message), path_beside(path):
-        pass  # nothing was written
+    with pytest.raises(RunError, match=message), path_beside(path) as beside:
+        beside.unlink()
 
     assert names_in(tmp_path) == []
-
-
-def test_partial_files_of_killed_processes_are_removed(tmp_path):
-    (tmp_path / "file").touch()
-    partial_path(tmp_path / "file").touch()
-    (tmp_path / ".file.partial-1").touch()
-    drop_partial(tmp_path)
-
-    assert names_in(tmp_path) == ["file"]
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,16 @@ On a small file system where the right to mount one is there, and under a limit 
 """
 
 import resource
+import shutil
 import subprocess
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from small_runs import complaint, pocketllm
 
 from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.engine.packing import least_packed_bytes
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL
 
@@ -168,3 +171,35 @@ def test_export_leaves_nothing_on_a_full_disk_and_a_bundle_with_space(disk, make
 
     assert set_disk(30_000_000)
     read_bundle(tiny.export(make_checkpoint(), folder / "out", lengths=(8,)))
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("space", ["disk", "under_limit"])
+def test_packing_weights_on_a_full_disk_is_one_line_and_leaves_nothing(
+    space, make_checkpoint, make_bundle, dev_file, request, tmp_path
+):
+    bundle = make_bundle(make_checkpoint(hidden_size=64), kind="lora", base="int8")
+    files = sum(path.stat().st_size + PAGE for path in bundle.folder.iterdir())
+    least = least_packed_bytes(bundle)
+    if space == "disk":
+        folder, set_disk = request.getfixturevalue(space)
+        set_disk(10 * files)
+    else:
+        folder, run = request.getfixturevalue(space)
+    folder = Path(shutil.copytree(bundle.folder, folder / "bundle"))
+    (folder / ".packed-weights.partial-1234567").write_bytes(bytes(1000))
+    names = [*bundle.files, "bundle.json"]
+
+    flags = ["eval", f"--bundle={folder}", f"--data={dev_file}"]
+    for more, what in ((0, "can be written"), (least, "died of SIGABRT")):
+        if space == "disk":
+            occupied = sum(PAGE * -(-path.stat().st_size // PAGE) for path in folder.iterdir())
+            set_disk(occupied + more)
+            done = pocketllm(*flags)
+        else:
+            done = run(max(more, PAGE), *flags)
+        complaint(done, 1, "packed-weights: cannot be written", what, "--nopacked_weights")
+        assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    if space == "disk":
+        set_disk(10 * files)
+    assert pocketllm(*flags).returncode == 0

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import InputError, RunError
+from . import signals
 from .native_output import last_lines, scratch_file
 
 PR_SET_PDEATHSIG = 1
@@ -49,34 +50,40 @@ def run_in_child(work: Callable[[], object]) -> Death | None:
     with warnings.catch_warnings():
         # Python 3.12 warns of locks that other threads may hold; `work` takes none of ours.
         warnings.simplefilter("ignore", DeprecationWarning)
-        parent, child = os.getpid(), os.fork()
-    if child == 0:
-        os.close(reader)
-        _work(work, parent, log, writer)
+        parent = os.getpid()
+        with signals.caught():  # hooks that run at a fork would swallow a KeyboardInterrupt
+            child = os.fork()
+            if child == 0:
+                os.close(reader)
+                _work(work, parent, log, writer)
     os.close(writer)
     try:
+        signals.check()
         with open(reader, "rb") as pipe:
-            answer = pipe.read()  # to the child's end
-        _, status = os.waitpid(child, 0)
+            answer = json.loads(pipe.read() or b"{}")  # to the child's end
     except BaseException:
         os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        _wait(child)
         raise
     finally:
         _pass_on(log)
         lines = last_lines(log)
         os.close(log)
-    if not os.WIFSIGNALED(status):
-        return _raise(answer)
-    number = os.WTERMSIG(status)
+    number = _wait(child)
     if number in (signal.SIGINT, signal.SIGTERM):
         raise KeyboardInterrupt
-    return Death(signal.Signals(number).name, lines)
+    if "input" in answer:
+        raise InputError(answer["input"])
+    if "run" in answer:
+        raise RunError(answer["run"])
+    if "done" in answer:
+        return None
+    return Death(signal.Signals(number).name if number else "an unknown cause", lines)
 
 
 def _work(work, parent, log, writer) -> NoReturn:
     """The child's side; what it has to say goes to the pipe."""
-    code, answer = 0, {}
+    answer = {}
     try:
         faulthandler.disable()  # its death is the parent's to tell
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -87,23 +94,23 @@ def _work(work, parent, log, writer) -> NoReturn:
             os._exit(1)
         os.dup2(log, 2)
         work()
+        answer = {"done": True}
     except BaseException as error:
         kind = "input" if isinstance(error, InputError) else "run"
         text = str(error) if isinstance(error, InputError | RunError) else repr(error)
-        code, answer = 1, {kind: text}
+        answer = {kind: text}
     finally:
-        if answer:
-            os.write(writer, json.dumps(answer).encode())
-        os._exit(code)
+        os.write(writer, json.dumps(answer).encode())
+        os._exit(0)
 
 
-def _raise(answer):
-    """Raises what a child has raised."""
-    error = json.loads(answer or b"{}")
-    if "input" in error:
-        raise InputError(error["input"])
-    if "run" in error:
-        raise RunError(error["run"])
+def _wait(child):
+    """Waits for a child; returns the signal that ended it, 0 where none did or nobody knows."""
+    try:
+        _, status = os.waitpid(child, 0)
+    except ChildProcessError:  # whoever started this process has it ignore SIGCHLD
+        return 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
 
 
 def _pass_on(log):

@@ -18,7 +18,7 @@ def test_a_file_system_that_locks_nothing_is_named(name, tmp_path, monkeypatch):
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    message = f"cannot be locked: .* \\({errno.errorcode[number]}\\); .*: choose a --run on"
+    message = f"cannot be locked: .* \\({errno.errorcode[number]}\\), .*: choose a --run on"
     with pytest.raises(RunError, match=message), run_lock(tmp_path / "run"):
         pass
 

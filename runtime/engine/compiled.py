@@ -53,7 +53,7 @@ class CompiledEngine:
             raise InputError(
                 f"{model_path}: litert cannot open it ({error}); export it again"
             ) from error
-        if packed_path and not Path(packed_path).stat().st_size:
+        if packed_path and not (Path(packed_path).exists() and Path(packed_path).stat().st_size):
             raise refusal(DISTRIBUTION, "it packs no weights into a file")
         self.threads = threads
         self._packed_in = "a mapped file" if packed_path else "memory"

@@ -11,7 +11,7 @@ from pathlib import Path
 from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import RunError
-from ..host.child import run_in_child
+from .child import run_in_child
 from .compiled import CompiledEngine
 
 VALUE_BITS = {contract.FP32: 32, contract.INT8: 8, contract.INT4: 4}

@@ -1,14 +1,10 @@
-"""What libraries print and die of is told: with the error, on stderr, by the parent of a child."""
+"""What libraries print is told with the error, and what they die of on stderr."""
 
 import os
-import signal
-import time
 
 import pytest
 from small_runs import python
 
-from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.host.child import Death, run_in_child
 from pocketllm.runtime.host.native_output import last_lines, scratch_file
 
 DIVERTED = """
@@ -70,44 +66,3 @@ def test_the_last_lines_of_a_log():
 
     assert last_lines(log) == f"second line / third / fourth{'!' * 154}"
     os.close(log)
-
-
-def test_a_child_that_does_its_work_returns_nothing_and_changes_nothing(tmp_path):
-    values = []
-    assert run_in_child(lambda: (tmp_path / "file").touch() or values.append(1)) is None
-
-    assert (tmp_path / "file").exists() and values == []
-
-
-def abort():
-    os.write(2, b"ERROR: no space\n")
-    os.abort()
-
-
-def test_a_child_that_dies_is_told_with_its_signal_and_its_last_lines(capfd):
-    assert run_in_child(abort) == Death("SIGABRT", "ERROR: no space")
-    assert capfd.readouterr() == ("", "ERROR: no space\n")
-    assert run_in_child(lambda: os.kill(os.getpid(), signal.SIGKILL)) == Death("SIGKILL", "")
-
-
-@pytest.mark.parametrize("error", [InputError("a: bad"), RunError("b: full"), KeyError("c")])
-def test_errors_of_a_child_are_raised_by_its_parent(error):
-    def fail():
-        raise error
-
-    kind = InputError if isinstance(error, InputError) else RunError
-    with pytest.raises(kind) as raised:
-        run_in_child(fail)
-    assert str(raised.value) == (repr(error) if isinstance(error, KeyError) else str(error))
-
-
-def test_ctrl_c_ends_parent_and_child(own_signals, tmp_path):
-    def interrupt():
-        (tmp_path / "child").write_text(str(os.getpid()))
-        os.kill(os.getppid(), signal.SIGINT)
-        time.sleep(1000)
-
-    with pytest.raises(KeyboardInterrupt):
-        run_in_child(interrupt)
-    with pytest.raises(ProcessLookupError):
-        os.kill(int((tmp_path / "child").read_text()), 0)

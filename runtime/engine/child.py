@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from ..errors import InputError, RunError
-from . import signals
-from .native_output import last_lines, scratch_file
+from ..host import signals
+from ..host.native_output import last_lines, scratch_file
 
 PR_SET_PDEATHSIG = 1
 READ_BYTES = 1 << 16

@@ -11,6 +11,7 @@ from pocketllm.runtime.tasks.codec import Task
 
 from .checkpoint.config import read_config_json
 from .checkpoint.reader import open_checkpoint
+from .checkpoint.special_spellings import special_spellings
 from .checkpoint.tokenizer import tokenizer_for
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .models.weights import checkpoint_weights, random_weights, remarks
@@ -99,13 +100,16 @@ def _write(settings, source, out, **callbacks):
     from .pipeline import export_bundle
 
     architecture = architecture_of(settings.config)
-    tokenizer = tokenizer_for(
-        source.tokenizer, architecture.special_tokens, architecture.model_type
-    )
+    usual = architecture.special_tokens
+    tokenizer = tokenizer_for(source.tokenizer, usual, architecture.model_type)
+    kept = source.small_files()
+    seen = {} if source.tokenizer_config else kept.files  # a preset's is ours
+    spelled = special_spellings(seen, tokenizer, usual, architecture.style)
+    settings = replace(settings, special_tokens=spelled)
     if source.checkpoint is None:
         weights = random_weights(settings.config, settings.tuning.seed)
     else:
         weights = checkpoint_weights(settings.config, open_checkpoint(source.checkpoint))
         for line in remarks(weights):
             callbacks["say"](line)
-    return export_bundle(settings, weights, tokenizer, out, **callbacks)
+    return export_bundle(settings, weights, tokenizer, kept, out, **callbacks)

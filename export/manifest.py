@@ -34,7 +34,7 @@ def manifest(
     """
     settings, weights, target = plan.settings, plan.weights, plan.target
     architecture, tuning = architecture_of(settings.config), settings.tuning
-    tokens, style = architecture.special_tokens, architecture.style
+    tokens, style = settings.spellings, architecture.style
     # In FORMAT.md's order: what the model is, what it is tuned for, where its bytes lie.
     return {
         "format_version": contract.FORMAT_VERSION,

@@ -11,9 +11,10 @@ from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.host.files import sha256_of
+from pocketllm.runtime.host.files import sha256_of, write_bytes
 from pocketllm.runtime.host.folders import check_replaceable, staged
 
+from .checkpoint.source_files import SourceFiles, source_json
 from .checkpoint.tokenizer import save_tokenizer
 from .flatbuffer.bind import bind
 from .flatbuffer.model import TfliteModel, new_model, serialise
@@ -67,6 +68,7 @@ def export_bundle(
     settings: Settings,
     weights: Weights,
     tokenizer: Tokenizer,
+    source: SourceFiles,
     out: Path,
     *,
     force: bool = False,
@@ -79,6 +81,7 @@ def export_bundle(
       settings: what to export.
       weights: the parameters' values.
       tokenizer: of the checkpoint.
+      source: its small files, for `replay`.
       out: the bundle's folder; appears whole, by rename.
       force: replace a folder that exists.
       say: gets a line about each stage.
@@ -104,10 +107,9 @@ def export_bundle(
         _write_values(path, places, _all_values(plan, model, values, places), progress)
         # Scales of quantised values stand in the flatbuffer, and are known only now.
         _write_flatbuffer(path, serialise(model)[0] if model.scales else flatbuffer)
-        save_tokenizer(tokenizer, beside / contract.TOKENIZER_FILE)
-        # The manifest comes last: it has the checksums of the files.
+        _write_small_files(beside, tokenizer, source)
         noise = _noise_entry(settings.noise_kind, values.get(NOISE_TABLE), places)
-        entries = manifest(plan, model, noise, places, _files(beside))
+        entries = manifest(plan, model, noise, places, _files(beside))  # with their checksums
         write_with_checksum(beside / contract.MANIFEST_FILE, entries)
     style, longest = architecture_of(settings.config).style, settings.lengths[-1]
     return Exported(
@@ -199,11 +201,16 @@ def _write_flatbuffer(path, flatbuffer):
         os.fsync(file.fileno())
 
 
+def _write_small_files(folder, tokenizer, source):
+    save_tokenizer(tokenizer, folder / contract.TOKENIZER_FILE)
+    write_bytes(folder / contract.SOURCE_FILE, source_json(source))
+
+
 def _files(folder):
     """Returns {name: {bytes, sha256}} of the files that the manifest answers for."""
     return {
         name: {"bytes": (folder / name).stat().st_size, "sha256": sha256_of(folder / name)}
-        for name in (contract.MODEL_FILE, contract.TOKENIZER_FILE)
+        for name in (contract.MODEL_FILE, contract.TOKENIZER_FILE, contract.SOURCE_FILE)
     }
 
 

@@ -9,7 +9,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS, SIGNATURES
 from pocketllm.runtime.tasks.codec import Task
 
-from .checkpoint.tokenizer import special_ids
+from .checkpoint.tokenizer import SpecialSpellings, special_ids
 from .flatbuffer.variables import CHUNK_VALUES, LINEAR_VALUES, SLICE_BYTES
 from .models import ModelConfig, architecture_of
 from .tune.settings import FULL_TUNING, Tuning
@@ -48,6 +48,7 @@ class Settings:
       tuning: what is trained, and how the rest is stored.
       optimizers: whose signatures are exported, from `signatures_of`.
       sizes: of the pieces of parameters.
+      special_tokens: how the checkpoint's tokenizer spells them; None as the architecture does.
     """
 
     model_name: str
@@ -60,6 +61,12 @@ class Settings:
     tuning: Tuning = FULL_TUNING
     optimizers: tuple[str, ...] = (OPTIMIZERS[DEFAULT].signatures,)
     sizes: Sizes = USUAL_SIZES
+    special_tokens: SpecialSpellings | None = None
+
+    @property
+    def spellings(self) -> SpecialSpellings:
+        """How the tokens that frame and fill a row are spelled."""
+        return self.special_tokens or architecture_of(self.config).special_tokens
 
 
 def signatures_of(optimizers: Sequence[str]) -> tuple[str, ...]:
@@ -93,8 +100,7 @@ def check_lengths(settings: Settings) -> None:
 
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
-    architecture = architecture_of(settings.config)
-    special_ids(tokenizer, architecture.special_tokens, architecture.style)
+    special_ids(tokenizer, settings.spellings, architecture_of(settings.config).style)
     highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
     if highest >= settings.config.vocab_size:
         raise InputError(

@@ -7,6 +7,14 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
 from .checkpoint.other_files import as_file
+from .checkpoint.source_files import (
+    CONFIG_FILE,
+    TOKENIZER_CONFIG,
+    SourceFiles,
+    collect_files,
+    files_of_folder,
+    model_name_of,
+)
 
 
 @dataclass(frozen=True)
@@ -18,12 +26,21 @@ class Source:
       config_path: config.json.
       checkpoint: folder of the weights; None for random ones.
       tokenizer: folder of the tokenizer's files.
+      tokenizer_config: tokenizer_config.json of a preset whose folder lacks it.
     """
 
     name: str
     config_path: Path
     checkpoint: Path | None
     tokenizer: Path
+    tokenizer_config: Path | None = None
+
+    def small_files(self) -> SourceFiles:
+        """Reads what the model has beside its weights; InputError where that fails."""
+        paths = files_of_folder(self.tokenizer) | {CONFIG_FILE: self.config_path}
+        if self.tokenizer_config is not None:
+            paths[TOKENIZER_CONFIG] = self.tokenizer_config
+        return collect_files(paths, model_name_of(self.tokenizer, self.name))
 
 
 def source_of(model: str | Path, random_init: bool) -> Source:
@@ -40,7 +57,9 @@ def source_of(model: str | Path, random_init: bool) -> Source:
     if random_init:
         if preset is None:
             raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
-        return Source(name, preset.config_path, None, preset.tokenizer_folder)
+        return Source(
+            name, preset.config_path, None, preset.tokenizer_folder, preset.tokenizer_config
+        )
     folder = preset.checkpoint_folder if preset else Path(model)
     if folder is None:
         raise InputError(

@@ -1,7 +1,7 @@
 """Names and numbers that the exporter writes and the runtime reads: the bundle's contract.
 
-A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`. tflite_models/FORMAT.md
-describes its format and its signatures.
+A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`, `source.json`.
+tflite_models/FORMAT.md describes its format and its signatures.
 """
 
 FORMAT_VERSION = 1  # of a bundle
@@ -13,10 +13,13 @@ ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}
 MODEL_FILE = "model.tflite"
 MANIFEST_FILE = "bundle.json"
 TOKENIZER_FILE = "tokenizer.json"
+SOURCE_FILE = "source.json"  # the checkpoint's small files, for `replay`: a phone may lack it
 # No part of the bundle: frozen weights packed for one machine's kernels, and their origin.
 PACKED_FILE = "packed-weights"
 PACKED_STAMP = "packed-weights.json"
-BUNDLE_FILES = frozenset({MODEL_FILE, MANIFEST_FILE, TOKENIZER_FILE, PACKED_FILE, PACKED_STAMP})
+BUNDLE_FILES = frozenset(
+    {MODEL_FILE, MANIFEST_FILE, TOKENIZER_FILE, SOURCE_FILE, PACKED_FILE, PACKED_STAMP}
+)
 
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>

@@ -14,11 +14,13 @@ class Preset:
       config_path: its config.json.
       tokenizer_folder: where its tokenizer files lie.
       checkpoint_folder: its weights, or None where they must be had elsewhere.
+      tokenizer_config: its tokenizer_config.json, or None where the tokenizer's folder has it.
     """
 
     config_path: Path
     tokenizer_folder: Path
     checkpoint_folder: Path | None
+    tokenizer_config: Path | None = None
 
 
 MICRO = HERE / "roberta_micro"
@@ -26,21 +28,25 @@ OPT_MICRO = HERE / "opt_micro"
 # Of the published tasks, for export/tasks/lengths.py.
 ROW_LENGTHS = HERE / "opt_row_lengths.json"
 
-# Name -> folder of its tokenizer, which OPT shares; their weights must be had elsewhere.
+# OPT shares RoBERTa's vocabulary; only what tokenizer_config.json says differs.
+TOKENIZER = HERE / "roberta_tokenizer"
+# Name -> model type; their weights must be had elsewhere.
 SIZES = {
-    "roberta-base": "roberta_tokenizer",
-    "roberta-large": "roberta_tokenizer",
-    "opt-125m": "roberta_tokenizer",
-    "opt-350m": "roberta_tokenizer",
-    "opt-1.3b": "roberta_tokenizer",
-    "opt-2.7b": "roberta_tokenizer",
+    "roberta-base": "roberta",
+    "roberta-large": "roberta",
+    "opt-125m": "opt",
+    "opt-350m": "opt",
+    "opt-1.3b": "opt",
+    "opt-2.7b": "opt",
 }
 
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
     "opt-micro": Preset(OPT_MICRO / "config.json", OPT_MICRO, OPT_MICRO),
     **{
-        name: Preset(HERE / f"presets/{name}.json", HERE / tokenizer, None)
-        for name, tokenizer in SIZES.items()
+        name: Preset(
+            HERE / f"presets/{name}.json", TOKENIZER, None, HERE / f"presets/{kind}_tokenizer.json"
+        )
+        for name, kind in SIZES.items()
     },
 }

@@ -29,8 +29,8 @@ define = definer(FLAGS)
 define_phone_flags(FLAGS)
 define.string("image", None, "folder to push, from `pocketllm device image`")
 define.string("bundle", None, "folder of a bundle to push")
-# A machine packs the weights of a frozen base for its own kernels: of no use to another.
-PACKED = {contract.PACKED_FILE, contract.PACKED_STAMP}
+# A machine packs the weights of a frozen base for its own kernels; only `replay` reads the source.
+NOT_SENT = {contract.PACKED_FILE, contract.PACKED_STAMP, contract.SOURCE_FILE}
 
 
 def run(values) -> dict:
@@ -62,5 +62,5 @@ def _image_files(folder):
 
 def _bundle_files(folder):
     bundle = read_bundle(folder)  # verified here: a damaged bundle is not sent
-    names = sorted(contract.BUNDLE_FILES - PACKED)
+    names = sorted(contract.BUNDLE_FILES - NOT_SENT)
     return {name: bundle.folder / name for name in names if (bundle.folder / name).exists()}

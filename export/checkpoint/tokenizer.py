@@ -20,7 +20,7 @@ USED_ROLES = NEEDED_ROLES | {contract.CAUSAL: ("bos", "eos", "pad")}
 
 @dataclass(frozen=True)
 class SpecialSpellings:
-    """How a tokenizer spells the tokens that no text spells."""
+    """How a tokenizer spells the tokens that no text spells; `bos` is "" where no row begins so."""
 
     bos: str
     pad: str
@@ -44,9 +44,10 @@ def special_ids(tokenizer: Tokenizer, tokens: SpecialSpellings, style: str) -> S
         role: tokenizer.token_to_id(token) if token and role in USED_ROLES[style] else None
         for role, token in spelled.items()
     }
-    missing = [str(spelled[role]) for role in NEEDED_ROLES[style] if ids[role] is None]
+    needed = [role for role in NEEDED_ROLES[style] if spelled[role] != ""]
+    missing = [str(spelled[role]) for role in needed if ids[role] is None]
     if missing:
-        expected = ", ".join(str(spelled[role]) for role in NEEDED_ROLES[style])
+        expected = ", ".join(str(spelled[role]) for role in needed)
         raise InputError(
             f"tokenizer: {', '.join(missing)} not found among {tokenizer.get_vocab_size()} tokens, "
             f"expected {expected}; give the tokenizer files of this checkpoint"

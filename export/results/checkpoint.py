@@ -1,39 +1,32 @@
 """A Hugging Face checkpoint of a bundle's trained values: weights, config.json, tokenizer."""
 
+import json
 import math
-import shutil
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pocketllm.runtime import contract
-from pocketllm.runtime.data.tokenizer import load_tokenizer
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.host.files import write_json
+from pocketllm.runtime.host.files import write_bytes, write_json
 
-from ..models import architecture_named
+from ..checkpoint.source_files import CONFIG_FILE, SMALL_FILES, SourceFiles, read_source_files
 from .safetensors_file import write_tensors
+from .source_config import written_config
 from .trained_tensors import names_of, trained_tensors
 
-CONFIG_FILE, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 INDEX_FILE, PATTERN = "model.safetensors.index.json", "model{suffix}.safetensors"
 # Tensors are written in files of this size, one in memory at a time.
 SHARD_BYTES = 2_000_000_000
 DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-# Key of tokenizer_config.json -> the token's role.
-ROLES = {
-    "bos_token": "bos", "eos_token": "eos", "unk_token": "unk", "pad_token": "pad",
-    "cls_token": "bos", "sep_token": "eos", "mask_token": "mask",
-}  # fmt: skip
 
 
 def is_checkpoint_file(name: str) -> bool:
     """Whether a file is one that `write_checkpoint` writes."""
-    others = (CONFIG_FILE, TOKENIZER_CONFIG, INDEX_FILE, contract.TOKENIZER_FILE)
+    others = (*SMALL_FILES, INDEX_FILE)
     return name in others or (name.startswith("model") and name.endswith(".safetensors"))
 
 
@@ -51,11 +44,16 @@ def write_checkpoint(
     Raises:
       InputError: a value is too large for the dtype.
     """
-    bundle = model.bundle
-    write_json(folder / CONFIG_FILE, _config(bundle, DTYPES[dtype]))
-    shutil.copyfile(bundle.folder / contract.TOKENIZER_FILE, folder / contract.TOKENIZER_FILE)
-    write_json(folder / TOKENIZER_CONFIG, _tokenizer_config(bundle))
+    write_small_files(folder, read_source_files(model.bundle), model.bundle, dtype)
     _write_tensors(folder, model, DTYPES[dtype], progress)
+
+
+def write_small_files(folder: Path, source: SourceFiles, bundle: Bundle, dtype: str) -> None:
+    """Writes config.json, and the tokenizer's and generation's files as they were."""
+    # ASCII as transformers writes it: a lone surrogate of the source's has no UTF-8.
+    config = json.dumps(written_config(source, bundle, DTYPES[dtype]), indent=2) + "\n"
+    for name, data in (source.files | {CONFIG_FILE: config.encode("ascii")}).items():
+        write_bytes(folder / name, data)
 
 
 def _write_tensors(folder, model, dtype, progress):
@@ -93,19 +91,3 @@ def _rounded(name, values, kind):
         largest = np.abs(values).max()
         raise InputError(f"{name}: holds {largest:g}, too large for {kind}; take --dtype=fp32")
     return rounded
-
-
-def _config(bundle, dtype):
-    return {
-        "architectures": [architecture_named(bundle.architecture, str(bundle.folder)).hf_class],
-        **bundle.config,
-        "tie_word_embeddings": bundle.tied_decoder,
-        "dtype": dtype,
-    }
-
-
-def _tokenizer_config(bundle):
-    vocabulary = load_tokenizer(bundle.folder / contract.TOKENIZER_FILE).get_vocab()
-    tokens = asdict(architecture_named(bundle.architecture, str(bundle.folder)).special_tokens)
-    special = {key: tokens[role] for key, role in ROLES.items() if tokens[role] in vocabulary}
-    return {"tokenizer_class": "PreTrainedTokenizerFast", **special}

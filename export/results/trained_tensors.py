@@ -17,10 +17,12 @@ def in_checkpoint_layout(parameter: Parameter, chunks: Sequence[np.ndarray]) -> 
 
 
 def names_of(bundle: Bundle, parameter: Parameter) -> list[str]:
-    """Returns every name under which transformers saves a parameter, ours first."""
-    second = architecture_named(bundle.architecture, str(bundle.folder)).saved_twice.get(
-        parameter.name
-    )
+    """Returns every name under which transformers saves a parameter, ours first.
+
+    What an untied head has twice, a tied one's checkpoint leaves out, as it does the decoder.
+    """
+    architecture = architecture_named(bundle.architecture, str(bundle.folder))
+    second = None if bundle.tied_decoder else architecture.saved_twice.get(parameter.name)
     return [parameter.name, second] if second else [parameter.name]
 
 

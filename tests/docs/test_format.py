@@ -50,7 +50,8 @@ def manifest(golden_bundle):
 def test_the_version_and_the_files_are_the_contracts():
     assert TEXT.startswith(f"# Bundle format {contract.FORMAT_VERSION}\n")
     files = names(" ".join(table(TEXT, "file")))
-    assert files == [contract.MODEL_FILE, contract.MANIFEST_FILE, contract.TOKENIZER_FILE]
+    needed = [contract.MODEL_FILE, contract.MANIFEST_FILE, contract.TOKENIZER_FILE]
+    assert files == [*needed, contract.SOURCE_FILE]
     assert f"`{contract.PACKED_FILE}` and `{contract.PACKED_STAMP}`" in TEXT
 
 

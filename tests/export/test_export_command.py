@@ -14,7 +14,7 @@ from pocketllm.runtime.bundle.manifest import read_bundle
 pytestmark = pytest.mark.desktop
 
 ROBERTA_TOKENIZER = Path(__file__).resolve().parents[2] / "tflite_models/roberta_tokenizer"
-ALL_FILES = {"model.tflite", "bundle.json", "tokenizer.json"}
+ALL_FILES = {"model.tflite", "bundle.json", "tokenizer.json", "source.json"}
 TEXT = ("--task=text", "--prompt={text} It was{mask}.")
 SMALL = ("--task=sst2", "--lengths=8", "--batch_size=2")
 

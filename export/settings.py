@@ -101,9 +101,11 @@ def check_lengths(settings: Settings) -> None:
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
     special_ids(tokenizer, settings.spellings, architecture_of(settings.config).style)
-    highest = max(tokenizer.get_vocab(with_added_tokens=True).values())
-    if highest >= settings.config.vocab_size:
+    vocabulary, tokens = tokenizer.get_vocab(with_added_tokens=True), settings.config.vocab_size
+    last = max(vocabulary, key=vocabulary.__getitem__)
+    if vocabulary[last] >= tokens:
         raise InputError(
-            f"{settings.model_name}: the tokenizer's ids go up to {highest}, the model has "
-            f"{settings.config.vocab_size} tokens; give the tokenizer files of this checkpoint"
+            f"{settings.model_name}: the tokenizer's ids go up to {vocabulary[last]}, the model "
+            f"has {tokens} tokens and none for {last!r}; give the tokenizer files of this "
+            "checkpoint, or weights whose embeddings were resized for them"
         )

@@ -10,6 +10,8 @@ EXPECTED = (
 INSTEAD = {
     "adapter_*": "an adapter of PEFT; merge it into its base model (merge_and_unload) and "
     "give the folder of that",
+    "zero_to_fp32.py": "the shards of DeepSpeed; run zero_to_fp32.py to join them",
+    "pytorch_model_fsdp_*": "the shards of FSDP; join them (`accelerate merge-weights`)",
     "*.gguf": "a model of llama.cpp; give the folder of transformers' checkpoint",
     "tf_model*.h5": "weights for TensorFlow; load them with transformers 4 (from_tf=True) and save "
     "them again",
@@ -21,6 +23,8 @@ INSTEAD = {
     "*.safetensors": "under another name; call it model.safetensors if it is the whole model",
     "*.onnx": "a model of ONNX; give the folder of transformers' checkpoint",
 }
+# Of a training run, beside any weights.
+OF_A_RUN = ("optimizer", "scheduler", "scaler", "rng_state", "training_args")
 # Folders that hold checkpoints: Trainer's, and the Hub's cache.
 INSIDE = ("checkpoint-*", "snapshots/*")
 
@@ -47,8 +51,9 @@ def as_file(path: Path) -> str:
 
 def _other(folder):
     for pattern, words in INSTEAD.items():
-        path = next(iter(sorted(folder.glob(pattern))), None)
-        if path:
+        paths = [p for p in sorted(folder.glob(pattern)) if not p.name.startswith(OF_A_RUN)]
+        if paths:
+            path = paths[0]
             return f"found {path.name}: {words}"
     inside = [
         path

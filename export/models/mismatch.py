@@ -3,6 +3,7 @@
 import re
 
 from ..checkpoint.reader import Checkpoint, names_in
+from ..checkpoint.tensor_names import todays_names
 from .architecture import Architecture
 from .parameters import Parameter
 
@@ -54,6 +55,7 @@ def mismatch(
         or _other_vocabulary(checkpoint, architecture, places, misshapen)
     )
     reason = cause or _listed(shapes, places, missing, misshapen)
+    reason += _in_another_file(checkpoint, architecture, missing)
     return f"{checkpoint.source}: tensors do not match config.json: {reason}"
 
 
@@ -104,14 +106,20 @@ def _headless(checkpoint, architecture, missing):
         f"no language-modelling head ({', '.join(names[:3])}, …): an encoder without its head, as "
         f"a model of another class saves it; transformers would draw the head at random"
     )
-    for path in checkpoint.beside:
-        if any(name.startswith(prefix) for name in names_in(path)):
+    return f"{reason}; give a checkpoint of {architecture.hf_class}"
+
+
+def _in_another_file(checkpoint, architecture, missing):
+    """Says which file beside the one that is read has what is missing."""
+    names = {p.name for p in missing}
+    for path in checkpoint.beside if names else ():
+        if names <= set(todays_names(names_in(path), architecture.names, str(path)).places):
             first = next(iter(checkpoint.file_of.values())).name
             return (
-                f"{reason}; {path.name} beside it holds the head, but of both transformers reads "
+                f"; {path.name} beside it holds what is missing, but of both transformers reads "
                 f"{first}: move {first} away to have {path.name} read"
             )
-    return f"{reason}; give a checkpoint of {architecture.hf_class}"
+    return ""
 
 
 def _other_vocabulary(checkpoint, architecture, places, misshapen):

@@ -29,6 +29,7 @@ class Weights:
       ignored: names of source tensors that the loss does not use.
       frozen: what the graph needs and is not trained, in order.
       removed: what stood before the names of the source's tensors and was taken off.
+      copies: those of `ignored` that hold what is read under another name.
     """
 
     tied: bool
@@ -37,6 +38,7 @@ class Weights:
     ignored: tuple[str, ...]
     frozen: tuple[Parameter, ...] = ()
     removed: tuple[str, ...] = ()
+    copies: tuple[str, ...] = ()
 
 
 def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
@@ -68,7 +70,8 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
             )
         return values
 
-    return Weights(tied, parameters, read, ignored, removed=named.removed)
+    copies = _copies(architecture, tied, named.places, used)
+    return Weights(tied, parameters, read, ignored, removed=named.removed, copies=copies)
 
 
 def remarks(weights: Weights) -> list[str]:
@@ -76,9 +79,9 @@ def remarks(weights: Weights) -> list[str]:
     lines = []
     if weights.removed:
         lines.append(f"names of tensors: read without {' and '.join(weights.removed)} before them")
-    if weights.ignored:
-        shown = ", ".join(weights.ignored[:SHOWN])
-        more = len(weights.ignored) - SHOWN
+    unused = [name for name in weights.ignored if name not in weights.copies]
+    if unused:
+        shown, more = ", ".join(unused[:SHOWN]), len(unused) - SHOWN
         lines.append(
             f"ignored, the task uses none of: {shown}" + (f" and {more} more" if more > 0 else "")
         )
@@ -108,6 +111,15 @@ def _places(architecture, config, places):
     if config.tie_word_embeddings and head.decoder in places:
         names.setdefault(head.word_embeddings, places[head.decoder])
     return names
+
+
+def _copies(architecture, tied, places, used):
+    """Returns the tensors that are not read because another one of two names is."""
+    pairs = [*architecture.names.preferred.items()]
+    if tied:
+        pairs.append((architecture.head.word_embeddings, architecture.head.decoder))
+    both = {places[name] for pair in pairs for name in pair if set(pair) <= set(places)}
+    return tuple(sorted(both - used))
 
 
 def _is_tied(architecture: Architecture, config, checkpoint, names):

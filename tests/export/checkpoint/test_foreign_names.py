@@ -63,6 +63,26 @@ def test_heads_of_other_tasks_are_ignored_as_transformers_does_and_named(heads, 
     assert all(name in line for name in heads)
 
 
+def test_second_copies_of_what_is_read_are_no_remark(source, tensors):
+    from pocketllm.export.models.weights import remarks
+
+    copies = {DECODER: tensors[EMBEDDINGS].clone(), DECODER_BIAS: tensors["lm_head.bias"].clone()}
+    save_single(source, tensors | copies)
+
+    weights = weights_of(source)
+
+    assert set(weights.ignored) == {DECODER, "lm_head.bias"}
+    assert remarks(weights) == []
+
+
+def test_a_shorter_safetensors_beside_a_whole_bin_of_another_name_names_that_file(source, tensors):
+    save_pickled(source, {f"module.{name}": values for name, values in tensors.items()})
+    save_single(source, {n: v for n, v in tensors.items() if "layer.1." not in n})
+    message = refusal(weights_of, source)
+    assert "missing roberta.encoder.layer.1." in message
+    assert message.endswith("move model.safetensors away to have pytorch_model.bin read")
+
+
 def test_many_ignored_tensors_are_counted(source, tensors):
     import torch
 
@@ -176,7 +196,8 @@ def test_a_headless_safetensors_beside_a_whole_bin_names_that_file(source, tenso
     save_pickled(source, tensors)
     save_single(source, {n: v for n, v in tensors.items() if n.startswith(ENCODER)})
     message = refusal(weights_of, source)
-    assert "pytorch_model.bin beside it holds the head" in message
+    assert "no language-modelling head" in message
+    assert "pytorch_model.bin beside it holds what is missing" in message
     assert message.endswith("move model.safetensors away to have pytorch_model.bin read")
 
 

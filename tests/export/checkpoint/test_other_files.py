@@ -21,11 +21,19 @@ pytestmark = pytest.mark.desktop
         ("best.pt", "PyTorch's own file"),
         ("roberta.safetensors", "under another name; call it"),
         ("model.onnx", "a model of ONNX"),
+        ("zero_to_fp32.py", "the shards of DeepSpeed; run zero_to_fp32.py"),
+        ("pytorch_model_fsdp_0", "the shards of FSDP"),
     ],
 )
 def test_what_lies_in_the_place_of_weights_is_named(name, words, source):
     (source / name).write_bytes(b"x")
     assert f"found {name}: {words}" in refusal(weights_of, source)
+
+
+def test_a_trainers_own_files_are_not_taken_for_weights(source):
+    for name in ("optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin"):
+        (source / name).write_bytes(b"x")
+    assert "no weights; expected model.safetensors" in refusal(weights_of, source)
 
 
 def test_a_trainers_folder_names_its_newest_checkpoint(source):

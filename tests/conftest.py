@@ -16,6 +16,7 @@ pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients
 
 import tiny
 from desktop_child import in_child
+from required import fail_in_ci
 from shared_folders import session_root, shared_folder
 
 from pocketllm.runtime.bundle.contents import Bundle
@@ -39,6 +40,22 @@ def pytest_report_header():
     """Says which engines the tests run in."""
     reason = "" if TFLITE_EXPECTED else "; tflite-runtime has no wheels for this Python"
     return f"engines: {', '.join(ENGINES)}{reason}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """No test is skipped quietly in CI."""
+    report = yield
+    fail_in_ci(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Nor a module."""
+    report = yield
+    fail_in_ci(report)
+    return report
 
 
 @pytest.fixture(params=ENGINES)

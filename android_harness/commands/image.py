@@ -1,9 +1,10 @@
 """Builds the folder that an arm64 phone runs from: Python, the LiteRT engine, the runtime.
 
-The parts are Debian's arm64 packages and aarch64 wheels. The lock file names them by sha256: every
-build is the same. Packages that were fetched stay in --cache and are not fetched again.
---refresh takes the newest packages of both indexes instead, for a mirror that has moved on; the
-image's own image.lock.json names them, and --lock builds from it again.
+The parts are Debian's arm64 packages and aarch64 wheels, from wherever apt and pip are configured
+to look. The lock file names them by sha256: every build is the same. Packages that were fetched
+stay in --cache and are not fetched again. Where the archives no longer have what PocketLLM's own
+lock file names, the newest packages are taken instead, and said; --refresh takes them at once. The
+image's own image.lock.json names what it was built from; --lock builds from it again or not at all.
 
 examples:
   pocketllm device image --out=image
@@ -20,8 +21,8 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.folders import check_replaceable
 
 from ..image.build import PARTS, build
-from ..image.fetch import default_cache, fetch
-from ..image.lock import LOCK_NAME, SHIPPED_LOCK, read_lock
+from ..image.fetch import GoneError, default_cache, fetch, measured
+from ..image.lock import LOCK_NAME, SHIPPED_LOCK, Package, read_lock
 from ..image.resolve import newest_packages
 
 FLAGS = flags.FlagValues()
@@ -41,11 +42,10 @@ def run(values) -> dict:
     folder = Path(values.out)
     check_replaceable(folder.absolute(), values.force, PARTS.__contains__, "a device image")
     cache = Path(values.cache) if values.cache else default_cache()
-    if values.refresh:
-        packages = newest_packages()
-    else:
-        packages = read_lock(Path(values.lock) if values.lock else SHIPPED_LOCK)
-    fetched = fetch(packages, cache)
+    lock = None if values.refresh else Path(values.lock) if values.lock else SHIPPED_LOCK
+    packages, fetched, replaced = fetch_for(lock, cache)
+    for line in replaced:
+        print(line)
     image = build(packages, cache, folder)
     print(
         f"{folder}: {image.bytes / 1e6:.1f} MB in {image.files} files, from {len(packages)} "
@@ -57,5 +57,38 @@ def run(values) -> dict:
         "files": image.files,
         "packages": len(packages),
         "fetched": fetched,
+        "replaced": replaced,
         "lock": str(folder / LOCK_NAME),
     }
+
+
+def fetch_for(lock: Path | None, cache: Path) -> tuple[list[Package], int, list[str]]:
+    """Fetches what an image is built from: a lock file's packages or, for None, the newest.
+
+    For PocketLLM's own lock file the newest are also taken where its packages are gone.
+
+    Returns:
+      (packages, how many were fetched, a line for each that is not the lock file's).
+
+    Raises:
+      InputError: the lock file, or a file in the cache, is not what it must be.
+      RunError: packages cannot be fetched.
+    """
+    lines, locked = [], []
+    if lock is not None:
+        locked = read_lock(lock)
+        try:
+            return locked, fetch(locked, cache), []
+        except GoneError as error:
+            if lock != SHIPPED_LOCK:
+                raise GoneError(f"{error}; --refresh takes the newest packages") from error
+            lines = [f"the archives have moved on, the newest packages are taken instead: {error}"]
+    packages = newest_packages()
+    fetched = fetch(packages, cache)
+    versions = {package.name: package.version for package in locked}
+    lines += [
+        f"{package.name} {package.version}, not {versions.get(package.name)}"
+        for package in packages
+        if locked and package.version != versions.get(package.name)
+    ]
+    return measured(packages, cache), fetched, lines

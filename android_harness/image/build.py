@@ -20,7 +20,7 @@ from pocketllm.runtime.host.folders import staged
 from . import contents
 from .lock import DEB, LOCK_NAME, Package, write_lock
 from .modules import phone_modules
-from .unpack import Files, read_deb, read_wheel
+from .unpack import Files, read_package
 
 LAUNCHER = "pocketllm"
 # entries of an image's folder; `cache` holds compiled modules after it has run
@@ -29,6 +29,8 @@ MTIME_SECONDS = 1_600_000_000  # of all files; adb sends it with them
 MAX_BYTES = 150_000_000
 STANDARD_LIBRARY = f"usr/lib/python{contents.PYTHON}/"
 INTERPRETER = f"usr/bin/python{contents.PYTHON}"
+# Debian's Python reads it at its start, also where it is started without the launcher.
+PATH_FILE = f"python/lib/python{contents.PYTHON}/dist-packages/pocketllm.pth"
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ def build(packages: list[Package], cache: Path, folder: Path) -> Image:
       folder: folder to write; an image that is there is replaced.
 
     Raises:
-      InputError: a package is damaged, or lacks a file that the image needs.
+      InputError: a package is damaged or hostile, or lacks a file that the image needs.
       RunError: the folder cannot be written, or the image is larger than 150 MB.
     """
     files = image_files(packages, cache)
@@ -66,41 +68,45 @@ def build(packages: list[Package], cache: Path, folder: Path) -> Image:
 
 def image_files(packages: list[Package], cache: Path) -> Files:
     """Returns {path in the image: (contents, executable)} of all files but the lock file."""
-    files = {LAUNCHER: ((Path(__file__).parent / "launcher.sh").read_bytes(), True)}
+    files = {
+        LAUNCHER: ((Path(__file__).parent / "launcher.sh").read_bytes(), True),
+        PATH_FILE: (b"../../../../site\n", False),
+        **_pocketllm(),
+    }
     for package in packages:
         path = cache / package.file
-        part = _from_deb(package, path) if package.kind == DEB else _from_wheel(path)
+        inside = read_package(package, path)
+        part = list(_from_deb(package, inside) if package.kind == DEB else _from_wheel(inside))
         if not part:
             raise InputError(f"{path}: holds nothing of the image; see its lock file")
-        files |= part
+        for name, file in part:
+            if files.get(name, file) != file or name.startswith("site/pocketllm/"):
+                raise InputError(f"{path}: {name} is another package's too; remove the file")
+            files[name] = file
     libraries = {f"lib/{name}" for names in contents.DEBIAN_PACKAGES.values() for name in names}
     missing = sorted(libraries - set(files))
     if missing:
         raise InputError(f"{missing[0]}: in none of the packages; take another lock file")
-    return files | _pocketllm()
-
-
-def _from_deb(package, path):
-    files = {}
-    libraries = contents.DEBIAN_PACKAGES.get(package.name, ())
-    for name, (data, executable) in read_deb(path).items():
-        if PurePosixPath(name).name in libraries:
-            files[f"lib/{PurePosixPath(name).name}"] = data, executable
-        elif name == INTERPRETER:
-            files[f"python/bin/python{contents.PYTHON}"] = data, True
-        elif name.startswith(STANDARD_LIBRARY):
-            inner = name.removeprefix(STANDARD_LIBRARY)
-            if not contents.left_out(inner, contents.STANDARD_LIBRARY_LEFT_OUT):
-                files[f"python/lib/python{contents.PYTHON}/{inner}"] = data, False
     return files
 
 
-def _from_wheel(path):
-    return {
-        f"site/{name}": file
-        for name, file in read_wheel(path).items()
-        if not contents.left_out(name, contents.WHEELS_LEFT_OUT)
-    }
+def _from_deb(package, inside):
+    libraries = contents.DEBIAN_PACKAGES.get(package.name, ())
+    for name, (data, executable) in inside.items():
+        if PurePosixPath(name).name in libraries:
+            yield f"lib/{PurePosixPath(name).name}", (data, executable)
+        elif name == INTERPRETER:
+            yield f"python/bin/python{contents.PYTHON}", (data, True)
+        elif name.startswith(STANDARD_LIBRARY):
+            inner = name.removeprefix(STANDARD_LIBRARY)
+            if not contents.left_out(inner, contents.STANDARD_LIBRARY_LEFT_OUT):
+                yield f"python/lib/python{contents.PYTHON}/{inner}", (data, False)
+
+
+def _from_wheel(inside):
+    for name, file in inside.items():
+        if not contents.left_out(name, contents.WHEELS_LEFT_OUT):
+            yield f"site/{name}", file
 
 
 def _pocketllm():

@@ -1,6 +1,9 @@
 """The device image's aarch64 programs, run by QEMU, against this machine's."""
 
+import os
+import subprocess
 from importlib import metadata
+from pathlib import Path
 
 import phone
 import pytest
@@ -57,6 +60,22 @@ def micro(tmp_path_factory):
     done = pocketllm("export", "--model=roberta-micro", "--task=sst2", f"--out={folder}")
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.mark.parametrize("isolated", [["-I"], []], ids=["isolated", "plain"])
+def test_its_python_finds_its_packages_without_the_launcher(image, isolated):
+    code = "import numpy, tokenizers, pocketllm.runtime.cli as c; print(numpy.__file__, c.__file__)"
+    loader = [image / "lib" / "ld-linux-aarch64.so.1", "--library-path", image / "lib"]
+    program = [image / "python" / "bin" / "python3.11", "-B", *isolated, "-c", code]
+    inherited = {name: text for name, text in os.environ.items() if not name.startswith("PYTHON")}
+
+    done = subprocess.run(
+        [*phone.EMULATOR.split(), *loader, *program],
+        capture_output=True, text=True, env=inherited,
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    assert [Path(path).is_relative_to(image / "site") for path in done.stdout.split()] == [True] * 2
 
 
 def test_everything_that_the_runtime_needs_can_be_imported(image):

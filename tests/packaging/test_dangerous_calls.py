@@ -66,7 +66,9 @@ def _of_call(node, name):
     if isinstance(node.func, ast.Attribute) and node.func.attr in METHODS and not _is_danger(name):
         yield ast.unparse(node)
     word, value = NEEDED.get(name, (None, None))
-    unsafe = any(key in given and given[key] in (WORDS[key], ...) for key in WORDS)
+    # A value that is not written there may be anything; elsewhere `shell` is a word like others.
+    known = {} if name.startswith(("subprocess.", "numpy.", "torch.")) else {...: None}
+    unsafe = any(known.get(given.get(key), given.get(key)) in (WORDS[key], ...) for key in WORDS)
     if unsafe or (word and given.get(word) is not value):
         yield ast.unparse(node)
 

@@ -38,7 +38,7 @@ def run_tests(folder, name, source, monkeypatch, ci):
     monkeypatch.delenv(CI, raising=False)
     if ci:
         monkeypatch.setenv(CI, "true")
-    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests" / "support"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", "/dev/null",
          f"--rootdir={folder}", str(folder / name)],

@@ -19,4 +19,4 @@ def fail_in_ci(report) -> None:
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
     if not any(re.search(re.escape(text), reason) for text in STATED):
         report.outcome = "failed"
-        report.longrepr = f"{reason}: skipped where {CI} is set; see tests/support/required.py"
+        report.longrepr = f"{reason}: skipped where {CI} is set; see tests/required.py"

@@ -6,6 +6,7 @@ that takes arguments names them in ARGUMENTS, and its run() gets their list too.
 COMMANDS, a table like the one here, is a group: its commands have names of two words.
 """
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -20,6 +21,7 @@ from .host.partials import sweep_around
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 # command -> (module, summary); the modules outside the runtime exist on the desktop only
 COMMANDS = {
@@ -78,7 +80,8 @@ def main(argv: list[str] | None = None) -> int:
         return FAILED
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        return _complain(name, f"{where}{error.strerror or error}; check the path", FAILED)
+        remedy = "free some space" if error.errno in NO_SPACE else "check the path"
+        return _complain(name, f"{where}{error.strerror or error}; {remedy}", FAILED)
     except MemoryError:
         return _complain(name, "out of memory; free some, or take a smaller model", FAILED)
     except KeyboardInterrupt:

@@ -20,6 +20,7 @@ from ..phone.job import check_stopped
 from ..phone.paths import (
     DATA,
     HOME,
+    INCOMING,
     bundle_folder,
     checked_name,
     job_folder,
@@ -27,6 +28,7 @@ from ..phone.paths import (
     script,
     training_job,
 )
+from ..phone.transfer import partial_folder
 from ..phone.tree import MANIFEST, sizes_in
 from .shared import define_phone_flags, open_phone
 
@@ -54,15 +56,19 @@ def run(values) -> dict:
     phone = open_phone(values)
     check_stopped(phone, None, "is running on the phone")
     for flag, folder in folders.items():
-        if not is_there(phone, folder):
+        if not (is_there(phone, folder) or is_there(phone, partial_folder(folder))):
             raise InputError(f"--{flag}={values[flag].value}: no {folder} on the phone")
     if values.run:
         folders["job"] = job_folder(training_job(checked_name("run", values.run)))
     if values.data:
-        folders["data"] = DATA
+        folders |= {"data": DATA, "pieces": INCOMING}
+    if values.bundle:  # what a push that was cut off has left
+        folders["partial"] = partial_folder(folders["bundle"])
+    rests = {folders.get("pieces"), folders.get("partial")}
     freed = {}
     for folder in [HOME] if values.all else folders.values():
         freed[folder] = sum(sizes_in(phone, folder).values())
         check_output(phone, script(REMOVE, folder=folder), folder)
-        print(f"{folder}: removed, {freed[folder] / 1e6:.1f} MB", flush=True)
+        if freed[folder] or folder not in rests:
+            print(f"{folder}: removed, {freed[folder] / 1e6:.1f} MB", flush=True)
     return {"freed_bytes": freed, "serial": phone.serial}

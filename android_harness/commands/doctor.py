@@ -14,10 +14,10 @@ from pathlib import Path
 from absl import flags
 
 from pocketllm.runtime.commands.flags import definer
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import write_json
 
-from ..phone.doctor import check_adb, check_phone
+from ..phone.doctor import Finding, check_adb, check_phone
 from .shared import SERIAL_HELP
 
 FLAGS = flags.FlagValues()
@@ -27,7 +27,12 @@ define.string("serial", None, SERIAL_HELP)
 
 def run(values) -> dict:
     """Checks; see the module's docstring."""
-    first, phone = check_adb(values.serial)
+    missing, phone = None, None
+    try:
+        first, phone = check_adb(values.serial)
+    except InputError as error:
+        state, _, remedy = str(error).removeprefix("adb: ").partition("; ")
+        first, missing = [Finding("adb", False, state, remedy)], error
     findings = []
     for finding in chain(first, check_phone(phone) if phone else ()):
         findings.append(finding)
@@ -39,8 +44,10 @@ def run(values) -> dict:
         "serial": phone.serial if phone else None,
     }
     bad = [finding.name for finding in findings if not finding.good]
+    if bad and values.json:  # of a command that fails nobody else writes it
+        write_json(Path(values.json), result)
+    if missing:
+        raise missing
     if bad:
-        if values.json:  # of a command that fails nobody else writes it
-            write_json(Path(values.json), result)
         raise RunError(f"not ready: {', '.join(bad)}; what to do is said above")
     return result

@@ -13,8 +13,8 @@ from absl import flags
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.errors import InputError
 
-from ..phone.adb import Phone, is_there
-from ..phone.paths import checked_name, data_folder, result_file, run_folder
+from ..phone.adb import Phone, check_output
+from ..phone.paths import checked_name, data_folder, result_file, run_folder, script
 from ..phone.tree import local_tree
 from .shared import define_phone_flags, open_phone, push_tree, pushed_bundle, run_job
 
@@ -113,8 +113,7 @@ def _path_on_phone(phone: Phone, file: DataFile, here: str | None, there: str | 
             f"--{file.flag} and --{file.phone_flag} name the same data; give one of them"
         )
     if there:
-        if not is_there(phone, there, "-r"):
-            raise InputError(f"--{file.phone_flag}={there}: no such file on the phone")
+        _check_on_phone(phone, file.phone_flag, there)
         return there
     if not here:
         return None
@@ -127,3 +126,17 @@ def _path_on_phone(phone: Phone, file: DataFile, here: str | None, there: str | 
     folder = data_folder(local_tree({name: path})[name].sha256)
     push_tree(phone, {name: path}, folder, name)
     return f"{folder}/{name}"
+
+
+def _check_on_phone(phone, flag, path):
+    """Raises InputError, which names the flag, where a path is no file that the phone can read."""
+    if not path.startswith("/"):
+        raise InputError(f"--{flag}={path}: expected a path from the phone's root, /sdcard/… say")
+    tests = (
+        'if [ -d "$path" ]; then echo "a folder, expected a file"',
+        'elif [ ! -e "$path" ]; then echo "no such file on the phone"',
+        'elif [ ! -r "$path" ]; then echo "adb\'s user may not read it; copy it to /sdcard"',
+        "fi",
+    )
+    if trouble := check_output(phone, script(*tests, path=path), f"--{flag}={path}").strip():
+        raise InputError(f"--{flag}={path}: {trouble}")

@@ -12,12 +12,13 @@ from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
-from .adb import Phone, check_output, shell, with_room
+from .adb import ConnectionLost, Phone, check_output, shell, with_room
 from .paths import HOME, LAUNCHER, job_folder, script
 
 RUNNING, ENDED, LOST, NONE = "running", "ended", "lost", "none"
 READ_BYTES = 256 << 10  # of stdout and of stderr, in one look
 BUSY = 3  # exit code of START
+FOLLOWS = "`pocketllm device attach` follows"
 MODULE = "POCKETLLM_MODULE"
 WAKE_LOCK = "/sys/power/wake_lock"
 # The command line is checked because a restarted phone gives the process id to another program;
@@ -85,7 +86,7 @@ done
 # A process whose waiter was killed leaves no exit code, and its result if it ended well.
 LOOK = """
 new_bytes() {
-    count=$(($(stat -c %s "$1" 2>/dev/null || echo 0) - $2))
+    count=$(($(stat -c %s "$1" || echo 0) - $2))
     [ "$count" -le "$most" ] || count=$most
     [ "$count" -ge 0 ] || count=0
     echo "$count"
@@ -93,7 +94,8 @@ new_bytes() {
 new() {
     [ "$3" = 0 ] || tail -c "+$(($2 + 1))" "$1" | head -c "$3"
 }
-cd "$job" 2>/dev/null || { echo none; exit 0; }
+exec 2>/dev/null  # some phones' programs complain of the phone
+cd "$job" || { echo none; exit 0; }
 if [ -e exit ]; then echo "ended $(cat exit)"
 elif running; then echo running
 elif [ -e exit ]; then echo "ended $(cat exit)"
@@ -138,6 +140,7 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
     Raises:
       InputError: a job of this name is running.
       RunError: the job did not start.
+      ConnectionLost: the phone is gone, and the job may have started.
     """
     words = " ".join(quote(word) for word in [LAUNCHER, *arguments])
     start_script = script(
@@ -149,9 +152,12 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
         home=HOME,
         wake=WAKE_LOCK,
     )
-    answer = shell(phone, start_script)
+    try:
+        answer = shell(phone, start_script)
+    except ConnectionLost as error:
+        raise ConnectionLost(f"{error}; {FOLLOWS} it if it has begun") from error
     if answer.code == BUSY:
-        raise InputError(f"{name}: is running on the phone; `pocketllm device attach` follows it")
+        raise InputError(f"{name}: is running on the phone; {FOLLOWS} it")
     if answer.code:
         lines = answer.output.strip().splitlines()
         why = lines[-1] if lines else "no pid"

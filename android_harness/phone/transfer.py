@@ -25,6 +25,15 @@ SPARE_BYTES = PIECE_BYTES + (8 << 20)  # for the piece being sent, folders, the 
 SMALL_BYTES = 1 << 20  # files up to this size travel in archives
 # Of this process: two may send to one phone at once.
 PIECE = f"{INCOMING}/piece-{token_hex(8)}"
+# Two who send the same finish one after the other; a lock of 10 s is a dead process's.
+LOCK = """
+tries=0
+until mkdir "$partial.lock" 2>/dev/null || [ "$tries" -gt 100 ]; do
+    tries=$((tries + 1))
+    sleep 0.1
+done
+trap 'rmdir "$partial.lock"' EXIT
+"""
 STALE_SECONDS = 3600  # a piece of this age is a dead process's
 LEFT = "what has arrived stays, the same command goes on from there"
 
@@ -55,7 +64,7 @@ def push_files(
     differing = {name: entry for name, entry in tree.items() if old_tree.get(name) != entry}
     if not differing and old_tree.keys() <= tree.keys():
         return 0
-    partial = _partial(target)
+    partial = partial_folder(target)
     arrived = _arrived(phone, partial, differing)
     total = sum(entry.size - arrived.get(name, 0) for name, entry in differing.items())
     _check_space(phone, total, target)
@@ -70,9 +79,10 @@ def push_files(
     except ConnectionLost as error:
         raise ConnectionLost(f"{error}; {LEFT}") from error
     except RunError:
-        shell(phone, script('rm -rf "$partial" "$piece"', partial=partial, piece=PIECE))
+        shell(phone, script(LOCK, 'rm -f "$piece"', piece=PIECE, partial=partial))
         if remote_tree(phone, target) == tree:  # another process has sent the same meanwhile
             return total
+        shell(phone, script('rm -rf "$partial"', partial=partial))
         raise
     return total
 
@@ -89,7 +99,8 @@ def _make_folders(phone, partial):
     check_output(phone, script(*lines, home=HOME, incoming=INCOMING, partial=partial), partial)
 
 
-def _partial(target):
+def partial_folder(target: str) -> str:
+    """Returns the folder where a push to a folder collects what has arrived."""
     parent, _, name = target.rpartition("/")
     return f"{parent}/.{name}.partial"
 
@@ -220,6 +231,8 @@ def _commit(phone, tree, old_tree, partial, target):
     _send_text(phone, manifest_text(tree), f"{partial}/.manifest")
     lines = [
         "trap '' HUP",
+        LOCK,
+        '[ -e "$partial/.manifest" ] || exit 1',  # another process was here first
         'mkdir -p "$target" && rm -f "$target/.manifest" || exit 1',
         'while IFS= read -r name; do rm -f "$target/$name"; done <"$partial/.gone" || exit 1',
         'rm "$partial/.gone"',

@@ -14,6 +14,7 @@ from .adb import Phone, check_output
 from .paths import script
 
 MANIFEST = ".manifest"
+SHA256_DIGITS = 64
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,20 @@ def remote_tree(phone: Phone, folder: str) -> dict[str, Entry]:
 def sizes_in(phone: Phone, folder: str) -> dict[str, int]:
     """Returns {path: bytes} of the files in a folder on the phone; {} if there is no folder."""
     lines = _each_file(phone, folder, "stat -c '%s %n'")
-    return {name: int(size) for size, name in lines}
+    return {name: int(size) for size, name in lines if size.isdecimal()}
 
 
 def sums_in(phone: Phone, folder: str) -> dict[str, str]:
     """Returns {path: sha256} of the files in a folder on the phone, computed there."""
-    return {name.lstrip(): sha256 for sha256, name in _each_file(phone, folder, "sha256sum")}
+    lines = _each_file(phone, folder, "sha256sum")
+    return {name.lstrip(): sha256 for sha256, name in lines if len(sha256) == SHA256_DIGITS}
 
 
 def _each_file(phone, folder, program):
-    """Yields (first word, path) of what a program prints of each file, one line a file."""
+    """Yields (first word, path) of what a program prints of each file, one line a file.
+
+    A phone's programs may print complaints of the phone between them.
+    """
     find = f'cd "$folder" 2>/dev/null || exit 0; find . -type f -exec {program} {{}} +'
     lines = check_output(phone, script(find, folder=folder), folder).splitlines()
     for line in lines:

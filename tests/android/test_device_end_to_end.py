@@ -12,11 +12,14 @@ from loopback import loopback
 from small_runs import mezo_steps, pocketllm
 
 from pocketllm.android_harness.phone.paths import HOME
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.journal.lines import METRICS
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.run.replay import replay
 
 pytestmark = pytest.mark.desktop  # the workstation's side
-STEPS = 20
+STEPS, RUN = 20, "run; rm -rf *"
 LOSS_TOLERANCE = 1e-4
 
 
@@ -79,8 +82,9 @@ def test_the_doctor_starts_the_image(phone):
 @pytest.fixture(scope="module")
 def pulled(phone, bundle, data, folder):
     """A run on the device whose cable was pulled in the middle, followed again, and pulled."""
-    run = "run; rm -rf *"
-    process = start_device(phone, *train(bundle, data, run, "--reconnect_seconds=0"))
+    run = RUN
+    often = "--recovery_seconds=0"  # snapshots, to compare with a replay
+    process = start_device(phone, *train(bundle, data, run, "--reconnect_seconds=0", often))
     wait_for_line(process, "engine: ")
     phone.unplug()
     _, errors = process.communicate(timeout=60)
@@ -97,6 +101,7 @@ def pulled(phone, bundle, data, folder):
 
 def test_the_run_comes_back_without_data_and_with_what_the_phone_measured(pulled, data, phone):
     names = {path.name for path in pulled.iterdir()}
+    assert phone.sh(f"find {HOME} -perm /077") == "", "files are their owner's alone"
     assert names == {"config.json", "journal", "machine.json", "metrics.jsonl"}
     for path in pulled.iterdir():
         assert b"dull" not in path.read_bytes()
@@ -128,6 +133,27 @@ def test_the_run_is_replayed_here(pulled, bundle, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "checkpoint" / "model.safetensors").stat().st_size > 1e6
+
+
+def test_the_phones_parameters_are_those_of_a_replay_here_in_every_bit(
+    phone, pulled, bundle, tmp_path
+):
+    folder = f"{HOME}/runs/{RUN}"
+    snapshots = phone.sh(f"cd '{folder}'; ls parameters-*.npz").split()
+    path = tmp_path / snapshots[-1]
+    assert phone.adb("pull", f"{folder}/{path.name}", str(path)).returncode == 0
+    step = int(path.stem.removeprefix("parameters-"))
+    assert step > 1
+
+    model = open_model(read_bundle(bundle), threads=1)
+    model.initialize()
+    before = {name: values.copy() for name, values in model.read()}
+    replay(model, read_journal(pulled / JOURNAL).steps[:step])
+
+    with np.load(path) as theirs:
+        for name, ours in model.read():
+            assert ours.tobytes() == theirs[name].tobytes(), name
+            assert ours.tobytes() != before[name].tobytes(), f"{name}: {step} steps move it"
 
 
 def test_evaluating_there_gives_what_it_gives_here(phone, pulled, bundle, data, tmp_path):
@@ -170,11 +196,15 @@ def test_the_bench_measures_there(phone, bundle, tmp_path):
 
 
 def test_ctrl_c_ends_the_run_after_a_step_and_the_command_goes_on(phone, bundle, data, tmp_path):
-    """With `pocketllm train` itself, and the phone's clock in 1970."""
+    """With `pocketllm train` itself, the phone's clock in 1970, and no battery at first."""
+    battery = phone.control / "battery"
+    battery.rename(battery.with_suffix(".away"))
     (phone.control / "seconds").write_text("86400\n")
-    command = train(bundle, data, "stopped", "--steps=2000", f"--json={tmp_path / 'j'}")
-    process = start_device(phone, *command)
-    wait_for_line(process, "engine: ")
+    more = ("--steps=2000", "--min_battery=30", f"--json={tmp_path / 'j'}")
+    process = start_device(phone, *train(bundle, data, "stopped", *more))
+    wait_for_line(process, "paused: --min_battery: this device does not tell")
+    assert phone.sh(f"cat {HOME}/runs/stopped/{METRICS} 2>/dev/null") == "", "no step was taken"
+    battery.with_suffix(".away").rename(battery)
     wait_for_step(phone, "stopped")  # stopped before its first step it would be "interrupted"
     process.terminate()
     output, errors = process.communicate(timeout=60)

@@ -148,7 +148,7 @@ def test_a_restarted_phone_is_not_taken_for_a_running_job(phone, data):
     wait_for_line(process, "step 3 ")
     # All of it at once, as a restart does; the number becomes another process's.
     phone.sh(
-        f"cd {HOME}/jobs/*name && kill -9 $(cat keeper pid)"
+        f"cd {HOME}/jobs/*name && kill -9 $(cat keeper waiter pid)"
         "; rm -f exit; setsid sleep 60 >/dev/null 2>&1 </dev/null & echo $! > new"
         "; mv new keeper"
     )
@@ -174,7 +174,9 @@ def test_data_on_the_phone_is_used_there_and_never_sent(phone, tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"given: --train={there}" in done.stdout and f"given: --dev={there}" in done.stdout
     assert phone.sh(f"ls {HOME}/data 2>/dev/null") == ""
-    complaint(none, 2, "/sdcard/none.tsv", "no such file")
+    complaint(none, 2, "--device_data=/sdcard/none.tsv", "no such file on the phone")
+    for path, words in (("/sdcard", "a folder"), ("notes.tsv", "from the phone's root")):
+        complaint(device(phone, *command, f"--device_data={path}"), 2, f"data={path}: ", words)
     complaint(both, 2, "--train and --device_data")
 
 

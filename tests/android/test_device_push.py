@@ -168,3 +168,23 @@ def test_a_folder_that_is_no_image_is_refused(phone, tmp_path):
 
     complaint(device(phone, "push", f"--image={tmp_path / 'letters'}"), 2, "pocketllm device image")
     complaint(device(phone, "push"), 2, "--image", "--bundle")
+
+
+def test_hundreds_of_files_that_an_image_lost_go_however_short_a_command_is(tmp_path):
+    image = stand_in_image(tmp_path / "image")
+    for number in range(400):
+        path = image / "site" / ("a folder's " * 4) / f"{number:04} {'f' * 60}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    with loopback(tmp_path / "old", "64m", features="cmd") as old:
+        assert device(old, "push", f"--image={image}").returncode == 0
+        old.sh(f"echo x > {IMAGE}/site/made-there")
+        shutil.rmtree(image / "site" / ("a folder's " * 4))
+
+        done = device(old, "push", f"--image={image}")
+
+        assert done.returncode == 0, done.stderr
+        assert files_on(old, IMAGE) == [
+            "./.manifest", "./image.lock.json", "./pocketllm", "./site/made-there",
+        ]  # fmt: skip
+        assert not [name for name in files_on(old) if "partial" in name or "incoming" in name]

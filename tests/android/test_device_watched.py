@@ -109,3 +109,34 @@ def test_attach_takes_the_job_that_was_started_last(phone, data):
     second.communicate(timeout=30)
 
     assert follower.returncode == 0
+
+
+@new_and_old_device
+def test_a_job_holds_the_wake_lock_where_the_phone_lends_it_and_gives_it_back(phone, data):
+    phone.sh("mount -t tmpfs none /sys/power; cd /sys/power; touch wake_lock wake_unlock")
+    process = start_device(phone, *train_command(data, "awake"))
+    wait_for_line(process, "step 2 ")
+    name, nanoseconds = phone.sh("cat /sys/power/wake_lock").split()
+    doctor = device(phone, "doctor")
+    early = phone.sh("cat /sys/power/wake_unlock")
+    let_end(phone)
+    process.communicate(timeout=30)
+    time.sleep(1)
+    unlocked = phone.sh("cat /sys/power/wake_unlock")
+    phone.sh("umount /sys/power")
+
+    assert name.startswith("pocketllm-") and early == ""
+    assert 60e9 < int(nanoseconds) <= 600e9, "renewed while the job runs, gone soon without it"
+    assert unlocked.strip() == name
+    assert "ok   sleep: jobs keep the phone awake until they end" in doctor.stdout
+
+
+@new_device
+def test_what_a_push_that_was_cut_off_has_left_can_be_removed(phone):
+    half, piece = f"{HOME}/bundles/.half.partial", f"{HOME}/incoming/piece-1"
+    phone.sh(f"mkdir -p {half} {HOME}/incoming; echo x > {half}/model.tflite; echo x > {piece}")
+
+    done = device(phone, "clean", "--bundle=half", "--data")
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not [name for name in files_on(phone) if "half" in name or "incoming" in name]

@@ -41,6 +41,15 @@ def test_a_shell_of_version_1_has_one_output_of_terminal_lines_and_no_exit_code(
     assert (done.returncode, done.stdout, done.stderr) == (0, b"out\r\nerr\r\n", b"")
 
 
+def test_a_shell_of_version_1_is_a_terminal_and_takes_4096_bytes(old_device):
+    listed = old_device.sh(f"cd {TMP}; touch 'a b' c; ls; [ -t 1 ] && echo terminal; rm 'a b' c")
+    cut = old_device.adb("shell", f"true {'x' * 4096}; echo done")
+    old_device.connect()
+
+    assert listed.splitlines() == [r"a\ b  c", "terminal"]
+    assert "done" not in cut.stdout
+
+
 def test_the_shell_is_androids_and_finds_androids_tools_first(device):
     assert "MIRBSD" in device.sh("echo $KSH_VERSION")
     assert device.sh("command -v tar sha256sum setsid getprop").split() == [

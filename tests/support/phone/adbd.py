@@ -28,6 +28,7 @@ CNXN, AUTH, OPEN, OKAY, CLSE, WRTE = (
 )
 HEADER = struct.Struct("<6I")
 VERSION, MAX_DATA = 0x01000000, 256 * 1024
+OLD_MAX_DATA = 4096  # of an adbd without shell_v2, that of a command too
 TOKEN, PUBLIC_KEY = 1, 3  # kinds of AUTH messages: what to sign; the client's key
 
 
@@ -81,6 +82,7 @@ class Connection:
         self.device, self._link, self._sending = device, link, threading.Lock()
         self.max_data, self._streams = 4096, {}
         self.settings = json.loads((device.control / "settings.json").read_text())
+        self._limit = MAX_DATA if "shell_v2" in self.settings["features"] else OLD_MAX_DATA
         threading.Thread(target=self._serve, daemon=True).start()
 
     def send(self, command: int, first: int, second: int, data: bytes = b"") -> None:
@@ -100,6 +102,8 @@ class Connection:
         try:
             while True:
                 command, first, second, length, _, _ = HEADER.unpack(self._exactly(HEADER.size))
+                if length > self._limit:
+                    raise OSError("too long")
                 self._answer(command, first, second, self._exactly(length))
         except OSError:
             pass
@@ -124,10 +128,10 @@ class Connection:
             if first != PUBLIC_KEY:  # that one is for the user to agree to
                 self.send(AUTH, TOKEN, 0, bytes(20))
         elif command == CNXN:
-            self.max_data = min(MAX_DATA, second)
+            self.max_data = min(self._limit, second)
             properties = ";".join(f"{k}={v}" for k, v in self.settings["properties"].items())
             banner = f"device::{properties};features={self.settings['features']}"
-            self.send(CNXN, VERSION, MAX_DATA, banner.encode())
+            self.send(CNXN, VERSION, self._limit, banner.encode())
         elif command == OPEN:
             stream = Stream(self, len(self._streams) + 1, first)
             self._streams[stream.ours] = stream

@@ -107,5 +107,6 @@ def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
         raise InputError(
             f"{settings.model_name}: the tokenizer's ids go up to {vocabulary[last]}, the model "
             f"has {tokens} tokens and none for {last!r}; give the tokenizer files of this "
-            "checkpoint, or weights whose embeddings were resized for them"
+            "checkpoint (added_tokens.json and tokenizer_config.json may add tokens too), or "
+            "weights whose embeddings were resized for them"
         )

@@ -43,13 +43,17 @@ def special_spellings(
         token = named.get(name)
         return token if token and tokenizer.token_to_id(token) is not None else otherwise
 
+    pad = spelled("pad_token", usual.pad)
     if style == contract.CAUSAL:
         first, last = "".join(front), spelled("eos_token", usual.eos)
+        if tokenizer.token_to_id(pad) is None:
+            pad = last  # a filler is never looked at, so any token will do
     else:
-        first, last = [*front, usual.bos][0], [usual.eos, *back][-1]
+        first = [*front, spelled("cls_token", spelled("bos_token", usual.bos))][0]
+        last = [spelled("sep_token", spelled("eos_token", usual.eos)), *back][-1]
     return SpecialSpellings(
         bos=first,
-        pad=spelled("pad_token", usual.pad),
+        pad=pad,
         eos=last,
         unk=spelled("unk_token", usual.unk),
         mask=spelled("mask_token", usual.mask),

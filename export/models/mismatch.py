@@ -130,9 +130,10 @@ def _other_vocabulary(checkpoint, architecture, places, misshapen):
         same_width = len(shape) == 2 and shape[1:] == parameter.shape[1:]
         if parameter.name == words and same_width:
             return (
-                f"{places[words]} has {shape[0]} rows, config.json says vocab_size "
-                f"{parameter.shape[0]}: the vocabulary was resized; set vocab_size to {shape[0]} "
-                "if the tokenizer is of that size, or give the config.json of this checkpoint"
+                f"{places[words]} has {shape[0]} rows, vocab_size in config.json, or by default, "
+                f"is {parameter.shape[0]}: the vocabulary was resized; set vocab_size to "
+                f"{shape[0]} if the tokenizer is of that size, or give this checkpoint's "
+                "config.json"
             )
     return None
 
@@ -149,5 +150,6 @@ def _listed(shapes, places, missing, misshapen):
     return (
         f"{'; '.join(shown)}"
         + (f"; and {more} more" if more else "")
-        + "; give the config.json and the weights of one checkpoint"
+        + "; give the config.json and the weights of one checkpoint (a key that config.json leaves "
+        "out has transformers' default)"
     )

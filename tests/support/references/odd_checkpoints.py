@@ -74,9 +74,10 @@ def _rewrite_tensors(folder, odd):
 
 
 def _inputs(vocab_size, model_type):
-    """Returns rows of TOKENS, a padded one among them; no token is one that an odd config pads."""
+    """Returns rows of TOKENS, a padded one among them; their text holds ids that configs pad."""
     rng = np.random.default_rng(3)
-    ids = rng.integers(10, vocab_size, (ROWS, TOKENS)).astype(np.int32)
+    ids = rng.integers(3, vocab_size, (ROWS, TOKENS)).astype(np.int32)
+    ids[:, 2], ids[:, 5] = (5, 9, 3), (9, 1, 5)
     mask = np.ones_like(ids)
     ids[1, -4:], mask[1, -4:] = 1, 0
     position = np.array([TOKENS - 1, TOKENS - 5, 3], np.int32)

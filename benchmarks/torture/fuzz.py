@@ -8,6 +8,7 @@ the inputs get a right one, so that what stands behind it is reached too.
 example (needs pip install 'pocketllm[fuzz]'):
   pocketllm torture fuzz --target=journal --bundle=BUNDLE --run=RUN --minutes=10
   pocketllm torture fuzz --target=data --bundle=BUNDLE --data=train.tsv,rows.jsonl
+  pocketllm torture fuzz --target=tokenizer --bundle=BUNDLE
 """
 
 import json
@@ -27,7 +28,7 @@ from absl import flags
 
 from pocketllm.runtime.commands.flags import definer
 
-TARGETS = ("journal", "snapshot", "bundle", "data")
+TARGETS = ("journal", "snapshot", "bundle", "data", "tokenizer")
 SECONDS_EACH, MEGABYTES = 10, 1024
 
 FLAGS = flags.FlagValues()
@@ -49,6 +50,7 @@ def seeds(target: str, bundle: Path, run: Path | None, data: list[str]) -> Itera
         "snapshot": lambda: list(run.glob("parameters-*.npz")),
         "bundle": lambda: [bundle / "bundle.json"],
         "data": lambda: [Path(path) for path in data],
+        "tokenizer": lambda: [bundle / "tokenizer.json"],
     }[target]()
     for path in files:
         for choice in range(2):
@@ -66,7 +68,10 @@ def reader(target: str, bundle_folder: Path, work: Path) -> Callable[[bytes], No
     from pocketllm.runtime.bundle.manifest import read_bundle
 
     bundle = read_bundle(bundle_folder)
-    makers = {"journal": _journal, "snapshot": _snapshot, "bundle": _bundle, "data": _data}
+    makers = {
+        "journal": _journal, "snapshot": _snapshot, "bundle": _bundle, "data": _data,
+        "tokenizer": _tokenizer,
+    }  # fmt: skip
     return makers[target](bundle, work)
 
 
@@ -135,6 +140,26 @@ def _data(bundle, work):
             with suppress(*_refusals()):
                 read_examples(path, bundle.task)
         read_examples(path, tasks[choice % len(tasks)])
+
+    return refusing(read)
+
+
+def _tokenizer(bundle, work):
+    from pocketllm.runtime import contract
+    from pocketllm.runtime.data.tokenizer import load_tokenizer, tokenising
+
+    from .edited_json import TEXTS, edited
+
+    sound = json.loads((bundle.folder / contract.TOKENIZER_FILE).read_bytes())
+    path = work / contract.TOKENIZER_FILE
+
+    def read(choice, data):
+        path.write_bytes(json.dumps(edited(sound, data)).encode() if choice % 2 else data)
+        tokenizer = load_tokenizer(path)
+        with tokenising(path, "the fuzzer"):
+            encodings = tokenizer.encode_batch(TEXTS, add_special_tokens=False)
+            for encoding in encodings:
+                tokenizer.decode(encoding.ids)
 
     return refusing(read)
 

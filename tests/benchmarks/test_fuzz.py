@@ -3,6 +3,7 @@
 import pytest
 from small_runs import run_config
 
+from pocketllm.benchmarks.torture.edited_json import edited
 from pocketllm.benchmarks.torture.fuzz import TARGETS, reader, refusing, seeds, with_checksums
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
@@ -39,6 +40,23 @@ def test_only_the_projects_own_errors_are_refusals():
         refusing(lambda choice, data, refusal=refusal: _raise(refusal))(b"\0abc")
     with pytest.raises(KeyError):
         refusing(lambda choice, data: _raise(KeyError("no")))(b"\0abc")
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b"", {"a": [1, {"b": 2}]}),
+        (b"\xff\x01", True),
+        (b"\x00\x01\x00\x00", {"a": [1, {"b": None}]}),
+        (b"\x00\x00\x01", {"a": [True, {"b": 2}]}),
+        (b"\x00\xff\x10", {"a": []}),
+        (b"\x00\x00\x01\x00\x01\xff\x02", {"a": [True, False]}),
+    ],
+)
+def test_bytes_name_the_parts_of_a_tokenizer_that_are_replaced(data, value):
+    sound = {"a": [1, {"b": 2}]}
+
+    assert edited(sound, data) == value and sound == {"a": [1, {"b": 2}]}
 
 
 def test_an_altered_journal_gets_checksums_that_fit(run, tmp_path):

@@ -1,7 +1,7 @@
 """Copies a run directory from the phone, for `pocketllm replay`, `eval` and `report`.
 
-The journal, metrics, evaluations and machine.json are copied; parameters only of a run without a
-journal (Adam), because a journal gives them again. Data is never copied.
+The journal, metrics, evaluations, warnings and machine.json are copied; parameters only of a run
+without a journal (Adam), because a journal gives them again. Data is never copied.
 
 examples:
   pocketllm device pull --run=first
@@ -16,6 +16,7 @@ from absl import flags
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.health.record import WARNINGS
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.lock import LOCK
@@ -30,7 +31,7 @@ from ..phone.paths import checked_name, run_folder, training_job
 from ..phone.tree import sums_in
 from .shared import define_phone_flags, open_phone
 
-FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE}
+FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE, WARNINGS}
 PARAMETERS = re.compile(r"parameters-\d+\.npz")
 
 FLAGS = flags.FlagValues()

@@ -43,6 +43,8 @@ def run(values, folders: Sequence[str]) -> dict:
     result = write_report(folders, Path(values.out), values.force)
     for row in result["runs"]:
         print(_line(row))
+        for text in row["warnings"]:
+            print(f"{row['run']}: warning: {text}")
     print(f"{Path(values.out) / TEXT}")
     return result
 

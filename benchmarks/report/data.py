@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.health.record import read_warnings
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.journal.lines import (
     METRICS,
@@ -46,6 +47,7 @@ class Run:
       costs: what each step took.
       evaluations: on the dev set that was evaluated last, none beyond the last step.
       sessions: what made the steps, empty for a run that does not say.
+      warnings: why it cannot work as it is.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Run:
     costs: tuple[Cost, ...]
     evaluations: tuple[Evaluated, ...]
     sessions: tuple[Session, ...]
+    warnings: tuple[str, ...] = ()
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
@@ -97,6 +100,7 @@ def summarise(run: Run) -> dict:
         "step_seconds": median(cost.seconds for cost in run.costs),
         "peak_anon_bytes": max(cost.peak_anon_bytes for cost in run.costs) or None,
         "peak_rss_bytes": max(cost.peak_rss_bytes for cost in run.costs) or None,
+        "warnings": list(run.warnings),
         "config": run.config,
         "sessions": [asdict(session) for session in run.sessions],
     }
@@ -143,6 +147,7 @@ def _read(folder, name):
         tuple(costs),
         tuple(entry for entry in read_evaluations(folder) if entry.step <= steps[-1].step),
         tuple(read_sessions(folder)),
+        tuple(warning.text for warning in read_warnings(folder)),
     )
 
 

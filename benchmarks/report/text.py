@@ -18,6 +18,7 @@ def report_text(result: dict) -> str:
         f"# {len(runs)} run{'s' * (len(runs) != 1)}",
         runs_table(runs),
         "\n".join(_notes(runs)),
+        *_warnings(runs),
         f"![{', '.join(escaped(run['run']) for run in runs)}: curves over the steps]"
         f"({result['figures'][0]})",
         f"For print: {', '.join(f'[{name}]({name})' for name in result['figures'])}.",
@@ -80,6 +81,14 @@ def _notes(runs):
     if len({run["dev_sha256"] for run in runs} - {None}) > 1:
         notes.append("\nThe dev sets differ: these accuracies cannot be compared.")
     return notes
+
+
+def _warnings(runs):
+    """Returns the section on what keeps runs from working, none where nothing does."""
+    lines = [
+        f"- {escaped(run['run'])}: {escaped(text)}" for run in runs for text in run["warnings"]
+    ]
+    return ["## Warnings", "\n".join(lines)] if lines else []
 
 
 def _settings_table(runs):

@@ -3,6 +3,8 @@
 With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
 On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
 Ctrl-C and SIGTERM end it after the step under way, a second one at once.
+What keeps a run from working is said once, as a warning, and stands in RUN/warnings.json; with
+--strict it is a failure.
 
 --optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
 and takes no more examples a step than that has rows. Its run cannot be continued; it keeps the
@@ -34,6 +36,7 @@ from ..run.folder import RunConfig, describe_torn_end, steps_so_far
 from ..run.listening import Listener, Trained
 from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
+from ..run.watch import lasting_warnings, refuse, warnings_before_start
 from ..tasks.draws import split_numbers
 from .flags import definer
 from .shared import define_session_flags, open_bundle, open_session, required
@@ -66,6 +69,7 @@ define.float(
 define.float("max_temp", None, "wait while the battery is hotter, in degrees Celsius")
 define.integer("min_battery", 0, "wait while the battery holds less, in percent", 0, 100)
 define.bool("only_charging", False, "wait while no charger is there")
+define.bool("strict", False, "fail where the run cannot work, instead of a warning")
 define.enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm")
 
 
@@ -100,6 +104,8 @@ def run(values) -> dict:
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     if torn := describe_torn_end(folder):
         print(torn, flush=True)
+    if values.strict:
+        _refuse(values, bundle, data, dev, config)
     model = open_session(values, bundle)
     trained = _train(values, model, data, dev, config)
     print(
@@ -119,6 +125,7 @@ def run(values) -> dict:
         "stopped": trained.stopped,
         "best_step": trained.best_step,
         "best_dev": asdict(best) if best else None,
+        "warnings": [warning.text for warning in trained.warnings],
         "step_seconds": trained.step_seconds,
         "peak_anon_bytes": trained.peak.anon_bytes,
         "peak_rss_bytes": trained.peak.rss_bytes,
@@ -153,7 +160,15 @@ def _train(values, model, data, dev, config) -> Trained:
             eval_every=values.eval_every,
             listener=listener,
             recovery_seconds=values.recovery_seconds,
+            strict=values.strict,
         )
+
+
+def _refuse(values, bundle, data, dev, config):
+    """Raises RunError for a warning that needs no step, before gigabytes are read."""
+    folder, every = Path(values.run), values.eval_every
+    known = warnings_before_start(bundle, config, folder, data=data, dev=dev, eval_every=every)
+    refuse([*lasting_warnings(folder, dev), *known])
 
 
 def _config(values, bundle, data, split):

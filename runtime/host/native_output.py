@@ -61,11 +61,11 @@ def explained() -> Iterator[None]:
     if _log is None:
         yield
         return
-    start = _start()
+    log, start = _log, _emptied_at(_log)
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        if lines := last_lines(_log, start):
+        if lines := last_lines(log, start):
             raise RuntimeError(f"{error}; the library printed: {lines}") from error
         raise
 
@@ -80,10 +80,10 @@ def last_lines(log: int, start: int = 0) -> str:
     return " / ".join(line[:LINE_CHARACTERS] for line in (severe or lines)[-LINES:])
 
 
-def _start():
+def _emptied_at(log):
     """Returns where the log ends; one in memory that has grown is emptied first."""
-    size = os.fstat(_log).st_size
+    size = os.fstat(log).st_size
     if _is_ours and size > MAX_BYTES:
-        os.ftruncate(_log, 0)
+        os.ftruncate(log, 0)
         return 0
     return size

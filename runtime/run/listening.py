@@ -9,6 +9,7 @@ from ..data.batches import Batch
 from ..data.dataset import Dataset
 from ..engine.model import Model
 from ..errors import LossError
+from ..health.record import RunWarning
 from ..host.memory import Peak
 from ..journal.lines import Evaluated, append_evaluation, read_evaluations
 from ..optim.interface import Step
@@ -45,6 +46,7 @@ class Training:
     eval_every: int
     listener: Listener
     recovery_seconds: float
+    strict: bool = False
 
     @property
     def last(self) -> int:
@@ -62,6 +64,7 @@ class Trained:
       step_seconds: median of the steps taken here, 0 of none.
       peak: memory.
       stopped: whether a signal ended it early.
+      warnings: why the run cannot work as it is, each kind once, of earlier sessions too.
     """
 
     last_step: int
@@ -69,6 +72,7 @@ class Trained:
     step_seconds: float
     peak: Peak
     stopped: bool = False
+    warnings: tuple[RunWarning, ...] = ()
 
 
 class DevEvaluations:

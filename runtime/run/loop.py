@@ -5,6 +5,7 @@ import time
 from array import array
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +27,7 @@ from .kept import kept
 from .listening import SILENT, DevEvaluations, Listener, Trained, Training
 from .sessions import record_session
 from .snapshots import RECOVERY_SECONDS
+from .watch import Watch
 
 
 class Keeper(Protocol):
@@ -90,6 +92,7 @@ def train(
     eval_every: int = 0,
     listener: Listener = SILENT,
     recovery_seconds: float = RECOVERY_SECONDS,
+    strict: bool = False,
 ) -> Trained:
     """Runs an optimizer up to `config.settings.steps`.
 
@@ -106,23 +109,30 @@ def train(
       eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
       listener: told of steps and evaluations.
       recovery_seconds: that going on may take without a snapshot, see snapshots.py.
+      strict: whether a warning (watch.py) is an error.
 
     Returns:
       The end of it; Ctrl-C and SIGTERM end a journalled run after the step under way.
 
     Raises:
       InputError: the folder holds another run, or the bundle is not for the optimizer.
-      RunError: a loss is not finite, or the disk is full; the steps before are kept.
+      RunError: a loss is not finite, or the disk is full, or there is a warning and it is
+        `strict`; the steps before are kept.
       KeyboardInterrupt: a signal ended a kept run, which cannot go on.
     """
     training = Training(
-        model, data, Path(folder), config, dev, eval_every, listener, recovery_seconds
+        model, data, Path(folder), config, dev, eval_every, listener, recovery_seconds, strict
     )
     check_bundle(config.optimizer, model.bundle, config.batch_size)
     with PeakMemory() as memory, run_lock(folder):
         steps = start_or_continue(folder, config)
+        watch = Watch(training, steps)
+        training = replace(training, listener=watch.listener)
         with KEEPERS[config.optimizer.kind](training, steps) as keeper:
-            return _run(training, keeper, memory)
+            trained = _run(training, keeper, memory)
+        if not trained.stopped:
+            watch.finish(trained.last_step)
+        return replace(trained, warnings=tuple(watch.warnings))
 
 
 def _run(training, keeper, memory):

@@ -60,6 +60,7 @@ def test_the_figures_of_a_mezo_run(tmp_path):
         "step_seconds": 1.5,
         "peak_anon_bytes": 2_345_678_901,
         "peak_rss_bytes": 2_987_654_321,
+        "warnings": [],
         "sessions": [MACHINE],
     }
 

@@ -1,0 +1,131 @@
+"""Watches a run: each warning once, said and recorded in its folder, or a failure (--strict)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from ..bundle.contents import Bundle
+from ..data.dataset import Dataset
+from ..errors import RunError
+from ..health.choice import KINDS as CHOICE_KINDS
+from ..health.choice import choice_warnings, dev_loss_warnings
+from ..health.data import DEV_KINDS, TRAIN_KINDS, data_warnings
+from ..health.parameters import typical_size
+from ..health.record import RunWarning, read_warnings, without, write_warnings
+from ..health.steps import FIRST, RECENT, Measured, StepWatch, still_before_start
+from ..journal.lines import read_evaluations
+from ..optim.applied import Applied
+from ..optim.interface import Step
+from .evaluate import Evaluation
+from .folder import RunConfig
+from .listening import Listener, Training
+
+
+class Watch:
+    """The warnings of a run while its steps are taken.
+
+    Attributes:
+      listener: the training's, which watches too.
+      warnings: those of the run so far, earlier sessions included.
+    """
+
+    def __init__(self, training: Training, steps: Sequence[Applied] | Sequence[Step]):
+        """Begins a session of a run whose folder is prepared and holds these steps.
+
+        Raises:
+          RunError: the training is strict and the run has a warning.
+        """
+        self._training, self._said = training, training.listener
+        self.listener: Listener = replace(
+            training.listener, stepped=self._stepped, evaluated=self._evaluated
+        )
+        self._known = {warning.kind for warning in read_warnings(training.folder)}
+        self.warnings = lasting_warnings(training.folder, training.dev)
+        bundle, config = training.model.bundle, training.config
+        self._steps = StepWatch(_eps(config), typical_size(bundle))
+        if training.strict:
+            refuse(self.warnings)
+        self._add(
+            warnings_before_start(
+                bundle,
+                config,
+                training.folder,
+                data=training.data,
+                dev=training.dev,
+                eval_every=training.eval_every,
+            )
+        )
+        for step in [*steps[:FIRST], *steps[FIRST:][-RECENT:]]:
+            self._add(self._steps.take(Measured(step.step, tuple(step.losses), step.lr)))
+
+    def finish(self, last: int) -> None:
+        """Ends a session that came to the run's last step; raises as a step does."""
+        self._add(self._steps.finish())
+        if self._training.dev:
+            choice = list(choice_warnings(last, 0, [entry.step for entry in self._evaluations()]))
+            if not choice:
+                self.warnings = without(self.warnings, CHOICE_KINDS)
+            self._add(choice)
+        write_warnings(self._training.folder, self.warnings)
+
+    def _stepped(self, step, seconds):
+        self._said.stepped(step, seconds)
+        self._add(self._steps.take(Measured(step.step, tuple(step.losses), step.lr)))
+
+    def _evaluated(self, step: int, evaluation: Evaluation):
+        self._said.evaluated(step, evaluation)
+        self._add(dev_loss_warnings(self._evaluations()))
+
+    def _evaluations(self):
+        dev = self._training.dev
+        return read_evaluations(self._training.folder, dev.sha256) if dev else []
+
+    def _add(self, warnings):
+        """Says and records the warnings of kinds that the run does not have yet."""
+        for warning in warnings:
+            if warning.kind in {entry.kind for entry in self.warnings}:
+                continue
+            self.warnings.append(warning)
+            write_warnings(self._training.folder, self.warnings)
+            if self._training.strict:
+                refuse([warning])
+            if warning.kind not in self._known:
+                self._said.say(f"warning: {warning.text}")
+
+
+def lasting_warnings(folder: Path, dev: Dataset | None) -> list[RunWarning]:
+    """Returns a run's recorded warnings without those that `warnings_before_start` finds anew.
+
+    A dev set, and how often it is evaluated, may differ from one session to the next.
+    """
+    renewed = TRAIN_KINDS + (DEV_KINDS + CHOICE_KINDS if dev else ())
+    return without(read_warnings(folder), renewed)
+
+
+def warnings_before_start(
+    bundle: Bundle,
+    config: RunConfig,
+    folder: Path,
+    *,
+    data: Dataset,
+    dev: Dataset | None,
+    eval_every: int,
+) -> Iterator[RunWarning]:
+    """Yields what data, settings and folder say of a run before its first step; see `train`."""
+    yield from data_warnings(data, dev, bundle.scoring)
+    has_probe = _eps(config) is not None
+    yield from still_before_start(config.settings.lr, typical_size(bundle), has_probe)
+    if dev:
+        evaluated = [entry.step for entry in read_evaluations(folder, dev.sha256)]
+        yield from choice_warnings(config.settings.steps, eval_every, evaluated)
+
+
+def refuse(warnings: Sequence[RunWarning]) -> None:
+    """Raises RunError with the first of the warnings, if there is one."""
+    for warning in warnings:
+        raise RunError(f"{warning.text} (--strict: a warning ends the run; its steps are kept)")
+
+
+def _eps(config):
+    """Returns the size of the probe, None for an optimizer without one."""
+    return getattr(config.settings, "eps", None)

@@ -34,7 +34,7 @@ def warnings(tmp_path):
     return lambda: json.loads((tmp_path / "result.json").read_text())["warnings"]
 
 
-def said(done):
+def printed_warnings(done):
     """Returns the warnings that a command printed."""
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.startswith("warning: ")]
@@ -42,7 +42,7 @@ def said(done):
 
 
 def test_a_healthy_run_has_no_warning_and_is_not_stopped_by_strict(training, warnings, tmp_path):
-    assert said(training("--strict")) == [] == warnings()
+    assert printed_warnings(training("--strict")) == [] == warnings()
     assert not (tmp_path / "run" / "warnings.json").exists()
 
 
@@ -59,7 +59,7 @@ def test_what_steps_show_is_a_warning_and_with_strict_a_failure(
     flags, kind, words, training, warnings, tmp_path
 ):
     done = training(**flags)
-    (text,) = said(done)
+    (text,) = printed_warnings(done)
 
     assert warnings() == [text]
     (entry,) = read_warnings(tmp_path / "run")
@@ -73,17 +73,17 @@ def test_what_steps_show_is_a_warning_and_with_strict_a_failure(
 
 
 def test_a_run_that_goes_on_keeps_its_warning_and_does_not_repeat_it(training, warnings, tmp_path):
-    (text,) = said(training(eps=1e-30))
-    assert said(training(eps=1e-30, steps=32)) == []
+    (text,) = printed_warnings(training(eps=1e-30))
+    assert printed_warnings(training(eps=1e-30, steps=32)) == []
     assert warnings() == [text]
     complaint(training("--strict", eps=1e-30, steps=40), 1, text)
 
     (tmp_path / "run" / "warnings.json").unlink()  # as of a run of an earlier version
-    assert said(training(eps=1e-30, steps=40)) == [text]
+    assert printed_warnings(training(eps=1e-30, steps=40)) == [text]
 
 
 def test_a_short_run_says_it_at_its_end(training):
-    (text,) = said(training(eps=1e-30, steps=4, eval_every=2))
+    (text,) = printed_warnings(training(eps=1e-30, steps=4, eval_every=2))
     assert "first 4 steps" in text
 
 
@@ -93,9 +93,9 @@ def one_class(tmp_path):
 
 
 def test_data_of_one_class_are_a_warning_before_the_first_step(training, one_class, tmp_path):
-    (text,) = said(training(dev=one_class))
+    (text,) = printed_warnings(training(dev=one_class))
     assert f"{one_class}: all 10 dev examples have the same label" in text
-    (text,) = said(training(train=one_class, run="second"))
+    (text,) = printed_warnings(training(train=one_class, run="second"))
     assert f"{one_class}: all 10 training examples have the same label" in text
 
     refused = training("--strict", train=one_class, run="strict")
@@ -104,27 +104,27 @@ def test_data_of_one_class_are_a_warning_before_the_first_step(training, one_cla
 
 
 def test_a_dev_set_of_training_examples(training, train_file):
-    (text,) = said(training(dev=train_file))
+    (text,) = printed_warnings(training(dev=train_file))
     assert "all 14 dev examples are among those trained on" in text
 
 
 @pytest.mark.parametrize("flags", [{"eval_every": 0}, {"eval_every": 24}, {"eval_every": 25}])
 def test_a_best_step_of_one_evaluation(flags, training, warnings, tmp_path):
-    (text,) = said(training(**flags))
+    (text,) = printed_warnings(training(**flags))
     assert "the best step is chosen from one evaluation, that of step 24" in text
     complaint(training("--strict", run="strict", **flags), 1, text)
     assert not (tmp_path / "strict").exists()
 
-    assert said(training(steps=32)) == [] == warnings()  # there are two by now
+    assert printed_warnings(training(steps=32)) == [] == warnings()  # there are two by now
     assert read_warnings(tmp_path / "run") == ()
 
 
 def test_no_dev_set_chooses_no_step(training):
-    assert said(training(dev=None)) == []
+    assert printed_warnings(training(dev=None)) == []
 
 
 def test_a_learning_rate_of_zero(training, tmp_path):
-    (text,) = said(training(lr=0))
+    (text,) = printed_warnings(training(lr=0))
     assert "--lr=0 moves no parameter" in text
     complaint(training("--strict", lr=0, run="strict"), 1, text)
     assert not (tmp_path / "strict").exists()
@@ -140,7 +140,7 @@ def test_a_damaged_file_of_warnings_is_named(tmp_path):
 
 @pytest.mark.desktop
 def test_the_report_says_it(training, tmp_path):
-    (text,) = said(training(eps=1e-30))
+    (text,) = printed_warnings(training(eps=1e-30))
     done = pocketllm("report", tmp_path / "run", f"--out={tmp_path / 'report'}")
 
     assert done.returncode == 0 and f"warning: {text}" in done.stdout

@@ -139,9 +139,12 @@ def run_adb(command: list[str]) -> subprocess.CompletedProcess:
 
 
 def last_line(done: subprocess.CompletedProcess) -> str:
-    """Returns what adb said last, on stderr if it said anything there."""
+    """Returns adb's last error, else what it said last, on stderr if it said anything there."""
     lines = (done.stderr.strip() or done.stdout.strip()).decode(errors="replace").splitlines()
-    return lines[-1].removeprefix("adb: ").removeprefix("error: ") if lines else "no answer"
+    errors = [line for line in lines if line.startswith(("adb: ", "error: "))]
+    for line in (errors or lines)[-1:]:
+        return line.removeprefix("adb: ").removeprefix("error: ")
+    return "no answer"
 
 
 def _wrapped(lines):

@@ -9,7 +9,7 @@ from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import signals
 from pocketllm.runtime.journal.reader import JOURNAL
 
-from .adb import ConnectionLost, Phone, is_there, with_room
+from .adb import ConnectionLost, Phone, is_there
 from .job import ENDED, LOST, NONE, RUNNING, Look, look, stop
 from .paths import run_folder, run_of_job
 from .space import full_remedy
@@ -139,10 +139,9 @@ def _end(phone, seen, name, output):
         raise InputError(output.complaint or f"{name}: exit code {seen.code} on the phone")
     if seen.code in STOPPED:
         raise KeyboardInterrupt
-    remedy = full_remedy(phone)
+    remedy = full_remedy(phone, output.complaint)
     if output.complaint:
-        complaint = with_room(output.complaint)
-        raise RunError(complaint if complaint != output.complaint else f"{complaint}{remedy}")
+        raise RunError(f"{output.complaint}{remedy}")
     if seen.state == LOST:
         trouble, cause = "ended without an exit code", "was the phone restarted?"
     elif seen.code is None:

@@ -12,8 +12,9 @@ from shlex import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 
-from .adb import ConnectionLost, Phone, check_output, shell, with_room
+from .adb import ConnectionLost, Phone, check_output, shell
 from .paths import HOME, LAUNCHER, job_folder, script
+from .space import full_remedy
 
 RUNNING, ENDED, LOST, NONE = "running", "ended", "lost", "none"
 READ_BYTES = 256 << 10  # of stdout and of stderr, in one look
@@ -161,7 +162,7 @@ def start(phone: Phone, name: str, arguments: list[str], variables: Mapping[str,
     if answer.code:
         lines = answer.output.strip().splitlines()
         why = lines[-1] if lines else "no pid"
-        raise RunError(with_room(f"{name}: cannot be started on the phone ({why})"))
+        raise RunError(f"{name}: cannot be started on the phone ({why}){full_remedy(phone, why)}")
 
 
 def look(phone: Phone, name: str, out: int, err: int) -> Look:
@@ -212,6 +213,7 @@ def stop(phone: Phone, name: str) -> None:
 
 def job_names(phone: Phone) -> list[str]:
     """Returns the names of the jobs on the phone, the one that was started last first."""
-    names = 'cd "$jobs" 2>/dev/null && ls -t -- */pid 2>/dev/null; true'
+    # The time of `pid` is that of the start; a folder without one comes last.
+    names = 'cd "$jobs" 2>/dev/null || exit 0; { ls -t -- */pid; ls -t; } 2>/dev/null; true'
     lines = check_output(phone, script(names, jobs=job_folder("")), "jobs").splitlines()
-    return [line.removesuffix("/pid") for line in lines]
+    return list(dict.fromkeys(line.removesuffix("/pid") for line in lines))

@@ -2,7 +2,7 @@
 
 from pocketllm.runtime.errors import RunError
 
-from .adb import MAKE_ROOM, ConnectionLost, Phone, check_output
+from .adb import MAKE_ROOM, NO_SPACE, ConnectionLost, Phone, check_output
 from .paths import HOME, script
 
 FULL_BYTES = 2_000_000  # with less, no step can count on writing its record
@@ -18,8 +18,15 @@ def free_bytes(phone: Phone) -> int:
     return int(fields[-3]) * 1024
 
 
-def full_remedy(phone: Phone) -> str:
-    """Returns "; " with the fact and the remedy if the phone is full, else ""."""
+def full_remedy(phone: Phone, reason: str = "") -> str:
+    """Returns "; ", the fact and the remedy if the phone is full, else "".
+
+    Args:
+      phone: the phone.
+      reason: words of its own; where they say that it is full the remedy is enough.
+    """
+    if NO_SPACE.search(reason):
+        return f"; {MAKE_ROOM}"
     try:
         free = free_bytes(phone)
     except ConnectionLost:

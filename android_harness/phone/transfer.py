@@ -17,7 +17,7 @@ from pocketllm.runtime.errors import RunError
 
 from .adb import MAKE_ROOM, ConnectionLost, Phone, check_output, send_file, shell
 from .paths import HOME, INCOMING, script
-from .space import free_bytes
+from .space import free_bytes, full_remedy
 from .tree import Entry, manifest_text, remote_tree, sizes_in, sums_in
 
 PIECE_BYTES = 16 << 20
@@ -217,7 +217,8 @@ def _verify(phone, differing, partial):
     sums = sums_in(phone, partial)
     damaged = sorted(name for name, entry in differing.items() if sums.get(name) != entry.sha256)
     if damaged:
-        raise RunError(f"{damaged[0]}: arrived damaged on the phone; run the same command again")
+        remedy = full_remedy(phone) or "; run the same command again"
+        raise RunError(f"{damaged[0]}: arrived damaged on the phone{remedy}")
 
 
 def _commit(phone, tree, old_tree, partial, target):

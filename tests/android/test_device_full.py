@@ -11,6 +11,8 @@ from device_cases import (
     fill,
     let_end,
     new_and_old_device,
+    new_device,
+    stand_in_image,
     start_device,
     train_command,
     wait_for_line,
@@ -77,6 +79,7 @@ def test_nothing_begins_on_a_full_phone_and_the_remedy_is_said(phone, data, tmp_
     doctor = device(phone, "doctor", f"--json={tmp_path / 'j'}")
 
     complaint(training, 1, "No space left on device", CLEAN)
+    assert training.stderr.count(CLEAN) == 1
     findings = {f["name"]: f for f in json.loads((tmp_path / "j").read_text())["findings"]}
     assert "the phone is full" in findings["storage"]["state"] and not findings["storage"]["good"]
     assert CLEAN in findings["storage"]["remedy"]
@@ -129,3 +132,30 @@ def test_a_phone_without_anything_is_left_without_anything(phone):
 
     assert "ok   programs" in doctor.stdout and "ok   folder" in doctor.stdout
     assert nothing == ""
+
+
+@new_device
+def test_an_exit_code_that_found_no_room_is_no_success(phone):
+    folder = f"{HOME}/jobs/train-unwritten"
+    phone.sh(f"mkdir -p {folder}; cd {folder}; echo step 1 >out; : >err; : >exit")
+
+    done = device(phone, "attach", "--run=unwritten")
+    phone.sh(f"rm -r {folder}")
+
+    complaint(done, 1, "its exit code could not be written", "was the phone full?", "begins again")
+
+
+@new_device
+def test_a_push_of_small_files_that_fills_the_phone_says_so(phone, tmp_path):
+    image = stand_in_image(tmp_path / "image")
+    for number in range(40):
+        (image / f"{number}").write_bytes(bytes(400_000))
+    phone.sh("head -c 58000000 /dev/zero > /data/filler")
+    (phone.control / "free").write_text("0")
+    (phone.control / "free_once").write_text("1000000")  # something else fills it meanwhile
+
+    done = device(phone, "push", f"--image={image}")
+    (phone.control / "free").unlink()
+
+    complaint(done, 1, CLEAN)
+    assert not [name for name in files_on(phone) if "partial" in name or "incoming" in name]

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import phone as emulated
 import pytest
-from device_cases import device, start_device, wait_for_line
+from device_cases import device, fill, start_device, wait_for_line
 from loopback import loopback
 from small_runs import mezo_steps, pocketllm
 
@@ -64,10 +64,15 @@ def train(bundle, data, run, *more):
     ]  # fmt: skip
 
 
-def wait_for_step(phone, run):
-    """Waits until a run on the device has taken a step."""
+def steps_of(phone, run):
+    """Returns how many steps a run on the device has taken."""
+    return int(phone.sh(f"cat {HOME}/runs/{run}/{METRICS} 2>/dev/null | wc -l"))
+
+
+def wait_for_step(phone, run, after=0):
+    """Waits until a run on the device has taken a step more than `after`."""
     deadline = time.monotonic() + 60
-    while not phone.sh(f"cat {HOME}/runs/{run}/{METRICS} 2>/dev/null"):
+    while steps_of(phone, run) <= after:
         assert time.monotonic() < deadline, "no step was taken"
         time.sleep(0.2)
 
@@ -195,22 +200,33 @@ def test_the_bench_measures_there(phone, bundle, tmp_path):
     assert ours["summary"]["step_seconds"] > 0 and np.isfinite(ours["first_loss"])
 
 
-def test_ctrl_c_ends_the_run_after_a_step_and_the_command_goes_on(phone, bundle, data, tmp_path):
-    """With `pocketllm train` itself, the phone's clock in 1970, and no battery at first."""
+def test_it_waits_for_a_battery_says_when_the_phone_is_full_goes_on_and_ctrl_c_ends_it(
+    phone, bundle, data, tmp_path
+):
+    """With `pocketllm train` itself, and the phone's clock in 1970."""
     battery = phone.control / "battery"
     battery.rename(battery.with_suffix(".away"))
     (phone.control / "seconds").write_text("86400\n")
     more = ("--steps=2000", "--min_battery=30", f"--json={tmp_path / 'j'}")
     process = start_device(phone, *train(bundle, data, "stopped", *more))
     wait_for_line(process, "paused: --min_battery: this device does not tell")
-    assert phone.sh(f"cat {HOME}/runs/stopped/{METRICS} 2>/dev/null") == "", "no step was taken"
+    assert steps_of(phone, "stopped") == 0
     battery.with_suffix(".away").rename(battery)
-    wait_for_step(phone, "stopped")  # stopped before its first step it would be "interrupted"
-    process.terminate()
-    output, errors = process.communicate(timeout=60)
+    wait_for_step(phone, "stopped")
+    fill(phone)
+    _, full = process.communicate(timeout=60)
+    looked_at = device(phone, "attach", "--run=stopped")
+    phone.sh("rm /data/filler")
+    before = steps_of(phone, "stopped")
+    again = start_device(phone, *train(bundle, data, "stopped", *more))
+    wait_for_step(phone, "stopped", before)  # stopped before its first it would be "interrupted"
+    again.terminate()
+    output, errors = again.communicate(timeout=60)
     (phone.control / "seconds").unlink()
 
-    assert process.returncode == 0, errors
+    for code, text in ((process.returncode, full), (looked_at.returncode, looked_at.stderr)):
+        assert code == 1 and "`pocketllm device clean` makes room" in text.splitlines()[-1]
+    assert again.returncode == 0, errors
     result = json.loads((tmp_path / "j").read_text())
-    assert result["stopped"] is True and result["last_step"] < 2000
+    assert result["stopped"] is True and before < result["last_step"] < 2000
     assert "the same command goes on from there" in output

@@ -6,10 +6,15 @@ EXPECTED = (
     "model.safetensors, model.safetensors.index.json, pytorch_model.bin or "
     "pytorch_model.bin.index.json"
 )
+PARTIAL = "a download that did not end; download it again"
+GONE = "a link to a file that is gone; download the model again"
 # Pattern of a file's name -> what it is, and the remedy.
 INSTEAD = {
     "adapter_*": "an adapter of PEFT; merge it into its base model (merge_and_unload) and "
     "give the folder of that",
+    "*.incomplete": PARTIAL,
+    "*.part": PARTIAL,
+    "*.crdownload": PARTIAL,
     "zero_to_fp32.py": "the shards of DeepSpeed; run zero_to_fp32.py to join them",
     "pytorch_model_fsdp_*": "the shards of FSDP; join them (`accelerate merge-weights`)",
     "*.gguf": "a model of llama.cpp; give the folder of transformers' checkpoint",
@@ -50,6 +55,9 @@ def as_file(path: Path) -> str:
 
 
 def _other(folder):
+    for path in sorted(folder.glob("*")):
+        if path.is_symlink() and not path.exists():
+            return f"found {path.name}: {GONE}"
     for pattern, words in INSTEAD.items():
         paths = [p for p in sorted(folder.glob(pattern)) if not p.name.startswith(OF_A_RUN)]
         if paths:

@@ -1,5 +1,6 @@
 """Tensors of a .bin file: PyTorch's own format, read as weights alone and never run."""
 
+import re
 import zipfile
 from pathlib import Path
 
@@ -18,7 +19,7 @@ def tensors_in(path: Path) -> dict:
     """
     import torch
 
-    kind = foreign_kind(path)
+    kind = foreign_kind(path) or _safetensors(path)
     if kind:
         raise InputError(f"{path}: not readable as weights alone: {kind}")
     try:
@@ -30,16 +31,22 @@ def tensors_in(path: Path) -> dict:
     return tensors or _unwrapped(path, entries)
 
 
+def _safetensors(path):
+    """Says that a file is one of safetensors under another name; None for others."""
+    with open(path, "rb") as file:
+        head = file.read(9)
+    named = head[8:] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size
+    return "a safetensors file; call it model.safetensors" if named else None
+
+
 def _reason(error):
-    """Says what is wrong in torch's own words, where those name an object that is no tensor."""
-    text = " ".join(str(error).split())
-    for words in ("Unsupported global: GLOBAL ", "Unsupported operand", "Unsupported class "):
-        if words in text:
-            what = text.split(words)[1].split(" was not")[0].split(" ")[0].strip("'\"")
-            return (
-                f"not readable as weights alone: it holds {what or 'an object'}, not just tensors; "
-                "load it where it was made, and save the model with save_pretrained"
-            )
+    """Says what is wrong; torch's words name an object that is no tensor."""
+    named = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if named:
+        return (
+            f"not readable as weights alone: it holds {named[1]}, not just tensors; load it where "
+            "it was made, and save the model with save_pretrained"
+        )
     return (
         f"not readable as weights alone ({type(error).__name__}); download it again, or, if it is "
         "whole, save the checkpoint as safetensors"

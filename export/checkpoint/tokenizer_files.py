@@ -1,5 +1,6 @@
 """The tokenizer files of a checkpoint folder: which there are, and that each is what it says."""
 
+import codecs
 import json
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def check_files(folder: Path) -> set[str]:
     known = (TOKENIZER_JSON, VOCAB, MERGES, *SETTINGS, *OTHER_VOCABULARIES)
     names = {name for name in known if (folder / name).is_file()}
     for name in sorted(names):
-        kind = foreign_kind(folder / name)
+        kind = foreign_kind(folder / name) or _marked(folder / name)
         if kind:
             raise InputError(f"{folder / name}: found no readable tokenizer: {kind}")
     for name in sorted(names & {VOCAB, *SETTINGS}):
@@ -52,6 +53,15 @@ def declared_tokens(folder: Path, names: set[str]) -> set[str]:
     for name in names & {*SETTINGS, TOKENIZER_JSON}:
         _collect(read_json(folder / name, AGAIN), tokens, skip=("model", "vocab", "merges"))
     return tokens
+
+
+def _marked(path):
+    """Says that a JSON file begins with a byte-order mark, which transformers does not take."""
+    if path.suffix != ".json":
+        return None
+    with open(path, "rb") as file:
+        marked = file.read(3) == codecs.BOM_UTF8
+    return "a byte-order mark before its JSON; save it as UTF-8 without one" if marked else None
 
 
 def _collect(value, tokens, skip=()):

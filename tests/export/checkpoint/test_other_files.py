@@ -3,7 +3,7 @@
 import shutil
 
 import pytest
-from checkpoint_files import refusal, weights_of
+from checkpoint_files import refusal, save_single, weights_of
 
 pytest_plugins = ["checkpoint_files"]
 
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.desktop
         ("best.pt", "PyTorch's own file"),
         ("roberta.safetensors", "under another name; call it"),
         ("model.onnx", "a model of ONNX"),
+        ("model.safetensors.incomplete", "a download that did not end"),
         ("zero_to_fp32.py", "the shards of DeepSpeed; run zero_to_fp32.py"),
         ("pytorch_model_fsdp_0", "the shards of FSDP"),
     ],
@@ -28,6 +29,17 @@ pytestmark = pytest.mark.desktop
 def test_what_lies_in_the_place_of_weights_is_named(name, words, source):
     (source / name).write_bytes(b"x")
     assert f"found {name}: {words}" in refusal(weights_of, source)
+
+
+def test_a_link_whose_file_is_gone_is_named(source):
+    (source / "model.safetensors").symlink_to("blobs/gone")
+    assert "found model.safetensors: a link to a file that is gone" in refusal(weights_of, source)
+
+
+def test_safetensors_under_the_name_of_a_bin_are_named(source, tensors):
+    save_single(source, tensors)
+    (source / "model.safetensors").rename(source / "pytorch_model.bin")
+    assert "a safetensors file; call it model.safetensors" in refusal(weights_of, source)
 
 
 def test_a_trainers_own_files_are_not_taken_for_weights(source):

@@ -142,6 +142,8 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2108619\n"
         ("tokenizer.json", '{"version": "1.0", "model": {"ty', "copy it from the checkpoint again"),
         ("tokenizer.json", '{"model": {"type": "BPE2030"}}', "update `tokenizers` if a newer one"),
         ("tokenizer.json", "[]", "copy it from the checkpoint again"),
+        ("tokenizer.json", "\ufeff{}", "a byte-order mark before its JSON; save it as UTF-8"),
+        ("tokenizer_config.json", "\ufeff{}", "a byte-order mark"),
         ("tokenizer_config.json", LFS, "a git-lfs pointer"),
         ("tokenizer_config.json", "{", "not JSON"),
         ("special_tokens_map.json", "[]", "a JSON list, expected an object"),

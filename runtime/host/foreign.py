@@ -3,8 +3,8 @@
 from pathlib import Path
 
 HEAD_BYTES = 512
-GIT_LFS = b"version https://git-lfs.github.com/spec/"
-HTML = (b"<!doctype html", b"<html")
+GIT_LFS = b"version https://git-lfs"
+MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg", b"<body")
 
 POINTER = "a git-lfs pointer, not the file itself; run `git lfs pull` in its folder, or download it"
 PAGE = "an HTML page, not the file itself; download the raw file"
@@ -27,4 +27,4 @@ def foreign_kind(path: Path) -> str | None:
     if head.startswith(GIT_LFS):
         return POINTER
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return PAGE if text.startswith(HTML) else None
+    return PAGE if text.startswith(MARKUP) else None

@@ -3,12 +3,13 @@
 from pathlib import Path
 
 from ...errors import InputError
+from ...host.foreign import GIT_LFS, MARKUP
 
 _TO_JSONL = "write it as JSONL first, for example pandas' to_json(orient='records', lines=True)"
 _UNPACK = "unpack it and name the file in it"
 # First bytes -> what the file is, and what to do.
 _MAGIC = {
-    b"version https://git-lfs": (
+    GIT_LFS: (
         "a git-lfs pointer in place of the file",
         "run `git lfs pull` in its repository",
     ),
@@ -27,7 +28,6 @@ _MAGIC = {
     b"\x80\x04\x95": ("a pickle", _TO_JSONL),
     b"\xff\xfe\0\0": ("UTF-32 text", "convert the file to UTF-8"),
 }
-_MARKUP = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg", b"<body")
 
 
 def check_content(path: Path, head: bytes) -> None:
@@ -51,6 +51,6 @@ def _kind(head: bytes) -> tuple[str, str]:
         return "a zip archive", _UNPACK
     if head[257:262] == b"ustar":
         return "a tar archive", _UNPACK
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(_MARKUP):
+    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(MARKUP):
         return "a web page", "download the file itself (its raw form), not the page that shows it"
     return "", ""

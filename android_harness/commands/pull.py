@@ -20,6 +20,7 @@ from pocketllm.runtime.health.record import WARNINGS
 from pocketllm.runtime.host.files import sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.lock import LOCK
+from pocketllm.runtime.journal.flushed import FLUSHED
 from pocketllm.runtime.journal.lines import EVALUATIONS, METRICS
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run.folder import CONFIG
@@ -31,7 +32,7 @@ from ..phone.paths import checked_name, run_folder, training_job
 from ..phone.tree import sums_in
 from .shared import define_phone_flags, open_phone
 
-FILES = {CONFIG, JOURNAL, METRICS, EVALUATIONS, MACHINE, WARNINGS}
+FILES = {CONFIG, FLUSHED, JOURNAL, METRICS, EVALUATIONS, MACHINE, WARNINGS}
 PARAMETERS = re.compile(r"parameters-\d+\.npz")
 
 FLAGS = flags.FlagValues()

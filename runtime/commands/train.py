@@ -19,7 +19,6 @@ examples:
 """
 
 from dataclasses import asdict, fields
-from functools import partial
 from pathlib import Path
 
 from absl import flags
@@ -149,7 +148,7 @@ def _train(values, model, data, dev, config) -> Trained:
             stepped=lambda step, seconds: bar.advance(1, step.describe()),
             evaluated=lambda step, evaluation: bar.say(f"step {step}: dev {evaluation.describe()}"),
             say=bar.say,
-            awaited=partial(pauses, bar.say),
+            awaited=pauses,
         )
         return train(
             model,

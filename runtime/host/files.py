@@ -1,5 +1,9 @@
-"""Files that are whole or not there: written beside, flushed, renamed."""
+"""Files that are whole or not there: written beside, flushed, renamed, the name flushed too.
 
+Until its folder is flushed, a power failure may undo that a file was made, renamed or removed.
+"""
+
+import errno
 import hashlib
 import json
 import os
@@ -12,6 +16,8 @@ from ..errors import InputError, RunError
 from .partials import partial_path, sweep_beside, under_way
 
 READ_BYTES = 1 << 20
+# What file systems answer that do not flush folders (some of FUSE, of networks).
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 
 
 def check_writable(path: Path) -> None:
@@ -23,7 +29,7 @@ def check_writable(path: Path) -> None:
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         if path.exists() and not path.is_file():
             raise InputError(f"{path}: exists and is no file; choose another path")
     except OSError as error:
@@ -54,6 +60,7 @@ def path_beside(path: Path) -> Iterator[Path]:
             with open(beside, "rb") as file:
                 os.fsync(file.fileno())
             os.replace(beside, path)
+            sync_folder(path.parent)
     except BaseException as error:
         with suppress(OSError):  # where the folder is no folder, say
             beside.unlink()
@@ -116,3 +123,41 @@ def sha256_of(path: Path) -> str:
         while data := file.read(READ_BYTES):
             digest.update(data)
     return digest.hexdigest()
+
+
+def sync_folder(folder: Path) -> None:
+    """Flushes the names in a folder, where its file system can. Raises OSError."""
+    try:
+        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
+def sync_tree(folder: Path) -> None:
+    """Flushes all files in a folder, and all names in it and below. Raises OSError."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for name in names:
+            with open(os.path.join(place, name), "rb") as file:
+                os.fsync(file.fileno())
+        sync_folder(Path(place))
+
+
+def make_folders(folder: Path) -> None:
+    """Makes a folder and those above it where they are missing, and flushes the names.
+
+    Raises:
+      OSError: it cannot be made, or a file stands there.
+    """
+    missing = []
+    path = Path(folder).absolute()
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        sync_folder(path.parent)

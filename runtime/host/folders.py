@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .. import contract
 from ..errors import InputError, RunError
+from .files import make_folders, sync_folder, sync_tree
 from .partials import partial_path, replaced_path, sweep, sweep_beside, under_way, writers
 
 
@@ -27,9 +28,11 @@ def staged(out: Path) -> Iterator[Path]:
     sweep_beside(out)
     beside = partial_path(out)
     try:
-        beside.mkdir(parents=True)
+        make_folders(out.parent)
+        beside.mkdir()
         with under_way(beside):
             yield beside
+            sync_tree(beside)
             _put_in_place(beside, out)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
@@ -87,6 +90,7 @@ def _put_in_place(beside, out):
     replaced = replaced_path(out)
     if not out.exists():
         os.replace(beside, out)
+        sync_folder(out.parent)
         return
     with under_way(out):  # its lock goes with it
         os.replace(out, replaced)
@@ -95,4 +99,5 @@ def _put_in_place(beside, out):
         except OSError:
             os.replace(replaced, out)
             raise
+    sync_folder(out.parent)
     shutil.rmtree(replaced)

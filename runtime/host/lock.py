@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError, RunError
+from .files import make_folders
 
 LOCK = ".lock"
 
@@ -21,7 +22,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     path = Path(folder) / LOCK
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folders(path.parent)
         file = open(path, "a")  # noqa: SIM115 - closed below, where a failure means another thing
     except OSError as error:
         raise RunError(

@@ -5,9 +5,11 @@ JSON writes floats so that they read back as the same bits.
 
 import json
 import math
+import os
 import re
 import zlib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -17,8 +19,8 @@ from ..errors import InputError, RunError
 from ..host.memory import Peak
 from ..host.typed_json import typed
 from ..optim.interface import Step
+from .flushed import EVALUATIONS, METRICS, flushed_bytes
 
-METRICS, EVALUATIONS = "metrics.jsonl", "evaluations.jsonl"
 CHECKED = re.compile(rb'(.*), "checksum": ([0-9]+)}')
 INT32 = np.iinfo(np.int32)
 
@@ -39,7 +41,7 @@ class Evaluated:
 
 
 def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
-    """Reads `metrics.jsonl`; a last line that was cut short is left out.
+    """Reads `metrics.jsonl`; what was cut short, or lost behind the last flush, is left out.
 
     Args:
       folder: the run directory.
@@ -47,15 +49,15 @@ def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
       gaps: whether lines may be missing; after a power failure the journal may hold more steps.
     """
     path = Path(folder) / METRICS
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
     steps = []
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+    for number, (line, is_flushed) in enumerate(_whole_lines(path), 1):
         try:
             step = typed(kind, json.loads(line), further=True)
             if not INT32.min <= getattr(step, "seed", 0) <= INT32.max:
                 raise ValueError(f"seed is {step.seed!r}, expected int32")
         except ValueError as error:
+            if not is_flushed:
+                break
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); it cannot be used"
             ) from error
@@ -67,12 +69,23 @@ def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
 
 
 def cut_torn_lines(folder: Path) -> None:
-    """Cuts off what stands behind the last whole lines, before more are appended."""
-    for path in (Path(folder) / METRICS, Path(folder) / EVALUATIONS):
-        if path.exists():
-            data = path.read_bytes()
-            with open(path, "r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
+    """Cuts off what stands behind the last whole lines, before more are appended.
+
+    A line that was not flushed and is damaged was lost in a power failure, with all behind it.
+    """
+    for name, parsed in ((METRICS, json.loads), (EVALUATIONS, _evaluated)):
+        path, size = Path(folder) / name, 0
+        if not path.exists():
+            continue
+        for line, is_flushed in _whole_lines(path):
+            try:
+                parsed(line)
+            except ValueError:
+                if not is_flushed:
+                    break
+            size += len(line) + 1
+        with open(path, "r+b") as file:
+            file.truncate(size)
 
 
 def seconds_so_far(folder: Path) -> float:
@@ -137,15 +150,13 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
       InputError: a line was altered; those of earlier versions have no checksum and are believed.
     """
     path = Path(folder) / EVALUATIONS
-    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     records = []
-    for number, line in enumerate(lines, 1):
+    for number, (line, is_flushed) in enumerate(_whole_lines(path), 1):
         try:
-            checked = CHECKED.fullmatch(line)
-            if checked and zlib.crc32(checked[1] + b"}") != int(checked[2]):
-                raise ValueError("its checksum is another")
-            records.append(typed(Evaluated, json.loads(line), further=True))
+            records.append(_evaluated(line))
         except ValueError as error:
+            if not is_flushed:
+                break
             raise InputError(
                 f"{path}: line {number} is damaged ({error}); take it out, and a journalled run "
                 "that goes on evaluates that step again"
@@ -166,6 +177,23 @@ def best_evaluation(evaluations: Sequence[Evaluated]) -> Evaluated | None:
     return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
 
 
+def _whole_lines(path):
+    """Yields (line, whether it is known to be on the disk) of a file, without a torn end."""
+    data = path.read_bytes() if path.exists() else b""
+    flushed, end = flushed_bytes(path.parent, path.name), 0
+    for line in data.split(b"\n")[:-1]:
+        end += len(line) + 1
+        yield line, end <= flushed
+
+
+def _evaluated(line):
+    """Returns the evaluation of a line; raises ValueError of a damaged one."""
+    checked = CHECKED.fullmatch(line)
+    if checked and zlib.crc32(checked[1] + b"}") != int(checked[2]):
+        raise ValueError("its checksum is another")
+    return typed(Evaluated, json.loads(line), further=True)
+
+
 def _step_of(line):
     """Returns the step of a line of `metrics.jsonl`; one that cannot be read is beyond any."""
     try:
@@ -175,9 +203,18 @@ def _step_of(line):
 
 
 def _append(path, line):
+    """Appends a line, or nothing where it has no place."""
+    data = memoryview(f"{line}\n".encode())
     try:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with open(path, "ab", buffering=0) as file:
+            size, written = os.fstat(file.fileno()).st_size, 0
+            try:
+                while written < len(data):
+                    written += file.write(data[written:])
+            except OSError:
+                with suppress(OSError):
+                    file.truncate(size)
+                raise
     except OSError as error:
         raise RunError(
             f"{path}: cannot be written: {error.strerror}; the steps before are kept, free some "

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from .. import contract
 from ..errors import InputError
-from .records import WORD, Records, is_altered_behind, sound_bytes, step_at
+from .flushed import JOURNAL, flushed_bytes
+from .records import WORD, Records, is_altered_behind, last_step_behind, sound_bytes, step_at
 
-JOURNAL = "journal"
 NAME = b"PLLMJRN"  # the first bytes, before the version's digit
 MAGIC = NAME + b"%d" % contract.JOURNAL_VERSION
 
@@ -29,7 +29,9 @@ class Journal:
       steps: from 1 on, without a gap.
       ends: bytes up to the end of the header, and of each step's record.
       checksums: of the header, and of each step's record.
-      torn_bytes: behind the last of `ends`: of a step that was never finished.
+      torn_bytes: behind the last of `ends`: of a step that was never finished, or of steps that a
+        power failure took from the middle of what was not flushed.
+      lost_steps: at least so many, among the torn bytes.
     """
 
     header: dict
@@ -37,6 +39,7 @@ class Journal:
     ends: Sequence[int]
     checksums: Sequence[int]
     torn_bytes: int
+    lost_steps: int
 
 
 def check_version(path: Path) -> None:
@@ -47,11 +50,15 @@ def check_version(path: Path) -> None:
 
 
 def read_journal(path: Path) -> Journal:
-    """Reads a journal; what was not finished at its end is left out.
+    """Reads a journal; what was not finished at its end, or lost, is left out.
+
+    Where the mark beside it says how much was flushed (flushed.py), all behind the first bad record
+    beyond that was lost.
 
     Raises:
-      InputError: not there, or damaged: a record that does not fit its checksum and has a sound
-        one behind it was altered, not cut off. So were bytes made to take long to check.
+      InputError: not there, or damaged: a record that does not fit its checksum was flushed, or,
+        without a mark, has a sound one behind it: it was altered, not cut off. So were bytes made
+        to take long to check.
     """
     try:
         data = Path(path).read_bytes()
@@ -72,12 +79,16 @@ def read_journal(path: Path) -> Journal:
         checksum = WORD.unpack_from(data, end - WORD.size)[0]
         ends.append(end)
         checksums.append(checksum)
-    if is_altered_behind(data, end):
+    flushed = flushed_bytes(Path(path).parent, JOURNAL)
+    # A file that is shorter than the mark was cut by hand, or is a copy: the mark says nothing.
+    has_mark = flushed <= len(data)
+    if end < flushed if has_mark else is_altered_behind(data, end):
         raise InputError(
             f"{path}: record {len(ends)} is damaged (its checksum does not fit); the steps before "
             "it are sound, but the file was altered: restore it from a copy"
         )
-    return Journal(header, Records(data, ends[:-1]), ends, checksums, len(data) - end)
+    lost = last_step_behind(data, end) - len(ends) + 1 if has_mark else 0
+    return Journal(header, Records(data, ends[:-1]), ends, checksums, len(data) - end, max(0, lost))
 
 
 def _header(data, path):

@@ -5,6 +5,7 @@ CRC-32 of the bytes before it, begun with the checksum of the record before, whi
 bytes in front of the record: so a sound record can be told from any place in the file.
 """
 
+import math
 import struct
 import zlib
 from array import array
@@ -114,15 +115,25 @@ def is_altered_behind(data: bytes, place: int) -> bool:
     What a crash left unfinished has none. Every byte is tried: a damaged record's length says
     nothing. Bytes that take more than SEARCH_BYTES of checksums were made to do so.
     """
+    return next(_steps_behind(data, place), 0) > 0
+
+
+def last_step_behind(data: bytes, place: int) -> int:
+    """Returns the highest step of the sound records behind a place, 0 of none."""
+    return max(filter(math.isfinite, _steps_behind(data, place)), default=0)
+
+
+def _steps_behind(data, place):
+    """Yields the step of each sound record behind a place, infinity where the search gets long."""
     left = SEARCH_BYTES
     for start in _plausible_places(data, place + 1):
         if sound_bytes(data, start, WORD.unpack_from(data, start - WORD.size)[0]):
-            return True
+            yield step_at(data, start)
         size = record_bytes(*HEAD.unpack_from(data, start)[1:3])
         left -= size if size <= len(data) - start else 0
         if left < 0:
-            return True
-    return False
+            yield math.inf
+            return
 
 
 def _plausible_places(data, first):

@@ -1,7 +1,8 @@
 """Writing the journal of a run (tflite_models/JOURNAL.md).
 
-Records are written at once, so that no kill loses one, and flushed to the disk every second: a
-power failure loses no more than the last second's steps, whole ones.
+Records are written at once, so that no kill loses one, and flushed to the disk every second and
+before whatever takes long: a power failure loses no more than the last second's steps. `flushed`
+(flushed.py) says where the last flush was.
 """
 
 import json
@@ -13,6 +14,7 @@ from pathlib import Path
 from ..errors import RunError
 from ..host.files import write_bytes
 from ..optim.applied import Applied
+from .flushed import begin_mark, end_mark, flush
 from .reader import MAGIC, read_journal
 from .records import WORD, encoded
 
@@ -31,7 +33,7 @@ def new_journal(path: Path, header: dict) -> None:
 
 
 class JournalWriter:
-    """Appends steps to a journal; what was not finished at its end is overwritten."""
+    """Appends steps to a journal; what was not finished at its end, or lost, is cut off."""
 
     def __init__(self, path: Path):
         """Opens a journal. Raises InputError or RunError if it is damaged or read-only."""
@@ -44,8 +46,10 @@ class JournalWriter:
         try:
             self._file = os.open(path, os.O_WRONLY)
             os.ftruncate(self._file, self._ends[-1])
+            os.fsync(self._file)
         except OSError as error:
             raise self._failure(error) from error
+        begin_mark(path.parent)
 
     @property
     def checksum(self) -> int:
@@ -70,14 +74,18 @@ class JournalWriter:
             written = 0
             while written < len(record):  # less where the disk fills up, which the next call says
                 written += os.pwrite(self._file, record[written:], end + written)
-            if time.monotonic() - self._flushed >= FLUSH_SECONDS:
-                os.fsync(self._file)
-                self._flushed = time.monotonic()
         except OSError as error:
             raise self._failure(error) from error
         self.count += 1
         self._ends = [end, end + len(record)]
         self._checksums = [self.checksum, WORD.unpack_from(record, len(record) - WORD.size)[0]]
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Flushes the run's files to the disk; raises RunError where it is full."""
+        flush(self._path.parent)
+        self._flushed = time.monotonic()
 
     def drop_last(self) -> None:
         """Takes back the step that was appended last, once."""
@@ -90,7 +98,8 @@ class JournalWriter:
         """Flushes to the disk and closes; raises RunError where the disk is full."""
         try:
             os.fsync(self._file)
-        except OSError as error:  # a file system may say only now that it has no place
+            end_mark(self._path.parent)
+        except OSError as error:
             raise self._failure(error) from error
         finally:
             os.close(self._file)

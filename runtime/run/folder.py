@@ -4,6 +4,7 @@ The steps of a journalled run are the run: with the bundle, its journal gives th
 of a kept run are not: it keeps parameters, and cannot be continued.
 """
 
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from ..data.dataset import Dataset
 from ..errors import InputError
 from ..host.files import read_json, write_json
 from ..host.lock import LOCK
-from ..host.partials import sweep
+from ..host.partials import NAME, sweep
 from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
 from ..journal.reader import JOURNAL, check_version, read_journal
 from ..journal.writer import new_journal
@@ -102,7 +103,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequenc
     folder = Path(folder)
     path = folder / CONFIG
     if not path.exists():
-        if folder.exists() and (not folder.is_dir() or {p.name for p in folder.iterdir()} - {LOCK}):
+        if folder.exists() and (not folder.is_dir() or any(map(_is_foreign, os.listdir(folder)))):
             raise InputError(f"{folder}: exists and holds no run; choose another --run")
         return []
     _check_config(path, config)
@@ -182,14 +183,26 @@ def optimizer_in(description: dict, path: Path) -> Optimizer:
 
 
 def describe_torn_end(folder: Path) -> str | None:
-    """Describes an incomplete record at the end of a run's journal, None where there is none."""
+    """Describes what is left out at the end of a run's journal, None where nothing is."""
     path = Path(folder) / JOURNAL
     if not path.exists() or not (journal := read_journal(path)).torn_bytes:
         return None
+    count = len(journal.steps)
+    if not journal.lost_steps:
+        return (
+            f"{path}: the last {journal.torn_bytes} bytes are of a step that was not finished; the "
+            f"run holds {count} steps"
+        )
     return (
-        f"{path}: the last {journal.torn_bytes} bytes are of a step that was not finished; the run "
-        f"holds {len(journal.steps)} steps"
+        f"{path}: step {count + 1} was lost before it reached the disk, as in a power failure: the "
+        f"last {journal.torn_bytes} bytes ({journal.lost_steps} steps or more) are left out and "
+        f"done again; the run holds {count} steps"
     )
+
+
+def _is_foreign(name):
+    """Whether a file is no part of a run that has not begun: lock, and what is under way."""
+    return name != LOCK and not NAME.fullmatch(name)
 
 
 def _check_bundle(path, description, checksum):

@@ -1,8 +1,9 @@
 """A journalled run: a record of what each step applied, and now and then a snapshot."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 from ..data.batches import Batch
@@ -12,6 +13,7 @@ from ..journal.writer import JournalWriter
 from ..optim.applied import Applied, Recorder
 from ..optim.interface import ProbeSettings, Step
 from .listening import DevEvaluations, Training, check_last_step
+from .optional import OptionalWrites
 from .replay import replay
 from .snapshots import restore, save_snapshot, snapshot_due
 
@@ -33,11 +35,17 @@ class Journalled:
         self.model, self.steps = Recorder(training.model), steps
         self._training, self._journal = training, journal
         self._run_seconds = seconds_so_far(training.folder)
+        self._optional = OptionalWrites(training.listener.say)
+        self._next_attempt = 0.0  # at a snapshot, once one had no space: in seconds of passes
 
     @property
     def count(self) -> int:
         """How many records the journal holds."""
         return self._journal.count
+
+    def flush(self) -> None:
+        """Flushes the journal and the lines to the disk."""
+        self._journal.flush()
 
     def before_evaluation(self, record: Evaluated) -> None:
         """Nothing: the journal gives the parameters of any step."""
@@ -63,6 +71,10 @@ class Journalled:
     def before_line(self, step: Step, batches: Sequence[Batch]) -> None:
         """Nothing: a line without a record is cut off when the run goes on."""
 
+    def write_line(self, write: Callable[[], None]) -> None:
+        """Writes the step's line, which is for people: the run can do without."""
+        self._optional.attempt("lines", write)
+
     def after_line(self, step: Step, seconds: float) -> None:
         """Writes the record, with which the step counts."""
         self._run_seconds += seconds
@@ -72,10 +84,17 @@ class Journalled:
 
     def after_evaluation(self, number: int) -> None:
         """Takes a snapshot where doing the passes again would take too long."""
-        training = self._training
-        if snapshot_due(self.model.seconds, self._run_seconds, training.recovery_seconds):
-            save_snapshot(training.model, training.folder, number, self._journal.checksum)
-            self.model.seconds = 0.0
+        training, tail_seconds = self._training, self.model.seconds
+        is_due = snapshot_due(tail_seconds, self._run_seconds, training.recovery_seconds)
+        if not is_due or tail_seconds < self._next_attempt:
+            return
+        self.flush()
+        checksum = self._journal.checksum
+        save = partial(save_snapshot, training.model, training.folder, number, checksum)
+        if self._optional.attempt("snapshots", save):
+            self.model.seconds = self._next_attempt = 0.0
+        else:
+            self._next_attempt = 2 * tail_seconds
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """Raises LossError where the last update ruined the parameters."""

@@ -1,9 +1,10 @@
 """A kept run: the parameters of its best dev step and of its last are saved."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.batches import Batch
+from ..journal.flushed import begin_mark, end_mark, flush
 from ..journal.lines import Evaluated, best_evaluation, best_step, read_evaluations
 from ..optim.applied import Applied
 from ..optim.interface import Step
@@ -14,7 +15,11 @@ from .parameters import drop_parameters, kept_steps, load_parameters, save_param
 @contextmanager
 def kept(training: Training, steps: Sequence[Step]) -> Iterator["Kept"]:
     """Returns the keeper of a run that holds these steps, all or none; see loop.Keeper."""
-    yield Kept(training, len(steps))
+    begin_mark(training.folder)
+    try:
+        yield Kept(training, len(steps))
+    finally:
+        end_mark(training.folder)
 
 
 class Kept:
@@ -27,6 +32,10 @@ class Kept:
         """Takes the number of steps that the run holds."""
         self.model, self.count = training.model, count
         self._training = training
+
+    def flush(self) -> None:
+        """Flushes the run's lines to the disk."""
+        flush(self._training.folder)
 
     def before_evaluation(self, record: Evaluated) -> None:
         """Saves the best so far before it is recorded: what is recorded as best can be loaded."""
@@ -47,9 +56,15 @@ class Kept:
             check_last_step(self.model, batches, step.step)
             self._save(step.step)
 
+    def write_line(self, write: Callable[[], None]) -> None:
+        """Writes the step's line."""
+        write()
+
     def after_line(self, step: Step, seconds: float) -> None:
         """Counts the step."""
         self.count = step.step
+        if step.step == self._training.last:
+            self.flush()
 
     def after_evaluation(self, number: int) -> None:
         """Drops parameters that are neither the best nor the last any more."""

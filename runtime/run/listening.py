@@ -21,14 +21,15 @@ from .folder import RunConfig
 class Listener:
     """Told what happens; by default nothing listens.
 
-    `awaited` is called before each step, may wait, and returns fields for the step's line.
+    `awaited` is called before each step, may wait, and returns fields for the step's line. What it
+    says, before a wait say, it says through the function that it is given.
     """
 
     replayed: Callable[[int], None] = lambda steps: None
     stepped: Callable[[Step, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
     say: Callable[[str], None] = lambda line: None
-    awaited: Callable[[], dict] = dict
+    awaited: Callable[[Callable[[str], None]], dict] = lambda say: {}
 
 
 SILENT = Listener()
@@ -78,9 +79,20 @@ class Trained:
 class DevEvaluations:
     """The dev evaluations of a run: after which steps one is due, and making and recording it."""
 
-    def __init__(self, training: Training, before_record: Callable[[Evaluated], None]):
-        """Reads those that are recorded. `before_record` is told of a new one before it counts."""
-        self._training, self._before_record = training, before_record
+    def __init__(
+        self,
+        training: Training,
+        before_record: Callable[[Evaluated], None],
+        flush: Callable[[], None],
+    ):
+        """Reads those that are recorded.
+
+        Args:
+          training: the run.
+          before_record: told of a new one before it counts.
+          flush: brings the run's files to the disk, before and after an evaluation.
+        """
+        self._training, self._before_record, self._flush = training, before_record, flush
         folder, dev = training.folder, training.dev
         recorded = read_evaluations(folder, dev.sha256) if dev else []
         self._recorded = {record.step for record in recorded}
@@ -100,6 +112,7 @@ class DevEvaluations:
         training, dev = self._training, self._training.dev
         if dev is None or not self.is_missing(step):
             return
+        self._flush()
         evaluation = evaluate(training.model, dev)
         if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
@@ -113,6 +126,7 @@ class DevEvaluations:
         )
         self._before_record(record)
         append_evaluation(training.folder, record)
+        self._flush()
         training.listener.evaluated(step, evaluation)
 
 

@@ -25,7 +25,8 @@ from .folder import RunConfig, start_or_continue
 from .journalled import journalled
 from .kept import kept
 from .listening import SILENT, DevEvaluations, Listener, Trained, Training
-from .sessions import record_session
+from .optional import OptionalWrites
+from .sessions import MACHINE, record_session
 from .snapshots import RECOVERY_SECONDS
 from .watch import Watch
 
@@ -53,6 +54,9 @@ class Keeper(Protocol):
         """Whether a run that a signal stopped can go on."""
         ...
 
+    def flush(self) -> None:
+        """Flushes the run's files to the disk."""
+
     def before_evaluation(self, record: Evaluated) -> None:
         """A dev evaluation is about to be recorded."""
 
@@ -61,6 +65,9 @@ class Keeper(Protocol):
 
     def before_line(self, step: Step, batches: Sequence[Batch]) -> None:
         """A step's line is about to be written."""
+
+    def write_line(self, write: Callable[[], None]) -> None:
+        """Writes the step's line."""
 
     def after_line(self, step: Step, seconds: float) -> None:
         """The line is written: with it, or what is written here, the step counts."""
@@ -137,12 +144,13 @@ def train(
 
 def _run(training, keeper, memory):
     """Brings the model to where the run stands, and takes the steps that are left."""
-    evaluations = DevEvaluations(training, keeper.before_evaluation)
+    evaluations = DevEvaluations(training, keeper.before_evaluation, keeper.flush)
     seconds = array("d")  # of each step: eight bytes, for runs are long
     batches: list[Batch] = []  # of the step under way or taken last
     stopped = False
     if keeper.count < training.last:
-        record_session(training.folder, keeper.count + 1, training.model)
+        record = partial(record_session, training.folder, keeper.count + 1, training.model)
+        OptionalWrites(training.listener.say).attempt(MACHINE, record)
     try:
         evaluations.after(0)
         keeper.bring_back(evaluations)
@@ -164,9 +172,14 @@ def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
     """Takes the steps that are left; notes the seconds of each, and the batches of the last."""
     model, data, config = training.model, training.data, training.config
     take = config.optimizer.begin(keeper.model, config.settings, keeper.steps)
+
+    def say_flushed(line):
+        keeper.flush()  # a pause may be long
+        training.listener.say(line)
+
     for number in range(keeper.count + 1, training.last + 1):
         # The listener may pause the run here (battery, heat): before the clock starts.
-        further = training.listener.awaited()
+        further = training.listener.awaited(say_flushed)
         started = time.monotonic()
 
         # Examples and direction depend on the seed and the step's number alone, so that a run
@@ -182,7 +195,8 @@ def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
             step = take(minibatch)
             seconds.append(time.monotonic() - started)
             keeper.before_line(step, batches)
-            append_step(training.folder, step, seconds[-1], memory.peak(), further)
+            cost = seconds[-1], memory.peak()
+            keeper.write_line(partial(append_step, training.folder, step, *cost, further))
             keeper.after_line(step, seconds[-1])
 
         training.listener.stepped(step, seconds[-1])

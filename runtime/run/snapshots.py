@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..engine.model import Model
-from ..errors import InputError
+from ..errors import InputError, RunError
 from ..journal.reader import JOURNAL, read_journal
 from .parameters import checksum_of, drop_parameters, kept_steps, load_parameters, save_parameters
 
@@ -35,10 +35,19 @@ def snapshot_due(
 def save_snapshot(model: Model, folder: Path, step: int, checksum: int) -> None:
     """Writes the parameters after `step`, whose record has this checksum; the newest KEPT stay.
 
+    Where that has no space, the older ones make room.
+
     Raises:
-      RunError: the disk is full; the snapshots before stay.
+      RunError: the disk is full even so; the newest snapshot stays.
     """
-    save_parameters(model, folder, step, checksum)
+    before = kept_steps(folder)
+    try:
+        save_parameters(model, folder, step, checksum)
+    except RunError as error:
+        if len(before) < KEPT or not isinstance(error.__cause__, OSError):
+            raise
+        drop_parameters(folder, but=before[-1:])
+        save_parameters(model, folder, step, checksum)
     drop_parameters(folder, but=kept_steps(folder)[-KEPT:])
 
 

@@ -27,7 +27,7 @@ from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.adam import adam_step
 from .signatures.forward import forward_loss, forward_pass
-from .signatures.perturb import NOISE_TABLE, counter_values, perturb_and_update
+from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
 from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
 from .signatures.tables import noise_table
 from .tasks.lengths import share_longer
@@ -147,11 +147,12 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         say(f"converting {contract.forward_loss_for(tokens)}")
         aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
         bind(model, forward_loss(forward, tokens, aliases))
-    say(f"converting {contract.PERTURB_AND_UPDATE}")
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
-    perturb, counters = perturb_and_update(variables, settings.noise_kind, shape)
-    bind(model, perturb)
+    for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
+        say(f"converting {signature}")
+        perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)
+        bind(model, perturb)
     bind_decay(model, [v for v in variables if v.parameter.decays])
     if contract.ADAM in settings.optimizers:
         _bind_adam(model, forwards, variables, say)

@@ -4,7 +4,7 @@ A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`, `source.j
 tflite_models/FORMAT.md describes its format and its signatures.
 """
 
-FORMAT_VERSION = 1  # of a bundle
+FORMAT_VERSION = 2  # of a bundle
 JOURNAL_VERSION = 3  # of a run's journal, tflite_models/JOURNAL.md
 
 # Engines, and the distribution that brings each.
@@ -24,6 +24,7 @@ BUNDLE_FILES = frozenset(
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
+PERTURB_AND_DECAY = "perturb_and_decay"
 DECAY = "decay"
 ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
 ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
@@ -49,6 +50,8 @@ LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
 SCALE = "scale"  # [1] float32
+DECAY_SHARE = "decay"  # [1] float32, of perturb_and_decay
+PROBE = "probe"  # [1] float32, of perturb_and_decay
 FACTOR = "factor"  # [1] float32
 LR = "lr"  # [1] float32
 STEP = "step"  # [1] int32, 1 for the first

@@ -105,9 +105,20 @@ def direction(noise: Noise, seed: int, stream: int, size: int) -> np.ndarray:
     return noise.table[table_rows(noise, counters(blocks), key)].reshape(-1)[:size]
 
 
-def perturb(theta: np.ndarray, z: np.ndarray, scale: float) -> np.ndarray:
-    """Returns theta + scale * z with the roundings of the graph (float32 product, float32 sum)."""
-    return theta + (z * np.float32(scale)).reshape(theta.shape)
+def perturb(
+    theta: np.ndarray, z: np.ndarray, scale: float, decay: float = 0.0, probe: float = 0.0
+) -> np.ndarray:
+    """Returns theta + (scale * z - decay * (theta + probe * z)) with the roundings of the graph.
+
+    All float32: (scale - decay * probe) * z first, minus decay * theta, then the sum.
+    """
+    moved = (z * scale_of_decaying(scale, decay, probe)).reshape(theta.shape)
+    return theta + (moved - theta * np.float32(decay) if decay else moved)
+
+
+def scale_of_decaying(scale: float, decay: float, probe: float) -> np.float32:
+    """Returns what multiplies z in a pass with a decay: scale - decay * probe in float32."""
+    return np.float32(scale) - np.float32(decay) * np.float32(probe)
 
 
 def _box_muller(key: np.ndarray, size: int) -> np.ndarray:

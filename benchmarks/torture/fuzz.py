@@ -164,7 +164,7 @@ def _tokenizer(bundle, work):
     return refusing(read)
 
 
-_NO_MODEL = SimpleNamespace(perturb=lambda seed, scale: None, decay=lambda factor: None)
+_NO_MODEL = SimpleNamespace(perturb=lambda *numbers: None)
 
 
 def _refusals():

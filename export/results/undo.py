@@ -37,7 +37,7 @@ def undo(
     Raises:
       InputError: the weight decay of a step left nothing.
     """
-    if any(step.decay == 0 for step in steps):
+    if any(step.decay == 1 for step in steps):
         raise InputError("--undo: a step's weight decay left nothing of the values to go back to")
     moved, largest = _distance(model)
     replay(model, steps[::-1], progress, take=undo_step)

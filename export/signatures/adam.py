@@ -44,19 +44,23 @@ def adam_step(
     def graph(tensors):
         loss, gradients = gradients_of(forward, tensors)
         rate, root = _corrections(tensors[contract.STEP], tensors[contract.LR])
+        share = tensors[contract.FACTOR] - 1.0  # exact
         outputs = {contract.LOSS: loss}
         for v in variables:
             theta = tensors.get(f"{AGAIN}/{v.name}", tensors[v.name])
-            decayed = theta * tensors[contract.FACTOR] if v.parameter.decays else theta
             if v.name in used:
                 m, s = (tensors[moment.name] for moment in moments(v))
                 gradient = gradients[v.name]
                 m = m + (gradient - m) * (1 - BETA_1)
                 s = s * BETA_2 + gradient * gradient * (1 - BETA_2)
                 outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
-                outputs[f"o{v.stream}"] = decayed - rate * m / (tf.sqrt(s) * root + EPSILON)
+                change = -rate * m / (tf.sqrt(s) * root + EPSILON)
+                # What decays is rounded together with the update: alone, a factor near 1 would
+                # move a value by an ulp or not at all.
+                change = theta * share + change if v.parameter.decays else change
+                outputs[f"o{v.stream}"] = theta + change
             elif v.parameter.decays:
-                outputs[f"o{v.stream}"] = decayed
+                outputs[f"o{v.stream}"] = theta + theta * share
         return outputs
 
     # The gradients of the last layers are known first: used up first, few are alive at once.

@@ -1,4 +1,9 @@
-"""`perturb_and_update`: θ ← θ + scale·z(seed) over all variables, in place."""
+"""The noise passes, over all variables, in place.
+
+`perturb_and_update` is θ ← θ + scale·z(seed). `perturb_and_decay` is the same for the parameters
+that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the others
+(docs/decisions/0031-decay-in-the-last-pass.md).
+"""
 
 import numpy as np
 import tensorflow as tf
@@ -13,12 +18,16 @@ from . import noise_graph
 NOISE_TABLE = "noise/table"
 
 
-def perturb_and_update(
-    variables: tuple[Variable, ...], kind: str, table_shape: tuple[int, int] | None
+def noise_pass(
+    signature: str,
+    variables: tuple[Variable, ...],
+    kind: str,
+    table_shape: tuple[int, int] | None,
 ) -> tuple[ConvertedFunction, dict[str, int]]:
-    """Converts the signature's function.
+    """Converts a signature's function.
 
     Args:
+      signature: PERTURB_AND_UPDATE or PERTURB_AND_DECAY of the contract.
       variables: all that are trained.
       kind: one of contract.NOISE_KINDS.
       table_shape: [rows, columns] of the noise table, None where the kind has no table.
@@ -26,42 +35,26 @@ def perturb_and_update(
     Returns:
       (the function, {key of a counter buffer: number of counters}).
     """
+    decays = signature == contract.PERTURB_AND_DECAY
     # Counters depend on their number alone, so variables of one number share a buffer.
     columns = table_shape[1] if table_shape else 0
     counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
     counters = {f"noise/counters/{count}": count for count in sorted(set(counts.values()))}
     inputs = {
         contract.SEED: Input((1,), tf.int32),
-        contract.SCALE: Input((1,), tf.float32),
+        **dict.fromkeys(_numbers(decays), Input((1,), tf.float32)),
         **{key: Input((count,), tf.uint32) for key, count in counters.items()},
         **{v.name: Input(_perturbed_shape(v, columns), tf.float32) for v in variables},
     }
     if table_shape:
         inputs[NOISE_TABLE] = Input(table_shape, tf.float32)
 
-    # One graph for all variables: a call of the signature then moves the whole of θ.
     def graph(tensors):
-        scale = tensors[contract.SCALE]
-        seed = noise_graph.seed_word(tensors[contract.SEED])
-        # The table is scaled once, not every direction: it is smaller than the variables.
-        table = tensors[NOISE_TABLE] * scale if table_shape else None
-        outputs = {contract.DONE: -scale}
-        for v in variables:
-            direction = noise_graph.scaled_direction(
-                kind,
-                key=noise_graph.stream_key(seed, v.stream),
-                counters=tensors[f"noise/counters/{counts[v.name]}"],
-                table=table,
-                scale=scale,
-                size=v.size,
-            )
-            theta = tensors[v.name]
-            outputs[f"o{v.stream}"] = theta + tf.reshape(direction, theta.shape)
-        return outputs
+        return _moved(tensors, variables, kind, counts=counts, decays=decays)
 
     # A variable's output is assigned back to it, so that θ stays in the interpreter.
     function = ConvertedFunction(
-        signature=contract.PERTURB_AND_UPDATE,
+        signature=signature,
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
         variables={variable.name: variable for variable in variables},
@@ -70,6 +63,47 @@ def perturb_and_update(
         inputs_first=False,
     )
     return function, counters
+
+
+def _moved(tensors, variables, kind, *, counts, decays):
+    """Moves all variables in one graph: a call of the signature then moves the whole of θ."""
+    seed = noise_graph.seed_word(tensors[contract.SEED])
+    scales = _scales(tensors, decays)
+    # The table is scaled once, not every direction: it is smaller than the variables.
+    shrinking = {v.name: decays and v.parameter.decays for v in variables}
+    tables = {
+        shrinks: tensors[NOISE_TABLE] * scales[shrinks] if NOISE_TABLE in tensors else None
+        for shrinks in set(shrinking.values())
+    }
+    outputs = {contract.DONE: -scales[decays]}
+    for v in variables:
+        shrinks, theta = shrinking[v.name], tensors[v.name]
+        direction = noise_graph.scaled_direction(
+            kind,
+            key=noise_graph.stream_key(seed, v.stream),
+            counters=tensors[f"noise/counters/{counts[v.name]}"],
+            table=tables[shrinks],
+            scale=scales[shrinks],
+            size=v.size,
+        )
+        moved = tf.reshape(direction, theta.shape)
+        if shrinks:
+            moved -= tensors[contract.DECAY_SHARE] * theta
+        outputs[f"o{v.stream}"] = theta + moved
+    return outputs
+
+
+def _numbers(decays):
+    """Returns the names of the float32 inputs."""
+    return [contract.SCALE, *((contract.DECAY_SHARE, contract.PROBE) if decays else ())]
+
+
+def _scales(tensors, decays):
+    """Returns {whether a variable decays: what multiplies its z}."""
+    scales = {False: tensors[contract.SCALE]}
+    if decays:
+        scales[True] = scales[False] - tensors[contract.DECAY_SHARE] * tensors[contract.PROBE]
+    return scales
 
 
 def _perturbed_shape(variable, columns):

@@ -36,6 +36,8 @@ def check_bundle(bundle: Bundle) -> None:
         bundle.signatures[contract.forward_loss_for(tokens)]
         if contract.ADAM in bundle.optimizers:
             bundle.signatures[contract.adam_step_for(tokens)]
+    for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
+        bundle.signatures[signature]
 
 
 def _check_places(bundle):

@@ -38,8 +38,6 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
             f"{manifest}: bundle format {version!r}, this runtime reads format "
             f"{contract.FORMAT_VERSION}; {REMEDY}"
         )
-    if "family" in values and "style" not in values:
-        raise InputError(f"{manifest}: of an earlier version of PocketLLM; {REMEDY}")
     verify_checksum(manifest, values, REMEDY)
     try:
         bundle = _parse(folder, values)

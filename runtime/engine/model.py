@@ -57,18 +57,21 @@ class Model:
             weight += weight_sum
         return total / weight if weight else math.nan
 
-    def perturb(self, seed: int, scale: float) -> None:
-        """θ ← θ + scale · z(seed), in place; the scale is rounded to float32."""
-        self.engine.run(
-            contract.PERTURB_AND_UPDATE,
-            **{
-                contract.SEED: np.array([seed], np.int32),
-                contract.SCALE: _float32(scale),
-            },
-        )
+    def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
+        """θ ← θ + (scale · z − decay · (θ + probe · z)), z = z(seed), in place.
+
+        Biases and layer norms do not decay. All three numbers are rounded to float32.
+        """
+        inputs = {contract.SEED: np.array([seed], np.int32), contract.SCALE: _float32(scale)}
+        share = _float32(decay)
+        if share[0] == 0:
+            self.engine.run(contract.PERTURB_AND_UPDATE, **inputs)
+        else:
+            inputs |= {contract.DECAY_SHARE: share, contract.PROBE: _float32(probe)}
+            self.engine.run(contract.PERTURB_AND_DECAY, **inputs)
 
     def decay(self, factor: float) -> None:
-        """θ ← factor · θ for the parameters that decay."""
+        """θ ← factor · θ for the parameters that decay; a factor near 1 has only 7 digits."""
         self.engine.run(contract.DECAY, **{contract.FACTOR: _float32(factor)})
 
     def initialize_adam(self) -> None:
@@ -76,7 +79,7 @@ class Model:
         self.engine.run(contract.ADAM_INITIALIZE)
 
     def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
-        """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8), in place; returns the loss before.
+        """θ ← θ + ((factor − 1) · θ − lr · m̂ / (√v̂ + 1e-8)), in place; returns the loss before.
 
         Args:
           batch: the whole minibatch: one call is one step.

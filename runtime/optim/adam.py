@@ -4,11 +4,16 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .interface import KEPT, Minibatch, Optimizer
-from .schedule import learning_rate
+from .schedule import learning_rate, total_rate
+
+# θ shrinks by multiples of it: 1 minus one is exact in float32, which cannot tell 1 - 2e-8 from 1.
+SHARE = 2.0**-22
 
 
 class Differentiable(Protocol):
@@ -18,7 +23,7 @@ class Differentiable(Protocol):
         """Sets the moments to zero, before the first step."""
 
     def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
-        """θ ← factor · θ − lr · m̂ / (√v̂ + 1e-8); returns the loss before."""
+        """θ ← θ + ((factor − 1) · θ − lr · m̂ / (√v̂ + 1e-8)); returns the loss before."""
         ...
 
 
@@ -70,10 +75,23 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
       LossError: the loss is not finite; θ is lost.
     """
     lr = learning_rate(settings, step)
-    loss = model.adam_step(batch, step, lr, 1 - lr * settings.weight_decay)
+    loss = model.adam_step(batch, step, lr, decay_factor(settings, step))
     if not math.isfinite(loss):
         raise LossError(f"step {step}: the loss is not finite ({loss:g})")
     return AdamStep(step, loss, lr)
+
+
+def decay_factor(settings: AdamSettings, step: int) -> float:
+    """Returns what a step multiplies the parameters that decay by.
+
+    All decay up to a step is rounded to a multiple of SHARE, and the step takes what the steps
+    before have not: so the sum stays right, however small lr · weight_decay is.
+    """
+
+    def shares_after(number):
+        return float(np.rint(total_rate(settings, number) * settings.weight_decay / SHARE))
+
+    return 1 - (shares_after(step) - shares_after(step - 1)) * SHARE
 
 
 def _begin(model, settings, _):

@@ -13,13 +13,13 @@ import numpy as np
 
 
 class Perturbable(Protocol):
-    """A model whose parameters θ can be moved along a direction z and made smaller."""
+    """A model whose parameters θ can be moved along a direction z, and made smaller meanwhile."""
 
-    def perturb(self, seed: int, scale: float) -> None:
-        """θ ← θ + scale · z(seed)."""
+    def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
+        """θ ← θ + (scale · z − decay · (θ + probe · z)), z = z(seed).
 
-    def decay(self, factor: float) -> None:
-        """θ ← factor · θ for the parameters that decay."""
+        Biases and layer norms do not decay.
+        """
 
 
 class Pass(NamedTuple):
@@ -31,7 +31,7 @@ class Pass(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """One step of a journalled run: the passes in their order, then the decay.
+    """One step of a journalled run: its passes, in their order.
 
     Attributes:
       step: 1 for the first.
@@ -39,7 +39,8 @@ class Applied:
       lr: learning rate (float64).
       eps: size of the probe, in units of z (float64).
       passes: what was added to θ.
-      decay: factor of the parameters that decay (float32), 1 where nothing decays.
+      decay: share that the last pass takes off the parameters that decay (float32), 0 where
+        nothing decays. It is a share of θ as it was before the passes of that seed.
     """
 
     step: int
@@ -47,7 +48,7 @@ class Applied:
     lr: float
     eps: float
     passes: tuple[Pass, ...]
-    decay: float = 1.0
+    decay: float = 0.0
 
 
 def apply_step(model: Perturbable, applied: Applied) -> None:
@@ -57,22 +58,42 @@ def apply_step(model: Perturbable, applied: Applied) -> None:
       model: its parameters as they were before the step.
       applied: the step.
     """
-    for seed, scale in applied.passes:
+    if not applied.passes:
+        return
+    *passes, last = applied.passes
+    for seed, scale in passes:
         model.perturb(seed, scale)
-    if applied.decay != 1:
-        model.decay(applied.decay)
+    _perturb(model, last, applied.decay, _probe(passes, last.seed))
 
 
 def undo_step(model: Perturbable, applied: Applied) -> None:
     """Takes a step back, its last pass first. θ comes back within rounding.
 
+    The last pass went from θ to (1 − decay) · θ + (scale − decay · probe) · z.
+
     Raises:
       ZeroDivisionError: the decay left nothing to go back from.
     """
-    if applied.decay != 1:
-        model.decay(1 / applied.decay)
-    for seed, scale in reversed(applied.passes):
+    if not applied.passes:
+        return
+    *passes, (seed, scale) = applied.passes
+    grown = -applied.decay / (1 - applied.decay)
+    _perturb(model, Pass(seed, -scale), grown, _probe(passes, seed) - scale)
+    for seed, scale in reversed(passes):
         model.perturb(seed, -scale)
+
+
+def _perturb(model, last, decay, probe):
+    """Makes a step's last pass; without a decay it is one like the others."""
+    if decay:
+        model.perturb(*last, decay, probe)
+    else:
+        model.perturb(*last)
+
+
+def _probe(passes, seed):
+    """Returns how far, in units of z(seed), θ before the passes lies from θ after them."""
+    return -sum(scale for other, scale in passes if other == seed)
 
 
 class Recorder:
@@ -88,30 +109,26 @@ class Recorder:
         """Takes the model that holds the parameters."""
         self._model = model
         self._passes: list[Pass] = []
-        self._factor = 1.0
+        self._decay = 0.0
         self.seconds = 0.0
 
     def end_step(self) -> tuple[tuple[Pass, ...], float]:
-        """Returns the passes and the decay that were noted, and begins the next step."""
-        noted = tuple(self._passes), self._factor
-        self._passes, self._factor = [], 1.0
+        """Returns the passes and the last one's decay, and begins the next step."""
+        noted = tuple(self._passes), self._decay
+        self._passes, self._decay = [], 0.0
         return noted
 
-    def perturb(self, seed: int, scale: float) -> None:
-        """θ ← θ + scale · z(seed)."""
-        assert self._factor == 1, "a step's decay comes after its passes"
-        scale = float32(scale)
-        self._passes.append(Pass(seed, scale))
-        with self.timed():
-            self._model.perturb(seed, scale)
+    def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
+        """θ ← θ + (scale · z − decay · (θ + probe · z)), z = z(seed).
 
-    def decay(self, factor: float) -> None:
-        """θ ← factor · θ for the parameters that decay; nothing where the factor rounds to 1."""
-        assert self._factor == 1, "a step decays once"
-        self._factor = float32(factor)
-        if self._factor != 1:
-            with self.timed():
-                self._model.decay(self._factor)
+        Only the last pass of a step may decay, and only θ as it was before the passes of its seed.
+        """
+        assert self._decay == 0, "the pass that decays is the last of a step"
+        last, self._decay, probe = Pass(seed, float32(scale)), float32(decay), float32(probe)
+        assert not self._decay or probe == _probe(self._passes, seed), "what decays is θ before"
+        self._passes.append(last)
+        with self.timed():
+            _perturb(self._model, last, self._decay, probe)
 
     @contextmanager
     def timed(self) -> Iterator[None]:

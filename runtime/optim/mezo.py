@@ -87,10 +87,9 @@ def mezo_step(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
-    # From θ - eps·z: back to θ and down the slope in one pass.
-    model.perturb(seed, eps - lr * projected_grad)
-    if settings.weight_decay:
-        model.decay(1 - lr * settings.weight_decay)
+    # From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass
+    # (docs/decisions/0031-decay-in-the-last-pass.md).
+    model.perturb(seed, eps - lr * projected_grad, lr * settings.weight_decay, eps)
     return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
 
 

@@ -23,3 +23,11 @@ def learning_rate(settings: Scheduled, step: int) -> float:
     if settings.lr_schedule == "linear":
         return settings.lr * max(0.0, 1 - (step - 1) / settings.steps)
     return settings.lr
+
+
+def total_rate(settings: Scheduled, step: int) -> float:
+    """Returns the sum of the learning rates of steps 1 to `step`, 0 for none."""
+    if settings.lr_schedule == "linear":
+        counted = min(step, settings.steps)
+        return settings.lr * (counted - counted * (counted - 1) / (2 * settings.steps))
+    return settings.lr * step

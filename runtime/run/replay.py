@@ -62,35 +62,29 @@ def replay(
 
 @dataclass
 class _Move:
-    """θ ← θ + scale · z(seed) for each scale in turn, then factor times what decays."""
+    """Passes of one seed, in turn: (scale, decay, scale of what decays)."""
 
     seed: int
-    scales: list[np.float32] = field(default_factory=list)
-    factor: np.float32 | None = None
+    passes: list[tuple[np.float32, np.float32, np.float32]] = field(default_factory=list)
 
 
 class _Moves:
-    """Perturbable: notes passes and decays, in order, for `_move_tile`."""
+    """Perturbable: notes passes, in order, for `_move_tile`."""
 
     def __init__(self):
         self.moves: list[_Move] = []
         self.any_tiny = False
 
-    def perturb(self, seed: int, scale: float) -> None:
+    def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
         """Notes a pass; z is drawn once for neighbours of one seed."""
-        last = self.moves[-1] if self.moves else None
-        if last is None or last.seed != seed or last.factor is not None:
+        if not self.moves or self.moves[-1].seed != seed:
             self.moves.append(_Move(seed))
-        self.moves[-1].scales.append(np.float32(scale))
-        if 0 < abs(scale) < MIN_SCALE:
+        with np.errstate(over="ignore"):  # of a decay taken back
+            decaying = noise.scale_of_decaying(scale, decay, probe)
+            values = np.float32(scale), np.float32(decay), decaying
+        self.moves[-1].passes.append(values)
+        if any(0 < abs(value) < MIN_SCALE for value in values):
             self.any_tiny = True
-
-    def decay(self, factor: float) -> None:
-        """Notes a decay, behind the passes so far."""
-        if not self.moves or self.moves[-1].factor is not None:
-            self.moves.append(_Move(0))
-        with np.errstate(over="ignore"):  # of a factor taken back
-            self.moves[-1].factor = np.float32(factor)
 
 
 @dataclass(frozen=True)
@@ -172,7 +166,7 @@ def _move_tile(source, moves, stopped, tile):
         place[: piece.values.size] = piece.values
     salts = np.repeat(noise.stream_salts(np.array([piece.stream for piece in tile])), counts)
     hashed = np.concatenate([noise.counters(p.first + p.count, p.first) for p in tile])
-    decays = np.repeat([piece.decays for piece in tile], counts)[:, None]
+    decaying = [slice(end - count, end) for p, end, count in zip(tile, ends, counts) if p.decays]
     z, moved = np.empty_like(theta), np.empty_like(theta)
     with np.errstate(all="ignore"):  # as in the graph; a loss that is not finite says so
         for start in range(0, len(moves), STEPS_AT_ONCE):
@@ -183,13 +177,13 @@ def _move_tile(source, moves, stopped, tile):
             keys = noise.mix(seeds[:, None] ^ salts)
             rows = noise.table_rows(source, hashed, keys).astype(np.intp)
             for move, row in zip(together, rows):
-                if move.scales:  # none where only a decay is taken back
-                    np.take(source.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
-                for scale in move.scales:
+                np.take(source.table, row, axis=0, out=z, mode="clip")  # "raise" would buffer
+                for scale, decay, scale_of_decaying in move.passes:
                     np.multiply(z, scale, out=moved)
+                    for blocks in decaying if decay else ():
+                        np.multiply(z[blocks], scale_of_decaying, out=moved[blocks])
+                        moved[blocks] -= theta[blocks] * decay
                     np.add(theta, moved, out=theta)
-                if move.factor is not None:
-                    np.multiply(theta, move.factor, out=theta, where=decays)
     for place, piece in zip(places, tile):
         piece.values[:] = place[: piece.values.size]
     return sum(piece.values.size for piece in tile)

@@ -26,7 +26,7 @@ from importlib import metadata
 print(platform.machine(), platform.python_version(), metadata.version("pocketllm"))
 """
 
-# Prints the sha256 of z(seed): what `perturb_and_update` makes of zeros.
+# Prints the sha256 of z(seed), what `perturb_and_update` makes of zeros, and of a decaying pass.
 NOISE = """
 import hashlib
 import numpy as np
@@ -41,6 +41,9 @@ for seed in (0, 1, 2**31 - 1, -5):
     digest = hashlib.sha256()
     for name, values in model.read():
         assert values.std() > 0.1, name
+        digest.update(values.tobytes())
+    model.perturb(seed, 0.5, 3e-8, 1e-3)
+    for _, values in model.read():
         digest.update(values.tobytes())
     print(seed, digest.hexdigest())
 """

@@ -154,6 +154,7 @@ def make_run() -> None:
                     "projected_grad": step.projected_grad,
                     "passes": [list(map(float, one_pass)) for one_pass in passes],
                     "decay": float(decay),
+                    "probe": float(np.float32(SETTINGS.eps)),
                     "journal_bytes": path.stat().st_size,
                 }
             )

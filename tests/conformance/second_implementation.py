@@ -46,6 +46,25 @@ def sign(words: list[int], position: int) -> float:
     return 1.0 if words[block] >> 16 + column & 1 else -1.0
 
 
+def float32(value: float) -> float:
+    """Returns the float32 nearest to a double: a sum or product of two float32 is rounded once."""
+    return struct.unpack("<f", struct.pack("<f", value))[0]
+
+
+def noise_pass(theta: list[float], z: list[float], scale: float) -> list[float]:
+    """Returns a variable after `perturb_and_update`."""
+    return [float32(value + float32(scale * step)) for value, step in zip(theta, z)]
+
+
+def decaying_pass(
+    theta: list[float], z: list[float], scale: float, decay: float, probe: float
+) -> list[float]:
+    """Returns a variable that decays after `perturb_and_decay`; another has `noise_pass`."""
+    scale = float32(scale - float32(decay * probe))
+    moved = [float32(float32(scale * b) - float32(decay * a)) for a, b in zip(theta, z)]
+    return [float32(a + b) for a, b in zip(theta, moved)]
+
+
 def step_seed(seed: int, step: int) -> int:
     """Returns a step's noise seed, an int32."""
     value = mix(mix(seed & MASK ^ 0x165667B1) ^ mix(step & MASK))

@@ -1,7 +1,6 @@
 """The vectors for implementations in other languages, held against the runtime and a second one."""
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,7 @@ import pytest
 import second_implementation as second
 
 from pocketllm.runtime import noise
-from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
+from pocketllm.runtime.bundle.manifest import read_bundle, read_initial, read_noise
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.journal.reader import read_journal
@@ -127,8 +126,7 @@ def test_the_losses_of_the_steps_are_those_of_the_vectors(run, engine, golden_bu
         losses.append(model.loss(batches))
         model.perturb(*second_pass)
         losses.append(model.loss(batches))
-        model.perturb(*last)
-        model.decay(vector["decay"])
+        model.perturb(*last, vector["decay"], vector["probe"])
         expected += vector["losses"]
 
     assert np.ptp(expected) > 0.1, "losses that hardly vary prove nothing"
@@ -138,10 +136,7 @@ def test_the_losses_of_the_steps_are_those_of_the_vectors(run, engine, golden_bu
 class Nothing:
     """Perturbable that moves nothing."""
 
-    def perturb(self, seed, scale):
-        """Nothing."""
-
-    def decay(self, factor):
+    def perturb(self, seed, scale, decay=0.0, probe=0.0):
         """Nothing."""
 
 
@@ -182,17 +177,16 @@ def test_a_second_reader_finds_in_the_journal_what_was_applied(run):
 
 
 def test_passes_follow_from_the_losses_by_the_formula_of_the_format(run):
-    def float32(value):
-        return struct.unpack("<f", struct.pack("<f", value))[0]
-
     header, count = run["header"], len(run["steps"])
     for vector in run["steps"]:
         plus, minus = vector["losses"]
         lr = header["lr"] * (1 - (vector["step"] - 1) / count)
         projected_grad = (plus - minus) / (2 * header["eps"])
-        scales = (header["eps"], -2 * header["eps"], header["eps"] - lr * projected_grad)
-        assert vector["passes"] == [[vector["seed"], float32(scale)] for scale in scales]
-        assert vector["decay"] == float32(1 - lr * header["weight_decay"])
+        decay, eps = lr * header["weight_decay"], header["eps"]
+        scales = (eps, -2 * eps, eps - lr * projected_grad)
+        assert vector["passes"] == [[vector["seed"], second.float32(scale)] for scale in scales]
+        assert vector["decay"] == second.float32(decay) > 0
+        assert vector["probe"] == second.float32(eps) == -sum(s for _, s in vector["passes"][:-1])
 
 
 def test_the_journal_gives_the_parameters_bit_for_bit(run, engine, golden_bundle, open_ready):
@@ -206,3 +200,27 @@ def test_the_journal_gives_the_parameters_bit_for_bit(run, engine, golden_bundle
     assert (
         b"".join(variables[v["name"]].astype("<f4").tobytes() for v in run["variables"]) == expected
     )
+
+
+def test_a_second_implementation_reaches_the_parameters_from_the_initial_values(run, golden_bundle):
+    table = read_noise(golden_bundle).table
+    columns = table.shape[1]
+    reached = []
+    for parameter in golden_bundle.parameters:
+        for variable in parameter.variables:
+            theta = read_initial(golden_bundle, variable).ravel().tolist()
+            for vector in run["steps"]:
+                words = second.noise_words(
+                    vector["seed"], variable.stream, -(-len(theta) // columns)
+                )
+                z = table[[word >> 25 for word in words]].ravel().tolist()  # 128 rows
+                *scales, last = (scale for _, scale in vector["passes"])
+                for scale in scales if parameter.decays else (*scales, last):
+                    theta = second.noise_pass(theta, z, scale)
+                if parameter.decays:
+                    decay, probe = vector["decay"], vector["probe"]
+                    theta = second.decaying_pass(theta, z, last, decay, probe)
+            reached += theta
+
+    expected = np.fromfile(HERE / "run-parameters.f32", "<f4")
+    assert np.array_equal(np.float32(reached), expected)

@@ -67,7 +67,7 @@ def _step(model, inputs, step, work):
     """Takes one MeZO step on the batches `inputs`; returns its record (stopwatch.step_record)."""
     noise_seconds, forward_seconds = [], []
     perturb = timed(model.perturb, noise_seconds)
-    timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb, decay=model.decay))
+    timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
     settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
     loss = timed(lambda: model.loss(inputs), forward_seconds)
     started = time.perf_counter()

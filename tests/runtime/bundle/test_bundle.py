@@ -66,13 +66,13 @@ def test_variables_are_in_stream_order_and_cover_their_parameters(golden_bundle)
             assert rows == list(pairwise(ends)) and ends[-1] == parameter.shape[0]
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None])
+@pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_format_version_is_refused(version, folder):
     rewrite(folder, lambda values: values.update(format_version=version))
 
     message = refused(folder)
 
-    assert f"bundle format {version!r}, this runtime reads format 1" in message
+    assert f"bundle format {version!r}, this runtime reads format 2" in message
     assert "export the bundle again" in message
 
 
@@ -223,8 +223,8 @@ def test_a_bundle_from_before_there_were_styles_is_to_be_exported_again(folder):
     shutil.copyfile(GOLDEN / "old_bundle.json", folder / "bundle.json")
 
     assert refused(folder) == (
-        f"{folder / 'bundle.json'}: of an earlier version of PocketLLM; export the bundle again "
-        "with `pocketllm export`"
+        f"{folder / 'bundle.json'}: bundle format 1, this runtime reads format 2; export "
+        "the bundle again with `pocketllm export`"
     )
 
 

@@ -266,6 +266,12 @@ def test_inspect_names_every_signature(golden_bundle, tmp_path):
     done = pocketllm("inspect", f"--bundle={golden_bundle.folder}", f"--json={tmp_path / 'i.json'}")
 
     assert (done.returncode, done.stderr) == (0, "")
-    for name in ("forward_loss_8(", "forward_loss_12(", "perturb_and_update(", "decay("):
+    for name in (
+        "forward_loss_8(",
+        "forward_loss_12(",
+        "perturb_and_update(",
+        "perturb_and_decay(",
+        "decay(",
+    ):
         assert name in done.stdout
     assert json.loads((tmp_path / "i.json").read_text())["lengths"] == [8, 12]

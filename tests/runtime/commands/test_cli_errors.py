@@ -98,10 +98,10 @@ def test_a_number_of_threads_that_no_machine_has_is_refused(threads, train, eval
 def test_a_bundle_of_another_format_version_is_refused(golden_bundle, train, evaluate, tmp_path):
     folder = shutil.copytree(golden_bundle.folder, tmp_path / "bundle")
     values = json.loads((folder / "bundle.json").read_text())
-    (folder / "bundle.json").write_text(json.dumps(values | {"format_version": 2}))
+    (folder / "bundle.json").write_text(json.dumps(values | {"format_version": 1}))
 
     for command in (train, evaluate):
-        complaint(command(bundle=folder), 2, "bundle format 2, this runtime reads format 1")
+        complaint(command(bundle=folder), 2, "bundle format 1, this runtime reads format 2")
 
 
 def test_an_altered_bundle_is_refused(golden_bundle, train, evaluate, tmp_path):

@@ -150,7 +150,7 @@ def test_a_run_follows_pytorch(schedule, engine, bundle, files, open_ready, requ
     start = dict(model.read())
     train(model, data, tmp_path, config)
 
-    reference, losses = TorchAdam(make(), bundle, torch.float32), []
+    reference, losses = TorchAdam(make(), bundle, torch.float64), []
     for number in range(1, 13):
         members = step_members(len(data.examples), 2, config.seed, number)
         (batch,) = batches_of(data, bundle, members)

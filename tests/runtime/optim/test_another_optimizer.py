@@ -76,8 +76,8 @@ def begin(model, settings, applied):
         running = BETA * running + (1 - BETA) * square(losses, eps)
         norm = math.sqrt(running)
         for seed, loss in zip(seeds, losses[1:]):
-            model.perturb(seed, -lr * (loss - losses[0]) / eps / (norm * len(seeds)))
-        model.decay(1 - lr * settings.weight_decay)
+            decay = lr * settings.weight_decay if seed == seeds[-1] else 0.0
+            model.perturb(seed, -lr * (loss - losses[0]) / eps / (norm * len(seeds)), decay)
         return ManyStep(minibatch.number, minibatch.seed, tuple(losses), norm, lr)
 
     return take

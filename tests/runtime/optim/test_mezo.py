@@ -24,13 +24,13 @@ class Quadratic:
     def z(self, seed):
         return np.random.default_rng(seed).standard_normal(self.theta.size).astype(self.theta.dtype)
 
-    def perturb(self, seed, scale):
-        self.calls.append(("perturb", seed, scale))
-        self.theta += self.theta.dtype.type(scale) * self.z(seed)
-
-    def decay(self, factor):
-        self.calls.append(("decay", factor))
-        self.theta[0] *= factor
+    def perturb(self, seed, scale, decay=0.0, probe=0.0):
+        self.calls.append((seed, scale, decay, probe))
+        scale, decay, probe = map(self.theta.dtype.type, (scale, decay, probe))
+        z = self.z(seed)
+        moved = scale * z
+        moved[0] -= decay * (self.theta[0] + probe * z[0])
+        self.theta += moved
 
     def loss(self):
         return float(self.theta @ self.theta / 2)
@@ -62,7 +62,7 @@ def test_a_step_is_three_noise_passes_with_the_same_seed():
 
     # the journal holds the third scale as float32, so float32 is what the pass gets
     scales = [0.5, -1.0, float(np.float32(0.5 - 0.25 * step.projected_grad))]
-    assert model.calls == [("perturb", 7, scale) for scale in scales]
+    assert model.calls == [(7, scale, 0, 0) for scale in scales]
 
 
 def test_both_losses_are_taken_at_the_ends_of_the_probe():
@@ -129,17 +129,19 @@ def test_the_scheduled_rate_is_the_one_a_step_uses_and_records():
 
     assert step.lr == pytest.approx(0.4)
     scale = float(np.float32(settings.eps - step.lr * step.projected_grad))
-    assert model.calls[2] == ("perturb", 7, scale)
+    assert model.calls[2] == (7, scale, 0, 0)
 
 
-def test_weight_decay_shrinks_what_decays_after_the_update():
-    model, bare = Quadratic([3.0, -1.0, 2.0]), Quadratic([3.0, -1.0, 2.0])
-    mezo_step(bare, bare.loss, 1, 7, hyperparameters())
+def test_weight_decay_takes_off_a_share_of_what_decays_as_it_was_before_the_step():
+    """As the reference does: θ ← θ − lr · (g · z + weight_decay · θ)."""
+    model = Quadratic([3.0, -1.0, 2.0])
+    start, z = model.theta.copy(), model.z(7)
 
-    mezo_step(model, model.loss, 1, 7, hyperparameters(weight_decay=0.5))
+    step = mezo_step(model, model.loss, 1, 7, hyperparameters(weight_decay=0.5))
 
-    np.testing.assert_allclose(model.theta, bare.theta * [1 - 0.1 * 0.5, 1, 1], rtol=1e-15)
-    assert model.calls[-1] == ("decay", 1 - 0.1 * 0.5)
+    slope = step.projected_grad * z + 0.5 * start * [1, 0, 0]
+    np.testing.assert_allclose(model.theta, start - 0.1 * slope, rtol=1e-13)
+    assert [decay for _, _, decay, _ in model.calls] == [0, 0, 0.1 * 0.5]
 
 
 def test_weight_decay_follows_the_schedule():
@@ -148,7 +150,7 @@ def test_weight_decay_follows_the_schedule():
 
     mezo_step(model, model.loss, 3, 7, settings)
 
-    assert model.calls[-1] == ("decay", pytest.approx(1 - 0.4 * 0.5))
+    assert model.calls[-1][2] == pytest.approx(0.4 * 0.5)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +165,7 @@ def test_a_loss_that_is_not_finite_ends_the_step_where_it_began(losses):
 
     assert f"loss_plus {losses[0]:g}, loss_minus {losses[1]:g}" in str(error.value)
     np.testing.assert_allclose(model.theta, start, rtol=1e-15, atol=1e-15)
-    assert [call[0] for call in model.calls] == ["perturb"] * 3
+    assert [(seed, decay) for seed, _, decay, _ in model.calls] == [(7, 0)] * 3
 
 
 @steady
@@ -196,17 +198,33 @@ def test_undoing_makes_the_calls_the_other_way_round(theta, seed, weight_decay):
     for step in reversed(applied):
         undo_step(model, step)
 
-    back = [
-        (name, 1 / values[0]) if name == "decay" else (name, values[0], -values[1])
-        for name, *values in reversed(calls)
-    ]
-    assert model.calls == back
+    back = [(seed, -scale) for seed, scale, *_ in reversed(calls)]
+    assert [tuple(call[:2]) for call in model.calls] == back
     np.testing.assert_allclose(model.theta, start, rtol=1e-9, atol=1e-9 * (1 + np.abs(start).max()))
 
 
-def test_a_decay_that_rounds_to_one_is_none():
-    model = Quadratic([3.0])
+@pytest.mark.parametrize(("lr", "weight_decay"), [(1e-6, 0.02), (1e-7, 0.2), (1e-9, 0.1)])
+def test_a_decay_that_a_float32_factor_cannot_hold_is_applied(lr, weight_decay):
+    model = Quadratic([3.0, -1.0])
 
-    (applied,) = applied_steps(model, 7, hyperparameters(lr=1e-9, weight_decay=0.1), count=1)
+    settings = hyperparameters(lr=lr, weight_decay=weight_decay)
+    (applied,) = applied_steps(model, 7, settings, count=1)
 
-    assert applied.decay == 1 and [call[0] for call in model.calls] == ["perturb"] * 3
+    assert np.float32(1 - lr * weight_decay) == 1
+    assert applied.decay == np.float32(lr * weight_decay) > 0
+    assert model.calls[-1][2:] == (applied.decay, np.float32(settings.eps))
+
+
+def test_a_pass_behind_one_that_decays_is_a_fault_of_the_optimizer():
+    recorder = Recorder(Quadratic([3.0]))
+    recorder.perturb(1, 0.5)
+    recorder.end_step()
+    with pytest.raises(AssertionError, match="what decays is θ before"):
+        recorder.perturb(1, 0.5, 0.25, probe=0.5)
+    recorder.end_step()
+    recorder.perturb(1, 0.5, 0.25)
+
+    with pytest.raises(AssertionError, match="the pass that decays is the last of a step"):
+        recorder.perturb(1, 0.5)
+    assert recorder.end_step() == (((1, 0.5),), 0.25)
+    assert recorder.end_step() == ((), 0.0)

@@ -18,7 +18,7 @@ def take_steps(checkpoint, bundle, engine, make_inputs, open_ready, *, weight_de
     from adam_reference import INVARIANT, TorchAdam
 
     model = open_ready(bundle, engine)
-    reference = TorchAdam(checkpoint, bundle, torch.float32, checkpoint_layout(bundle, model))
+    reference = TorchAdam(checkpoint, bundle, torch.float64, checkpoint_layout(bundle, model))
     before = {name: tensor.detach().numpy().copy() for name, tensor in reference.tensors.items()}
     model.engine.run(ADAM_INITIALIZE)
     losses, expected = [], []

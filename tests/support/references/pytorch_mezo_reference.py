@@ -1,7 +1,8 @@
 """MeZO in PyTorch on the Hugging Face model: a second implementation, to compare with.
 
 It shares with the runtime the NumPy reference of z and the bundle's table of parameters, which say
-what z is; the model, the loss, the four passes of a step and the weight decay are its own.
+what z is; the model, the loss, the four passes of a step and the weight decay are its own. All of
+it is float64: a rounding of float32 that the two had in common would be no difference.
 """
 
 import math
@@ -17,12 +18,14 @@ from pocketllm.runtime.noise import direction
 
 
 class TorchMezo:
-    """A float32 language model that takes MeZO steps."""
+    """A float64 language model that takes MeZO steps."""
 
     def __init__(self, checkpoint, bundle, values=None):
         """Loads a checkpoint; `values`, {parameter: array}, are those that a tuning added."""
         self._bundle, self._noise = bundle, read_noise(bundle)
-        self.model, self.tensors = trained_model(checkpoint, bundle, values)
+        self.model, tensors = trained_model(checkpoint, bundle, values)
+        self.model.double()
+        self.tensors = {name: tensor.double() for name, tensor in tensors.items()}
 
     def z(self, seed):
         """Returns {parameter: z in the checkpoint's shape}."""
@@ -32,7 +35,8 @@ class TorchMezo:
                 direction(self._noise, seed, v.stream, math.prod(v.shape)).reshape(v.shape)
                 for v in parameter.variables
             ]
-            directions[parameter.name] = torch.from_numpy(in_checkpoint_layout(parameter, pieces))
+            values = torch.from_numpy(in_checkpoint_layout(parameter, pieces))
+            directions[parameter.name] = values.double()
         return directions
 
     def loss(self, examples):
@@ -72,17 +76,20 @@ class TorchMezo:
 
     @torch.no_grad()
     def step(self, examples, seed, lr, eps, weight_decay):
-        """Probes both ways, comes back, then descends and decays; returns both losses."""
+        """Probes both ways and comes back: θ ← θ − lr · (g · z + weight_decay · θ).
+
+        As MeZO's own code, without the decay for biases and layer norms. Returns both losses.
+        """
         z = self.z(seed)
         self._add(z, eps)
         loss_plus = self.loss(examples)
         self._add(z, -2 * eps)
         loss_minus = self.loss(examples)
         self._add(z, eps)
-        self._add(z, -lr * (loss_plus - loss_minus) / (2 * eps))
         for name, tensor in self.tensors.items():
             if not name.endswith("bias") and "norm" not in name.lower():
                 tensor.mul_(1 - lr * weight_decay)
+        self._add(z, -lr * (loss_plus - loss_minus) / (2 * eps))
         return loss_plus, loss_minus
 
     def _add(self, z, scale):

@@ -7,10 +7,10 @@ from small_runs import mezo_steps
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.run.loop import train
 
-# Measured: up to 1e-5 (2e-5 in the small biases of roberta-micro), while the parameters move by
+# Measured: up to 1.3e-5 from PyTorch in float64, while the parameters move by
 # 4% to 50% of their size. At three times the learning rate PyTorch in float32 leaves PyTorch in
 # float64 by 2e-3: such steps prove nothing.
-STEPS, TOLERANCE = 50, 1e-4
+STEPS, TOLERANCE = 50, 5e-5
 
 
 def checkpoint_layout(bundle, model):
@@ -72,4 +72,4 @@ def check(comparison):
     )
     assert loss_error <= TOLERANCE
     assert max(errors.values()) <= TOLERANCE, max(errors, key=errors.get)
-    assert min(moved.values()) > 100 * TOLERANCE, min(moved, key=moved.get)
+    assert min(moved.values()) > 200 * TOLERANCE, min(moved, key=moved.get)

@@ -74,7 +74,8 @@ BASES = (FP32, INT8, INT4)
 
 # Whose signatures a bundle has: entries of its `optimizers`.
 MEZO, ADAM = "mezo", "adam"
-NOISE_KINDS = ("codebook", "gaussian", "rademacher")
+GAUSSIAN = "gaussian"
+NOISE_KINDS = ("codebook", GAUSSIAN, "rademacher")
 
 
 def forward_loss_for(tokens: int) -> str:

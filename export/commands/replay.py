@@ -74,6 +74,7 @@ def run(values) -> dict:
             seconds = redone.seconds / redone.steps
             print(f"{values.run}: {redone.steps} steps done again, {seconds:.3f} s a step")
         result |= {"replayed_steps": redone.steps, "replay_seconds": redone.seconds}
+        result["warnings"] = list(redone.warnings)
         if out:
             _write(beside, model, values.dtype)
     if out:

@@ -41,7 +41,7 @@ def run(values) -> dict:
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
     model = open_session(values, bundle)
-    bring_with_progress(model, point)
+    redone = bring_with_progress(model, point)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         evaluation = evaluate(model, data, bar.advance)
     where = f"{values.run} at step {point.step}" if values.run else "untuned"
@@ -63,4 +63,5 @@ def run(values) -> dict:
         "examples": evaluation.examples,
         **data.summary(),
         "engine": model.engine.describe(),
+        "warnings": list(redone.warnings),
     }

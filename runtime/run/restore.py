@@ -14,6 +14,7 @@ from ..optim.interface import KEPT
 from .folder import read_run
 from .parameters import check_kept, load_parameters
 from .replay import replay
+from .sessions import engine_warnings
 from .snapshots import restore
 
 
@@ -36,10 +37,17 @@ class RunPoint:
 
 @dataclass(frozen=True)
 class Redone:
-    """The steps that were done again, behind the newest snapshot, and how long that took."""
+    """The steps that were done again, behind the newest snapshot.
+
+    Attributes:
+      steps: their number.
+      seconds: that it took.
+      warnings: why the parameters may not be the run's to the bit.
+    """
 
     steps: int
     seconds: float
+    warnings: tuple[str, ...] = ()
 
 
 UNTUNED = RunPoint(None, 0, None, ())
@@ -72,15 +80,18 @@ def bring_to(
       model: initialised to the bundle's values.
       point: where to.
       progress: told how many steps more are done.
-      say: told of a snapshot that cannot be used.
+      say: told of a snapshot that cannot be used, and of warnings.
     """
     if point.folder is None or point.step == 0:
         return Redone(0, 0.0)
     if point.kind == KEPT:
         load_parameters(model, point.folder, point.step)
         return Redone(0, 0.0)
+    warnings = tuple(w.text for w in engine_warnings(point.folder, model, point.step))
+    for text in warnings:
+        say(f"warning: {text}")
     restored = restore(model, point.folder, point.step, say)
     progress(restored)
     started = time.monotonic()
     replay(model, point.applied[restored:], progress)
-    return Redone(point.step - restored, time.monotonic() - started)
+    return Redone(point.step - restored, time.monotonic() - started, warnings)

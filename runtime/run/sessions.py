@@ -6,13 +6,16 @@ It is no part of `config.json`: another machine may continue the run.
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from ..contract import GAUSSIAN
 from ..engine.model import Model
 from ..errors import InputError
+from ..health.record import RunWarning
 from ..host.cpu import describe_machine
 from ..host.files import read_json, write_json
 from ..host.typed_json import typed
 
 MACHINE = "machine.json"
+OTHER_ENGINE = "other-engine"  # the kind of a warning
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,31 @@ def read_sessions(folder: Path) -> list[Session]:
         return list(typed(tuple[Session, ...], sessions, "sessions", further=True))
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); remove it, only reports need it") from error
+
+
+def engine_warnings(folder: Path, model: Model, steps: int) -> list[RunWarning]:
+    """Returns a warning where another engine made steps of gaussian noise that are done again.
+
+    Args:
+      folder: of a journalled run.
+      model: does its first `steps` steps again.
+      steps: their number.
+    """
+    if model.bundle.noise["kind"] != GAUSSIAN:
+        return []
+    try:
+        sessions = read_sessions(folder)
+    except InputError:  # without the file nothing is known of the engine
+        return []
+    makers = {entry.engine.split(" ")[0] for entry in sessions if entry.first_step <= steps}
+    others = sorted(makers - {model.engine.name})
+    if not others:
+        return []
+    return [
+        RunWarning(
+            OTHER_ENGINE,
+            f"{folder}: the engine {others[0]} made steps of gaussian noise, which "
+            f"{model.engine.name} does again with differences of up to 5e-7 a pass; take "
+            f"--engine={others[0]} for the same bits",
+        )
+    ]

@@ -15,10 +15,11 @@ from ..health.record import RunWarning, read_warnings, without, write_warnings
 from ..health.steps import FIRST, RECENT, Measured, StepWatch, still_before_start
 from ..journal.lines import read_evaluations
 from ..optim.applied import Applied
-from ..optim.interface import Step
+from ..optim.interface import JOURNALLED, Step
 from .evaluate import Evaluation
 from .folder import RunConfig
 from .listening import Listener, Training
+from .sessions import engine_warnings
 
 
 class Watch:
@@ -55,6 +56,8 @@ class Watch:
                 eval_every=training.eval_every,
             )
         )
+        if config.optimizer.kind == JOURNALLED:
+            self._add(engine_warnings(training.folder, training.model, len(steps)))
         for step in [*steps[:FIRST], *steps[FIRST:][-RECENT:]]:
             self._add(self._steps.take(Measured(step.step, tuple(step.losses), step.lr)))
 

@@ -30,8 +30,8 @@ def special_spellings(
       InputError: tokenizer_config.json or special_tokens_map.json cannot be read, or more than one
         token stands in front of a text.
     """
-    if not set(files) & set(TOKENIZER_FILES) - {VOCAB, MERGES}:
-        return usual  # a vocabulary alone does not say how a text is framed
+    if is_unframed(files):
+        return usual
     named, (front, back) = _named(files), frame_of(tokenizer)
     if len(front) > 1:
         raise InputError(
@@ -58,6 +58,11 @@ def special_spellings(
         unk=spelled("unk_token", usual.unk),
         mask=spelled("mask_token", usual.mask),
     )
+
+
+def is_unframed(files: Mapping[str, bytes]) -> bool:
+    """Returns whether a vocabulary stands alone: it does not say how a text is framed."""
+    return not set(files) & set(TOKENIZER_FILES) - {VOCAB, MERGES}
 
 
 def frame_of(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:

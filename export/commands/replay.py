@@ -34,6 +34,7 @@ from pocketllm.runtime.optim.interface import JOURNALLED
 
 from ..results.adapter import is_adapter_file, write_adapter
 from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
+from ..results.origin import check_written_here, origin_of, remarks
 from ..results.trained_tensors import names_of
 from ..results.undo import undo
 
@@ -66,6 +67,7 @@ def run(values) -> dict:
         raise InputError(
             f"{values.run}: --undo needs a run with a journal, this one keeps parameters instead"
         )
+    origin = origin_of(bundle, Path(values.run), point.step) if out else None
     result = {"out": values.out, "run": values.run, "step": point.step, "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:
         model = open_session(values, bundle)
@@ -76,10 +78,12 @@ def run(values) -> dict:
         result |= {"replayed_steps": redone.steps, "replay_seconds": redone.seconds}
         result["warnings"] = list(redone.warnings)
         if out:
-            _write(beside, model, values.dtype)
-    if out:
+            _write(beside, model, values.dtype, origin)
+    if origin:
         kind = RESULTS[bundle.tune][0]
         print(f"{values.out}: {kind} of {values.run} at step {point.step}")
+        for line in remarks(origin):
+            print(f"{values.out}: {line}")
     if values.undo:
         with Progress("undoing", point.step, "step") as bar:
             undone = undo(model, point.applied, bar.advance)
@@ -91,13 +95,13 @@ def run(values) -> dict:
     return result
 
 
-def _write(folder, model, dtype):
+def _write(folder, model, dtype, origin):
     if model.bundle.tune == contract.LORA:
-        write_adapter(folder, model)
+        write_adapter(folder, model, origin)
         return
     count = sum(len(names_of(model.bundle, p)) for p in model.bundle.parameters)
     with Progress("writing", count, "tensor") as bar:
-        write_checkpoint(folder, model, dtype, bar.advance)
+        write_checkpoint(folder, model, dtype, origin, bar.advance)
 
 
 def _check_written(values, bundle, out):
@@ -109,6 +113,7 @@ def _check_written(values, bundle, out):
         )
     kind, belongs = RESULTS[bundle.tune]
     check_replaceable(out, values.force, belongs, f"a {kind}")
+    check_written_here(out)
     if bundle.tune != contract.LORA:
         return
     if values["dtype"].present:

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
+from pocketllm.runtime.host.files import write_bytes, write_json
 
+from ..models import architecture_named
+from .adapter_card import CARD_FILE, adapter_card
+from .origin import ORIGIN_FILE, Origin, origin_json
 from .safetensors_file import write_tensors
 from .trained_tensors import trained_tensors
 
@@ -17,7 +22,7 @@ PREFIX = "base_model.model."
 
 def is_adapter_file(name: str) -> bool:
     """Whether a file is one that `write_adapter` writes."""
-    return name in (CONFIG_FILE, TENSORS_FILE)
+    return name in (CONFIG_FILE, TENSORS_FILE, CARD_FILE, ORIGIN_FILE)
 
 
 def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
@@ -25,13 +30,23 @@ def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
     return {f"{PREFIX}{name}": values for name, values in trained_tensors(model)}
 
 
-def adapter_config(bundle: Bundle) -> dict:
-    """Returns adapter_config.json of a LoRA bundle; the base is the model it is loaded onto."""
-    lora = bundle.lora
+def adapter_config(bundle: Bundle, base_model: str) -> dict:
+    """Returns adapter_config.json of a LoRA bundle; the base is the model it is loaded onto.
+
+    A causal model has a task type of PEFT's. PEFT knows none of a masked one: its AutoPeftModel
+    takes the class from `auto_mapping`.
+    """
+    lora, kind = bundle.lora, bundle.architecture
+    causal = bundle.style == contract.CAUSAL
+    mapping = {
+        "base_model_class": architecture_named(kind, str(bundle.folder)).hf_class,
+        "parent_library": f"transformers.models.{kind}.modeling_{kind}",
+    }
     return {
         "peft_type": "LORA",
-        "task_type": None,
-        "base_model_name_or_path": None,
+        "task_type": "CAUSAL_LM" if causal else None,
+        "auto_mapping": None if causal else mapping,
+        "base_model_name_or_path": base_model,
         "r": lora["rank"],
         "lora_alpha": lora["alpha"],
         "lora_dropout": 0.0,
@@ -43,8 +58,10 @@ def adapter_config(bundle: Bundle) -> dict:
     }
 
 
-def write_adapter(folder: Path, model: Model) -> None:
-    """Writes both files into an existing folder."""
+def write_adapter(folder: Path, model: Model, origin: Origin) -> None:
+    """Writes the adapter, its model card and its origin into an existing folder."""
     write_tensors(folder / TENSORS_FILE, adapter_tensors(model))
-    text = json.dumps(adapter_config(model.bundle), indent=2)
-    (folder / CONFIG_FILE).write_text(text + "\n", encoding="utf-8")
+    config = adapter_config(model.bundle, origin.source.name)
+    write_bytes(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
+    write_bytes(folder / CARD_FILE, adapter_card(origin).encode())
+    write_json(folder / ORIGIN_FILE, origin_json(origin))

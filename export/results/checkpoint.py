@@ -13,7 +13,8 @@ from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes, write_json
 
-from ..checkpoint.source_files import CONFIG_FILE, SMALL_FILES, SourceFiles, read_source_files
+from ..checkpoint.source_files import CONFIG_FILE, SMALL_FILES, SourceFiles
+from .origin import ORIGIN_FILE, Origin, origin_json
 from .safetensors_file import write_tensors
 from .source_config import written_config
 from .trained_tensors import names_of, trained_tensors
@@ -26,12 +27,16 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 def is_checkpoint_file(name: str) -> bool:
     """Whether a file is one that `write_checkpoint` writes."""
-    others = (*SMALL_FILES, INDEX_FILE)
+    others = (*SMALL_FILES, INDEX_FILE, ORIGIN_FILE)
     return name in others or (name.startswith("model") and name.endswith(".safetensors"))
 
 
 def write_checkpoint(
-    folder: Path, model: Model, dtype: str, progress: Callable[[int], None] = lambda done: None
+    folder: Path,
+    model: Model,
+    dtype: str,
+    origin: Origin,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> None:
     """Writes a checkpoint of a bundle that trains every parameter.
 
@@ -39,12 +44,14 @@ def write_checkpoint(
       folder: exists, and is empty.
       model: the open bundle.
       dtype: a key of DTYPES; values are rounded to the nearest.
+      origin: of the values.
       progress: called with the number of tensors written.
 
     Raises:
       InputError: a value is too large for the dtype.
     """
-    write_small_files(folder, read_source_files(model.bundle), model.bundle, dtype)
+    write_small_files(folder, origin.source, model.bundle, dtype)
+    write_json(folder / ORIGIN_FILE, origin_json(origin))
     _write_tensors(folder, model, DTYPES[dtype], progress)
 
 

@@ -1,0 +1,63 @@
+"""README.md of an adapter: the model card that the Hub and PEFT expect, with what it was made on."""
+
+import json
+
+from pocketllm.runtime import contract
+
+from ..models import architecture_named
+from .origin import Origin, origin_json
+
+CARD_FILE = "README.md"
+CARD = """---
+base_model: {base}
+library_name: peft
+tags:
+- lora
+- pocketllm
+---
+
+# LoRA adapter for {title}
+
+{storage}
+
+Accuracy measured on that base: {accuracy}
+
+    from peft import PeftModel
+    from transformers import {hf_class}
+
+    base = {hf_class}.from_pretrained({base})
+    model = PeftModel.from_pretrained(base, "the folder of this file")
+
+Where it comes from, as in pocketllm.json:
+
+{origin}
+"""
+WHOLE = "The base was in fp32 (its matrices as they are in the checkpoint) while the adapter trained."
+QUANTISED = (
+    "The base's matrices were {base} while the adapter trained, activations int8 too. On this base "
+    "in another precision, fp32 or 16 bit, the adapter's results may differ: measure there."
+)
+
+
+def adapter_card(origin: Origin) -> str:
+    """Returns the text of README.md."""
+    bundle, values = origin.bundle, json.dumps(origin_json(origin), indent=2)
+    whole = bundle.base == contract.FP32
+    return CARD.format(
+        base=json.dumps(origin.source.name),  # a string of YAML and of Python, too
+        title=" ".join(origin.source.name.split()),
+        storage=WHOLE if whole else QUANTISED.format(base=bundle.base),
+        accuracy=_measured(origin),
+        hf_class=architecture_named(bundle.architecture, str(bundle.folder)).hf_class,
+        origin="\n".join(f"    {line}" for line in values.splitlines()),
+    )
+
+
+def _measured(origin):
+    if origin.dev is None:
+        return f"not measured (the run has no dev evaluation after step {origin.step})."
+    dev = origin.dev
+    return (
+        f"{dev.accuracy:.1%} of {dev.examples} dev examples, loss {dev.loss:.4f}, after step "
+        f"{origin.step}."
+    )

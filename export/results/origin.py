@@ -1,0 +1,107 @@
+"""pocketllm.json: where a written checkpoint or adapter comes from, for programs and for people."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.journal.lines import Evaluated, read_evaluations
+
+from ..checkpoint.source_files import REMEDY, SourceFiles, read_source_files
+from ..checkpoint.special_spellings import is_unframed
+from ..models import architecture_named
+
+ORIGIN_FILE = "pocketllm.json"
+SHOWN = 12  # of the tensors that are left out; pocketllm.json lists all
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a result was made of.
+
+    Attributes:
+      bundle: what was trained.
+      source: the small files of the checkpoint that it began from.
+      step: of the run.
+      dev: what the run measured after this step, on its own base; None where it did not.
+    """
+
+    bundle: Bundle
+    source: SourceFiles
+    step: int
+    dev: Evaluated | None
+
+
+def origin_of(bundle: Bundle, run: Path, step: int) -> Origin:
+    """Returns the origin of a run's step.
+
+    Raises:
+      InputError: the bundle is without its source.json, or an evaluation was altered.
+    """
+    measured = {record.step: record for record in read_evaluations(run)}
+    return Origin(bundle, read_source_files(bundle), step, measured.get(step))
+
+
+def origin_json(origin: Origin) -> dict:
+    """Returns the contents of pocketllm.json."""
+    bundle, task = origin.bundle, origin.bundle.task
+    return {
+        "base_model": origin.source.name,
+        "base_storage": bundle.base,
+        "bundle_checksum": bundle.checksum,
+        "tune": bundle.tune,
+        "task": task.name,
+        "prompt": task.template,
+        "labels": list(task.labels),
+        "label_words": list(task.words),
+        "step": origin.step,
+        "dev": None if origin.dev is None else asdict(origin.dev),
+        "left_out": left_out(bundle),
+    }
+
+
+def left_out(bundle: Bundle) -> list[str]:
+    """Names the source's tensors that the task does not use, so that no result holds them.
+
+    A second copy inside the LM head is none of them.
+    """
+    path = bundle.folder / contract.MANIFEST_FILE
+    names = read_json(path, REMEDY).get("ignored_tensors", [])
+    if not isinstance(names, list):
+        raise InputError(f"{path}: ignored_tensors is no list; {REMEDY}")
+    head = architecture_named(bundle.architecture, str(path)).head.module
+    return [name for name in map(str, names) if not name.startswith(f"{head}.")]
+
+
+def remarks(origin: Origin) -> list[str]:
+    """Returns a line each about what a user of a checkpoint must know; none of an adapter."""
+    bundle, lines = origin.bundle, []
+    if bundle.tune != contract.FULL:
+        return []
+    names = left_out(bundle)
+    if names:
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        lines.append(
+            f"without {', '.join(names[:SHOWN])}{more}: the task does not use them, so that the "
+            "bundle does not hold them; config.json is as it was"
+        )
+    if is_unframed(origin.source.files) and bundle.style == contract.CAUSAL:
+        lines.append(
+            "the source's tokenizer files name no special tokens, so that transformers puts none "
+            "in front of a prompt; the run had <s> there"
+        )
+    return lines
+
+
+def check_written_here(out: Path) -> None:
+    """Raises InputError for a folder that holds files and was not written by `replay`.
+
+    The checkpoint that a bundle began from holds files of the same names: --force must not cost it.
+    """
+    if out.is_dir() and any(out.iterdir()) and not (out / ORIGIN_FILE).is_file():
+        raise InputError(
+            f"{out}: without {ORIGIN_FILE}, so `replay` did not write it and --force does not "
+            "replace it; choose another --out"
+        )

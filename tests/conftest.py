@@ -12,7 +12,9 @@ import pytest
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
-pytest.register_assert_rewrite("adam_trajectory", "checkpoint_files", "gradients", "trajectory")
+pytest.register_assert_rewrite(
+    "adam_trajectory", "checkpoint_files", "gradients", "sources", "trajectory"
+)
 
 import tiny
 from desktop_child import in_child

@@ -13,7 +13,7 @@ examples:
 """
 
 import contextlib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from absl import flags
@@ -50,6 +50,7 @@ define_session_flags(FLAGS)
 define.string("run", None, "run directory of `pocketllm train`")
 define.string("out", None, "folder to write")
 define.integer("at_step", None, "step of the run to write")
+define.string("base_model", None, "the base that an adapter names; none: the name at export")
 define.enum("dtype", "fp32", list(DTYPES), "number type of the checkpoint")
 define.bool("undo", False, "run the steps backwards too")
 define.bool("force", False, "replace --out")
@@ -67,7 +68,7 @@ def run(values) -> dict:
         raise InputError(
             f"{values.run}: --undo needs a run with a journal, this one keeps parameters instead"
         )
-    origin = origin_of(bundle, Path(values.run), point.step) if out else None
+    origin = _origin(values, bundle, point) if out else None
     result = {"out": values.out, "run": values.run, "step": point.step, "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:
         model = open_session(values, bundle)
@@ -95,6 +96,13 @@ def run(values) -> dict:
     return result
 
 
+def _origin(values, bundle, point):
+    origin = origin_of(bundle, Path(values.run), point.step)
+    if values.base_model is None:
+        return origin
+    return replace(origin, source=replace(origin.source, name=values.base_model))
+
+
 def _write(folder, model, dtype, origin):
     if model.bundle.tune == contract.LORA:
         write_adapter(folder, model, origin)
@@ -115,6 +123,8 @@ def _check_written(values, bundle, out):
     check_replaceable(out, values.force, belongs, f"a {kind}")
     check_written_here(out)
     if bundle.tune != contract.LORA:
+        if values.base_model is not None:
+            raise InputError(f"--base_model={values.base_model} is of adapters, not of a {kind}")
         return
     if values["dtype"].present:
         raise InputError(f"--dtype={values.dtype} is of checkpoints; an adapter is in fp32")

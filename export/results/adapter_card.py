@@ -1,4 +1,4 @@
-"""README.md of an adapter: the model card that the Hub and PEFT expect, with what it was made on."""
+"""README.md of an adapter: a model card as PEFT writes it, with the base it was trained on."""
 
 import json
 
@@ -32,7 +32,9 @@ Where it comes from, as in pocketllm.json:
 
 {origin}
 """
-WHOLE = "The base was in fp32 (its matrices as they are in the checkpoint) while the adapter trained."
+WHOLE = (
+    "The base was in fp32 (its matrices as they are in the checkpoint) while the adapter trained."
+)
 QUANTISED = (
     "The base's matrices were {base} while the adapter trained, activations int8 too. On this base "
     "in another precision, fp32 or 16 bit, the adapter's results may differ: measure there."

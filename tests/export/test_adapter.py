@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
 from opt_forward import opt_inputs, score_arrays
@@ -10,6 +11,7 @@ from tuned import lora_bundle
 
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.journal.lines import Evaluated, append_evaluation
 from pocketllm.runtime.run.loop import train
 
 pytestmark = pytest.mark.desktop
@@ -29,7 +31,7 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     case, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
 ):
     import torch
-    from peft import PeftModel
+    from peft import AutoPeftModel, AutoPeftModelForCausalLM, PeftModel
     from transformers import OPTForCausalLM, RobertaForMaskedLM
 
     architecture, tied, extras, base, tolerance = CASES[case]
@@ -40,8 +42,12 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
     model = open_ready(bundle, "litert")
     train(model, data, tmp_path / "run", run_config(bundle, data, steps=12, lr=0.05, eps=0.05))
     flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
-    done = pocketllm("replay", *flags)
+    dev = Evaluated(12, 0.625, 0.5, 8, "d" * 64)
+    append_evaluation(tmp_path / "run", dev)
+    done = pocketllm("replay", *flags, f"--base_model={checkpoint}")
     assert (done.returncode, done.stderr) == (0, "") and "at step 12" in done.stdout
+    origin = json.loads((tmp_path / "out" / "pocketllm.json").read_text())
+    assert (origin["base_storage"], origin["step"], origin["dev"]["accuracy"]) == (base, 12, 0.625)
 
     kind = {"roberta": RobertaForMaskedLM, "opt": OPTForCausalLM}[architecture]
     plain = kind.from_pretrained(checkpoint, attn_implementation="eager", dtype=torch.float32)
@@ -60,6 +66,11 @@ def test_peft_loads_the_adapter_and_gives_the_same_logits(
 
     assert relative_error(actual, logits) <= tolerance
     assert relative_error(before, logits) > max(0.01, 2 * tolerance), "the adapter counts"
+    auto = {"roberta": AutoPeftModel, "opt": AutoPeftModelForCausalLM}[architecture]
+    alone = auto.from_pretrained(
+        tmp_path / "out", attn_implementation="eager", dtype=torch.float32
+    )  # the base is the one that the adapter names
+    assert np.array_equal(run(alone)[1], logits)
 
 
 def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
@@ -83,6 +94,12 @@ def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
     assert not tensors[0][b].any() and tensors[6][b].any()
 
     complaint(pocketllm("replay", *flags), 2, "exists already")
+    config = json.loads((tmp_path / "out" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == bundle.model_name
+    (tmp_path / "out" / "pocketllm.json").rename(tmp_path / "aside")
+    complaint(pocketllm("replay", *flags, "--force"), 2, "`replay` did not write it")
+    assert (tmp_path / "out" / "adapter_config.json").exists()
+    (tmp_path / "aside").rename(tmp_path / "out" / "pocketllm.json")
     complaint(pocketllm("replay", *flags, "--force", "--at_step=7"), 2, "steps 0 to 6")
     tied = lora_bundle(make_bundle, make_checkpoint(), {"extras": "lm_head"}, lengths=(16,))
     flags[0] = f"--bundle={tied.folder}"

@@ -1,6 +1,7 @@
 """`pocketllm replay` on a full-parameter run: transformers loads what it writes; --undo."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -106,9 +107,8 @@ def test_transformers_loads_the_checkpoint_and_has_the_devices_losses(
     theirs.save_pretrained(tmp_path / "theirs")
     assert tensor_names(tmp_path / "out") == tensor_names(tmp_path / "theirs")
     assert tensor_names(tmp_path / "out") == tensor_names(source)
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        p.name for p in source.iterdir()
-    }
+    expected = {path.name for path in source.iterdir()} | {"pocketllm.json"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == expected
     for name in ("vocab.json", "merges.txt"):
         assert (tmp_path / "out" / name).read_bytes() == (source / name).read_bytes()
 
@@ -142,23 +142,27 @@ def test_halves_are_the_nearest_to_the_values(dtype, trained, tmp_path):
 
 def test_a_value_too_large_for_the_dtype_is_named(trained, tmp_path):
     from pocketllm.export.results.checkpoint import write_checkpoint
+    from pocketllm.export.results.origin import origin_of
     from pocketllm.runtime.errors import InputError
 
     model, _ = trained("roberta")
+    origin = origin_of(model.bundle, tmp_path / "run", 8)
     values = dict(model.read())
     values["lm_head.bias"][3] = 1e5
     model.write(values)
 
     with pytest.raises(InputError, match="lm_head.bias: holds 100000, .*--dtype=fp32"):
-        write_checkpoint(tmp_path, model, "fp16")
+        write_checkpoint(tmp_path, model, "fp16", origin)
 
 
 def test_a_large_checkpoint_is_written_in_shards(trained, monkeypatch, tmp_path):
     from pocketllm.export.results import checkpoint
+    from pocketllm.export.results.origin import origin_of
 
     monkeypatch.setattr(checkpoint, "SHARD_BYTES", 10_000)
     model, _ = trained("opt_untied")
-    checkpoint.write_checkpoint(tmp_path / "out", model, "fp32")
+    origin = origin_of(model.bundle, tmp_path / "run", 8)
+    checkpoint.write_checkpoint(tmp_path / "out", model, "fp32", origin)
 
     names = sorted(path.name for path in (tmp_path / "out").glob("*.safetensors"))
     assert len(names) > 3 and names[0] == f"model-00001-of-{len(names):05d}.safetensors"
@@ -185,6 +189,24 @@ def test_a_run_of_adam_becomes_a_checkpoint_and_cannot_be_undone(trained, tmp_pa
     complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a run with a journal")
     assert pocketllm("replay", *flags, out).returncode == 0
     compare(loaded(tmp_path / "out", "roberta"), model)
+
+
+def test_the_checkpoint_that_a_bundle_began_from_is_not_replaced(
+    trained, make_checkpoint, tmp_path
+):
+    _, flags = trained("roberta")
+    source = shutil.copytree(make_checkpoint(), tmp_path / "source")
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+
+    complaint(
+        pocketllm("replay", *flags, f"--out={source}", "--force"), 2, "`replay` did not write it"
+    )
+
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    out = [f"--out={tmp_path / 'out'}", "--force"]
+    for _ in range(2):  # its own it does replace
+        assert pocketllm("replay", *flags, *out).returncode == 0
+    complaint(pocketllm("replay", *flags, *out, "--base_model=x"), 2, "is of adapters")
 
 
 def test_what_cannot_be_written_is_said(trained, tmp_path):

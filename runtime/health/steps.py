@@ -18,12 +18,11 @@ import numpy as np
 
 from .record import RunWarning
 
-NO_GRADIENT, ROUNDING, STANDSTILL = "no-gradient", "gradient-is-rounding", "nothing-moves"
-DIVERGED = "diverged"
+NO_GRADIENT, STANDSTILL, DIVERGED = "no-gradient", "nothing-moves", "diverged"
 FIRST = 20  # steps that decide on gradient and movement, fewer in a run that has fewer
 LEAST = 3  # steps that say anything
 RECENT = 5
-ROUNDING_UNITS = 16  # in the last place of a loss: what a forward pass may round away
+ROUNDING_UNITS = 5  # in the last place of a loss: what a forward pass may round away
 LARGE_Z = 3.0
 TIMES, NATS, LEAST_LOSS = 10.0, 7.0, 5.0
 
@@ -94,22 +93,22 @@ class StepWatch:
                 f"--eps={eps:g} changes no loss; start a new run with a larger --eps",
             )
             return
-        units = max(step.difference / _unit(step.loss) for step in first)
+        units = max(step.difference / unit(step.loss) for step in first)
         if units <= ROUNDING_UNITS:
             yield RunWarning(
-                ROUNDING,
+                NO_GRADIENT,
                 f"the losses on both sides of the probe differ by {units:.0f} units in the last "
                 f"place of float32 at most in each of the first {count} steps, which is rounding; "
                 f"start a new run with a larger --eps (it is {eps:g})",
             )
             return
         moves = [step.lr * step.difference / (2 * eps) for step in first if len(step.losses) == 2]
-        if len(moves) == count and max(moves) * LARGE_Z < _unit(self._typical) / 2:
+        if len(moves) == count and max(moves) * LARGE_Z < unit(self._typical) / 2:
             yield RunWarning(
                 STANDSTILL,
                 f"an update moves a parameter by {max(moves):.1e} times z at most in the first "
                 f"{count} steps, and a typical one is {self._typical:.1e}, whose float32 neighbour "
-                f"is {_unit(self._typical):.1e} away: most keep their bits; start a new run with a "
+                f"is {unit(self._typical):.1e} away: most keep their bits; start a new run with a "
                 "larger --lr",
             )
 
@@ -133,26 +132,6 @@ def diverged(what: str, start: float, now: float) -> RunWarning:
     )
 
 
-def still_before_start(lr: float, typical: float, has_probe: bool) -> Iterator[RunWarning]:
-    """Yields a learning rate that is known to move nothing before the first step.
-
-    Args:
-      lr: the highest of the run.
-      typical: size of a typical parameter.
-      has_probe: whether an update is lr times a gradient that only steps will show; without, its
-        size is about lr, as Adam's.
-    """
-    if lr == 0:
-        yield RunWarning(STANDSTILL, "--lr=0 moves no parameter; give a larger --lr")
-    elif not has_probe and lr < _unit(typical) / 2:
-        yield RunWarning(
-            STANDSTILL,
-            f"--lr={lr:g} moves a parameter by about so much a step, and a typical one is "
-            f"{typical:.1e}, whose float32 neighbour is {_unit(typical):.1e} away: most keep their "
-            "bits; give a larger --lr",
-        )
-
-
-def _unit(value: float) -> float:
+def unit(value: float) -> float:
     """Returns the distance from a number to the next float32, that of the smallest normal at 0."""
     return float(np.spacing(np.float32(max(abs(value), 1e-30))))

@@ -10,9 +10,9 @@ from ..errors import RunError
 from ..health.choice import KINDS as CHOICE_KINDS
 from ..health.choice import choice_warnings, dev_loss_warnings
 from ..health.data import DEV_KINDS, TRAIN_KINDS, data_warnings
-from ..health.parameters import typical_size
 from ..health.record import RunWarning, read_warnings, without, write_warnings
-from ..health.steps import FIRST, RECENT, Measured, StepWatch, still_before_start
+from ..health.settings import settings_warnings, typical_size
+from ..health.steps import FIRST, RECENT, Measured, StepWatch
 from ..journal.lines import read_evaluations
 from ..optim.applied import Applied
 from ..optim.interface import JOURNALLED, Step
@@ -116,8 +116,8 @@ def warnings_before_start(
 ) -> Iterator[RunWarning]:
     """Yields what data, settings and folder say of a run before its first step; see `train`."""
     yield from data_warnings(data, dev, bundle.scoring)
-    has_probe = _eps(config) is not None
-    yield from still_before_start(config.settings.lr, typical_size(bundle), has_probe)
+    lr, typical = config.settings.lr, typical_size(bundle)
+    yield from settings_warnings(bundle, lr, _eps(config), typical)
     if dev:
         evaluated = [entry.step for entry in read_evaluations(folder, dev.sha256)]
         yield from choice_warnings(config.settings.steps, eval_every, evaluated)

@@ -1,5 +1,7 @@
 """What counts as a run that cannot work: the bounds, and that nothing healthy comes near them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,14 +9,8 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.health.choice import choice_warnings, dev_loss_warnings
-from pocketllm.runtime.health.parameters import typical_size
-from pocketllm.runtime.health.steps import (
-    FIRST,
-    Measured,
-    StepWatch,
-    highest_loss,
-    still_before_start,
-)
+from pocketllm.runtime.health.settings import settings_warnings, typical_size
+from pocketllm.runtime.health.steps import FIRST, Measured, StepWatch, highest_loss
 from pocketllm.runtime.journal.lines import Evaluated
 
 EPS, TYPICAL = 1e-3, 0.03
@@ -46,8 +42,8 @@ def test_no_run_whose_losses_a_probe_moves_and_that_stays_near_its_start_has_a_w
 def test_one_step_with_a_gradient_is_enough():
     assert kinds([(0.7, 0.0)] * FIRST) == {"no-gradient"}
     assert kinds([(0.7, 0.0)] * (FIRST - 1) + [(0.7, 1e-3)]) == set()
-    assert kinds([(0.7, 2e-7)] * FIRST) == {"gradient-is-rounding"}
-    assert kinds([(0.7, 2e-7)] * (FIRST - 1) + [(0.7, 1e-3)]) == set()
+    assert kinds([(0.7, 1e-7)] * FIRST) == {"no-gradient"}
+    assert kinds([(0.7, 1e-7)] * (FIRST - 1) + [(0.7, 1e-3)]) == set()
 
 
 def test_later_steps_without_a_gradient_are_no_warning():
@@ -114,11 +110,25 @@ def test_a_choice_needs_two_evaluated_steps_beside_the_untuned(last, every, eval
 
 
 @pytest.mark.parametrize(
-    ("lr", "has_probe", "count"),
-    [(0, True, 1), (0, False, 1), (1e-12, False, 1), (1e-12, True, 0), (1e-6, False, 0)],
+    ("lr", "eps", "base", "tune", "expected"),
+    [
+        (0, EPS, "fp32", "full", ["nothing-moves"]),
+        (0, None, "fp32", "full", ["nothing-moves"]),
+        (1e-12, None, "fp32", "full", ["nothing-moves"]),
+        (1e-12, EPS, "fp32", "full", []),  # the projected gradient may be large
+        (1e-6, None, "fp32", "full", []),
+        (1e-6, 1e-9, "fp32", "full", ["no-gradient"]),
+        (1e-6, 1e-8, "fp32", "full", []),
+        (1e-6, 1e-4, "int8", "lora", ["no-gradient"]),
+        (1e-6, 1e-3, "int8", "lora", []),
+        (1e-6, 1e-4, "fp32", "lora", []),
+        (1e-6, 1e-4, "int8", "head", []),  # its rows are no integers
+    ],
 )
-def test_what_a_learning_rate_alone_says(lr, has_probe, count):
-    assert len(list(still_before_start(lr, TYPICAL, has_probe))) == count
+def test_what_settings_alone_say(lr, eps, base, tune, expected, golden_bundle):
+    bundle = replace(golden_bundle, base=base, tune=tune, default_eps=1e-2)
+    warnings = list(settings_warnings(bundle, lr, eps, TYPICAL))
+    assert [warning.kind for warning in warnings] == expected
 
 
 def test_the_typical_parameter_is_the_bundles(golden_bundle, open_ready):

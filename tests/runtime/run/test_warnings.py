@@ -49,8 +49,7 @@ def test_a_healthy_run_has_no_warning_and_is_not_stopped_by_strict(training, war
 @pytest.mark.parametrize(
     ("flags", "kind", "words"),
     [
-        ({"eps": 1e-30}, "no-gradient", "the projected gradient is 0 .* first 20 steps.*--eps"),
-        ({"eps": 1e-7, "lr": 1e-5}, "gradient-is-rounding", "which is rounding.*larger --eps"),
+        ({"eps": 4e-8, "lr": 1e-6}, "no-gradient", "first 20 steps.*larger --eps"),
         ({"lr": 1e-13}, "nothing-moves", "most keep their bits.*larger --lr"),
         ({"lr": 3.0}, "diverged", "the run has diverged.*smaller --lr"),
     ],
@@ -82,8 +81,15 @@ def test_a_run_that_goes_on_keeps_its_warning_and_does_not_repeat_it(training, w
     assert printed_warnings(training(eps=1e-30, steps=40)) == [text]
 
 
+def test_a_probe_of_rounding_is_a_warning_before_the_first_step(training, tmp_path):
+    (text,) = printed_warnings(training(eps=1e-30))
+    assert "--eps=1e-30 is less than the " in text and "the bundle's 0.001 say" in text
+    complaint(training("--strict", eps=1e-30, run="strict"), 1, text)
+    assert not (tmp_path / "strict").exists()
+
+
 def test_a_short_run_says_it_at_its_end(training):
-    (text,) = printed_warnings(training(eps=1e-30, steps=4, eval_every=2))
+    (text,) = printed_warnings(training(eps=4e-8, lr=1e-6, steps=4, eval_every=2))
     assert "first 4 steps" in text
 
 

@@ -33,6 +33,16 @@ def bundle(tmp_path_factory):
     return out
 
 
+def assert_same_losses(ours, theirs):
+    """The two probe in directions of their own, which cancel in the mean of both losses.
+
+    What is left is their curvature, and the first steps of a tiny learning rate: 6e-4 measured.
+    """
+    for a, b in zip(ours, theirs, strict=True):
+        middle = [(step["loss_plus"] + step["loss_minus"]) / 2 for step in (a, b)]
+        assert middle[0] == pytest.approx(middle[1], abs=2e-3)
+
+
 def test_bench_against_pytorch_writes_a_table_and_json(bundle, tmp_path):
     out = tmp_path / "bench.json"
     done = pocketllm(
@@ -67,9 +77,7 @@ def test_bench_against_pytorch_writes_a_table_and_json(bundle, tmp_path):
             assert len(step["noise_seconds"]) == passes and len(step["forward_seconds"]) == 2
         assert 0 < side["peak_anon_bytes"] < side["peak_rss_bytes"]
         assert set(side["summary"]) == set(FIGURES)
-    # A few steps of a tiny learning rate: both sides stay near what the other finds.
-    for a, b in zip(ours["steps"], theirs["steps"]):
-        assert a["loss_plus"] == pytest.approx(b["loss_plus"], abs=0.2)
+    assert_same_losses(ours["steps"], theirs["steps"])
 
 
 def test_bench_measures_opt_against_pytorch_twice(make_opt_checkpoint, make_bundle, tmp_path):
@@ -95,9 +103,7 @@ def test_bench_measures_opt_against_pytorch_twice(make_opt_checkpoint, make_bund
     # The same weights, inputs and directions: the two sides of PyTorch take the same steps.
     for every_token, row in zip(batch["pytorch"]["steps"], batch["pytorch_row"]["steps"]):
         assert every_token["loss_plus"] == pytest.approx(row["loss_plus"], rel=1e-5)
-    # Ours goes elsewhere, but not far: see above.
-    for a, b in zip(ours["steps"], theirs["steps"]):
-        assert a["loss_plus"] == pytest.approx(b["loss_plus"], abs=0.2)
+    assert_same_losses(ours["steps"], theirs["steps"])
 
 
 def test_the_pytorch_side_starts_from_the_bundles_weights(bundle):

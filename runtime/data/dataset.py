@@ -1,6 +1,6 @@
 """From a data file to encoded examples and batches of a bundle."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from ..tasks.draws import drawn, split_places
 from . import encode_causal, encode_masked
 from .batches import Batch, micro_batches, training_row
 from .encoded import EncodedExample, RowFormat
-from .reader import Reading, read_file
+from .reader import DataFile, Example
 from .tokenizer import load_tokenizer, tokenising
 
 ENCODERS = {
@@ -84,14 +84,12 @@ def load_dataset(
       training: encode no option that is not trained on; such a data set cannot be evaluated.
       sample: draw so many examples, as the reference does; 0 takes all.
     """
-    reading = read_file(path, bundle.task)
-    count = len(reading.examples)
+    file = DataFile(Path(path), bundle.task)
+    count = sum(1 for _ in file.examples()) if sample > 0 else 0
     if not 0 < sample < count:
-        return _encoded(path, bundle, reading, training=training)
-    part = f" drawn from {count}"
-    return _encoded(
-        path, bundle, _drawn(reading, drawn(count, sample)), part=part, training=training
-    )
+        return _encoded(file, bundle, training=training)
+    places, part = drawn(count, sample), f" drawn from {count}"
+    return _encoded(file, bundle, training=training, places=places, part=part)
 
 
 def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[Dataset, Dataset]:
@@ -100,18 +98,18 @@ def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[
     Raises:
       InputError: as `load_dataset`, or nothing would be left to train on.
     """
-    reading = read_file(path, bundle.task)
-    count = len(reading.examples)
+    file = DataFile(Path(path), bundle.task)
+    count = sum(1 for _ in file.examples())
     places = split_places(count, train, dev)
     if not places[0]:
         raise InputError(
             f"{path}: found {count} examples, expected more than the {dev} that "
             f"--split={train}/{dev} keeps for the dev set; choose smaller numbers"
         )
-    of, (to_train, to_choose) = f" of {count}", (_drawn(reading, some) for some in places)
+    parts = (f" of {count}, to train on", f" of {count}, to choose the best step by")
     return (
-        _encoded(path, bundle, to_train, training=True, part=f"{of}, to train on"),
-        _encoded(path, bundle, to_choose, training=False, part=f"{of}, to choose the best step by"),
+        _encoded(file, bundle, training=True, places=places[0], part=parts[0]),
+        _encoded(file, bundle, training=False, places=places[1], part=parts[1]),
     )
 
 
@@ -130,11 +128,13 @@ def batches_of(
     return micro_batches(rows, bundle.batch_size, bundle.lengths, dataset.pad_id)
 
 
-def _drawn(reading: Reading, places: list[int]) -> Reading:
-    """Returns some examples; a question that may miss answers cannot be judged as a whole."""
-    return replace(
-        reading, examples=[replace(reading.examples[place], group=None) for place in places]
-    )
+def _chosen(file: DataFile, places: Sequence[int]) -> Iterator[Example]:
+    """Yields some examples; a question that may miss answers cannot be judged as a whole."""
+    wanted, chosen = set(places), {}
+    for place, example in enumerate(file.examples()):
+        if place in wanted:
+            chosen[place] = replace(example, group=None)
+    yield from (chosen[place] for place in places)
 
 
 def row_format(bundle: Bundle) -> RowFormat:
@@ -151,27 +151,33 @@ def row_format(bundle: Bundle) -> RowFormat:
 
 
 def _encoded(
-    path: str | Path, bundle: Bundle, reading: Reading, *, training: bool, part: str = ""
+    file: DataFile,
+    bundle: Bundle,
+    *,
+    training: bool,
+    places: Sequence[int] | None = None,
+    part: str = "",
 ) -> Dataset:
-    """Encodes examples of a file for a bundle."""
-    encode_all, examples = ENCODERS[bundle.style], reading.examples
+    """Encodes the examples of a file for a bundle, or those at some places, row by row."""
+    encode_all, path = ENCODERS[bundle.style], file.path
+    examples = file.examples() if places is None else _chosen(file, places)
+    total = None if places is None else len(places)
     with (
-        Progress(f"reading {path}", len(examples), "example") as bar,
+        Progress(f"reading {path}", total, "example") as bar,
         tokenising(bundle.tokenizer_path, path),
     ):
         encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
-    path = Path(path)
     return Dataset(
         path=path,
         examples=encoded,
         truncated=sum(example.truncated for example in encoded),
-        skipped=reading.skipped,
+        skipped=file.skipped,
         sha256=sha256_of(path),
         pad_id=bundle.special_tokens.pad,
         part=part,
         cut=_limit(bundle),
-        labels=reading.labels,
-        notes=reading.notes,
+        labels=file.labels.meanings(),
+        notes=tuple(file.notes),
     )
 
 

@@ -5,7 +5,7 @@ the same prompt with an option behind it. An option is as many tokens long as it
 longer. What does not fit is cut on the left, behind bos.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,10 +17,12 @@ from ..errors import InputError
 from ..tasks.causal import CausalTask, FieldChoice, WordChoice
 from ..tasks.templates import TRANSFORMS, fill
 from .encoded import Encoded, EncodedExample, RowFormat
+from .long_texts import LONG, head_ids, tail_of
 from .reader import Example
+from .tokenizer import all_token_ids
 
-# Tokenised together, on all cores.
-EXAMPLES_AT_ONCE = 512
+# Tokenised together, on all cores: so many characters of prompts and options.
+CHARACTERS_AT_ONCE = 1 << 19
 
 
 def prompt_of(example: Example, task: CausalTask) -> str:
@@ -40,7 +42,7 @@ def options_of(example: Example, task: CausalTask) -> tuple[str, ...]:
 
 
 def encode_all(
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     row_format: RowFormat,
     path,
     only_gold: bool = False,
@@ -60,17 +62,13 @@ def encode_all(
     """
     row = _words_row if row_format.scoring == contract.WORDS else _option_row
     encoded = []
-    for first in range(0, len(examples), EXAMPLES_AT_ONCE):
-        some = examples[first : first + EXAMPLES_AT_ONCE]
-        plans = [_plan(example, row_format, only_gold) for example in some]
+    for plans in _grouped(_plan(example, row_format, only_gold, path) for example in examples):
         ids = _ids_of({text for plan in plans for text in plan.texts}, row_format.tokenizer)
         for plan in plans:
-            where = f"{path} line {plan.example.line}"
             sequences = tuple(
-                row(plan.prompt, option, ids, row_format, where) for option in plan.options
+                row(plan.prompt, option, ids, row_format, plan.where) for option in plan.options
             )
-            golds, group = plan.golds, plan.example.group
-            encoded.append(EncodedExample(sequences, golds, group, plan.answers))
+            encoded.append(EncodedExample(sequences, plan.golds, plan.group, plan.answers))
         progress(len(plans))
     return encoded
 
@@ -79,7 +77,8 @@ def encode_all(
 class _Plan:
     """What of an example is encoded: a row for each of `options` behind the prompt."""
 
-    example: Example
+    where: str  # file and line
+    group: str | None
     prompt: str
     options: tuple[str, ...]
     golds: tuple[int, ...]
@@ -92,7 +91,7 @@ class _Plan:
         return [_counted(self.prompt), *map(_counted, whole), *map(_read, whole)]
 
 
-def _plan(example: Example, row_format: RowFormat, only_gold: bool) -> _Plan:
+def _plan(example: Example, row_format: RowFormat, only_gold: bool, path) -> _Plan:
     task = cast(CausalTask, row_format.task)
     prompt, options = prompt_of(example, task), options_of(example, task)
     golds, answers = example.golds or (example.label,), example.answers
@@ -100,7 +99,29 @@ def _plan(example: Example, row_format: RowFormat, only_gold: bool) -> _Plan:
         options = options[:1]  # whichever word follows, the tokens before it are the same
     elif only_gold and row_format.scoring == contract.GOLD:
         options, answers, golds = (options[golds[0]],), answers[golds[0] :][:1], (0,)
-    return _Plan(example, prompt, options, golds, answers)
+    where, tokenizer, tokens = (
+        f"{path} line {example.line}",
+        row_format.tokenizer,
+        row_format.tokens,
+    )
+    for option in options:
+        if len(option) > LONG * tokens and len(head_ids(tokenizer, option, tokens)) >= tokens:
+            raise _too_long(where, option, row_format)
+    prompt = tail_of(tokenizer, prompt, tokens + 1)
+    return _Plan(where, example.group, prompt, options, golds, answers)
+
+
+def _grouped(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
+    """Yields plans together, as far as memory bears it."""
+    some, size = [], 0
+    for plan in plans:
+        some.append(plan)
+        size += sum(map(len, plan.texts))
+        if size >= CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def _counted(text: str) -> str:
@@ -115,8 +136,7 @@ def _read(text: str) -> str:
 
 def _ids_of(texts: set[str], tokenizer: Tokenizer) -> dict[str, list[int]]:
     ordered = sorted(texts)
-    encodings = tokenizer.encode_batch(ordered, add_special_tokens=False)
-    return {text: encoding.ids for text, encoding in zip(ordered, encodings)}
+    return dict(zip(ordered, all_token_ids(tokenizer, ordered)))
 
 
 def _tokenised(prompt: str, option: str, ids: dict, bos: int | None) -> tuple[list[int], int]:
@@ -134,16 +154,23 @@ def _option_row(prompt: str, option: str, ids: dict, row_format: RowFormat, wher
     if not 0 < length < len(whole):
         raise InputError(f"{where}: the option {_short(option)} is empty; fill it in")
     if length > min(row_format.option_tokens, room - 1):
-        limit, remedy = room - 1, "longer --lengths"
-        if row_format.option_tokens < limit:
-            limit, remedy = row_format.option_tokens, f"--option_tokens={length} or more"
-        raise InputError(
-            f"{where}: the option {_short(option)} takes {length} tokens, expected 1 to {limit}; "
-            f"shorten it, or export with {remedy}"
-        )
+        raise _too_long(where, option, row_format, length)
     kept = _cut(whole, room, bos)
     target = {contract.OPTION_START: len(kept) - length, contract.OPTION_TOKENS: length}
     return Encoded(np.array(kept, np.int32), target, len(kept) < len(whole))
+
+
+def _too_long(where: str, option: str, row_format: RowFormat, length: int = 0) -> InputError:
+    """Returns the error of an option; 0 for a length that is only known to fill the row."""
+    limit, remedy = row_format.tokens - 1, "longer --lengths"
+    if row_format.option_tokens < limit:
+        limit = row_format.option_tokens
+        remedy = f"--option_tokens={length} or more" if length else "larger --option_tokens"
+    takes = f"{length} tokens" if length else f"{row_format.tokens} tokens or more"
+    return InputError(
+        f"{where}: the option {_short(option)} takes {takes}, expected 1 to {limit}; "
+        f"shorten it, or export with {remedy}"
+    )
 
 
 def _words_row(prompt: str, word: str, ids: dict, row_format: RowFormat, where: str) -> Encoded:

@@ -5,17 +5,17 @@ Text that spells a special token becomes that token, as in transformers; the mas
 comes from the template and is never searched for.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from itertools import chain
 from typing import cast
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from .. import contract
 from ..errors import InputError
 from ..tasks.masked import MaskedTask, Piece
 from .encoded import Encoded, EncodedExample, RowFormat
+from .long_texts import head_ids
 from .reader import Example
 
 
@@ -34,9 +34,8 @@ def encode(example: Example, row_format: RowFormat) -> Encoded:
     """
     task, special = cast(MaskedTask, row_format.task), row_format.special
     max_length = row_format.tokens
-    parts = [
-        _piece_ids(piece, example, row_format.tokenizer, special.mask) for piece in task.pieces
-    ]
+    # A piece's tokens behind the first max_length reach no row and change none.
+    parts = [_piece_ids(piece, example, row_format) for piece in task.pieces]
     whole = 2 + sum(map(len, parts))  # bos and eos
     if task.first_field_reserve is not None:
         # Half of a bucket that is hardly longer than the reserve is still worth reading.
@@ -53,7 +52,7 @@ def encode(example: Example, row_format: RowFormat) -> Encoded:
 
 
 def encode_all(
-    examples: Sequence[Example],
+    examples: Iterable[Example],
     row_format: RowFormat,
     path,
     only_gold: bool = False,
@@ -75,11 +74,11 @@ def encode_all(
     return encoded
 
 
-def _piece_ids(piece: Piece, example: Example, tokenizer: Tokenizer, mask: int | None) -> list:
+def _piece_ids(piece: Piece, example: Example, row_format: RowFormat) -> list:
     if piece.kind == "mask":
-        return [mask]
+        return [row_format.special.mask]
     text = piece.text if piece.kind == "literal" else _field_text(piece, example.fields[piece.text])
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    return head_ids(row_format.tokenizer, text, row_format.tokens)
 
 
 def _field_text(piece: Piece, text: str) -> str:

@@ -1,7 +1,7 @@
 """Data files to examples: TSV or CSV with a header, or JSON in the task's own published format."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
@@ -9,7 +9,7 @@ from ..tasks.codec import Task
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
 from .files.columns import FileRow, column_of
 from .files.json_rows import json_rows
-from .files.labels import NO_LABEL, LabelReader
+from .files.labels import LabelReader
 from .files.tables import csv_rows, tsv_rows
 
 Rows = Callable[[Path, Task, list[str]], Iterator[FileRow]]
@@ -37,52 +37,52 @@ class Example:
     golds: tuple[int, ...] = ()  # right options, where there may be several
 
 
-@dataclass(frozen=True)
-class Reading:
-    """What a file holds.
+@dataclass
+class DataFile:
+    """A data file, read row by row; FORMAT.md says how.
 
     Attributes:
-      examples: in file order.
-      skipped: rows left out because nobody could label them (-1, and the "-" of SNLI and MNLI).
-      labels: number in the file -> what it was read as.
+      path: the file.
+      task: says which columns and labels it has.
+      skipped: rows left out because nobody could label them (-1, and the "-" of SNLI and MNLI);
+        with the next ones, known once all rows are read.
+      labels: what was read of labels.
       notes: sentences on how the file was read, where there was a choice.
     """
 
-    examples: list[Example]
-    skipped: int
-    labels: dict[str, str]
-    notes: tuple[str, ...]
+    path: Path
+    task: Task
+    skipped: int = 0
+    labels: LabelReader = field(init=False)
+    notes: list[str] = field(default_factory=list)
 
+    def examples(self) -> Iterator[Example]:
+        """Yields the examples, in file order; a second call reads the file again.
 
-def read_file(path: str | Path, task: Task) -> Reading:
-    """Reads all rows of a data file; FORMAT.md says how.
-
-    Raises:
-      InputError: it cannot be read, or a row does not fit the task.
-    """
-    path, notes, labels = Path(path), [], LabelReader(task)
-    examples, skipped = [], 0
-    for example in _examples(path, _reader_of(path)(path, task, notes), task, labels):
-        if example is None:
-            skipped += 1
-        else:
-            examples.append(example)
-    if not examples:
-        hidden = (
-            f": all {labels.unlabelled} rows have the label {NO_LABEL}" if labels.unlabelled else ""
-        )
-        raise InputError(
-            f"{path}: found no labelled rows{hidden}, expected at least one; check the file"
-            f"{' (published test sets have no labels)' if hidden else ''}"
-        )
-    labels.check(path)
-    return Reading(examples, skipped, labels.meanings(), tuple(notes))
+        Raises:
+          InputError: the file cannot be read, a row does not fit the task, or none has a label.
+        """
+        self.skipped, self.labels, self.notes = 0, LabelReader(self.task), []
+        count, layout = 0, LAYOUTS[self.task.layout]
+        for row in _reader_of(self.path)(self.path, self.task, self.notes):
+            for part in layout(f"{self.path} line {row.line}", row.values):
+                example = _example(part, row.line, self.task, self.labels)
+                if example is None:
+                    self.skipped += 1
+                else:
+                    count += 1
+                    yield example
+        self.labels.check(self.path)
+        if not count:
+            raise InputError(
+                f"{self.path}: found no labelled rows, expected at least one; check the file"
+            )
 
 
 def read_examples(path: str | Path, task: Task) -> tuple[list[Example], int]:
-    """Returns (examples, rows skipped) of `read_file`."""
-    reading = read_file(path, task)
-    return reading.examples, reading.skipped
+    """Returns all examples of a file, and how many rows nobody could label."""
+    file = DataFile(Path(path), task)
+    return list(file.examples()), file.skipped
 
 
 def _reader_of(path: Path) -> Rows:
@@ -94,15 +94,6 @@ def _reader_of(path: Path) -> Rows:
             "convert or rename the file"
         )
     return reader or tsv_rows  # which refuses a folder
-
-
-def _examples(
-    path: Path, rows: Iterator[FileRow], task: Task, labels: LabelReader
-) -> Iterator[Example | None]:
-    layout = LAYOUTS[task.layout]
-    for row in rows:
-        for part in layout(f"{path} line {row.line}", row.values):
-            yield _example(part, row.line, task, labels)
 
 
 def _example(part: Part, line: int, task: Task, labels: LabelReader) -> Example | None:

@@ -1,6 +1,9 @@
-"""The tokenizer of a bundle, loaded; what the library raises, as one line."""
+"""The tokenizer of a bundle: loaded, and called; what the library raises, as one line.
 
-from collections.abc import Iterator
+No other module of the runtime calls it.
+"""
+
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -62,3 +65,14 @@ def _refusal(error, before, after):
         raise error
     reason = (str(error).splitlines() or [type(error).__name__])[0][:REASON_CHARACTERS]
     return InputError(f"{before} ({reason}){after}")
+
+
+def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Returns the ids of a text, without special tokens but those that it spells."""
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+def all_token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
+    """Returns the ids of each text, as `token_ids` does, on all cores."""
+    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]

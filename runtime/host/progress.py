@@ -13,9 +13,9 @@ LINE_SECONDS = 10.0
 class Progress:
     """A context manager; `advance` counts units, `say` prints lines."""
 
-    def __init__(self, what: str, total: int, unit: str = "it", scale: bool = False):
-        """Starts at 0 of `total` units; `scale` abbreviates counts with k, M, G."""
-        self._what, self._total, self._done = what, total, 0
+    def __init__(self, what: str, total: int | None, unit: str = "it", scale: bool = False):
+        """Starts at 0 of `total` units, None for unknown; `scale` abbreviates with k, M, G."""
+        self._what, self._total, self._done, self._unit = what, total, 0, unit
         self._bar = None
         self._next_line = time.monotonic() + LINE_SECONDS
         if sys.stderr.isatty():
@@ -47,8 +47,10 @@ class Progress:
                 self._bar.set_postfix_str(note)
         elif time.monotonic() >= self._next_line:
             self._next_line = time.monotonic() + LINE_SECONDS
-            percent = 100 * self._done // max(1, self._total)
-            print(f"{self._what}: {percent}% {note}".rstrip(), file=sys.stderr, flush=True)
+            count = f"{self._done} {self._unit}s"
+            if self._total is not None:
+                count = f"{100 * self._done // max(1, self._total)}%"
+            print(f"{self._what}: {count} {note}".rstrip(), file=sys.stderr, flush=True)
 
     def say(self, line: str) -> None:
         """Prints a line on stdout above the bar. Raises KeyboardInterrupt after a signal."""

@@ -113,7 +113,8 @@ def _check_first_line(where: str, header: list[str], task: Task, separator: str)
             raise InputError(
                 f"{where}: found {line}, {kind} in place of {separator}; rename the file to .csv"
             )
-    if any(_NUMBER.fullmatch(name) or name in task.labels for name in header):
+    labels = {*task.labels, *task.label_aliases}
+    if any(_NUMBER.fullmatch(name) or name in labels for name in header):
         raise InputError(
             f"{where}: found {line}, a row and no header, expected the names of its columns; "
             f"put a first line above it that names them ({names})"

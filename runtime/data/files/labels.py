@@ -27,7 +27,7 @@ class LabelReader:
     task: Task
     seen: dict[str, int] = field(default_factory=dict)
     unlabelled: int = 0
-    _classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    _classes: dict[str, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)
 
     def read(self, where: str, column: str, value: object) -> int | None:
         """Returns the class of a label, None for a row that nobody could label.
@@ -39,10 +39,10 @@ class LabelReader:
             return None
         if column not in self._classes:
             self._classes[column] = classes_of(self.task, column)
-        classes = self._classes[column]
+        exact, folded = self._classes[column]
         spellings = _spellings(value)
         for spelling in spellings:
-            place = classes.get(spelling, classes.get(spelling.casefold()))
+            place = exact.get(spelling, folded.get(spelling.casefold()))
             if place is not None:
                 self.seen[spelling] = place
                 return place
@@ -56,7 +56,12 @@ class LabelReader:
         )
 
     def check(self, path) -> None:
-        """Raises InputError where a label of -1 seems to be a class: 1 alone stands beside it."""
+        """Raises InputError where rows of -1 are all there is, or where -1 seems to be a class."""
+        if self.unlabelled and not self.seen:
+            raise InputError(
+                f"{path}: found no labelled rows: all {self.unlabelled} have the label {NO_LABEL}, "
+                "expected at least one; give a file with labels (published test sets have none)"
+            )
         if self.unlabelled and len(self.task.labels) == 2 and len(set(self.seen.values())) == 1:
             raise InputError(
                 f"{path}: found the labels {NO_LABEL} and {', '.join(self.seen)} alone, expected "
@@ -75,11 +80,11 @@ class LabelReader:
         return {number: _meaning(self.task, self.seen[number]) for number in numbers}
 
 
-def classes_of(task: Task, column: str) -> dict[str, int]:
-    """Returns {spelling: class} of a label column.
+def classes_of(task: Task, column: str) -> tuple[dict[str, int], dict[str, int]]:
+    """Returns {spelling: class} of a label column: as written, and without regard to case.
 
-    Labels, the numbers of that column, aliases, in this order; then all of these in lower case, as
-    far as each is one class.
+    The numbers of that column go before the labels, these before aliases. Without regard to case
+    there are those spellings that leave one class.
     """
     places: Mapping[str, int] = {label: i for i, label in enumerate(task.labels)}
     aliases = {alias: places[label] for alias, label in task.label_aliases.items()}
@@ -88,7 +93,7 @@ def classes_of(task: Task, column: str) -> dict[str, int]:
     folded: dict[str, set[int]] = {}
     for spelling, place in exact.items():
         folded.setdefault(spelling.casefold(), set()).add(place)
-    return {name: min(some) for name, some in folded.items() if len(some) == 1} | exact
+    return exact, {name: min(some) for name, some in folded.items() if len(some) == 1}
 
 
 def _meaning(task: Task, place: int) -> str:

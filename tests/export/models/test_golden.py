@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
-from forward import forward_inputs, relative_error, torch_forward
+from forward import PAD, forward_inputs, relative_error, torch_forward
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.contract import LOGITS, LOSS, WEIGHT_SUM, forward_loss_for
@@ -68,6 +68,25 @@ def test_loss_and_logits_are_those_of_transformers(activation, engine, parity_ca
         assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
         assert actual[WEIGHT_SUM] == [3]
         assert np.isfinite(actual[LOGITS]).all()
+
+
+@pytest.mark.desktop
+def test_a_pad_token_in_a_text_has_the_position_that_transformers_gives_it(
+    engine, make_checkpoint, parity_case, open_ready
+):
+    bundle, expected = parity_case("gelu")
+    checkpoint = make_checkpoint(hidden_act="gelu", **tiny.CASES["gelu"][0])
+    model = open_ready(bundle, engine)
+
+    for tokens, (inputs, loss, _) in expected.items():
+        ids = inputs["input_ids"].copy()
+        ids[0, [0, 3]] = ids[1, 2] = PAD  # attended to: the masks stay
+        spelled = inputs | {"input_ids": ids}
+        theirs, logits = torch_forward(checkpoint, spelled, bundle.word_ids)
+        assert abs(theirs - loss) > 1e-3
+        actual = model.engine.run(forward_loss_for(tokens), **spelled)
+        assert relative_error(actual[LOSS], theirs) <= TOLERANCE
+        assert relative_error(actual[LOGITS][:2], logits) <= TOLERANCE
 
 
 @pytest.mark.desktop

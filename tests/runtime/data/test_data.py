@@ -105,7 +105,7 @@ def test_json_labels_may_be_numbers_strings_or_booleans(label_words, value, labe
         ("a b\tlabel\nx\t1", " line 1: no column for 'sentence': found 'a b', 'label'; expected "),
         ("sentence\nx", " line 1: no column for 'label': found 'sentence'; expected label"),
         ("label\tsentence\tlabel\n1\tx\t0", " line 1: found the column 'label' twice, expected"),
-        ("sentence\tlabel\nx\t-1", ": found no labelled rows: all 1 rows have the label -1"),
+        ("sentence\tlabel\nx\t-1", ": found no labelled rows: all 1 have the label -1, "),
         ("sentence\tlabel\nx\t-1\ny\t1", ": found the labels -1 and 1 alone, expected 0 and 1"),
         ("sentence\tlabel\nx\n", " line 2: found 1 columns, expected 2 as in the header"),
         ("sentence\tlabel\nx\t1\nx\ty\t1", " line 3: found 3 columns, expected 2"),

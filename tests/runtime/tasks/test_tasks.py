@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.label_words import label_word_ids
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
-from pocketllm.export.tasks.own_data import text_task
+from pocketllm.export.tasks.own_data import option_text_task, text_task
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.codec import from_json, to_json
 from pocketllm.runtime.tasks.masked import MASK, TASKS, field, literal
@@ -168,6 +168,62 @@ def test_malformed_label_words_are_shown_with_what_is_wrong(label_words, problem
         text_task("{text}{mask}", label_words)
 
     assert str(error.value).startswith(f"--label_words={label_words!r}: {problem}")
+
+
+@pytest.mark.parametrize(
+    ("label_words", "labels", "words"),
+    [
+        (r"NUM\:date:Number, HUM\:ind : Human", ("NUM:date", "HUM:ind"), (" Number", " Human")),
+        (r"Yes\, sure: great,No:so\, so", ("Yes, sure", "No"), (" great", " so, so")),
+        (r"a\\:x,b\n:y", ("a\\", "b\\n"), (" x", " y")),
+        ('{"NUM:date": "Number", "a,b": " x "}', ("NUM:date", "a,b"), (" Number", " x")),
+        ('{" ": "a", "\\u00e4\\"": "b"}', (" ", '\u00e4"'), (" a", " b")),
+    ],
+)
+@pytest.mark.parametrize("make", [text_task, option_text_task])
+def test_labels_may_have_any_character(label_words, labels, words, make):
+    task = make("{text} {mask}", label_words)
+
+    assert (task.labels, task.words) == (labels, words)
+
+
+@pytest.mark.parametrize(
+    ("label_words", "problem"),
+    [
+        ("DESC:desc:Description,HUM:ind:Human", "found more than one colon in 'DESC:desc:Descri"),
+        ("Yes, sure:great,No:bad", "found 'Yes', expected label:word (a backslash before a comma"),
+        ("{'0':'bad','1':'good'}", 'found no valid JSON; write for example --label_words=\'{"0":'),
+        (
+            "{'it''s': 1, '1':'good'}",
+            'found no valid JSON; write for example --label_words=\'{"0": ',
+        ),
+        ('{"0": "bad", "0": "good"}', "found the label '0' twice"),
+        ('{"0": "bad"}', "found 1 label, expected at least 2"),
+        ('{"0": 1, "1": "good"}', "found 1 for the label '0', expected a word"),
+        ('{"0": ["a"], "1": "good"}', "found ['a'] for the label '0', expected a word"),
+    ],
+)
+def test_label_words_that_can_be_read_in_two_ways_or_none_are_refused(label_words, problem):
+    for make in (text_task, option_text_task):
+        with pytest.raises(InputError) as error:
+            make("{text} {mask}", label_words)
+        assert str(error.value).startswith(f"--label_words={label_words!r}: {problem}")
+        assert "\n" not in str(error.value)
+
+
+def test_a_dicts_spelling_is_refused_with_the_json_to_write():
+    with pytest.raises(InputError, match='--label_words=\'{"0":"bad","1":"good"}\'$'):
+        text_task("{text}{mask}", "{'0':'bad','1':'good'}")
+
+
+def test_a_backslash_and_an_n_in_the_prompt_are_a_line_break_for_both_styles():
+    prompt = r"Text: {text}\nAnswer: {mask}"
+    for flag in (prompt, prompt.replace(r"\n", "\n")):
+        pieces = text_task(flag, WORDS).pieces
+        assert pieces == (
+            literal("Text:"), field("text", leading_space=True), literal("\nAnswer:"), MASK
+        )  # fmt: skip
+        assert option_text_task(flag, WORDS).template == "Text: {text}\nAnswer:"
 
 
 USERS_TASK = text_task("{a}{{x}} {b}, {mask}!", "true: Yes,false: No")

@@ -1,0 +1,57 @@
+"""Texts far longer than a row: only what can reach the row is tokenised, with the same ids.
+
+A text is cut where byte-level BPE cuts it too, before a lone space or between a letter and a sign;
+tokens next to the cut are not used. A run of thousands of letters without a space or sign has no
+such place: it is cut where the part ends, and may there be other tokens than in the whole.
+"""
+
+import unicodedata
+
+from tokenizers import Tokenizer
+
+from .tokenizer import token_ids
+
+# Characters a token that are read at first, and from how many on a text is cut at all.
+READ, LONG = 8, 32
+# Tokens next to a cut that are not used: a special token may be spelled across it.
+MARGIN = 32
+# Characters, at least, that are searched for a place to cut an end at.
+SEARCHED = 4096
+
+
+def head_ids(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:
+    """Returns the ids of a text: all, or of a long one its first, `tokens` of them at least."""
+    size = READ * (tokens + MARGIN)
+    while LONG * tokens < len(text) and size < len(text):
+        ids = token_ids(tokenizer, text[: _boundary(text, size, size // 2)])
+        if len(ids) >= tokens + MARGIN:
+            return ids[:-MARGIN]
+        size *= 2
+    return token_ids(tokenizer, text)
+
+
+def tail_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    """Returns a text, or of a long one its end, whose last `tokens` tokens are the whole's.
+
+    An end that would begin with white space begins with a letter, so that it can be stripped.
+    """
+    size = READ * (tokens + MARGIN)
+    while LONG * tokens < len(text) and size < len(text):
+        place = len(text) - size
+        end = text[_boundary(text, place, place - max(size, SEARCHED)) :]
+        end = "x" + end if end[:2].isspace() else end
+        if len(token_ids(tokenizer, end)) >= tokens + MARGIN:
+            return end
+        size *= 2
+    return text
+
+
+def _boundary(text: str, place: int, first: int) -> int:
+    """Returns the last place from `first` to `place` where tokens end; `place` if there is none."""
+    for i in range(place, max(first, 1), -1):
+        before, sign, behind = text[i - 1], text[i], text[i + 1 : i + 2]
+        if sign == " " and not before.isspace() and behind and not behind.isspace():
+            return i
+        if before.isalpha() and sign != "'" and unicodedata.category(sign)[0] in "PS":
+            return i
+    return place

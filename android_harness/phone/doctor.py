@@ -172,7 +172,7 @@ def _folder(phone):
     if answer.code == 0:
         return Finding("folder", True, f"{HOME} can be written")
     reason = (answer.output.strip().splitlines() or ["no reason given"])[0]
-    if NO_SPACE.search(reason):
+    if NO_SPACE.search(reason) or free_bytes(phone) <= FULL_BYTES:
         return Finding("folder", False, f"{HOME}: the phone is full", MAKE_ROOM)
     remedy = (
         "adb's user must own it: `adb shell ls -ld /data/local/tmp` shows the owner; remove what "

@@ -36,7 +36,8 @@ running() {
 # A wake lock is taken for 5 minutes each minute: nobody need release that of a keeper that died.
 START = """
 running && exit 3
-rm -rf "$job" && mkdir -p "$job" && cd "$home" || exit 1
+new=${job%/*}/.new-${job##*/}
+rm -rf "$new" && mkdir -p "$new" && cd "$home" || exit 1
 for name in keeper waiter pid exit; do
     echo "
 
@@ -49,8 +50,9 @@ for name in keeper waiter pid exit; do
 
 
 
-" >"$job/$name.partial" && [ -s "$job/$name.partial" ] || exit 1
+" >"$new/$name.partial" && [ -s "$new/$name.partial" ] || { rm -rf "$new"; exit 1; }
 done
+rm -rf "$job" && mv "$new" "$job" || exit 1
 job=$job wake=$wake nohup setsid sh -c '
     trap "" HUP
     put() {

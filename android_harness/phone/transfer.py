@@ -21,7 +21,7 @@ from .space import free_bytes, full_remedy
 from .tree import Entry, manifest_text, remote_tree, sizes_in, sums_in
 
 PIECE_BYTES = 16 << 20
-SPARE_BYTES = PIECE_BYTES + (8 << 20)  # for the piece being sent, folders, the manifest
+SPARE_BYTES = 8 << 20  # for folders, the manifest, and what the phone writes meanwhile
 SMALL_BYTES = 1 << 20  # files up to this size travel in archives
 # Of this process: two may send to one phone at once.
 PIECE = f"{INCOMING}/piece-{token_hex(8)}"
@@ -141,7 +141,8 @@ def _arrived(phone, partial, differing):
 
 
 def _check_space(phone, total, target):
-    needed, free = total + SPARE_BYTES, free_bytes(phone)
+    piece = min(total, PIECE_BYTES)  # is there twice while it is being sent
+    needed, free = total + piece + SPARE_BYTES, free_bytes(phone)
     if needed > free:
         raise RunError(
             f"{target}: needs {needed / 1e6:.0f} MB, the phone has {free / 1e6:.0f} MB free; "

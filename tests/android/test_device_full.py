@@ -80,6 +80,7 @@ def test_nothing_begins_on_a_full_phone_and_the_remedy_is_said(phone, data, tmp_
 
     complaint(training, 1, "No space left on device", CLEAN)
     assert training.stderr.count(CLEAN) == 1
+    assert "second" not in phone.sh(f"ls -A {HOME}/jobs")
     findings = {f["name"]: f for f in json.loads((tmp_path / "j").read_text())["findings"]}
     assert "the phone is full" in findings["storage"]["state"] and not findings["storage"]["good"]
     assert CLEAN in findings["storage"]["remedy"]

@@ -73,7 +73,7 @@ def main(argv: list[str] | None = None) -> int:
     except RunError as error:
         return _complain(name, error, FAILED)
     except ModuleNotFoundError as error:
-        remedy = "this command needs the desktop installation (`make install`)"
+        remedy = "this command needs the desktop installation (see what `make install` says)"
         return _complain(name, f"{error}; {remedy}", BAD_INPUT)
     except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

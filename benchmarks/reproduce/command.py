@@ -228,4 +228,7 @@ def _flat(config, prefix=""):
 def _check_installed():
     for package in NEEDED:
         if util.find_spec(package) is None:
-            raise InputError(f"{package} is missing; this needs the desktop (`make install`)")
+            raise InputError(
+                f"{package} is missing; this needs the desktop installation (`make install`, "
+                "which says what it leaves out)"
+            )

@@ -2,7 +2,10 @@
 
 # command -> (module, what it does), as in pocketllm.runtime.cli
 COMMANDS = {
-    "kills": ("pocketllm.benchmarks.torture.kills", "kill a run at random moments, and compare"),
+    "kills": (
+        "pocketllm.benchmarks.torture.kills",
+        "kill a run in every phase, and compare",
+    ),
     "power": ("pocketllm.benchmarks.torture.power", "fail the power of a run, and compare"),
     "soak": ("pocketllm.benchmarks.torture.soak", "train long: memory, losses, replay"),
     "fuzz": ("pocketllm.benchmarks.torture.fuzz", "feed the readers of files with altered ones"),

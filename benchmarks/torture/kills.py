@@ -1,18 +1,20 @@
-"""Kills a training run at random moments, and compares it with one that was never touched.
+"""Kills a training run in each of its phases, and compares it with one that was never touched.
 
-Each time `pocketllm train` is started anew on the same run directory. At the end the journals, the
-evaluations and the parameters of the last snapshot must be the same bytes. Snapshots are taken as
-often as can be, so that kills meet them too, or with --recovery_seconds more rarely, so that there
-is something to replay.
+Each time `pocketllm train` is started anew on the same run directory, and kills itself (kill -9)
+at a call that --seed draws: starting, replaying, inside a step, between its line and its record,
+inside the record, between a flush and its mark, before an evaluation counts, inside a snapshot, in
+a pause, at the end. No clock decides. A snapshot is taken every --snapshot_steps, so that most
+kills leave a tail of steps to replay. At the end journals, evaluations and parameters must be the
+same bytes.
 
 example:
   pocketllm torture kills --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --kills=200
 """
 
+import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +30,10 @@ from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.parameters import kept_steps
 
+from .killed import PHASES
+
+# Of the phases that have many calls, the share of a run's steps that is their number.
+SHARES = {"step": 1, "line": 2, "record": 2, "flush": 20, "snapshot": 4, "pause": 30}
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
 FLAGS = flags.FlagValues()
@@ -38,17 +44,30 @@ define.string("dev", None, "dev data")
 define.integer("steps", 200, "steps per run", 1)
 define.integer("kills", 200, "number of kills (kill -9)", 1)
 define.integer("seed", 0, "random seed of the moments", 0)
-define.float("recovery_seconds", 0.0, "longest time to replay, as in `train`", 0.0)
+define.integer("snapshot_steps", 25, "steps between snapshots", 1)
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
 @dataclass
 class Kills:
-    """Kills so far, the steps that runs held at a kill, and kills that met a half-written file."""
+    """Kills so far.
 
-    count: int = 0
+    Attributes:
+      phases: how often in each phase.
+      steps: that runs held at a kill -> how often.
+      tails: of each kill, the steps to replay from the newest snapshot on.
+      partial_files: kills that met a half-written file.
+    """
+
+    phases: Counter = field(default_factory=Counter)
     steps: Counter = field(default_factory=Counter)
+    tails: list[int] = field(default_factory=list)
     partial_files: int = 0
+
+    @property
+    def count(self) -> int:
+        """The number of kills."""
+        return self.phases.total()
 
 
 def training(bundle: Path, train: Path, dev: Path, steps: int, **changes: float) -> list[str]:
@@ -66,6 +85,8 @@ def kill_and_resume(
     folder: Path,
     kills: int,
     seed: int,
+    *,
+    snapshot_steps: int = 25,
     progress: Callable[[int], None] = lambda kills: None,
 ) -> Kills:
     """Runs a command to its end undisturbed, and then again and again with kills.
@@ -73,47 +94,55 @@ def kill_and_resume(
     Args:
       command: from `training`.
       folder: for the run directories, empty.
-      kills: kill -9 so many times, over as many runs as come to their ends in between.
+      kills: so many, over as many runs as come to their ends in between; the phases in turn.
       seed: of the moments.
+      snapshot_steps: between two snapshots of one process.
       progress: told of each kill.
 
     Raises:
       RunError: a run that was killed failed, or came out different.
     """
-    whole, number, kills_so_far = folder / "whole", 0, Kills()
-    started = time.monotonic()
+    whole, number, kills_so_far = folder / "whole", 1, Kills()
     subprocess.run([*command, f"--run={whole}"], check=True, capture_output=True)
-    seconds = time.monotonic() - started
-    rng = np.random.default_rng(seed)
+    steps = len(read_journal(whole / JOURNAL).steps)
+    rng, turns, run = np.random.default_rng(seed), 0, folder / "killed-1"
     while kills_so_far.count < kills:
-        number += 1
-        run = folder / f"killed-{number}"
-        while not _finishes(command, run, seconds * rng.uniform(0.2, 1.1), kills_so_far):
+        phase, turns = PHASES[turns % len(PHASES)], turns + 1
+        call = int(rng.integers(1, 2 + steps // SHARES[phase] if phase in SHARES else 2))
+        at = [phase, str(call), str(snapshot_steps)]
+        if not _finishes(_dying(command, at), run, phase, kills_so_far):
             progress(1)
-            if kills_so_far.count == kills:
-                _run(command, run)
-                break
-        _compare(whole, run)
+        else:
+            _compare(whole, run)
+            number += 1
+            run = folder / f"killed-{number}"
+    _run(command, run)
+    _compare(whole, run)
     return kills_so_far
 
 
-def _finishes(command, run, seconds, kills):
-    """Lets a run go on for some seconds, then kills it; returns whether it ended before."""
-    process = subprocess.Popen(
+def _dying(command, at):
+    """Returns the command that kills itself there."""
+    python, module = command[0], "pocketllm.benchmarks.torture.killed"
+    return [python, "-m", module, *at, *command[3:]]
+
+
+def _finishes(command, run, phase, kills):
+    """Runs a command that kills itself in a phase; returns whether it came to its end before."""
+    process = subprocess.run(
         [*command, f"--run={run}"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    try:
-        _, complaint = process.communicate(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        kills.count += 1
+    if process.returncode == -signal.SIGKILL:
+        kills.phases[phase] += 1
         kills.partial_files += any(run.glob(f".*{PARTIAL}*"))
         if (run / JOURNAL).exists():
-            kills.steps[len(read_journal(run / JOURNAL).steps)] += 1
+            count = len(read_journal(run / JOURNAL).steps)
+            kills.steps[count] += 1
+            snapshots = [step for step in kept_steps(run) if step <= count]
+            kills.tails.append(count - max(snapshots, default=0))
         return False
     if process.returncode:
-        raise RunError(f"{run}: after {kills.count} kills: {complaint.strip()}")
+        raise RunError(f"{run}: after {kills.count} kills: {process.stderr.strip()}")
     return True
 
 
@@ -141,13 +170,27 @@ def _compare(whole, run):
 def run(values) -> dict:
     """Kills and compares; see the module's docstring."""
     places = Path(values.bundle), Path(values.train), Path(values.dev)
-    command = training(*places, values.steps, recovery_seconds=values.recovery_seconds)
+    command = training(*places, values.steps, recovery_seconds=1e9)
     with tempfile.TemporaryDirectory() as folder, Progress("killing", values.kills, "kill") as bar:
-        kills = kill_and_resume(command, Path(folder), values.kills, values.seed, bar.advance)
-    steps = sorted(kills.steps)
+        kills = kill_and_resume(
+            command,
+            Path(folder),
+            values.kills,
+            values.seed,
+            snapshot_steps=values.snapshot_steps,
+            progress=bar.advance,
+        )
+    steps, phases = sorted(kills.steps), dict(kills.phases)
     print(
-        f"{kills.count} kills, at {len(steps)} different steps from {steps[0]} to {steps[-1]}, "
-        f"{kills.partial_files} of them with a file half-written: every run ended with the same "
-        "bytes"
+        f"{kills.count} kills ({', '.join(f'{name} {count}' for name, count in phases.items())}), "
+        f"at {len(steps)} different steps from {steps[0]} to {steps[-1]}, with up to "
+        f"{max(kills.tails)} steps to replay, {kills.partial_files} of them with a file "
+        "half-written: every run ended with the same bytes"
     )
-    return {"kills": kills.count, "steps": steps, "partial_files": kills.partial_files}
+    return {
+        "kills": kills.count,
+        "phases": phases,
+        "steps": steps,
+        "most_replayed": max(kills.tails),
+        "partial_files": kills.partial_files,
+    }

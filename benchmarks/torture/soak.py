@@ -1,6 +1,8 @@
 """A long run: its memory does not grow, its losses stay finite, replay comes to the same bits.
 
-Memory is what cannot be dropped (RssAnon + RssShmem), sampled over the first and the last steps.
+It restarts in the middle: two processes take half of the steps each. Memory is what cannot be
+dropped (RssAnon + RssShmem), sampled over the first and the last steps of each; growth of more than
+1% in either is a failure.
 The replay is of the whole journal, from the first step on: its parameters are compared with every
 snapshot that the run has kept, and with the dev evaluation after the last step.
 
@@ -56,22 +58,23 @@ class Soaked:
     """The figures of a long run.
 
     Attributes:
-      first_bytes, last_bytes: median anonymous memory over the first and the last steps.
-      samples: taken in each of these windows.
+      first_bytes, last_bytes: of each process, the median anonymous memory over its first and its
+        last steps.
+      samples: taken in the smallest of these windows.
       highest_loss: of all steps, none of them infinite.
       compared: steps after which the replayed parameters were the run's.
     """
 
-    first_bytes: int
-    last_bytes: int
-    samples: tuple[int, int]
+    first_bytes: tuple[int, int]
+    last_bytes: tuple[int, int]
+    samples: int
     highest_loss: float
     compared: tuple[int, ...]
 
     @property
     def growth(self) -> float:
-        """Growth of the memory, as a share."""
-        return self.last_bytes / self.first_bytes - 1
+        """Growth of a process's memory, as a share: the larger one."""
+        return max(last / first - 1 for first, last in zip(self.first_bytes, self.last_bytes))
 
 
 def soak(
@@ -82,25 +85,29 @@ def soak(
     Raises:
       RunError: the run failed, a loss is not finite, or replay comes to other parameters.
     """
-    command = training(bundle, train, dev, steps, lr=lr, eval_every=window)
+    windows, middle = [], steps // 2
     with Progress("training", steps * RECORD_BYTES, "B", scale=True) as bar:
-        samples = _memory_over_steps([*command, f"--run={run}"], run / JOURNAL, bar.advance)
+        for begin, end in ((0, middle), (middle, steps)):
+            command = training(bundle, train, dev, end, lr=lr, eval_every=window)
+            samples = _memory_over_steps([*command, f"--run={run}"], run / JOURNAL, bar.advance)
+            header = read_journal(run / JOURNAL).ends[0]
+            at = [((size - header) // RECORD_BYTES, anon) for size, anon in samples]
+            first = [anon for step, anon in at if begin < step <= begin + window]
+            windows.append((first, [anon for step, anon in at if end - window <= step < end]))
     journal = read_journal(run / JOURNAL)
-    at = [((size - journal.ends[0]) // RECORD_BYTES, anon) for size, anon in samples]
-    first = [anon for step, anon in at if 1 <= step <= window]
-    last = [anon for step, anon in at if steps - window <= step < steps]
     losses = [loss for step in journal.steps for loss in step.losses]
     count = len(journal.steps)
-    if count != steps or not all(map(math.isfinite, losses)) or not first or not last:
+    if count != steps or not all(map(math.isfinite, losses)) or not all(map(all, windows)):
         raise RunError(f"{run}: {count} steps of {steps}, or a loss that is not finite")
     compared = _replayed(bundle, dev, run)
-    medians = int(median(first)), int(median(last))
-    return Soaked(*medians, (len(first), len(last)), max(losses), compared)
+    first, last = ([int(median(values)) for values in side] for side in zip(*windows))
+    samples = min(len(values) for pair in windows for values in pair)
+    return Soaked(tuple(first), tuple(last), samples, max(losses), compared)
 
 
 def _memory_over_steps(command, journal, progress):
     """Runs a command; returns [(bytes of the journal, anonymous bytes of the process)]."""
-    samples, reported = [], 0
+    samples, reported = [], journal.stat().st_size if journal.exists() else 0
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     try:
         while process.poll() is None:
@@ -159,12 +166,13 @@ def run(values) -> dict:
             window=values.window,
             lr=values.lr,
         )
+    sides = zip(soaked.first_bytes, soaked.last_bytes)
     print(
-        f"{values.steps} steps, highest loss {soaked.highest_loss:.3f}; anonymous memory "
-        f"{soaked.first_bytes / 1e6:.2f} MB over the first {values.window} steps, "
-        f"{soaked.last_bytes / 1e6:.2f} MB over the last ({100 * soaked.growth:+.2f}%, medians of "
-        f"{soaked.samples[0]} and {soaked.samples[1]} samples); replay had the same bits at steps "
-        f"{', '.join(map(str, soaked.compared))}"
+        f"{values.steps} steps in two processes, highest loss {soaked.highest_loss:.3f}; anonymous "
+        f"memory over the first and the last {values.window} steps of each, in MB: "
+        f"{'; '.join(f'{first / 1e6:.2f} and {last / 1e6:.2f}' for first, last in sides)} "
+        f"({100 * soaked.growth:+.2f}% at most, medians of {soaked.samples} samples or more); "
+        f"replay had the same bits at steps {', '.join(map(str, soaked.compared))}"
     )
     if soaked.growth > GROWTH:
         raise RunError(f"memory grew by more than {100 * GROWTH:g}%")

@@ -4,12 +4,15 @@ Both follow from the run's seed by integer hashes alone, so that any implementat
 continues a run with the same steps. tflite_models/FORMAT.md specifies them.
 """
 
+from functools import lru_cache
+
 import numpy as np
 
 from ..noise import mix
 
 EPOCH_SALT = np.uint32(0x27D4EB2F)
 STEP_SALT = np.uint32(0x165667B1)
+EPOCHS_KEPT = 2  # a step may see the end of one and the beginning of the next
 
 
 def step_seed(seed: int, step: int) -> int:
@@ -40,11 +43,15 @@ def step_members(count: int, batch_size: int, seed: int, step: int) -> list[int]
     return [int(orders[place // count][place % count]) for place in places]
 
 
+@lru_cache(EPOCHS_KEPT)
 def _order(count: int, seed: int, epoch: int) -> np.ndarray:
-    """Returns the positions of an epoch, [count] int64."""
+    """Returns the positions of an epoch, [count] uint32; they are sorted once an epoch."""
     key = mix(_key(seed, EPOCH_SALT) ^ mix(_word(epoch)))
     # NumPy's generators may change their streams between versions; a sort of hashes does not.
-    return np.argsort(mix(np.arange(count, dtype=np.uint32) ^ key), kind="stable")
+    order = np.argsort(mix(np.arange(count, dtype=np.uint32) ^ key), kind="stable")
+    order = order.astype(np.uint32)
+    order.flags.writeable = False  # every step of the epoch is given the same
+    return order
 
 
 def _key(seed: int, salt: np.uint32) -> np.ndarray:

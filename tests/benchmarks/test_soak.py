@@ -17,10 +17,12 @@ def test_a_run_is_replayed_to_its_snapshots_and_its_last_evaluation(
     golden_bundle, train_file, dev_file, tmp_path, monkeypatch
 ):
     places = golden_bundle.folder, train_file, dev_file
-    soaked = soak(*places, tmp_path / "run", steps=STEPS, window=STEPS // 2, lr=1e-3)
+    soaked = soak(*places, tmp_path / "run", steps=STEPS, window=STEPS // 4, lr=1e-3)
 
     assert soaked.compared == (*kept_steps(tmp_path / "run"), STEPS) and len(soaked.compared) == 3
-    assert abs(soaked.growth) < 0.2 and soaked.first_bytes > 1e7  # 50 ms a sample: too few for 1%
+    assert (
+        abs(soaked.growth) < 0.2 and min(soaked.first_bytes) > 1e7
+    )  # 50 ms a sample: too few for 1%
     assert 0 < soaked.highest_loss < 100
 
     step = soaked.compared[0]

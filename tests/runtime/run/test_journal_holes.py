@@ -1,11 +1,13 @@
-"""Holes in a journal: lost behind the last flush, damage before it."""
+"""Holes in a journal: lost behind the last flush, damage before it. And what it takes of memory."""
 
 import re
+import tracemalloc
 
 import pytest
 from small_runs import RECORD_BYTES
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.journal import records
 from pocketllm.runtime.journal.flushed import FLUSHED
 from pocketllm.runtime.journal.reader import read_journal
 from pocketllm.runtime.journal.writer import JournalWriter, new_journal
@@ -82,3 +84,20 @@ def test_a_mark_that_cannot_be_read_says_nothing_and_the_steps_are_done_again(ma
     path.write_bytes(data[:begin] + bytes(RECORD_BYTES) + data[begin + RECORD_BYTES :])
 
     assert read_journal(path).steps == [step(n) for n in range(1, 5)]
+
+
+def test_a_journal_takes_little_more_memory_than_its_bytes(path):
+    new_journal(path, {"seed": 3})
+    data = [path.read_bytes()]
+    before = records.WORD.unpack(data[0][-4:])[0]
+    for number in range(1, 20_001):
+        data.append(records.encoded(step(number), before))
+        before = records.WORD.unpack(data[-1][-4:])[0]
+    path.write_bytes(b"".join(data))
+
+    tracemalloc.start()
+    journal = read_journal(path)
+    bytes_a_step = tracemalloc.get_traced_memory()[0] / 20_000
+    tracemalloc.stop()
+    assert len(journal.steps) == 20_000
+    assert bytes_a_step < RECORD_BYTES + 24, "places, ends and checksums: no objects"

@@ -8,6 +8,7 @@ import time
 import pytest
 from small_runs import RECORD_BYTES, pocketllm
 
+from pocketllm.benchmarks.torture.killed import PHASES
 from pocketllm.benchmarks.torture.kills import kill_and_resume, training
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
@@ -72,12 +73,13 @@ def test_a_signal_ends_the_run_after_its_step_and_says_how_to_go_on(number, comm
     assert len(steps_of(run)) == count + 3
 
 
-def test_killed_at_any_moment_and_resumed_a_run_ends_as_if_never_touched(
+def test_killed_in_each_phase_and_resumed_a_run_ends_as_if_never_touched(
     golden_bundle, train_file, dev_file, tmp_path
 ):
-    command = training(golden_bundle.folder, train_file, dev_file, STEPS)
+    command = training(golden_bundle.folder, train_file, dev_file, STEPS, recovery_seconds=1e9)
     done = kill_and_resume(command, tmp_path, KILLS, seed=0)
 
-    print(f"{done.count} kills, at steps {sorted(done.steps)}, {done.partial_files} half-written")
     assert done.count == KILLS
-    assert len(done.steps) > 3, "kills that come before the first step prove nothing"
+    assert set(done.phases) == set(PHASES), "all phases are hit"
+    assert len(done.steps) > 5 and max(done.tails) > 20, "there are steps to replay"
+    assert done.partial_files

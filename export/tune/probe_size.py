@@ -3,7 +3,8 @@
 Integers make the loss a staircase: probes smaller than its steps measure rounding. Chosen as the
 smallest power of ten, from the 1e-3 of MeZO's authors on, whose projected gradients correlate 0.95
 with those of the fp32 base (roberta-micro, 50 directions: `pocketllm bench --signal` repeats that);
-for fp32 as MeZO's authors chose.
+for fp32 as MeZO's authors chose. On roberta-base with random weights 1e-3 is too small as well, and
+1e-1 no longer measures a slope (docs/measurements.md).
 """
 
 from pocketllm.runtime import contract

@@ -40,7 +40,7 @@ def pack(root: schema.ModelT) -> bytes:
     """Returns the flatbuffer of a model."""
     builder = flatbuffers.Builder(1 << 22)
     builder.Finish(root.Pack(builder), FILE_IDENTIFIER)
-    return builder.Output()
+    return bytes(builder.Output())
 
 
 @cache
@@ -51,11 +51,11 @@ def check_schema() -> None:
       InputError: something of it is not as it was in the tested versions.
     """
     try:
-        root = schema.ModelT.InitFromPackedBuf(probe_model(), 0)
+        root: Any = schema.ModelT.InitFromPackedBuf(probe_model(), 0)
         codes = [root.operatorCodes[entry.opcodeIndex] for entry in root.subgraphs[0].operators]
         names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
         operators = [names[code.builtinCode] for code in codes]
-        same = bytes(pack(schema.ModelT.InitFromPackedBuf(pack(root), 0))) == bytes(pack(root))
+        same = pack(schema.ModelT.InitFromPackedBuf(pack(root), 0)) == pack(root)
     except Exception as error:  # whatever an unknown schema does
         line = " ".join(f"{error}".split())
         raise _refusal("ai-edge-litert", f"its schema: {type(error).__name__}: {line}") from error

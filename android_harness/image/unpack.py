@@ -12,6 +12,7 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 from pocketllm.runtime.errors import InputError
 
@@ -52,7 +53,7 @@ def read_package(package: Package, path: Path) -> Files:
 
 def _read_deb(path, limit):
     name, data = _data_member(path.read_bytes())
-    stream = _Limited(_decompressed(name, data), limit + MOST_MEMBERS * TAR_MEMBER_BYTES)
+    stream: Any = _Limited(_decompressed(name, data), limit + MOST_MEMBERS * TAR_MEMBER_BYTES)
     files, links, members, left = {}, {}, [], limit
     with tarfile.open(fileobj=stream, mode="r|") as archive:
         for member in archive:

@@ -2,6 +2,7 @@
 
 import copy
 from contextlib import suppress
+from typing import Any
 
 TEXTS = ["a film was great", "", " ", "Ünïcode \U0001f600 <mask></s>", "x" * 300, "\0\ud7ff\n"]
 # What takes the place of a part of tokenizer.json: other types, bounds, names of its own format.
@@ -52,7 +53,8 @@ def edited(sound, data: bytes):
     value, places = copy.deepcopy(sound), iter(data)
     with suppress(StopIteration):
         while True:
-            parent, key, inner = None, None, value
+            parent: Any = None
+            key, inner = None, value
             while isinstance(inner, (dict, list)) and inner and (byte := next(places)) != 255:
                 parent, keys = inner, list(inner) if isinstance(inner, dict) else range(len(inner))
                 key = keys[byte % len(keys)]

@@ -111,4 +111,4 @@ def serialise(model: TfliteModel) -> tuple[bytes, dict[str, tuple[int, int]]]:
         offset = math.ceil((offset + buffer.size) / ALIGNMENT) * ALIGNMENT
     packed = pack(model.root)
     assert len(packed) == length, "offsets are fixed-width: packing again must not move anything"
-    return bytes(packed), places
+    return packed, places

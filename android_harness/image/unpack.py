@@ -64,7 +64,8 @@ def _read_deb(path, limit):
                 links[path_inside] = link_target(path_inside, member.linkname)
             elif kind == FILE:
                 left = _less(left, member.size, limit)
-                content = archive.extractfile(member).read(member.size)
+                file = archive.extractfile(member)
+                content = file.read(member.size) if file else b""
                 if len(content) != member.size:
                     raise ValueError(f"{member.name!r}: cut short")
                 files[path_inside] = content, bool(member.mode & 0o100)

@@ -17,7 +17,7 @@ PARTS = [field.name for field in dataclasses.fields(Architecture)]
 # Modules of the folder that several architectures share.
 SHARED = {
     "activations", "architecture", "attention", "causal", "flops", "layers", "lazy_tensorflow",
-    "parameters", "scoring", "weights", "weights_view",
+    "mismatch", "parameters", "scoring", "weights", "weights_view",
 }  # fmt: skip
 
 

@@ -19,7 +19,6 @@ RUN, WRITER = "pocketllm.runtime.run", "pocketllm.runtime.journal.writer"
 # What does a phase. The kill comes right before it, or, of HALVES, in the middle.
 CALLS = {
     "start": "pocketllm.runtime.host.files.os.replace",  # config.json, journal, flushed
-    "replay": f"{RUN}.journalled.replay",
     "step": "pocketllm.runtime.optim.applied.Recorder.perturb",
     "line": f"{WRITER}.JournalWriter.append",  # the line is written, the record is not
     "record": f"{WRITER}.os.pwrite",
@@ -27,6 +26,7 @@ CALLS = {
     "evaluation": f"{RUN}.listening.append_evaluation",
     "snapshot": f"{RUN}.parameters.np.lib.format.write_array",
     "pause": "pocketllm.benchmarks.torture.killed.paused",
+    "replay": f"{RUN}.journalled.replay",
     "end": f"{WRITER}.end_mark",
 }
 PHASES = tuple(CALLS)

@@ -33,7 +33,7 @@ from pocketllm.runtime.run.parameters import kept_steps
 from .killed import PHASES
 
 # Of the phases that have many calls, the share of a run's steps that is their number.
-SHARES = {"step": 1, "line": 2, "record": 2, "flush": 20, "snapshot": 4, "pause": 30}
+SHARES = {"start": 40, "step": 1, "line": 2, "record": 2, "flush": 20, "snapshot": 4, "pause": 30}
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
 FLAGS = flags.FlagValues()
@@ -110,9 +110,12 @@ def kill_and_resume(
         phase, turns = PHASES[turns % len(PHASES)], turns + 1
         call = int(rng.integers(1, 2 + steps // SHARES[phase] if phase in SHARES else 2))
         at = [phase, str(call), str(snapshot_steps)]
-        if not _finishes(_dying(command, at), run, phase, kills_so_far):
+        is_finished = _finishes(_dying(command, at), run, phase, kills_so_far)
+        if not is_finished:
             progress(1)
-        else:
+        if phase == "end" and not is_finished:  # nothing is left of it but to open it again
+            _run(command, run)
+        if phase == "end" or is_finished:
             _compare(whole, run)
             number += 1
             run = folder / f"killed-{number}"

@@ -1,8 +1,8 @@
 """A long run: its memory does not grow, its losses stay finite, replay comes to the same bits.
 
 It restarts in the middle: two processes take half of the steps each. Memory is what cannot be
-dropped (RssAnon + RssShmem), sampled over the first and the last steps of each; growth of more than
-1% in either is a failure.
+dropped (RssAnon + RssShmem), sampled over early steps of each, behind its first evaluation, and
+over its last ones; growth of more than 1% in either is a failure.
 The replay is of the whole journal, from the first step on: its parameters are compared with every
 snapshot that the run has kept, and with the dev evaluation after the last step.
 
@@ -48,7 +48,7 @@ define.string("bundle", None, "bundle folder")
 define.string("train", None, "training data")
 define.string("dev", None, "dev data")
 define.integer("steps", 20_000, "length of the run", 1)
-define.integer("window", 1000, "number of first and of last steps to compare", 1)
+define.integer("window", 1000, "number of early and of last steps to compare", 1)
 define.float("lr", 1e-4, "learning rate")
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
@@ -58,8 +58,8 @@ class Soaked:
     """The figures of a long run.
 
     Attributes:
-      first_bytes, last_bytes: of each process, the median anonymous memory over its first and its
-        last steps.
+      first_bytes, last_bytes: of each process, the median anonymous memory over its second window
+        and over its last.
       samples: taken in the smallest of these windows.
       highest_loss: of all steps, none of them infinite.
       compared: steps after which the replayed parameters were the run's.
@@ -92,7 +92,8 @@ def soak(
             samples = _memory_over_steps([*command, f"--run={run}"], run / JOURNAL, bar.advance)
             header = read_journal(run / JOURNAL).ends[0]
             at = [((size - header) // RECORD_BYTES, anon) for size, anon in samples]
-            first = [anon for step, anon in at if begin < step <= begin + window]
+            # Behind its first evaluation, which allocates what the evaluations need.
+            first = [anon for step, anon in at if 0 < step - begin - window <= window]
             windows.append((first, [anon for step, anon in at if end - window <= step < end]))
     journal = read_journal(run / JOURNAL)
     losses = [loss for step in journal.steps for loss in step.losses]
@@ -169,7 +170,7 @@ def run(values) -> dict:
     sides = zip(soaked.first_bytes, soaked.last_bytes)
     print(
         f"{values.steps} steps in two processes, highest loss {soaked.highest_loss:.3f}; anonymous "
-        f"memory over the first and the last {values.window} steps of each, in MB: "
+        f"memory over early and the last {values.window} steps of each, in MB: "
         f"{'; '.join(f'{first / 1e6:.2f} and {last / 1e6:.2f}' for first, last in sides)} "
         f"({100 * soaked.growth:+.2f}% at most, medians of {soaked.samples} samples or more); "
         f"replay had the same bits at steps {', '.join(map(str, soaked.compared))}"

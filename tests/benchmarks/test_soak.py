@@ -17,7 +17,7 @@ def test_a_run_is_replayed_to_its_snapshots_and_its_last_evaluation(
     golden_bundle, train_file, dev_file, tmp_path, monkeypatch
 ):
     places = golden_bundle.folder, train_file, dev_file
-    soaked = soak(*places, tmp_path / "run", steps=STEPS, window=STEPS // 4, lr=1e-3)
+    soaked = soak(*places, tmp_path / "run", steps=STEPS, window=STEPS // 8, lr=1e-3)
 
     assert soaked.compared == (*kept_steps(tmp_path / "run"), STEPS) and len(soaked.compared) == 3
     assert abs(soaked.growth) < 0.2  # 50 ms a sample: too few for the 1% of the command

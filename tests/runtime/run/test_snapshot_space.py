@@ -1,0 +1,73 @@
+"""Snapshots without space: the older one makes room, the run goes on without, and tries again."""
+
+import errno
+from pathlib import Path
+
+import pytest
+from small_runs import run_config, state_of
+
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.run import snapshots
+from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.loop import train
+from pocketllm.runtime.run.parameters import kept_steps
+
+pytest_plugins = ["runtime_fixtures"]
+
+STEPS = 12
+
+
+@pytest.fixture
+def trained(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
+    """Trains with a snapshot due after every step, where so many files of parameters have space.
+
+    trained(space) -> (steps at which one was tried, lines said, steps kept, journal, parameters);
+    `space` is called with the step.
+    """
+    monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
+    save = snapshots.save_parameters
+
+    def run(name, space=lambda step: 3):
+        folder, tried, lines = tmp_path / name, [], []
+
+        def save_where_there_is_space(model, folder, step, checksum):
+            tried.append(step)
+            if len(kept_steps(folder)) >= space(step):
+                full = OSError(errno.ENOSPC, "No space left on device")
+                raise RunError(f"{Path(folder)}: cannot be written: {full}; free some") from full
+            save(model, folder, step, checksum)
+
+        monkeypatch.setattr(snapshots, "save_parameters", save_where_there_is_space)
+        model = open_ready(golden_bundle, "litert")
+        config = run_config(golden_bundle, train_data, steps=STEPS)
+        train(model, train_data, folder, config, listener=Listener(say=lines.append))
+        journal = (folder / JOURNAL).read_bytes()
+        assert len(read_journal(folder / JOURNAL).steps) == STEPS
+        lines = [line for line in lines if "snapshots" in line]
+        return tried, lines, kept_steps(folder), journal, state_of(model)
+
+    return run
+
+
+def test_the_older_snapshot_makes_room_for_the_new_one(trained):
+    *_, journal, parameters = trained("whole")
+    _, lines, kept, *same = trained("run", lambda step: 2)
+
+    assert (lines, kept) == ([], [STEPS - 1, STEPS])
+    assert same == [journal, parameters]
+
+
+def test_without_space_the_run_says_so_once_goes_on_and_tries_again_later(trained):
+    *_, journal, parameters = trained("whole")
+    tried, lines, kept, *same = trained("run", lambda step: 0)
+
+    assert len(lines) == 1 and "No space left" in lines[0] and "goes on without" in lines[0]
+    assert tried[0] == 1 and 1 < len(tried) < STEPS, "later, not at every step"
+    assert (kept, same) == ([], [journal, parameters])
+
+
+def test_when_there_is_space_again_snapshots_are_taken_again(trained):
+    _, lines, kept, *_ = trained("run", lambda step: 0 if step < 3 else 3)
+
+    assert len(lines) == 1 and kept == [STEPS - 1, STEPS]

@@ -65,8 +65,8 @@ class Soaked:
       compared: steps after which the replayed parameters were the run's.
     """
 
-    first_bytes: tuple[int, int]
-    last_bytes: tuple[int, int]
+    first_bytes: tuple[int, ...]
+    last_bytes: tuple[int, ...]
     samples: int
     highest_loss: float
     compared: tuple[int, ...]

@@ -120,7 +120,8 @@ def is_altered_behind(data: bytes, place: int) -> bool:
 
 def last_step_behind(data: bytes, place: int) -> int:
     """Returns the highest step of the sound records behind a place, 0 of none."""
-    return max(filter(math.isfinite, _steps_behind(data, place)), default=0)
+    steps = [int(step) for step in _steps_behind(data, place) if math.isfinite(step)]
+    return max(steps, default=0)
 
 
 def _steps_behind(data, place):

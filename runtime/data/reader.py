@@ -72,7 +72,7 @@ class DataFile:
                 else:
                     count += 1
                     yield example
-        self.labels.check(self.path)
+        self.notes += self.labels.check(self.path)
         if not count:
             raise InputError(
                 f"{self.path}: found no labelled rows, expected at least one; check the file"

@@ -1,7 +1,9 @@
 """Labels as data files spell them: names, numbers, booleans; and what stood for what."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import InputError
@@ -10,7 +12,7 @@ from ...tasks.rows import shown
 
 # What the Hub's data sets hold where nobody could label a row, or a test set hides it.
 NO_LABEL = "-1"
-_WHOLE = re.compile(r"(-?\d+)\.0+")  # pandas writes so the whole numbers of a column with gaps
+_WHOLE = re.compile(r"(-?\d+)\.0*")  # pandas writes so the whole numbers of a column with gaps
 _NUMBER = re.compile(r"-?\d+")
 
 
@@ -21,12 +23,12 @@ class LabelReader:
     Attributes:
       task: gives the classes and their spellings.
       seen: spelling in the file -> class.
-      unlabelled: rows of NO_LABEL.
+      unlabelled: spelling of a label that nobody could give -> rows of it.
     """
 
     task: Task
     seen: dict[str, int] = field(default_factory=dict)
-    unlabelled: int = 0
+    unlabelled: Counter[str] = field(default_factory=Counter)
     _classes: dict[str, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)
 
     def read(self, where: str, column: str, value: object) -> int | None:
@@ -35,19 +37,21 @@ class LabelReader:
         Raises:
           InputError: no class is spelled so.
         """
-        if value in self.task.skip_labels:
-            return None
+        spellings = _spellings(value)
+        for spelling in spellings:
+            if spelling in self.task.skip_labels:
+                self.unlabelled[spelling] += 1
+                return None
         if column not in self._classes:
             self._classes[column] = classes_of(self.task, column)
         exact, folded = self._classes[column]
-        spellings = _spellings(value)
         for spelling in spellings:
             place = exact.get(spelling, folded.get(spelling.casefold()))
             if place is not None:
                 self.seen[spelling] = place
                 return place
         if NO_LABEL in spellings:
-            self.unlabelled += 1
+            self.unlabelled[NO_LABEL] += 1
             return None
         expected = ", ".join([*self.task.labels, *self.task.label_aliases])
         raise InputError(
@@ -55,19 +59,32 @@ class LabelReader:
             "correct the row or the task"
         )
 
-    def check(self, path) -> None:
-        """Raises InputError where rows of -1 are all there is, or where -1 seems to be a class."""
+    def check(self, path) -> list[str]:
+        """Returns what is to be said of the labels that the file lacks; read all rows before.
+
+        Raises:
+          InputError: no row has a label, or -1 seems to be a class: the file's numbers are one
+            lower than the task's, or of two classes it has one.
+        """
+        labels = self.task.labels
         if self.unlabelled and not self.seen:
+            spelled = " or ".join(map(repr, self.unlabelled)).replace(repr(NO_LABEL), NO_LABEL)
             raise InputError(
-                f"{path}: found no labelled rows: all {self.unlabelled} have the label {NO_LABEL}, "
-                "expected at least one; give a file with labels (published test sets have none)"
+                f"{path}: found no labelled rows: all {self.unlabelled.total()} have the label "
+                f"{spelled}, expected at least one; give a file with labels (published test sets "
+                "have none)"
             )
-        if self.unlabelled and len(self.task.labels) == 2 and len(set(self.seen.values())) == 1:
+        absent = [label for i, label in enumerate(labels) if i not in self.seen.values()]
+        if NO_LABEL not in self.unlabelled or not absent:
+            return []
+        shifted = {str(i) for i in range(len(labels) - 1)} == set(self.seen)
+        if shifted or len(labels) == 2:
             raise InputError(
-                f"{path}: found the labels {NO_LABEL} and {', '.join(self.seen)} alone, expected "
-                f"{' and '.join(self.task.labels)}; {NO_LABEL} stands for no label: write the "
-                "labels as the task does, or leave these rows out"
+                f"{path}: found the labels {_listed([NO_LABEL, *sorted(self.seen)])} alone, "
+                f"expected {_listed(labels)}; {NO_LABEL} stands for no label: write the labels as "
+                "the task does, or leave these rows out"
             )
+        return [f"{NO_LABEL} read as no label, and no row has the label {_listed(absent, 'or')}"]
 
     def meanings(self) -> dict[str, str]:
         """Returns {number in the file: what it was read as}.
@@ -104,14 +121,27 @@ def _meaning(task: Task, place: int) -> str:
     return (task.words or getattr(getattr(task, "choice", None), "fields", ()))[place].strip()
 
 
+def _listed(names: Sequence[str], word: str = "and") -> str:
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
 def _spellings(value: object) -> tuple[str, ...]:
-    """Returns the spellings of a label that the data writes as `value`."""
+    """Returns the spellings of a label that the data writes as `value`.
+
+    A whole number may be written with a point, white space around text is not part of a label.
+    """
     if isinstance(value, bool):
         return str(value).lower(), str(value)  # JSON's and Python's
-    if isinstance(value, float) and value.is_integer():
-        return (str(int(value)),)
-    if not isinstance(value, (int, str)):
+    if not isinstance(value, (int, float, str)):
+        return ()
+    if isinstance(value, float) and not math.isfinite(value):
         return ()
     text = str(value)
-    whole = _WHOLE.fullmatch(text)
-    return (text, whole[1]) if whole else (text,)
+    bare = text.strip()
+    whole = _WHOLE.fullmatch(bare)
+    number = whole[1] if whole else bare
+    return tuple(dict.fromkeys((text, bare, number, *_with_point(number))))
+
+
+def _with_point(number: str) -> tuple[str, ...]:
+    return (f"{number}.0",) if _NUMBER.fullmatch(number) else ()

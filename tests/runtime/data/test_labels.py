@@ -111,8 +111,8 @@ def test_rows_labelled_minus_one_are_left_out_and_counted(read):
         assert (labels, file.skipped) == ([0, 1, 2], 3)
     labels, file = read(causal.TASKS["cb"], [0, -1, 2])
     assert (labels, file.skipped) == ([0, 2], 1)
-    labels, file = read(text_task("{a}{mask}", "0:x,1:y,2:z"), [0, -1, 1])
-    assert (labels, file.skipped) == ([0, 1], 1)
+    labels, file = read(text_task("{a}{mask}", "0:x,1:y,2:z"), [0, -1, 2, 1])
+    assert (labels, file.skipped, file.notes) == ([0, 2, 1], 1, [])
 
 
 def test_minus_one_is_a_class_where_the_task_says_so(read):
@@ -127,11 +127,74 @@ def test_a_file_without_any_label_is_told_from_one_that_writes_minus_one_for_a_c
         read(masked.TASKS["rte"], [-1, -1, -1])
     with pytest.raises(InputError, match="found the labels -1 and 1 alone, expected 0 and 1"):
         read(masked.TASKS["sst2"], [-1, 1, 1, -1])
+    with pytest.raises(InputError, match="all 3 have the label '-' or -1, expected at least one"):
+        read(masked.TASKS["snli"], ["-", -1, "-"])
     assert read(masked.TASKS["sst2"], [-1, 1, 0])[0] == [1, 0]
 
 
+THREE = text_task("{a}{mask}", "0:bad,1:okay,2:good")
+
+
 @pytest.mark.parametrize(
-    "label", [3, -2, "3", 0.5, None, "", " 1", "entail", [0], {"0": 1}, True, float("nan")]
+    ("task", "labels"),
+    [
+        (THREE, [-1, 0, 1]),
+        (THREE, ["1", "-1", "0", "0"]),
+        (masked.TASKS["mnli"], [1.0, 0.0, -1.0]),
+        (causal.TASKS["cb"], [0, 1, -1]),
+        (masked.TASKS["sst5"], [3, 2, 1, 0, -1]),
+        (TREC, [-1, 0, 1, 2, 3, 4]),
+    ],
+)
+def test_numbers_that_are_each_lower_by_one_are_refused(task, labels, read):
+    with pytest.raises(InputError, match="found the labels -1, 0.* and .* alone, expected .* and "):
+        read(task, labels)
+
+
+def test_a_small_file_that_lacks_classes_and_has_rows_of_minus_one_is_read_and_says_so(read):
+    for labels, absent in (([0, -1], "1 or 2"), ([2, -1, 1], "0"), ([2, -1], "0 or 1")):
+        classes, file = read(THREE, labels)
+        assert classes == [label for label in labels if label >= 0]
+        assert file.notes == [f"-1 read as no label, and no row has the label {absent}"]
+    assert read(THREE, [0, 1])[1].notes == [], "no row of -1"
+    names, file = read(masked.TASKS["mnli"], ["entailment", "neutral", -1])
+    assert names == [1, 2] and "no row has the label contradiction" in file.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows"),
+    [
+        ("0.5:x,1.5:y", [0.5, 1.5, "0.5", " 1.5"]),
+        ("1.0:x,2.0:y", [1.0, 2.0, 1, 2, "1.0", "2", " 1.00 ", "2."]),
+        ("1:x,2:y", [1.0, 2.0, 1, 2, "1.0", "2", " 1.00 ", "2."]),
+        ("neg:x,pos:y", ["neg", "pos ", "\tNEG", " Pos"]),
+        ("a :x,a:y", ["a ", "a", "a ", " a"]),
+    ],
+)
+def test_a_label_is_the_same_number_or_word_however_it_is_spelled(labels, rows, read):
+    task = text_task("{a}{mask}", json.dumps(dict(part.split(":") for part in labels.split(","))))
+
+    assert read(task, rows)[0] == [i % 2 for i in range(len(rows))]
+
+
+@pytest.mark.parametrize(
+    "label",
+    [
+        3,
+        -2,
+        "3",
+        0.5,
+        None,
+        "",
+        " ",
+        "1.5",
+        "entail",
+        [0],
+        {"0": 1},
+        True,
+        float("nan"),
+        float("inf"),
+    ],
 )
 def test_any_other_label_is_refused_with_its_line_and_what_the_file_had(label, read):
     with pytest.raises(

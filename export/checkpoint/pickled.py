@@ -9,6 +9,7 @@ from pocketllm.runtime.host.foreign import foreign_kind
 
 # Under which of its entries a training script keeps the tensors of a model.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
+DEPTH = 3  # of dictionaries around a state dict
 
 
 def tensors_in(path: Path) -> dict:
@@ -27,8 +28,7 @@ def tensors_in(path: Path) -> dict:
         entries = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # torch raises whatever the file's bytes lead it to
         raise InputError(f"{path}: {_reason(error)}") from error
-    tensors = _named_tensors(entries)
-    return tensors or _unwrapped(path, entries)
+    return _state_dict(path, entries)
 
 
 def _safetensors(path):
@@ -56,24 +56,40 @@ def _reason(error):
 def _named_tensors(entries):
     import torch
 
+    return {n: t for n, t in entries.items() if isinstance(n, str) and torch.is_tensor(t)}
+
+
+def _tables(entries, keys=()):
+    """Yields (keys to it, {name: tensor}) of each table of tensors, at any depth."""
     if not isinstance(entries, dict):
-        return {}
-    pairs = entries.items()
-    return {n: t for n, t in pairs if isinstance(n, str) and torch.is_tensor(t)}
+        return
+    tensors = _named_tensors(entries)
+    if tensors:
+        yield keys, tensors
+    for key, value in entries.items():
+        if len(keys) < DEPTH:
+            yield from _tables(value, (*keys, str(key)))
 
 
-def _unwrapped(path, entries):
-    """Returns the tensors of a state dict that lies inside a training script's own dictionary."""
-    inner = {}
-    if isinstance(entries, dict):
-        tables = {key: _named_tensors(value) for key, value in entries.items()}
-        inner = {key: tensors for key, tensors in tables.items() if tensors}
-    usual = [key for key in WRAPPERS if key in inner] or list(inner)
+def _state_dict(path, entries):
+    """Returns the model's tensors: of the file itself, or of a training script's dictionary in it.
+
+    A script keeps other tensors beside (an epoch, a metric, an optimizer's moments): a model's
+    names hold a dot, unless no name in the file does.
+    """
+    tables = dict(_tables(entries))
+    of_modules = {
+        keys: tensors for keys, tensors in tables.items() if any("." in name for name in tensors)
+    }
+    tables = of_modules or tables
+    usual = [keys for keys in tables if keys and set(keys) <= set(WRAPPERS)]
+    usual = usual or [keys for keys in tables if not keys] or list(tables)
     if len(usual) == 1:
-        return inner[usual[0]]
+        return tables[usual[0]]
     keys = ", ".join(map(repr, list(entries)[:8])) if isinstance(entries, dict) else ""
     what = f"holds {keys}" if keys else f"holds a {type(entries).__name__}"
-    cause = f"several of them tables of tensors: {', '.join(usual)}" if usual else "no tensors"
+    several = ", ".join("/".join(keys) for keys in usual)
+    cause = f"several of them tables of tensors: {several}" if usual else "no tensors"
     raise InputError(
         f"{path}: not readable as a table of tensors: {what}, {cause}; save the model's "
         "state_dict() alone, or save_pretrained"

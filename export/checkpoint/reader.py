@@ -1,6 +1,7 @@
 """Hugging Face checkpoints, read one tensor at a time: safetensors or .bin, sharded or not."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,11 +15,15 @@ from pocketllm.runtime.host.pages import release_file_pages
 
 from .other_files import without_weights
 from .pickled import tensors_in
+from .tokenizer_files import first_line
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 FORMATS = (SINGLE, INDEX, PICKLED, PICKLED_INDEX)  # where several lie, transformers reads the first
 SAFETENSORS_FLOATS = ("F64", "F32", "F16", "BF16")
+PICKLED_FLOATS = ("float64", "float32", "float16", "bfloat16")
+# What the shards of one set share: the stem, how many they are, and the suffix.
+SHARD = re.compile(r"(?P<stem>.+)-\d+(?P<count>-of-\d+)(?P<suffix>\.\w+)")
 
 
 @dataclass(frozen=True)
@@ -84,17 +89,21 @@ def _shards(path):
                 f"{path.parent / name}: no such file, {path.name} says it holds {count} tensors; "
                 "download this shard"
             )
-    left_out = sorted(
-        shard.name
-        for shard in path.parent.glob(f"*-of-*{Path(names[0]).suffix}")
-        if shard.name not in names
-    )
+    sets = {_shard_set(name) for name in names} - {None}
+    beside = {shard.name for shard in path.parent.glob("*-of-*")} - set(names)
+    left_out = sorted(name for name in beside if _shard_set(name) in sets)
     if left_out:
         raise InputError(
             f"{path}: does not name {left_out[0]}, which lies beside it; download the index again, "
             "or remove what is not of this checkpoint"
         )
     return [path.parent / name for name in names]
+
+
+def _shard_set(name):
+    """Returns what tells one set of shards from another beside it; None for any other name."""
+    match = SHARD.fullmatch(name)
+    return match and match.groups()
 
 
 def _places(files):
@@ -161,22 +170,35 @@ def _bfloat16(path, entry):
 
 
 def _pickled(source, paths):
-    import torch
-
     loaded = {path: tensors_in(path) for path in paths}
     places = _places(loaded)
 
     def read(name):
         path = places[name]
-        tensor = loaded[path][name]
-        if not tensor.is_floating_point():
-            raise InputError(
-                f"{path}: tensor {name} has dtype {tensor.dtype}, expected a float; save the "
-                "checkpoint in float32 or float16"
-            )
-        values = tensor.to(torch.float32, copy=True).numpy()
+        values = _float32(path, name, loaded[path][name])
         release_file_pages(path.resolve())  # a mapping stays, and with it all that was read
         return values
 
     shapes = {name: tuple(loaded[path][name].shape) for name, path in places.items()}
     return Checkpoint(str(source), shapes, read, places)
+
+
+def _float32(path, name, tensor):
+    """Returns a copy of a tensor: a parameter, a view or a sparse one is its values too."""
+    import torch
+
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in PICKLED_FLOATS:
+        raise InputError(
+            f"{path}: tensor {name} has dtype {dtype}, expected one of "
+            f"{', '.join(PICKLED_FLOATS)}; save the checkpoint in float32 or float16"
+        )
+    try:
+        plain = tensor.detach().to_dense() if tensor.layout != torch.strided else tensor.detach()
+        plain = plain.to(torch.float32, copy=True, memory_format=torch.contiguous_format)
+        return plain.resolve_neg().numpy()
+    except (RuntimeError, TypeError) as error:  # a tensor without values, of the meta device
+        raise InputError(
+            f"{path}: tensor {name} has no values that can be read ({first_line(error)}); save "
+            "the model with save_pretrained"
+        ) from error

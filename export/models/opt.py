@@ -95,7 +95,9 @@ def read_config(values: dict, source: str) -> OptConfig:
     Raises:
       InputError: a value that is not implemented, or of another type.
     """
-    width = values.get("hidden_size")
+    width, pad = values.get("hidden_size"), values.get("pad_token_id")
+    if type(pad) is int and pad < 0:  # it means none, and changes nothing in the graph
+        values = values | {"pad_token_id": None}
     defaults = DEFAULTS | {
         "word_embed_proj_dim": DEFAULTS["hidden_size"] if width is None else width
     }

@@ -91,6 +91,12 @@ def read_config(values: dict, source: str) -> RobertaConfig:
     Raises:
       InputError: a value that is not implemented, or of another type.
     """
+    pad = values.get("pad_token_id")
+    if type(pad) is int and pad < 0:
+        raise InputError(
+            f"{source}: pad_token_id is {pad}, expected 0 or more: positions of a row count on "
+            "from it, so that padding would have none; write the id that the model was trained with"
+        )
     config = read_fields(RobertaConfig, values, DEFAULTS, source, REQUIRED_VALUES)
     check_activation(source, "hidden_act", config.hidden_act)
     check_heads(source, config.hidden_size, config.num_attention_heads)

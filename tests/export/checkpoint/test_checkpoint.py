@@ -6,6 +6,7 @@ from checkpoint_files import (
     DECODER,
     DECODER_BIAS,
     EMBEDDINGS,
+    refusal,
     save_pickled,
     save_pickled_before_torch_1_6,
     save_sharded,
@@ -53,6 +54,38 @@ def test_every_format_and_type_gives_exactly_its_values(save, dtype, source, ten
         np.testing.assert_array_equal(values, expected, err_msg=variable.name)
     chunks = [v.rows for v, _ in pairs if v.parameter.name == EMBEDDINGS]
     assert len(chunks) == 3 and chunks[0] == (0, 100) and chunks[2][1] == len(tensors[EMBEDDINGS])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(lambda torch, t: torch.nn.Parameter(t), id="parameter"),
+        pytest.param(lambda torch, t: torch.nn.Parameter(t.bfloat16()), id="bfloat16 parameter"),
+        pytest.param(lambda torch, t: t.T.contiguous().T if t.ndim == 2 else t, id="transposed"),
+        pytest.param(lambda torch, t: t.to_sparse(), id="sparse"),
+        pytest.param(lambda torch, t: torch.cat([t, t])[len(t) :], id="slice of a larger one"),
+    ],
+)
+def test_every_kind_of_pytorch_tensor_is_its_values(kind, source, tensors):
+    import torch
+
+    stored = {name: kind(torch, values) for name, values in tensors.items()}
+    save_pickled(source, stored)
+
+    weights = weights_of(source)
+
+    for parameter in weights.parameters:
+        expected = stored[parameter.name].detach().to_dense().float().numpy()
+        np.testing.assert_array_equal(weights.read(parameter), expected)
+    assert {values.dtype for _, values in variables_in(weights)} == {np.dtype(np.float32)}
+
+
+def test_a_pytorch_tensor_without_values_is_named(source, tensors):
+    import torch
+
+    save_pickled(source, tensors | {"lm_head.dense.bias": torch.empty(16, device="meta")})
+    message = refusal(lambda: variables_in(weights_of(source)))
+    assert "tensor lm_head.dense.bias has no values that can be read" in message
 
 
 def test_an_extreme_bfloat16_keeps_its_bits(source, tensors):

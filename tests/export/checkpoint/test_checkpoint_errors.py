@@ -218,6 +218,35 @@ def test_a_published_shard_that_the_index_does_not_name_is_named(suffix, source,
     assert "download the index again" in message
 
 
+@pytest.mark.parametrize(
+    "other",
+    [
+        "model.fp16-00001-of-00002.safetensors",
+        "consolidated-00001-of-00001.safetensors",
+        "model-00001-of-00099.safetensors",
+        "pytorch_model-00003-of-00002.bin",
+        "one-of-many.safetensors",
+    ],
+)
+def test_another_set_of_shards_beside_the_indexs_is_not_read(other, source, tensors):
+    save_sharded(source, tensors)
+    path = source / "model.safetensors.index.json"
+    index = json.loads(path.read_text())
+    names = {
+        f"{c}.safetensors": f"model-0000{i}-of-00002.safetensors" for i, c in enumerate("ab", 1)
+    }
+    for old, new in names.items():
+        (source / old).rename(source / new)
+    index["weight_map"] = {n: names[f] for n, f in index["weight_map"].items()}
+    path.write_text(json.dumps(index))
+    (source / other).write_bytes(b"not read")
+
+    weights = weights_of(source)
+
+    for parameter in weights.parameters:
+        assert (weights.read(parameter) == tensors[parameter.name].numpy()).all()
+
+
 @pytest.mark.parametrize("save", [save_sharded, save_sharded_pickled])
 def test_a_shard_that_was_cut_off_is_named(save, source, tensors):
     save(source, tensors)

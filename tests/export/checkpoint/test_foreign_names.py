@@ -156,6 +156,26 @@ def test_a_state_dict_inside_a_training_scripts_dictionary_is_read(key, source, 
     assert_holds(weights_of(source), tensors)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        pytest.param(lambda s, t: {"epoch": t, "model_state_dict": s}, id="epoch"),
+        pytest.param(lambda s, t: {"state_dict": s, "best.metric": t}, id="metric"),
+        pytest.param(lambda s, t: {"module": s, "rng": t, "optimizer": {"m": t}}, id="rng"),
+        pytest.param(lambda s, t: {"anything": s, "epoch": t}, id="own key"),
+        pytest.param(lambda s, t: {"model": {"state_dict": s}}, id="two deep"),
+        pytest.param(lambda s, t: {"model": {"net": {"module": s}}, "step": t}, id="three deep"),
+        pytest.param(lambda s, t: s | {"logit_scale": t, "extra": {"a.b": t}}, id="not wrapped"),
+        pytest.param(lambda s, t: {"model": s, "ema": s, "rng": t}, id="average"),
+    ],
+)
+def test_a_state_dict_beside_other_tensors_is_read(wrapped, source, tensors):
+    import torch
+
+    torch.save(wrapped(tensors, torch.tensor(3)), source / "pytorch_model.bin")
+    assert_holds(weights_of(source), tensors)
+
+
 def test_two_state_dicts_in_one_file_are_refused_by_their_names(source, tensors):
     import torch
 

@@ -66,6 +66,7 @@ OPT = {
     },
     "pad_token_id null": {"config": {"pad_token_id": None}},
     "pad_token_id 5": {"config": {"pad_token_id": 5}},
+    "pad_token_id -1": {"file": {"pad_token_id": -1}},
     "word_embed_proj_dim null": {"file": {"word_embed_proj_dim": None}},
     "gelu, no biases, no affine norms": {
         "config": {"activation_function": "gelu", "enable_bias": False,

@@ -102,8 +102,7 @@ def _example(part: Part, line: int, task: Task, labels: LabelReader) -> Example 
     if part.golds:
         label = part.golds[0]
     else:
-        column = column_of(where, part.values, "label", task.label_columns)
-        label = labels.read(where, column, part.values[column])
+        label = labels.read(where, part.values)
         if label is None:
             return None
     fields = {}

@@ -3,11 +3,13 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ...errors import InputError
 from ...tasks.codec import Task
 from ...tasks.rows import shown
 
+KINDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
@@ -33,11 +35,55 @@ def column_of(where: str, columns: Iterable[str], what: str, accepted: tuple[str
     if what == "label":
         remedy += ", or give a file with labels (published test sets have none)"
     if isinstance(columns, Mapping) and (wrapper := _wrapper(columns)):
-        remedy = f"the rows stand in {shown(wrapper)}: give that array alone"
+        remedy = f"the rows stand in {shown(wrapper)}: give that alone"
     expected = " or ".join(accepted)
     raise InputError(
         f"{where}: no column for {what!r}: found {names}; expected {expected}; {remedy}"
     )
+
+
+def label_column_of(where: str, columns: Iterable[str], accepted: tuple[str, ...]) -> str:
+    """Returns the column of the labels.
+
+    Raises:
+      InputError: none is there, or beside `label` stands one that spells a better one otherwise,
+        as SetFit's label_coarse of TREC: its order of numbers is not known, and `label` is of
+        other classes.
+    """
+    column = column_of(where, columns, "label", accepted)
+    if column == accepted[-1] and len(accepted) > 1:
+        better = {_words_of(name): name for name in accepted[:-1]}
+        for name in columns:
+            if known := better.get(_words_of(name)):
+                raise InputError(
+                    f"{where}: found the label columns {column!r} and {name!r}, expected one of "
+                    f"{', '.join(accepted)}; remove one, or rename {name!r} to {known!r} if its "
+                    "numbers have that order"
+                )
+    return column
+
+
+def spelled(row: dict[str, object], task: Task) -> dict[str, object]:
+    """Returns a row with the task's columns named as the task names them."""
+    names = renamed(row, task)
+    return {names.get(name, name): value for name, value in row.items()} if names else row
+
+
+def renamed(columns: Iterable[str], task: Task) -> dict[str, str]:
+    """Returns {column: the name that it spells in another case or with spaces around}.
+
+    There are those that the task needs and that no column spells as it does, and one does so.
+    """
+    names, columns = {}, list(columns)
+    for accepted in accepted_columns(task).values():
+        if any(name in columns for name in accepted):
+            continue
+        for name in accepted:
+            same = [column for column in columns if _bare(column) == _bare(name)]
+            if same:
+                names |= {same[0]: name} if len(same) == 1 else {}
+                break
+    return names
 
 
 def check_header(where: str, header: list[str], task: Task, separator: str) -> None:
@@ -52,7 +98,7 @@ def check_header(where: str, header: list[str], task: Task, separator: str) -> N
     Raises:
       InputError: a column is missing, or there twice, or the line is no header.
     """
-    needed = _needed(task)
+    needed = accepted_columns(task)
     if missing := missing_columns(header, task):
         _check_first_line(where, header, task, separator)
         column_of(where, header, missing, needed[missing])
@@ -63,20 +109,34 @@ def check_header(where: str, header: list[str], task: Task, separator: str) -> N
             )
 
 
-def missing_columns(header: list[str], task: Task) -> str:
+def missing_columns(header: Iterable[str], task: Task) -> str:
     """Returns what the task needs and the header lacks, "" for nothing."""
     lacking = (
-        what for what, names in _needed(task).items() if not any(name in header for name in names)
+        what
+        for what, names in accepted_columns(task).items()
+        if not any(name in header for name in names)
     )
     return next(lacking, "")
 
 
-def _needed(task: Task) -> dict[str, tuple[str, ...]]:
+def accepted_columns(task: Task) -> dict[str, tuple[str, ...]]:
+    """Returns {field, or "label": the columns that it may stand in, the first that is there}."""
     return task.columns | ({"label": task.label_columns} if task.label_columns else {})
 
 
+@lru_cache(maxsize=1024)
+def _words_of(column: str) -> frozenset[str]:
+    return frozenset(re.split(r"[\W_]+", column.casefold()))
+
+
+def _bare(column: str) -> str:
+    return column.strip().casefold()
+
+
 def _wrapper(values: Mapping[str, object]) -> str:
-    """Returns the key of an object that wraps rows: the one that holds a list of objects."""
+    """Returns the key of an object that wraps rows: a list of objects, or an object 'row'."""
+    if isinstance(values.get("row"), dict):
+        return "row"
     return next(
         (
             key
@@ -90,7 +150,7 @@ def _wrapper(values: Mapping[str, object]) -> str:
 def _check_first_line(where: str, header: list[str], task: Task, separator: str) -> None:
     """Raises InputError where it is no header of such a file, and says what it is."""
     line = shown(header[0] if len(header) == 1 else header)
-    names = ", ".join(accepted[0] for accepted in _needed(task).values())
+    names = ", ".join(accepted[0] for accepted in accepted_columns(task).values())
     if header[0].lstrip()[:1] in ("{", "["):
         raise InputError(
             f"{where}: found {line}, which looks like JSON, expected the columns {names}; "
@@ -105,11 +165,11 @@ def _check_first_line(where: str, header: list[str], task: Task, separator: str)
             f"{where}: found the column {shown(header[0])} in quotes, expected {names} without: "
             "quotes of a TSV belong to the text; rename the file to .csv, where they do not"
         )
-    others = [sign for sign in ("\t", ",", ";") if sign in header[0]] if len(header) == 1 else []
+    others = [sign for sign in KINDS if sign in header[0]] if len(header) == 1 else []
     if others:
-        kind = {"\t": "tabs", ",": "commas", ";": "semicolons"}[others[0]]
+        kind = KINDS[others[0]]
         cells = [cell.strip(' "') for cell in header[0].split(others[0])]
-        if not missing_columns(cells, task):
+        if not missing_columns([*cells, *renamed(cells, task).values()], task):
             raise InputError(
                 f"{where}: found {line}, {kind} in place of {separator}; rename the file to .csv"
             )

@@ -1,9 +1,10 @@
 """Files that hold no rows, told by their first bytes."""
 
+import zipfile
 from pathlib import Path
 
 from ...errors import InputError
-from ...host.foreign import GIT_LFS, MARKUP
+from ...host.foreign import GIT_LFS, MARKUP, is_refusal
 
 _TO_JSONL = "write it as JSONL first, for example pandas' to_json(orient='records', lines=True)"
 _UNPACK = "unpack it and name the file in it"
@@ -36,21 +37,40 @@ def check_content(path: Path, head: bytes) -> None:
     Raises:
       InputError: they are those of another kind of file.
     """
-    kind, remedy = _kind(head)
+    kind, remedy = _kind(path, head)
     if kind:
         raise InputError(f"{path}: found {kind}, expected TSV, CSV or JSON; {remedy}")
 
 
-def _kind(head: bytes) -> tuple[str, str]:
+def _kind(path: Path, head: bytes) -> tuple[str, str]:
     for magic, known in _MAGIC.items():
         if head.startswith(magic):
             return known
     if head.startswith(b"PK\x03\x04"):
-        if b"xl/" in head or b"[Content_Types].xml" in head:
-            return "an Excel workbook", "save the sheet as CSV (UTF-8)"
-        return "a zip archive", _UNPACK
+        return _zip_kind(path, head)
     if head[257:262] == b"ustar":
         return "a tar archive", _UNPACK
     if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(MARKUP):
         return "a web page", "download the file itself (its raw form), not the page that shows it"
+    if is_refusal(head):
+        return (
+            "an error message of a server in place of the file",
+            "check the address, and download the file again",
+        )
     return "", ""
+
+
+def _zip_kind(path: Path, head: bytes) -> tuple[str, str]:
+    """Says what a zip archive is, by the folders in it."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            folders = {name.split("/")[0] for name in archive.namelist()}
+    except (OSError, ValueError, NotImplementedError, zipfile.BadZipFile):
+        folders = {"xl"} if b"xl/" in head or b"[Content_Types].xml" in head else set()
+    if "xl" in folders:
+        return "an Excel workbook", "save the sheet as CSV (UTF-8)"
+    if "word" in folders:
+        return "a Word document", "save the text as TSV, CSV or JSONL"
+    if b"opendocument.spreadsheet" in head:
+        return "a spreadsheet", "save the sheet as CSV (UTF-8)"
+    return "a zip archive", _UNPACK

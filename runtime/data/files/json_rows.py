@@ -3,15 +3,16 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 from ...errors import InputError
 from ...tasks.codec import Task
 from ...tasks.rows import shown
-from .columns import FileRow
+from .columns import FileRow, spelled
+from .json_shapes import EXPECTED, check_shape
 from .lines import CHUNK, LONGEST, lines_of, open_text
 
 _SPACE = " \t\r\n"
-_EXPECTED = "expected an object a line or one array"
 
 
 def json_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
@@ -22,6 +23,8 @@ def json_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
     """
     with open_text(path) as read:
         start = _Text(path, read).next_sign()
+    if start == "{":
+        _check_first(path, task)
     rows = _array if start == "[" else _lines
     for line, value in rows(path):
         if not isinstance(value, dict):
@@ -29,7 +32,32 @@ def json_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
                 f"{path} line {line}: found {shown(value)}, expected a JSON object; "
                 "put one object on each line"
             )
-        yield FileRow(value, line)
+        yield FileRow(spelled(value, task), line)
+
+
+def _check_first(path: Path, task: Task) -> None:
+    """Checks the first object of a file: that a line is a row, and not the file one object."""
+    with open_text(path) as read:
+        text = _Text(path, read)
+        text.next_sign()
+        first = text.line
+        try:
+            value = text.value()
+        except InputError:
+            return  # its line says more
+        last, sign = text.line, text.next_sign()
+    if not sign:
+        check_shape(path, cast(dict, value), task)
+    if sign == ",":
+        raise InputError(
+            f"{path} line {last}: found a comma behind the object, {EXPECTED}; take the commas "
+            "behind the rows away, or put [ before the first and ] behind the last"
+        )
+    if last > first:
+        raise InputError(
+            f"{path} line {first}: found an object on {last - first + 1} lines, {EXPECTED}; "
+            "put each object on one line"
+        )
 
 
 def _lines(path: Path) -> Iterator[tuple[int, object]]:
@@ -38,7 +66,7 @@ def _lines(path: Path) -> Iterator[tuple[int, object]]:
         if not text.strip():
             continue
         try:
-            yield line, json.loads(text)
+            yield line, json.loads(text, object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             remedy = "correct the line"
             if (first and text.strip() in ("{", "{}")) or (first and text.rstrip().endswith(",")):
@@ -67,10 +95,27 @@ def _array(path: Path) -> Iterator[tuple[int, object]]:
             raise text.unexpected("the end of the file behind the array")
 
 
+class _RepeatedKeyError(ValueError):
+    """An object has a key twice: the JSON of Python would take the last without a word."""
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKeyError(next(shown(name) for name in names if names.count(name) > 1))
+    return values
+
+
 def _invalid(path: Path, line: int, error: Exception, remedy: str, column: str = "") -> InputError:
+    if isinstance(error, _RepeatedKeyError):
+        return InputError(
+            f"{path} line {line}: found the key {error} twice in an object, expected each once; "
+            "take one away"
+        )
     known = isinstance(error, json.JSONDecodeError)  # ValueError alone: a number too long
     reason = f"{error.msg}{column}" if known else type(error).__name__
-    return InputError(f"{path} line {line}: found no valid JSON ({reason}), {_EXPECTED}; {remedy}")
+    return InputError(f"{path} line {line}: found no valid JSON ({reason}), {EXPECTED}; {remedy}")
 
 
 class _Text:
@@ -79,7 +124,7 @@ class _Text:
     def __init__(self, path: Path, read):
         self._path, self._read = path, read
         self._text, self._place, self._ended = "", 0, False
-        self._decoder = json.JSONDecoder()
+        self._decoder = json.JSONDecoder(object_pairs_hook=_unique)
         self.line = 1
 
     def next_sign(self) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ...errors import InputError
 from ...tasks.codec import Task
 from ...tasks.rows import shown
+from .columns import label_column_of
 
 # What the Hub's data sets hold where nobody could label a row, or a test set hides it.
 NO_LABEL = "-1"
@@ -23,20 +24,29 @@ class LabelReader:
     Attributes:
       task: gives the classes and their spellings.
       seen: spelling in the file -> class.
+      notes: what was chosen between, each sentence once.
       unlabelled: spelling of a label that nobody could give -> rows of it.
     """
 
     task: Task
     seen: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
     unlabelled: Counter[str] = field(default_factory=Counter)
     _classes: dict[str, tuple[dict[str, int], dict[str, int]]] = field(default_factory=dict)
 
-    def read(self, where: str, column: str, value: object) -> int | None:
-        """Returns the class of a label, None for a row that nobody could label.
+    def read(self, where: str, row: Mapping[str, object]) -> int | None:
+        """Returns the class of a row, None for one that nobody could label.
 
         Raises:
-          InputError: no class is spelled so.
+          InputError: there is no label, or no class is spelled so.
         """
+        accepted = self.task.label_columns
+        column = label_column_of(where, row, accepted)
+        if others := [name for name in accepted if name in row and name != column]:
+            self.notes[f"labels read from {column!r}, not from {_listed([*map(repr, others)])}"] = (
+                None
+            )
+        value = row[column]
         spellings = _spellings(value)
         for spelling in spellings:
             if spelling in self.task.skip_labels:
@@ -60,7 +70,7 @@ class LabelReader:
         )
 
     def check(self, path) -> list[str]:
-        """Returns what is to be said of the labels that the file lacks; read all rows before.
+        """Returns what is to be said of the file's labels; read all rows before.
 
         Raises:
           InputError: no row has a label, or -1 seems to be a class: the file's numbers are one
@@ -76,15 +86,16 @@ class LabelReader:
             )
         absent = [label for i, label in enumerate(labels) if i not in self.seen.values()]
         if NO_LABEL not in self.unlabelled or not absent:
-            return []
-        shifted = {str(i) for i in range(len(labels) - 1)} == set(self.seen)
+            return [*self.notes]
+        shifted = {str(i) for i in range(len(labels) - 1)} == set(map(_whole, self.seen))
         if shifted or len(labels) == 2:
             raise InputError(
                 f"{path}: found the labels {_listed([NO_LABEL, *sorted(self.seen)])} alone, "
                 f"expected {_listed(labels)}; {NO_LABEL} stands for no label: write the labels as "
                 "the task does, or leave these rows out"
             )
-        return [f"{NO_LABEL} read as no label, and no row has the label {_listed(absent, 'or')}"]
+        lacking = f"{NO_LABEL} read as no label, and no row has the label {_listed(absent, 'or')}"
+        return [*self.notes, lacking]
 
     def meanings(self) -> dict[str, str]:
         """Returns {number in the file: what it was read as}.
@@ -137,11 +148,12 @@ def _spellings(value: object) -> tuple[str, ...]:
     if isinstance(value, float) and not math.isfinite(value):
         return ()
     text = str(value)
-    bare = text.strip()
-    whole = _WHOLE.fullmatch(bare)
-    number = whole[1] if whole else bare
-    return tuple(dict.fromkeys((text, bare, number, *_with_point(number))))
+    number = _whole(text.strip())
+    pointed = (f"{number}.0",) if _NUMBER.fullmatch(number) else ()
+    return text, text.strip(), number, *pointed
 
 
-def _with_point(number: str) -> tuple[str, ...]:
-    return (f"{number}.0",) if _NUMBER.fullmatch(number) else ()
+def _whole(text: str) -> str:
+    """Returns the text, a whole number without a point."""
+    match = _WHOLE.fullmatch(text)
+    return match[1] if match else text

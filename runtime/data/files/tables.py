@@ -11,10 +11,11 @@ from pathlib import Path
 
 from ...errors import InputError
 from ...tasks.codec import Task
-from .columns import FileRow, check_header, missing_columns
+from .columns import KINDS, FileRow, check_header, missing_columns, renamed
 from .lines import LONGEST, lines_of, rows_of_text
 
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+SEPARATORS = (",", ";", "\t", "|")
+SPACED = "the white space behind each separator is none of the text, as in the header"
 UNQUOTED = "doubled quotes read as a CSV's: every cell that holds a quote stands in quotes"
 KEPT = (
     "every text stands in quotes, which are kept: a TSV has no quoting (rename the file to .csv "
@@ -37,7 +38,7 @@ def tsv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
     first = next(lines, None)
     if first is None:
         return
-    line, header = first[0], first[1].split("\t")
+    line, header = first[0], _named(first[1].split("\t"), task)
     check_header(f"{path} line {line}", header, task, "tabs")
     quoting = _quoting(path)
     if quoting:
@@ -102,9 +103,13 @@ def csv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
         skipped += 1
     if not first.strip():
         return
-    separator = _separator(first, task)
+    separator, spaced = _separator(first, task)
+    if spaced:
+        notes.append(SPACED)
     csv.field_size_limit(LONGEST)  # the module's own limit is 131,072 characters
-    reader = csv.reader(chain([first], lines), delimiter=separator, strict=True)
+    reader = csv.reader(
+        chain([first], lines), delimiter=separator, strict=True, skipinitialspace=spaced
+    )
     header = None
     while True:
         line = skipped + reader.line_num + 1
@@ -115,27 +120,42 @@ def csv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
         except csv.Error as error:
             raise InputError(f"{path} line {line}: {_explained(error)}") from error
         if header is None:
-            header = cells
-            check_header(f"{path} line {line}", header, task, SEPARATORS[separator])
+            header = _named(cells, task)
+            check_header(f"{path} line {line}", header, task, KINDS[separator])
         elif any(cell.strip() for cell in cells) or len(cells) == len(header) > 1:
             if len(cells) != len(header):
                 raise InputError(
                     f"{path} line {line}: found {len(cells)} columns, expected {len(header)} as in "
-                    f"the header; put text that holds {SEPARATORS[separator]} in quotes"
+                    f"the header; put text that holds {KINDS[separator]} in quotes"
                 )
             yield FileRow(dict(zip(header, cells)), line)
 
 
-def _separator(first: str, task: Task) -> str:
-    """Returns what the header shows: what gives the task's columns, else what gives the most."""
+def _separator(first: str, task: Task) -> tuple[str, bool]:
+    """Returns what the header shows, and whether a space stands behind each.
+
+    It is what gives the task's columns, else what gives the most.
+    """
     cells = {}
     for separator in SEPARATORS:
         try:
             cells[separator] = next(csv.reader([first], delimiter=separator, strict=True))
         except csv.Error:
             cells[separator] = []
-    fitting = [s for s, header in cells.items() if header and not missing_columns(header, task)]
-    return (fitting or sorted(cells, key=lambda s: -len(cells[s])))[0]
+    fitting = [s for s, header in cells.items() if header and _fits(header, task)]
+    separator = (fitting or sorted(cells, key=lambda s: -len(cells[s])))[0]
+    others = cells[separator][1:]
+    return separator, bool(others) and all(name[:1] == " " and name.strip() for name in others)
+
+
+def _fits(header: list[str], task: Task) -> bool:
+    return not missing_columns(_named([name.strip(' "') for name in header], task), task)
+
+
+def _named(header: list[str], task: Task) -> list[str]:
+    """Returns the columns, those of the task named as the task names them."""
+    names = renamed(header, task)
+    return [names.get(name, name) for name in header]
 
 
 def _explained(error: csv.Error) -> str:

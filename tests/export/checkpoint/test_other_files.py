@@ -63,6 +63,9 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
     [
         (LFS, "a git-lfs pointer"),
         ("\n<!DOCTYPE html><p>no", "an HTML page"),
+        ("<!-- saved from -->\n<html>", "an HTML page"),
+        ("Entry not found", "an error message of a server"),
+        ('{"error": "Repository not found"}', "an error message of a server"),
         ("", "empty"),
     ],
 )
@@ -115,6 +118,10 @@ def test_a_file_in_the_place_of_a_folder_says_what_to_give(name, words, source):
     assert words in refusal(given, source / name)
 
 
-def test_a_config_that_is_a_pointer_is_named_as_one(source):
-    (source / "config.json").write_text(LFS)
-    assert "config.json: not JSON: a git-lfs pointer" in refusal(given, source)
+@pytest.mark.parametrize(
+    "text, words",
+    [(LFS, "a git-lfs pointer"), ('{"error": "Entry not found"}', "an error message of a server")],
+)
+def test_a_config_that_is_something_else_is_named_as_that(text, words, source):
+    (source / "config.json").write_text(text)
+    assert f"config.json: not JSON: {words}" in refusal(given, source)

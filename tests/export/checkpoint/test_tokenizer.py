@@ -138,6 +138,9 @@ LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2108619\n"
     [
         ("tokenizer.json", LFS, "a git-lfs pointer, not the file itself; run `git lfs pull`"),
         ("tokenizer.json", "<html><body>404", "an HTML page"),
+        ("tokenizer.json", "Entry not found", "an error message of a server, not the file"),
+        ("tokenizer.json", '{"error":"Access denied"}', "an error message of a server"),
+        ("vocab.json", "404: Not Found", "an error message of a server"),
         ("tokenizer.json", "", "empty; download it again"),
         ("tokenizer.json", '{"version": "1.0", "model": {"ty', "copy it from the checkpoint again"),
         ("tokenizer.json", '{"model": {"type": "BPE2030"}}', "update `tokenizers` if a newer one"),

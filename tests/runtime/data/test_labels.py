@@ -103,6 +103,20 @@ def test_the_coarse_column_is_taken_before_one_that_is_called_label(tmp_path):
     ((example,), _) = read_examples(path, TREC)
 
     assert TREC.words[example.label] == " Expression"  # ABBR
+    file = DataFile(path, TREC)
+    assert list(file.examples()) == [example]
+    assert file.notes == ["labels read from 'coarse_label', not from 'label'"]
+
+
+@pytest.mark.parametrize("other", ["label_coarse", "coarse-label", "Label Coarse"])
+def test_a_coarse_column_of_unknown_order_is_not_passed_over_for_fine_labels(other, tmp_path):
+    path = tmp_path / "d.csv"
+    path.write_text(f"text,label,{other}\nWhat ?,3,0\n")
+    with pytest.raises(InputError, match=f"line 2: found the label columns 'label' and '{other}'"):
+        read_examples(path, TREC)
+
+    path.write_text("text,label,label_text,label_fine\nWhat ?,3,x,4\n")
+    assert read_examples(path, TREC)[0][0].label == 3
 
 
 def test_rows_labelled_minus_one_are_left_out_and_counted(read):
@@ -142,6 +156,7 @@ THREE = text_task("{a}{mask}", "0:bad,1:okay,2:good")
         (THREE, ["1", "-1", "0", "0"]),
         (masked.TASKS["mnli"], [1.0, 0.0, -1.0]),
         (causal.TASKS["cb"], [0, 1, -1]),
+        (text_task("{a}{mask}", '{"0.0": "x", "1.0": "y", "2.0": "z"}'), [-1.0, 0.0, 1.0]),
         (masked.TASKS["sst5"], [3, 2, 1, 0, -1]),
         (TREC, [-1, 0, 1, 2, 3, 4]),
     ],

@@ -1,8 +1,9 @@
 """Texts far longer than a row: only what can reach the row is tokenised, with the same ids.
 
 A text is cut where byte-level BPE cuts it too, before a lone space or between a letter and a sign;
-tokens next to the cut are not used. A run of thousands of letters without a space or sign has no
-such place: it is cut where the part ends, and may there be other tokens than in the whole.
+tokens next to the cut are not used. A run of one sign, or of letters without a space, has no such
+place. More of the text is read then, up to UNBROKEN characters or LONG for each token; a longer run
+is cut where the part ends, and may there be other tokens than in the whole.
 """
 
 import unicodedata
@@ -17,15 +18,19 @@ READ, LONG = 8, 32
 MARGIN = 32
 # Characters, at least, that are searched for a place to cut an end at.
 SEARCHED = 4096
+# So many characters, at least, are read where there is no place to cut at.
+UNBROKEN = 8192
 
 
 def head_ids(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:
     """Returns the ids of a text: all, or of a long one its first, `tokens` of them at least."""
     size = READ * (tokens + MARGIN)
     while LONG * tokens < len(text) and size < len(text):
-        ids = token_ids(tokenizer, text[: _boundary(text, size, size // 2)])
-        if len(ids) >= tokens + MARGIN:
-            return ids[:-MARGIN]
+        place = _boundary(text, size, size // 2)
+        if place is not None or size >= max(UNBROKEN, LONG * tokens):
+            ids = token_ids(tokenizer, text[: place or size])
+            if len(ids) >= tokens + MARGIN:
+                return ids[:-MARGIN]
         size *= 2
     return token_ids(tokenizer, text)
 
@@ -37,21 +42,23 @@ def tail_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
     """
     size = READ * (tokens + MARGIN)
     while LONG * tokens < len(text) and size < len(text):
-        place = len(text) - size
-        end = text[_boundary(text, place, place - max(size, SEARCHED)) :]
-        end = "x" + end if end[:2].isspace() else end
-        if len(token_ids(tokenizer, end)) >= tokens + MARGIN:
-            return end
+        first = len(text) - size
+        place = _boundary(text, first, first - max(size, SEARCHED))
+        if place is not None or size >= max(UNBROKEN, LONG * tokens):
+            end = text[place or first :]
+            end = "x" + end if end[:2].isspace() else end
+            if len(token_ids(tokenizer, end)) >= tokens + MARGIN:
+                return end
         size *= 2
     return text
 
 
-def _boundary(text: str, place: int, first: int) -> int:
-    """Returns the last place from `first` to `place` where tokens end; `place` if there is none."""
+def _boundary(text: str, place: int, first: int) -> int | None:
+    """Returns the last place from `first` to `place` where tokens end; None if there is none."""
     for i in range(place, max(first, 1), -1):
         before, sign, behind = text[i - 1], text[i], text[i + 1 : i + 2]
         if sign == " " and not before.isspace() and behind and not behind.isspace():
             return i
         if before.isalpha() and sign != "'" and unicodedata.category(sign)[0] in "PS":
             return i
-    return place
+    return None

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from encoding import causal_format, masked_format
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
@@ -55,6 +55,26 @@ def test_the_first_and_last_tokens_of_a_long_text_are_those_of_the_whole(
     assert head == whole[: len(head)] and (len(head) >= tokens or len(head) == len(whole))
     assert text.endswith(tail) or text.endswith(tail[1:])
     assert ids_of(tokenizer, tail)[-tokens:] == whole[-tokens:]
+
+
+@settings(deadline=None, max_examples=200)
+@given(
+    unit=st.sampled_from([".", "-", "=", "\n", "a", "7", "é", "😀", "漢", "!?", "ha"]),
+    length=st.integers(1, 8192),
+    around=st.sampled_from([("", ""), ("film ", ""), (" x", " end"), ('"', '"')]),
+    tokens=st.integers(1, 24),
+)
+@example(unit=".", length=733, around=("", ""), tokens=8)
+def test_a_run_without_a_place_to_cut_at_is_read_from_its_beginning(
+    unit, length, around, tokens, tokenizer
+):
+    text = around[0] + unit * (length // len(unit)) + around[1]
+    whole = ids_of(tokenizer, text)
+
+    head = head_ids(tokenizer, text, tokens)
+
+    assert head[:tokens] == whole[:tokens]
+    assert ids_of(tokenizer, tail_of(tokenizer, text, tokens))[-tokens:] == whole[-tokens:]
 
 
 @settings(deadline=None, max_examples=60)

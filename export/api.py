@@ -11,8 +11,8 @@ from pocketllm.runtime.tasks.codec import Task
 
 from .checkpoint.config import read_config_json
 from .checkpoint.reader import open_checkpoint
-from .checkpoint.special_spellings import special_spellings
-from .checkpoint.tokenizer import tokenizer_for
+from .checkpoint.special_spellings import frame_remarks, special_spellings
+from .checkpoint.tokenizer import read_tokenizer
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .models.weights import checkpoint_weights, random_weights, remarks
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
@@ -101,10 +101,12 @@ def _write(settings, source, out, **callbacks):
 
     architecture = architecture_of(settings.config)
     usual = architecture.special_tokens
-    tokenizer = tokenizer_for(source.tokenizer, usual, architecture.model_type)
-    kept = source.small_files()
-    seen = {} if source.tokenizer_config else kept.files  # a preset's is ours
-    spelled = special_spellings(seen, tokenizer, usual, architecture.style)
+    read = read_tokenizer(source.tokenizer, usual, architecture.model_type)
+    kept, spelled = source.small_files(), usual
+    if source.tokenizer_config is None:  # a preset's is ours
+        spelled = special_spellings(read, usual, architecture.style)
+    for line in frame_remarks(spelled, architecture.style):
+        callbacks["say"](line)
     settings = replace(settings, special_tokens=spelled)
     if source.checkpoint is None:
         weights = random_weights(settings.config, settings.tuning.seed)
@@ -112,4 +114,4 @@ def _write(settings, source, out, **callbacks):
         weights = checkpoint_weights(settings.config, open_checkpoint(source.checkpoint))
         for line in remarks(weights):
             callbacks["say"](line)
-    return export_bundle(settings, weights, tokenizer, kept, out, **callbacks)
+    return export_bundle(settings, weights, read.tokenizer, kept, out, **callbacks)

@@ -37,7 +37,7 @@ WRITE = "write"
 MASKED = "masked"
 CAUSAL = "causal"
 STYLES = (MASKED, CAUSAL)
-NEEDED_TOKENS = {MASKED: ("bos", "eos", "pad", "mask"), CAUSAL: ("pad",)}
+NEEDED_TOKENS = {MASKED: ("pad", "mask"), CAUSAL: ("pad",)}
 
 # Inputs and outputs. All have rank 1 or more: a rank-0 input crashed the signature runner on ARM.
 INPUT_IDS = "input_ids"  # [B, T] int32

@@ -50,8 +50,9 @@ def without_config(folder: Path) -> str:
 def as_file(path: Path) -> str:
     """Returns the end of an error message about a file that was given for a folder."""
     words = next((words for pattern, words in INSTEAD.items() if path.match(pattern)), None)
-    of_its_folder = words is None or path.suffix == ".safetensors"
-    return "give the folder that it lies in" if of_its_folder else words
+    if words is None or path.suffix == ".safetensors":
+        return "give the folder that it lies in"
+    return words
 
 
 def _other(folder):

@@ -1,63 +1,65 @@
 """The special tokens that frame and fill a row: those that the checkpoint's tokenizer puts."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import asdict
 
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from .source_files import SPECIAL_MAP, TOKENIZER_CONFIG, TOKENIZER_FILES
+from .source_files import TOKENIZER_FILES
 from .tokenizer import SpecialSpellings
 from .tokenizer_files import MERGES, VOCAB
-
-ANY_TEXT = "a"
+from .transformers_tokenizer import SourceTokenizer
 
 
 def special_spellings(
-    files: Mapping[str, bytes], tokenizer: Tokenizer, usual: SpecialSpellings, style: str
+    source: SourceTokenizer, usual: SpecialSpellings, style: str
 ) -> SpecialSpellings:
     """Returns how a checkpoint's tokenizer spells the tokens that frame and fill a row.
 
     Args:
-      files: {name: bytes} of what stands beside the weights.
-      tokenizer: of these files, as `tokenizer_for` reads them.
-      usual: of the architecture, for what the files do not say.
-      style: contract.MASKED or CAUSAL. Only a causal row may begin with no special token.
+      source: as `read_tokenizer` reads it.
+      usual: of the architecture, for what AutoTokenizer gives no token.
+      style: contract.MASKED or CAUSAL. A causal row ends with the text, whatever stands behind it.
 
     Raises:
-      InputError: tokenizer_config.json or special_tokens_map.json cannot be read, or more than one
-        token stands in front of a text.
+      InputError: more than one token stands in front of a text, or behind a masked one.
     """
-    if is_unframed(files):
+    special = source.special
+    if special is None:
         return usual
-    named, (front, back) = _named(files), frame_of(tokenizer)
-    if len(front) > 1:
-        raise InputError(
-            f"tokenizer: puts {' '.join(front)} in front of a text, expected one special token or "
-            "none; give a tokenizer with another post-processor"
-        )
+    tokenizer, (front, back) = source.tokenizer, frame_of(source.tokenizer)
+    sides = {"in front of": front, "behind": back if style == contract.MASKED else []}
+    for side, tokens in sides.items():
+        if len(tokens) > 1:
+            raise InputError(
+                f"tokenizer: puts {' '.join(tokens)} {side} a text, expected one special token or "
+                "none; give a tokenizer with another post-processor"
+            )
 
-    def spelled(name, otherwise):
-        token = named.get(name)
-        return token if token and tokenizer.token_to_id(token) is not None else otherwise
+    def is_known(token):
+        return tokenizer.token_to_id(token) is not None
 
-    pad = spelled("pad_token", usual.pad)
-    if style == contract.CAUSAL:
-        first, last = "".join(front), spelled("eos_token", usual.eos)
-        if tokenizer.token_to_id(pad) is None:
-            pad = last  # a filler is never looked at, so any token will do
-    else:
-        first = [*front, spelled("cls_token", spelled("bos_token", usual.bos))][0]
-        last = [spelled("sep_token", spelled("eos_token", usual.eos)), *back][-1]
+    known = asdict(usual) | {role: token for role, token in special.items() if is_known(token)}
+    pad, last = known["pad"], "".join(back) if style == contract.MASKED else known["eos"]
+    if style == contract.CAUSAL and not is_known(pad):
+        pad = last  # a filler is never looked at, so any token will do
     return SpecialSpellings(
-        bos=first,
-        pad=pad,
-        eos=last,
-        unk=spelled("unk_token", usual.unk),
-        mask=spelled("mask_token", usual.mask),
+        bos="".join(front), pad=pad, eos=last, unk=known["unk"], mask=known["mask"]
     )
+
+
+def frame_remarks(spelled: SpecialSpellings, style: str) -> list[str]:
+    """Says where a masked row has no token at an end: a RoBERTa was hardly trained so."""
+    if style != contract.MASKED or (spelled.bos and spelled.eos):
+        return []
+    missing = [side for side, token in (("front", spelled.bos), ("back", spelled.eos)) if not token]
+    return [
+        f"rows have no special token in {' and '.join(missing)}, as the checkpoint's tokenizer "
+        "files say; add a post-processor there if it was trained with one"
+    ]
 
 
 def is_unframed(files: Mapping[str, bytes]) -> bool:
@@ -66,36 +68,25 @@ def is_unframed(files: Mapping[str, bytes]) -> bool:
 
 
 def frame_of(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:
-    """Returns the special tokens that a post-processor puts before and behind a text."""
-    encoding = tokenizer.encode(ANY_TEXT)
-    special = encoding.special_tokens_mask
-    begin = [*special, 0].index(0)
-    end = len(special) - [*special[::-1], 0].index(0)
-    return encoding.tokens[:begin], encoding.tokens[max(begin, end) :]
+    """Returns the special tokens that a post-processor puts before and behind a text.
 
-
-def _named(files):
-    """Returns {"pad_token": its spelling, …} of what transformers reads.
-
-    special_tokens_map.json has the last word, unless tokenizer_config.json lists its tokens.
+    Raises:
+      InputError: no text has tokens.
     """
-    settings = _parsed(files, TOKENIZER_CONFIG)
-    if "added_tokens_decoder" not in settings:
-        settings |= _parsed(files, SPECIAL_MAP)
-    return {
-        name: value.get("content") if isinstance(value, dict) else value
-        for name, value in settings.items()
-        if name.endswith("_token") and isinstance(value, str | dict)
-    }
+    encoding = tokenizer.encode(_any_text(tokenizer))
+    special = encoding.special_tokens_mask
+    begin, end = special.index(0), len(special) - special[::-1].index(0)
+    return encoding.tokens[:begin], encoding.tokens[end:]
 
 
-def _parsed(files, name):
-    try:
-        values = json.loads(files.get(name, b"{}"))
-        if not isinstance(values, dict):
-            raise ValueError(f"a JSON {type(values).__name__}, expected an object")
-    except (ValueError, RecursionError) as error:
-        raise InputError(
-            f"{name}: not readable ({error}); copy it from the checkpoint again"
-        ) from error
-    return values
+def _any_text(tokenizer):
+    """Returns a text with ordinary tokens; not every vocabulary has a given letter."""
+    added = set(tokenizer.get_added_tokens_decoder())
+    for number in sorted(tokenizer.get_vocab().values()):
+        text = "" if number in added else tokenizer.decode([number])
+        if text.strip() and tokenizer.encode(text, add_special_tokens=False).ids:
+            return text
+    raise InputError(
+        "tokenizer: no text has tokens, expected a vocabulary of words or letters; give the "
+        "tokenizer files of this checkpoint"
+    )

@@ -11,7 +11,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
 
 from .tokenizer_files import MERGES, VOCAB, check_files, first_line
-from .transformers_tokenizer import transformers_tokenizer
+from .transformers_tokenizer import SourceTokenizer, transformers_tokenizer
 
 # Style -> the roles of special tokens that its encoding needs, and those it can use.
 NEEDED_ROLES = {contract.MASKED: ("bos", "eos", "pad", "mask"), contract.CAUSAL: ("bos", "pad")}
@@ -58,7 +58,12 @@ def special_ids(tokenizer: Tokenizer, tokens: SpecialSpellings, style: str) -> S
 def tokenizer_for(
     folder, tokens: SpecialSpellings = FAIRSEQ_TOKENS, model_type: str = "roberta"
 ) -> Tokenizer:
-    """Loads the tokenizer of a checkpoint, with the ids that transformers' AutoTokenizer gives.
+    """Returns the tokenizer that `read_tokenizer` reads."""
+    return read_tokenizer(folder, tokens, model_type).tokenizer
+
+
+def read_tokenizer(folder, tokens: SpecialSpellings, model_type: str) -> SourceTokenizer:
+    """Reads the tokenizer of a checkpoint, with the ids that transformers' AutoTokenizer gives.
 
     transformers itself reads the files, whichever there are. Where vocab.json and merges.txt stand
     alone, the same byte-level BPE is built here: transformers would give OPT the special tokens of
@@ -75,11 +80,11 @@ def tokenizer_for(
     folder = Path(folder)
     names = check_files(folder)
     if names == {VOCAB, MERGES}:
-        return _build(folder, tokens, framed=model_type != "opt")
-    tokenizer = transformers_tokenizer(folder, names, model_type)
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    return tokenizer
+        return SourceTokenizer(_build(folder, tokens, framed=model_type != "opt"), None)
+    source = transformers_tokenizer(folder, names, model_type)
+    source.tokenizer.no_padding()
+    source.tokenizer.no_truncation()
+    return source
 
 
 def save_tokenizer(tokenizer: Tokenizer, path) -> None:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -11,8 +13,23 @@ from pocketllm.runtime.errors import InputError
 
 from .tokenizer_files import declared_tokens, first_line
 
+ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
-def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> Tokenizer:
+
+@dataclass(frozen=True)
+class SourceTokenizer:
+    """A checkpoint's tokenizer, and what transformers calls its special tokens.
+
+    Attributes:
+      tokenizer: its ids are AutoTokenizer's.
+      special: {"pad": its spelling, …}; None where the files do not say how a text is framed.
+    """
+
+    tokenizer: Tokenizer
+    special: Mapping[str, str] | None
+
+
+def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> SourceTokenizer:
     """Returns AutoTokenizer's tokenizer of a folder.
 
     Args:
@@ -21,19 +38,18 @@ def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> To
       model_type: of the checkpoint.
 
     Raises:
-      InputError: transformers cannot make one of these files, or not without code of the folder.
+      InputError: transformers cannot make one of these files, or not without code of the folder,
+        or one that no tokenizer.json says.
     """
     from transformers import AutoTokenizer
 
+    config = _config(folder, model_type)
     try:
         with _silent():
             loaded = AutoTokenizer.from_pretrained(
-                str(folder),
-                config=_config(folder, model_type),
-                local_files_only=True,
-                trust_remote_code=False,
+                str(folder), config=config, local_files_only=True, trust_remote_code=False
             )
-        tokenizer = loaded.backend_tokenizer
+        special = {role: getattr(loaded, f"{role}_token", None) for role in ROLES}
     except BaseException as error:  # whatever the files lead transformers or `tokenizers` to
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
@@ -42,50 +58,74 @@ def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> To
             f"({first_line(error)}); copy the tokenizer files from the checkpoint again, or give "
             "one tokenizer.json"
         ) from error
-    return _with_tokens_of_files(tokenizer, declared_tokens(folder, names))
+    tokenizer = getattr(loaded, "backend_tokenizer", None)
+    if not isinstance(tokenizer, Tokenizer):
+        raise InputError(
+            f"{folder}: transformers has {type(loaded).__name__} in Python alone, so that these "
+            "files make no tokenizer.json, which a bundle needs; give a checkpoint whose tokenizer "
+            "has a fast class, or a tokenizer.json with the same ids"
+        )
+    declared = declared_tokens(folder, names)
+    return SourceTokenizer(
+        _as_file(tokenizer, declared, config.vocab_size, folder),
+        {role: token for role, token in special.items() if token},
+    )
 
 
 def _config(folder, model_type):
-    """Returns a config that says of config.json just what decides the tokenizer's class."""
+    """Returns a config that says of config.json just what a tokenizer is read by.
+
+    That is its class, and how many tokens the model has.
+    """
     from transformers import AutoConfig
 
     config = AutoConfig.for_model(model_type)
     with contextlib.suppress(OSError, ValueError, AttributeError):  # it is checked elsewhere
-        kind = json.loads((folder / "config.json").read_bytes()).get("tokenizer_class")
-        if isinstance(kind, str):
-            config.tokenizer_class = kind
+        values = json.loads((folder / "config.json").read_bytes())
+        if isinstance(values.get("tokenizer_class"), str):
+            config.tokenizer_class = values["tokenizer_class"]
+        if type(values.get("vocab_size")) is int:
+            config.vocab_size = values["vocab_size"]
     return config
 
 
-def _with_tokens_of_files(tokenizer, declared):
-    """Returns the tokenizer with those added tokens that the checkpoint's files name.
+def _as_file(tokenizer, declared, rows, folder):
+    """Returns the tokenizer as a tokenizer.json reads, with AutoTokenizer's id of every token.
 
-    A class adds tokens of its own to a vocabulary that lacks them, with ids that the model was
-    never trained with: `<|endoftext|>` of GPT-2's class, where an OPT's files name no tokens. With
-    `split_special_tokens`, a switch that no tokenizer.json holds, a text cannot spell a token.
+    A class adds tokens of its own to a vocabulary that lacks them: `<|endoftext|>` of GPT-2's,
+    where an OPT's files name none. One that no file names, with an id that the model has no row
+    for, is left out. With `split_special_tokens`, a switch that no tokenizer.json holds, a text
+    cannot spell a special token.
     """
     values = json.loads(tokenizer.to_str())
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
 
     def is_read(token):
-        if token["content"] in vocabulary:
-            return not (tokenizer.encode_special_tokens and token["special"])
-        return token["content"] in declared
+        if tokenizer.encode_special_tokens and token["special"]:
+            return False
+        return token["content"] in vocabulary or token["content"] in declared or token["id"] < rows
 
     kept = [token for token in values["added_tokens"] if is_read(token)]
-    if len(kept) == len(values["added_tokens"]):
-        return tokenizer
-    return Tokenizer.from_str(json.dumps(values | {"added_tokens": kept}))
+    written = Tokenizer.from_str(json.dumps(values | {"added_tokens": kept}))
+    for token in kept:
+        number = written.token_to_id(token["content"])
+        if number != token["id"] and token["id"] < rows:
+            raise InputError(
+                f"{folder}: {token['content']!r} has the id {token['id']} in transformers, in a "
+                f"tokenizer.json of these files it would have {number}; give a tokenizer.json with "
+                "the same ids, without split_special_tokens"
+            )
+    return written
 
 
 @contextlib.contextmanager
 def _silent() -> Iterator[None]:
     """Keeps transformers' advice off the output; what matters is an error of ours."""
-    from transformers.utils import logging
+    from transformers.utils import logging as advice
 
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(logging.CRITICAL)
+    verbosity = advice.get_verbosity()
+    advice.set_verbosity(logging.CRITICAL)
     try:
         yield
     finally:
-        logging.set_verbosity(verbosity)
+        advice.set_verbosity(verbosity)

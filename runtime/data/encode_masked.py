@@ -1,5 +1,7 @@
 """Masked prompts to token ids: every piece of the template on its own, between bos and eos.
 
+A model without either of these tokens begins or ends its rows with the text.
+
 This is how the reference builds its prompts, and not the same as tokenising one joined string.
 Text that spells a special token becomes that token, as in transformers; the mask position therefore
 comes from the template and is never searched for.
@@ -33,20 +35,21 @@ def encode(example: Example, row_format: RowFormat) -> Encoded:
       InputError: the template's own text up to the mask is longer than that.
     """
     task, special = cast(MaskedTask, row_format.task), row_format.special
+    front, back = ([] if token is None else [token] for token in (special.bos, special.eos))
     max_length = row_format.tokens
     # A piece's tokens behind the first max_length reach no row and change none.
     parts = [_piece_ids(piece, example, row_format) for piece in task.pieces]
-    whole = 2 + sum(map(len, parts))  # bos and eos
+    whole = len(front) + sum(map(len, parts)) + len(back)
     if task.first_field_reserve is not None:
         # Half of a bucket that is hardly longer than the reserve is still worth reading.
         limit = max(max_length - task.first_field_reserve, max_length // 2)
         del parts[_field_indexes(task)[0]][limit:]
-    if _mask_position(parts, task) >= max_length:
-        _make_room(parts, task, max_length)
-    ids = [special.bos, *chain.from_iterable(parts), special.eos][:max_length]
+    if len(front) + _mask_offset(parts, task) >= max_length:
+        _make_room(parts, task, max_length, (len(front), len(back)))
+    ids = [*front, *chain.from_iterable(parts), *back][:max_length]
     return Encoded(
         input_ids=np.array(ids, np.int32),
-        target={contract.MASK_POSITION: _mask_position(parts, task)},
+        target={contract.MASK_POSITION: len(front) + _mask_offset(parts, task)},
         truncated=len(ids) < whole,
     )
 
@@ -97,19 +100,30 @@ def _mask_index(task: MaskedTask) -> int:
     return next(i for i, piece in enumerate(task.pieces) if piece.kind == "mask")
 
 
-def _mask_position(parts: list[list[int]], task: MaskedTask) -> int:
-    return 1 + sum(map(len, parts[: _mask_index(task)]))  # 1 for bos
+def _mask_offset(parts: list[list[int]], task: MaskedTask) -> int:
+    """Returns how many tokens of the pieces stand before the mask."""
+    return sum(map(len, parts[: _mask_index(task)]))
 
 
-def _make_room(parts: list[list[int]], task: MaskedTask, max_length: int) -> None:
-    """Cuts, in place, the tails of the fields before the mask until the mask is inside."""
-    too_many = 2 + sum(map(len, parts)) - max_length
+def _make_room(
+    parts: list[list[int]], task: MaskedTask, max_length: int, frame: tuple[int, int]
+) -> None:
+    """Cuts, in place, the tails of the fields before the mask until the mask is inside.
+
+    Args:
+      parts: the tokens of the pieces.
+      task: of these pieces.
+      max_length: tokens of a row.
+      frame: tokens that stand before and behind the pieces.
+    """
+    front, back = frame
+    too_many = front + sum(map(len, parts)) + back - max_length
     for i in _field_indexes(task):
         if i < _mask_index(task):
             parts[i] = parts[i][: max(0, len(parts[i]) - too_many)]
             # A second field gives up only what the mask needs: the tail is cut anyway.
-            too_many = max(0, _mask_position(parts, task) + 1 - max_length)
-    needed = _mask_position(parts, task) + 1
+            too_many = max(0, front + _mask_offset(parts, task) + 1 - max_length)
+    needed = front + _mask_offset(parts, task) + 1
     if needed > max_length:
         raise InputError(
             f"--prompt: its own text up to the mask takes {needed} tokens, expected at most "

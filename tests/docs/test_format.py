@@ -8,6 +8,7 @@ import pages
 import pytest
 
 from pocketllm.runtime import contract, noise
+from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data import order
 from pocketllm.runtime.tasks import causal, masked
 from pocketllm.runtime.tasks.codec import to_json
@@ -115,7 +116,9 @@ def test_styles_scorings_and_kinds_are_the_contracts():
     assert names(rows["`style`"][1]) == list(contract.STYLES)
     assert names(rows["`scoring`"][1]) == list(contract.SCORINGS)
     assert names(rows["`tune`, `base`"][1]) == [*contract.TUNES, *contract.BASES]
-    assert names(rows["`special_tokens`"][1])[:4] == list(contract.NEEDED_TOKENS[contract.MASKED])
+    roles = names(rows["`special_tokens`"][1])
+    assert roles[:4] == [field.name for field in dataclasses.fields(SpecialTokens)]
+    assert set(roles[4:]) & set(roles[:4]) == set(contract.NEEDED_TOKENS[contract.MASKED])
     assert [names(row)[0] for row in table(section("Noise"), "kind")] == [
         contract.NOISE_KINDS[0], contract.NOISE_KINDS[2], contract.NOISE_KINDS[1],
     ]  # fmt: skip

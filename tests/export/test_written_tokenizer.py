@@ -45,18 +45,16 @@ def test_transformers_loads_the_tokenizer_of_the_source(architecture, name, writ
 def test_a_row_is_framed_as_the_sources_tokenizer_frames_a_text(architecture, name, tmp_path):
     from transformers import AutoTokenizer
 
-    from pocketllm.export.checkpoint.source_files import collect_files, files_of_folder
     from pocketllm.export.checkpoint.special_spellings import special_spellings
-    from pocketllm.export.checkpoint.tokenizer import special_ids, tokenizer_for
+    from pocketllm.export.checkpoint.tokenizer import read_tokenizer, special_ids
     from pocketllm.export.models import architecture_named
 
     source = tokenizer_source(tmp_path / "source", architecture, name)
     theirs, kind = AutoTokenizer.from_pretrained(source), architecture_named(architecture, "")
-    files = collect_files(files_of_folder(source), "mine").files
 
-    tokenizer = tokenizer_for(source, kind.special_tokens, architecture)
-    spelled = special_spellings(files, tokenizer, kind.special_tokens, kind.style)
-    ours = special_ids(tokenizer, spelled, kind.style)
+    read = read_tokenizer(source, kind.special_tokens, architecture)
+    spelled = special_spellings(read, kind.special_tokens, kind.style)
+    ours = special_ids(read.tokenizer, spelled, kind.style)
 
     row, text = theirs("a film").input_ids, theirs("a film", add_special_tokens=False).input_ids
     front = [ours.bos] if ours.bos is not None else []
@@ -71,11 +69,11 @@ def test_a_row_is_framed_as_the_sources_tokenizer_frames_a_text(architecture, na
 def test_an_opts_vocabulary_alone_keeps_the_token_that_mezo_puts_in_front(tmp_path):
     from pocketllm.export.checkpoint.source_files import collect_files, files_of_folder
     from pocketllm.export.checkpoint.special_spellings import is_unframed, special_spellings
-    from pocketllm.export.checkpoint.tokenizer import FAIRSEQ_TOKENS, tokenizer_for
+    from pocketllm.export.checkpoint.tokenizer import FAIRSEQ_TOKENS, read_tokenizer
 
     source = tokenizer_source(tmp_path / "source", "opt", "a vocabulary alone")
     files = collect_files(files_of_folder(source), "mine").files
 
     assert is_unframed(files)
-    tokenizer = tokenizer_for(source, FAIRSEQ_TOKENS, "opt")
-    assert special_spellings(files, tokenizer, FAIRSEQ_TOKENS, "causal") == FAIRSEQ_TOKENS
+    read = read_tokenizer(source, FAIRSEQ_TOKENS, "opt")
+    assert special_spellings(read, FAIRSEQ_TOKENS, "causal") == FAIRSEQ_TOKENS

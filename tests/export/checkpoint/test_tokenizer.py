@@ -7,7 +7,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_files import CASES, FILES, LAST, URL, added, roberta_class, write_files
+from tokenizer_files import CASES, FILES, LAST, URL, added, gpt2_class, roberta_class, write_files
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
 from pocketllm.runtime.errors import InputError
@@ -105,11 +105,32 @@ def test_vocabulary_and_merges_alone_are_robertas_and_give_opt_no_token_it_lacks
     assert [ours.token_to_id(token) for token in ("<s>", "<pad>", "</s>")] == [0, 1, 2]
 
 
-def test_a_class_that_names_no_tokens_adds_none(tmp_path):
+@pytest.mark.parametrize("rows", [LAST + 1, LAST + 2])
+def test_a_token_that_no_file_names_is_one_where_the_model_has_a_row_for_it(rows, tmp_path):
     files = {"tokenizer_config": {"tokenizer_class": "GPT2Tokenizer", "add_prefix_space": True}}
-    tokenizer = tokenizer_for(write_files(tmp_path, "opt", files), model_type="opt")
-    assert tokenizer.get_vocab_size() == LAST + 1
+    folder = write_files(tmp_path, "opt", files)
+    (folder / "config.json").write_text(json.dumps({"model_type": "opt", "vocab_size": rows}))
+    tokenizer = tokenizer_for(folder, model_type="opt")
+    assert tokenizer.get_vocab_size() == rows
     assert tokenizer.encode("film").tokens == ["Ġfilm"]
+    assert tokenizer.token_to_id("<|endoftext|>") == (LAST + 1 if rows == LAST + 2 else None)
+
+
+def test_a_token_behind_one_that_the_model_has_no_row_for_is_not_moved_into_its_rows(tmp_path):
+    settings = gpt2_class(unk_token=None, additional_special_tokens=["[E1]"])
+    del settings["unk_token"]
+    folder = write_files(tmp_path, "opt", {"tokenizer_config": settings})
+    for rows in (LAST + 1, LAST + 2):
+        (folder / "config.json").write_text(json.dumps({"model_type": "opt", "vocab_size": rows}))
+        assert tokenizer_for(folder, model_type="opt").token_to_id("[E1]") >= rows
+
+
+def test_a_class_in_python_alone_is_said(tmp_path):
+    (tmp_path / "vocab.txt").write_text("great 5\nfilm 4\n")
+    (tmp_path / "bpe.codes").write_text("g r 1\n")
+    (tmp_path / "config.json").write_text('{"tokenizer_class": "PhobertTokenizer"}')
+    with pytest.raises(InputError, match="PhobertTokenizer in Python alone, so that these files"):
+        tokenizer_for(tmp_path)
 
 
 def test_keys_of_config_json_that_transformers_refuses_do_not_matter(tmp_path):

@@ -1,6 +1,7 @@
 """Prompts as token ids: the reference's order, transformers' ids, truncation, tokenizer files."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -171,6 +172,22 @@ def test_truncation_is_the_references_and_never_costs_the_mask(
     assert actual.input_ids.tolist() == expected
     assert actual.target["mask_position"] == expected.index(MASK)
     assert actual.truncated
+
+
+@pytest.mark.parametrize("bos, eos", [(None, 2), (0, None), (None, None)])
+@pytest.mark.parametrize("count", [3, 4, 5, 9])
+def test_a_row_without_a_token_at_an_end_is_that_much_shorter(bos, eos, count, tokenizer):
+    framed = masked_format(TASKS["sst2"], tokenizer, 10)
+    bare = replace(framed, special=replace(SPECIAL, bos=bos, eos=eos))
+    front, back = ([] if token is None else [token] for token in (bos, eos))
+
+    row = encode(Example({"sentence": " a" * count}, 0, 2), bare)
+
+    kept = count if count + 3 + len(front) <= 10 else 10 - len(front) - 4 - len(back)
+    expected = [*front, *[A] * kept, 85, 21, MASK, 4, *back][:10]
+    assert row.input_ids.tolist() == expected
+    assert row.target["mask_position"] == expected.index(MASK)
+    assert row.truncated == (len(front) + count + 4 + len(back) > 10)
 
 
 def test_encode_all_marks_the_truncated_and_keeps_the_order(tokenizer):

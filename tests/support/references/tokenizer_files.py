@@ -23,6 +23,12 @@ def gpt2_class(**values):
     return {"tokenizer_class": "GPT2Tokenizer", **OPTS, **values}
 
 
+def without_unk(**values):
+    settings = gpt2_class(**values)
+    del settings["unk_token"]
+    return settings
+
+
 def decoder(*tokens):
     return {"added_tokens_decoder": {str(LAST + 1 + i): token for i, token in enumerate(tokens)}}
 
@@ -51,6 +57,9 @@ ROBERTA = {
     "other special tokens": {"tokenizer_config": roberta_class(cls_token="<unk>", sep_token="<s>")},
     "split_special_tokens": {"tokenizer_config": roberta_class(split_special_tokens=True)},
     "another class": {"tokenizer_config": gpt2_class(add_bos_token=True)},
+    "another class, no token in front": {"tokenizer_config": gpt2_class()},
+    "another class, no unk": {"tokenizer_config": without_unk(additional_special_tokens=["[E1]"])},
+    "other mask and pad": {"tokenizer_config": roberta_class(mask_token="[E1]", pad_token="<unk>")},
     "a token as an object": {
         "tokenizer_config": roberta_class(
             mask_token=added("<mask>", lstrip=True) | {"__type": "AddedToken"}
@@ -89,6 +98,20 @@ OPT = {
     "lstrip": {"tokenizer_config": gpt2_class(**decoder(added(URL, lstrip=True)))},
     "special": {"tokenizer_config": gpt2_class(**decoder(added(URL, special=True)))},
     "extra_special_tokens": {"tokenizer_config": gpt2_class(extra_special_tokens=["[E1]"])},
+    "no unk, one more": {"tokenizer_config": without_unk(additional_special_tokens=["[E1]"])},
+    "no unk, extra": {"tokenizer_config": without_unk(extra_special_tokens={"image": "[E1]"})},
+    "no unk, the map's": {
+        "tokenizer_config": without_unk(),
+        "special_tokens_map": {"additional_special_tokens": ["[E1]", "[E2]"]},
+    },
+    "no unk, another pad and mask": {
+        "tokenizer_config": without_unk(pad_token="[E1]", mask_token="[E2]", add_bos_token=True)
+    },
+    "no unk, added": {"tokenizer_config": without_unk(), "added_tokens": {URL: LAST + 1}},
+    "no token named": {
+        "tokenizer_config": {"tokenizer_class": "GPT2Tokenizer", "add_bos_token": True},
+        "special_tokens_map": {"additional_special_tokens": ["[E1]"]},
+    },
 }  # fmt: skip
 FILES = {"roberta": ROBERTA, "opt": OPT}
 CASES = [(model_type, name) for model_type, files in FILES.items() for name in files]

@@ -6,7 +6,6 @@ that takes arguments names them in ARGUMENTS, and its run() gets their list too.
 COMMANDS, a table like the one here, is a group: its commands have names of two words.
 """
 
-import errno
 import os
 import sys
 from importlib import import_module
@@ -16,12 +15,11 @@ from absl import flags
 
 from .errors import InputError, RunError, panic_of
 from .host import native_output, signals
-from .host.files import check_writable, write_json
+from .host.files import NO_SPACE, check_writable, write_json
 from .host.partials import sweep_around
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 INTERRUPTED = 130
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 # command -> (module, summary); the modules outside the runtime exist on the desktop only
 COMMANDS = {

@@ -35,7 +35,7 @@ from ..run.folder import RunConfig, describe_torn_end, steps_so_far
 from ..run.listening import Listener, Trained
 from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
-from ..run.watch import lasting_warnings, refuse, warnings_before_start
+from ..run.watch import lasting_warnings, recorded_warnings, refuse, warnings_before_start
 from ..tasks.draws import split_numbers
 from .flags import definer
 from .shared import define_session_flags, open_bundle, open_session, required
@@ -167,7 +167,7 @@ def _refuse(values, bundle, data, dev, config):
     """Raises RunError for a warning that needs no step, before gigabytes are read."""
     folder, every = Path(values.run), values.eval_every
     known = warnings_before_start(bundle, config, folder, data=data, dev=dev, eval_every=every)
-    refuse([*lasting_warnings(folder, dev), *known])
+    refuse([*lasting_warnings(recorded_warnings(folder), dev), *known])
 
 
 def _config(values, bundle, data, split):

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ..errors import InputError
-from ..host.files import read_json, write_json
+from ..host.files import read_json, replace_json
 from ..host.typed_json import typed
 
 WARNINGS = "warnings.json"
@@ -41,10 +41,10 @@ def read_warnings(folder: Path) -> tuple[RunWarning, ...]:
 
 
 def write_warnings(folder: Path, warnings: Sequence[RunWarning]) -> None:
-    """Writes a run's `warnings.json` where it holds others."""
-    if tuple(warnings) != read_warnings(folder):
-        entries = [asdict(warning) for warning in warnings]
-        write_json(Path(folder) / WARNINGS, {"warnings": entries})
+    """Writes a run's `warnings.json` where it holds others, or is damaged."""
+    path = Path(folder) / WARNINGS
+    if warnings or path.exists():
+        replace_json(path, {"warnings": [asdict(warning) for warning in warnings]})
 
 
 def without(warnings: Iterable[RunWarning], kinds: Iterable[str]) -> list[RunWarning]:

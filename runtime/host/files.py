@@ -16,6 +16,7 @@ from ..errors import InputError, RunError
 from .partials import partial_path, sweep_beside, under_way
 
 READ_BYTES = 1 << 20
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 # What file systems answer that do not flush folders (some of FUSE, of networks).
 UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 
@@ -88,6 +89,15 @@ def write_bytes(path: Path, data: bytes) -> None:
 def write_json(path: Path, value: dict) -> None:
     """Writes one JSON object, indented, by rename."""
     write_bytes(path, json_bytes(value))
+
+
+def replace_json(path: Path, value: dict) -> None:
+    """Writes one JSON object by rename, nothing where the file holds these bytes already."""
+    data = json_bytes(value)
+    with suppress(OSError):
+        if Path(path).read_bytes() == data:
+            return
+    write_bytes(path, data)
 
 
 def json_bytes(value: dict) -> bytes:

@@ -21,7 +21,7 @@ class MistypedError(ValueError):
         self.place, self.value, self.hint = place, value, hint
         name = "object" if is_dataclass(hint) else getattr(hint, "__name__", str(hint))
         expected = "list" if name == "tuple" else name
-        super().__init__(f"{place or 'the value'} is {repr(value)[:300]}, expected {expected}")
+        super().__init__(f"{place or 'the value'} is {_shown(value)}, expected {expected}")
 
 
 def typed(hint: typing.Any, value: object, place: str = "", further: bool = False) -> typing.Any:
@@ -69,6 +69,14 @@ def typed(hint: typing.Any, value: object, place: str = "", further: bool = Fals
     elif type(value) is hint:  # not isinstance: True is an int
         return value
     raise MistypedError(place, value, hint)
+
+
+def _shown(value):
+    """Returns the beginning of a value as Python writes it."""
+    try:
+        return repr(value)[:300]
+    except RecursionError:
+        return f"a deeply nested {type(value).__name__}"
 
 
 def _record(kind, record, place, further):

@@ -3,6 +3,7 @@
 A power failure takes any page that was not flushed, also one in the middle, or leaves zeros in its
 place. So a bad record behind the mark was lost, and one before it was altered. The mark is written
 over in place, after the flush: what is lost of it says less, never more. A run that ended has none.
+On a full disk it stays empty, which says that nothing is known: that needs no space.
 """
 
 import math
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import RunError
-from ..host.files import sync_folder, write_bytes
+from ..host.files import NO_SPACE, sync_folder
 
 FLUSHED = "flushed"
 JOURNAL, METRICS, EVALUATIONS = "journal", "metrics.jsonl", "evaluations.jsonl"
@@ -38,9 +39,15 @@ def flushed_bytes(folder: Path, name: str) -> float:
 
 def begin_mark(folder: Path) -> None:
     """Flushes a run's files and makes the mark, before more is written; errors: see `flush`."""
+    path = Path(folder) / FLUSHED
     with _failures(folder):
         counts = _flush_files(folder)
-    write_bytes(Path(folder) / FLUSHED, _encoded(counts))
+        with open(path, "ab"):
+            pass
+        with open(path, "r+b", buffering=0) as mark:
+            _write(mark, counts)
+            os.fsync(mark.fileno())
+        sync_folder(folder)
 
 
 def flush(folder: Path) -> None:
@@ -53,8 +60,7 @@ def flush(folder: Path) -> None:
         before, counts = _counts(mark.read()), _flush_files(folder)
         if any(count and not earlier for count, earlier in zip(counts, before)):
             sync_folder(folder)  # the name of a new file
-        mark.seek(0)
-        mark.write(_encoded(counts))
+        _write(mark, counts)
 
 
 def end_mark(folder: Path) -> None:
@@ -74,6 +80,17 @@ def _failures(folder):
             f"{folder}: cannot be flushed to the disk: {error.strerror}; the steps before are "
             "kept, free some space and run the same command again: it goes on, or says why not"
         ) from error
+
+
+def _write(mark, counts):
+    """Writes over an open mark; without space for it, it is left empty."""
+    mark.seek(0)
+    try:
+        mark.write(_encoded(counts))
+    except OSError as error:
+        if error.errno not in NO_SPACE:
+            raise
+        mark.truncate(0)
 
 
 def _flush_files(folder):

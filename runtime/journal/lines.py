@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,20 @@ class Evaluated:
     metrics: dict = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class _Number:
+    """Of a step's line, whatever the optimizer: which step it is."""
+
+    step: int
+
+
+@dataclass(frozen=True)
+class _Seconds:
+    """Of a step's line, whatever the optimizer: how long the step took."""
+
+    seconds: float
+
+
 def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
     """Reads `metrics.jsonl`; what was cut short, or lost behind the last flush, is left out.
 
@@ -52,9 +67,7 @@ def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
     steps = []
     for number, (line, is_flushed) in enumerate(_whole_lines(path), 1):
         try:
-            step = typed(kind, json.loads(line), further=True)
-            if not INT32.min <= getattr(step, "seed", 0) <= INT32.max:
-                raise ValueError(f"seed is {step.seed!r}, expected int32")
+            step = _step(kind, line)
         except ValueError as error:
             if not is_flushed:
                 break
@@ -68,12 +81,16 @@ def read_steps(folder: Path, kind: type, gaps: bool = False) -> list:
     return steps
 
 
-def cut_torn_lines(folder: Path) -> None:
+def cut_torn_lines(folder: Path, kind: type) -> None:
     """Cuts off what stands behind the last whole lines, before more are appended.
 
     A line that was not flushed and is damaged was lost in a power failure, with all behind it.
+
+    Args:
+      folder: the run directory.
+      kind: the dataclass that a line of `metrics.jsonl` becomes.
     """
-    for name, parsed in ((METRICS, json.loads), (EVALUATIONS, _evaluated)):
+    for name, parsed in ((METRICS, partial(_step, kind)), (EVALUATIONS, _evaluated)):
         path, size = Path(folder) / name, 0
         if not path.exists():
             continue
@@ -84,18 +101,16 @@ def cut_torn_lines(folder: Path) -> None:
                 if not is_flushed:
                     break
             size += len(line) + 1
-        with open(path, "r+b") as file:
-            file.truncate(size)
+        _cut(path, size)
 
 
 def seconds_so_far(folder: Path) -> float:
     """Returns what the steps of `metrics.jsonl` took together; a damaged line counts nothing."""
     path, total = Path(folder) / METRICS, 0.0
     for line in path.read_bytes().splitlines() if path.exists() else []:
-        try:
-            total += float(json.loads(line)["seconds"])
-        except (ValueError, TypeError, KeyError):
-            continue
+        with suppress(ValueError):
+            seconds = _record(_Seconds, line).seconds
+            total += seconds if 0 <= seconds < math.inf else 0.0
     return total
 
 
@@ -108,8 +123,7 @@ def cut_lines_beyond(folder: Path, last: int) -> None:
     kept = len(lines)
     while kept and _step_of(lines[kept - 1]) > last:
         kept -= 1
-    with open(path, "r+b") as file:
-        file.truncate(sum(map(len, lines[:kept])))
+    _cut(path, sum(map(len, lines[:kept])))
 
 
 def append_step(
@@ -191,15 +205,38 @@ def _evaluated(line):
     checked = CHECKED.fullmatch(line)
     if checked and zlib.crc32(checked[1] + b"}") != int(checked[2]):
         raise ValueError("its checksum is another")
-    return typed(Evaluated, json.loads(line), further=True)
+    return _record(Evaluated, line)
+
+
+def _step(kind, line):
+    """Returns the step of a line; raises ValueError of a damaged one."""
+    step = _record(kind, line)
+    if not INT32.min <= getattr(step, "seed", 0) <= INT32.max:
+        raise ValueError(f"seed is {step.seed!r}, expected int32")
+    return step
 
 
 def _step_of(line):
     """Returns the step of a line of `metrics.jsonl`; one that cannot be read is beyond any."""
     try:
-        return json.loads(line)["step"]
-    except (ValueError, TypeError, KeyError):
+        return _record(_Number, line).step
+    except ValueError:
         return math.inf
+
+
+def _record(kind, line):
+    """Reads one line of JSON as a dataclass; raises ValueError of whatever is something else."""
+    try:
+        return typed(kind, json.loads(line), further=True)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def _cut(path, size):
+    """Cuts a file to a size that it may have already."""
+    if size < path.stat().st_size:
+        with open(path, "r+b") as file:
+            file.truncate(size)
 
 
 def _append(path, line):

@@ -13,7 +13,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..data.dataset import Dataset
 from ..errors import InputError
-from ..host.files import read_json, write_json
+from ..host.files import read_json, replace_json
 from ..host.lock import LOCK
 from ..host.partials import NAME, sweep
 from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
@@ -132,10 +132,10 @@ def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Se
     """
     folder = Path(folder)
     steps = steps_so_far(folder, config)
-    cut_torn_lines(folder)
+    cut_torn_lines(folder, config.optimizer.step)
     sweep(folder)
     description = _description(config)
-    write_json(folder / CONFIG, description)
+    replace_json(folder / CONFIG, description)
     if config.optimizer.kind == JOURNALLED:
         cut_lines_beyond(folder, len(steps))
         if not (folder / JOURNAL).exists():

@@ -149,8 +149,9 @@ def _run(training, keeper, memory):
     batches: list[Batch] = []  # of the step under way or taken last
     stopped = False
     if keeper.count < training.last:
-        record = partial(record_session, training.folder, keeper.count + 1, training.model)
-        OptionalWrites(training.listener.say).attempt(MACHINE, record)
+        say, first = training.listener.say, keeper.count + 1
+        record = partial(record_session, training.folder, first, training.model, say)
+        OptionalWrites(say).attempt(MACHINE, record)
     try:
         evaluations.after(0)
         keeper.bring_back(evaluations)

@@ -3,6 +3,7 @@
 It is no part of `config.json`: another machine may continue the run.
 """
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from ..health.record import RunWarning
 from ..host.cpu import describe_machine
 from ..host.files import read_json, write_json
 from ..host.typed_json import typed
+from .optional import passed_over
 
 MACHINE = "machine.json"
 OTHER_ENGINE = "other-engine"  # the kind of a warning
@@ -45,8 +47,20 @@ class Session:
     versions: dict
 
 
-def record_session(folder: Path, first_step: int, model: Model) -> None:
-    """Writes to a run's `machine.json` that this machine makes its steps from `first_step` on."""
+def record_session(
+    folder: Path, first_step: int, model: Model, say: Callable[[str], None] = lambda line: None
+) -> None:
+    """Writes to a run's `machine.json` that this machine makes its steps from `first_step` on.
+
+    Args:
+      folder: the run directory.
+      first_step: the next one.
+      model: says the bundle and the engine.
+      say: told where the file is damaged; it is written anew.
+
+    Raises:
+      InputError, RunError: as write_json does.
+    """
     session = Session(
         first_step,
         model.bundle.model_name,
@@ -54,7 +68,11 @@ def record_session(folder: Path, first_step: int, model: Model) -> None:
         model.engine.describe(),
         **describe_machine(),
     )
-    recorded = read_sessions(folder)
+    try:
+        recorded = read_sessions(folder)
+    except InputError as error:
+        say(passed_over(error))
+        recorded = []
     # A session announced for these steps before never made one.
     sessions = [earlier for earlier in recorded if earlier.first_step < first_step]
     if not sessions or replace(sessions[-1], first_step=first_step) != session:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..engine.model import Model
 from ..errors import InputError, RunError
+from ..host.files import NO_SPACE
 from ..journal.reader import JOURNAL, read_journal
 from .parameters import checksum_of, drop_parameters, kept_steps, load_parameters, save_parameters
 
@@ -35,19 +36,22 @@ def snapshot_due(
 def save_snapshot(model: Model, folder: Path, step: int, checksum: int) -> None:
     """Writes the parameters after `step`, whose record has this checksum; the newest KEPT stay.
 
-    Where that has no space, the older ones make room.
+    Where that has no space, those before make room, the oldest first and the newest too: one that
+    stayed for ever would make recovery longer and longer, and the journal holds all that it does.
 
     Raises:
-      RunError: the disk is full even so; the newest snapshot stays.
+      RunError: the disk is full even so.
     """
     before = kept_steps(folder)
-    try:
-        save_parameters(model, folder, step, checksum)
-    except RunError as error:
-        if len(before) < KEPT or not isinstance(error.__cause__, OSError):
-            raise
-        drop_parameters(folder, but=before[-1:])
-        save_parameters(model, folder, step, checksum)
+    while True:
+        try:
+            save_parameters(model, folder, step, checksum)
+            break
+        except RunError as error:
+            if not before or getattr(error.__cause__, "errno", None) not in NO_SPACE:
+                raise
+            before = before[1:]
+            drop_parameters(folder, but=before)
     drop_parameters(folder, but=kept_steps(folder)[-KEPT:])
 
 

@@ -1,16 +1,17 @@
 """Watches a run: each warning once, said and recorded in its folder, or a failure (--strict)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..bundle.contents import Bundle
 from ..data.dataset import Dataset
-from ..errors import RunError
+from ..errors import InputError, RunError
 from ..health.choice import KINDS as CHOICE_KINDS
 from ..health.choice import choice_warnings, dev_loss_warnings
 from ..health.data import DEV_KINDS, TRAIN_KINDS, data_warnings
-from ..health.record import RunWarning, read_warnings, without, write_warnings
+from ..health.record import WARNINGS, RunWarning, read_warnings, without, write_warnings
 from ..health.settings import settings_warnings, typical_size
 from ..health.steps import FIRST, RECENT, Measured, StepWatch
 from ..journal.lines import read_evaluations
@@ -19,6 +20,7 @@ from ..optim.interface import JOURNALLED, Step
 from .evaluate import Evaluation
 from .folder import RunConfig
 from .listening import Listener, Training
+from .optional import OptionalWrites, passed_over
 from .sessions import engine_warnings
 
 
@@ -40,8 +42,10 @@ class Watch:
         self.listener: Listener = replace(
             training.listener, stepped=self._stepped, evaluated=self._evaluated
         )
-        self._known = {warning.kind for warning in read_warnings(training.folder)}
-        self.warnings = lasting_warnings(training.folder, training.dev)
+        self._optional = OptionalWrites(self._said.say)
+        recorded = recorded_warnings(training.folder, self._said.say)
+        self._known = {warning.kind for warning in recorded}
+        self.warnings = lasting_warnings(recorded, training.dev)
         bundle, config = training.model.bundle, training.config
         self._steps = StepWatch(_eps(config), typical_size(bundle))
         if training.strict:
@@ -69,7 +73,7 @@ class Watch:
             if not choice:
                 self.warnings = without(self.warnings, CHOICE_KINDS)
             self._add(choice)
-        write_warnings(self._training.folder, self.warnings)
+        self._record()
 
     def _stepped(self, step, seconds):
         self._said.stepped(step, seconds)
@@ -89,20 +93,36 @@ class Watch:
             if warning.kind in {entry.kind for entry in self.warnings}:
                 continue
             self.warnings.append(warning)
-            write_warnings(self._training.folder, self.warnings)
+            self._record()
             if self._training.strict:
                 refuse([warning])
             if warning.kind not in self._known:
                 self._said.say(f"warning: {warning.text}")
 
+    def _record(self):
+        """Writes the warnings, which are said in any case, to the run's folder."""
+        write = partial(write_warnings, self._training.folder, self.warnings)
+        self._optional.attempt(WARNINGS, write)
 
-def lasting_warnings(folder: Path, dev: Dataset | None) -> list[RunWarning]:
+
+def recorded_warnings(
+    folder: Path, say: Callable[[str], None] = lambda line: None
+) -> Sequence[RunWarning]:
+    """Returns a run's recorded warnings; of a damaged file none, and `say` is told."""
+    try:
+        return read_warnings(folder)
+    except InputError as error:
+        say(passed_over(error))
+        return ()
+
+
+def lasting_warnings(recorded: Sequence[RunWarning], dev: Dataset | None) -> list[RunWarning]:
     """Returns a run's recorded warnings without those that `warnings_before_start` finds anew.
 
     A dev set, and how often it is evaluated, may differ from one session to the next.
     """
     renewed = TRAIN_KINDS + (DEV_KINDS + CHOICE_KINDS if dev else ())
-    return without(read_warnings(folder), renewed)
+    return without(recorded, renewed)
 
 
 def warnings_before_start(

@@ -126,6 +126,26 @@ def test_a_run_stops_where_the_disk_is_full_for_its_steps_and_goes_on_when_it_ha
     assert outputs[0].replace(str(folder / "run"), str(whole)) == outputs[1]
 
 
+@pytest.mark.parametrize("pages", [3, 4, 5, 6, 9])
+def test_a_warning_without_space_is_said_and_ends_no_run(pages, disk, training, tmp_path):
+    folder, set_disk = disk
+    assert set_disk(pages * PAGE)  # config.json and the journal have a page each, and one to rename
+    command = training(folder / "run", steps=30, lr=1e-12)
+    done = pocketllm(*command)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    without = [line for line in done.stdout.splitlines() if "the run goes on without" in line]
+    assert len(without) == len(set(without))
+    assert done.stdout.count("warning: ") == 1 and "most keep their bits" in done.stdout
+    assert any("without warnings.json" in line for line in without) == (pages < 9)
+    again = pocketllm(*command)  # writes nothing that it need not
+    assert again.returncode == 0, again.stderr
+
+    whole = tmp_path / "whole"
+    assert pocketllm(*training(whole, steps=30, lr=1e-12)).returncode == 0
+    assert (folder / "run" / JOURNAL).read_bytes() == (whole / JOURNAL).read_bytes()
+
+
 def test_a_run_on_a_read_only_disk_can_be_read_and_goes_on_when_it_is_writable(
     disk, training, golden_bundle, dev_file
 ):

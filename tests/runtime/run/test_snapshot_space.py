@@ -1,6 +1,7 @@
 """Snapshots without space: the older one makes room, the run goes on without, and tries again."""
 
 import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -22,19 +23,19 @@ STEPS = 12
 def trained(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     """Trains with a snapshot due after every step, where so many files of parameters have space.
 
-    trained(space) -> (steps at which one was tried, lines said, steps kept, journal, parameters);
-    `space` is called with the step.
+    trained(name, space, number of the error) -> (steps at which one was tried, lines said, steps
+    kept, journal, parameters); `space` is called with the step.
     """
     monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
     save = snapshots.save_parameters
 
-    def run(name, space=lambda step: 3):
+    def run(name, space=lambda step: 3, number=errno.ENOSPC):
         folder, tried, lines = tmp_path / name, [], []
 
         def save_where_there_is_space(model, folder, step, checksum):
             tried.append(step)
             if len(kept_steps(folder)) >= space(step):
-                full = OSError(errno.ENOSPC, "No space left on device")
+                full = OSError(number, os.strerror(number))
                 raise RunError(f"{Path(folder)}: cannot be written: {full}; free some") from full
             save(model, folder, step, checksum)
 
@@ -56,6 +57,28 @@ def test_the_older_snapshot_makes_room_for_the_new_one(trained):
 
     assert (lines, kept) == ([], [STEPS - 1, STEPS])
     assert same == [journal, parameters]
+
+
+def test_the_only_snapshot_makes_room_where_two_have_none(trained):
+    *_, journal, parameters = trained("whole")
+    _, lines, kept, *same = trained("run", lambda step: 1)
+
+    assert (lines, kept) == ([], [STEPS]), "the newest, not the first"
+    assert same == [journal, parameters]
+
+
+def test_where_the_space_is_gone_the_run_goes_on_without_any(trained):
+    *_, journal, parameters = trained("whole")
+    _, lines, kept, *same = trained("run", lambda step: 3 if step < 5 else 0)
+
+    assert len(lines) == 1 and "goes on without snapshots" in lines[0]
+    assert (kept, same) == ([], [journal, parameters])
+
+
+def test_a_disk_that_fails_otherwise_costs_no_snapshot(trained):
+    tried, lines, kept, *_ = trained("run", lambda step: 3 if step < 3 else 0, errno.EIO)
+
+    assert len(lines) == 1 and kept == [1, 2] and len(tried) < STEPS
 
 
 def test_without_space_the_run_says_so_once_goes_on_and_tries_again_later(trained):

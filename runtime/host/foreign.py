@@ -8,7 +8,7 @@ HEAD_BYTES = 512
 GIT_LFS = b"version https://git-lfs"
 MARKUP = (
     b"<!doctype", b"<!--", b"<html", b"<head", b"<body", b"<title", b"<meta", b"<table", b"<div",
-    b"<script", b"<?xml", b"<svg", b"<error>",
+    b"<script", b"<h1", b"<p>", b"<center", b"<?xml", b"<svg", b"<error>",
 )  # fmt: skip
 # The whole text of a file that a server's error was saved in: GitHub's, the Hub's, a proxy's.
 _REFUSALS = re.compile(
@@ -23,7 +23,7 @@ _REFUSALS = re.compile(
 )
 _REFUSAL_KEYS = {
     "error", "errors", "message", "status", "statuscode", "code", "detail", "documentation_url",
-    "path", "timestamp", "requestid", "request_id",
+    "path", "timestamp", "requestid", "request_id", "cause_exception", "type", "title", "instance",
 }  # fmt: skip
 
 POINTER = "a git-lfs pointer, not the file itself; run `git lfs pull` in its folder, or download it"

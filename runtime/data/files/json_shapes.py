@@ -6,6 +6,8 @@ from ...tasks.rows import shown
 from .columns import accepted_columns, missing_columns, spelled
 
 EXPECTED = "expected an object a line or one array"
+# Keys that rows stand under, whatever columns they have.
+_USUAL_KEYS = ("data", "rows", "train", "validation", "dev", "test", "examples", "instances")
 _RECORDS = "to_json(path, orient='records', lines=True)"
 
 
@@ -24,7 +26,7 @@ def check_shape(path, value: dict, task: Task) -> None:
 def _wrapped(value: dict, task: Task) -> tuple[str, str] | None:
     """Rows as a list under a key, or lists of several splits."""
     rows = {key: row for key, inner in value.items() if (row := _first(inner)) is not None}
-    keys = [key for key, row in rows.items() if _fits(row, task)]
+    keys = [key for key, row in rows.items() if key in _USUAL_KEYS or _fits(row, task)]
     if not keys:
         return None
     names = " and ".join(map(shown, keys))
@@ -64,6 +66,11 @@ def _columns(value: dict, task: Task) -> tuple[str, str] | None:
 def _indexed(value: dict, task: Task) -> tuple[str, str] | None:
     """What pandas writes with orient='index'."""
     if value and all(isinstance(row, dict) and _fits(row, task) for row in value.values()):
+        if _columns(next(iter(value.values())), task):
+            return (
+                f"a table by columns under each of {', '.join(map(shown, value))}",
+                f"write the rows of one: pandas' DataFrame of it and {_RECORDS}",
+            )
         return f"an object of rows by key ({shown(next(iter(value)))}, …)", (
             "give the rows alone, one on each line"
         )

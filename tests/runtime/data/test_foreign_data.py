@@ -59,6 +59,7 @@ LFS = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
         (b"Repository not found", "an error message of a server"),
         (b"Invalid username or password.", "an error message of a server"),
         (b"Access to dataset a/b is restricted. You must be authenticated.", "an error message"),
+        (b'{"error":"x","cause_exception":"y"}', "an error message of a server"),
         (b'{"error":"Entry not found"}', "an error message of a server"),
         (b'{\n  "message": "Not Found",\n  "status": "404"\n}\n', "an error message of a server"),
         (b"BZh91AY&SY", "a bzip2 file"),

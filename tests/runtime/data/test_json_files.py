@@ -52,6 +52,8 @@ def refusal(tmp_path):
             "a table split into 'columns' and 'data', .*to_json",
         ),
         (dict(zip("01", ROWS)), "an object of rows by key"),
+        ({"data": [{"sentence": "no label"}]}, "the rows stand in 'data', "),
+        ({"train": BY_COLUMN, "test": BY_COLUMN}, "a table by columns under each of 'train', 'te"),
     ],
 )
 def test_rows_in_another_form_are_named(value, kind, name, indent, refusal):
@@ -74,6 +76,12 @@ def test_a_row_on_several_lines_and_commas_behind_rows_are_named(refusal):
     commas = "".join(json.dumps(row) + ",\n" for row in ROWS)
     for content in (commas, commas[:-2], pretty + ",\n" + pretty):
         assert "found a comma behind the object, " in refusal(content)
+
+
+def test_rows_of_a_nested_layout_in_an_object_are_named(refusal):
+    row = {"idx": 0, "passage": {"text": "P", "questions": []}}
+    message = refusal(json.dumps({"version": 1, "data": [row]}, indent=1), causal.TASKS["multirc"])
+    assert "the rows stand in 'data', " in message
 
 
 def test_a_row_of_a_nested_layout_is_no_wrapper(tmp_path):

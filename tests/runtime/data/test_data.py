@@ -149,7 +149,7 @@ def test_a_bad_tsv_file_is_told_in_one_line_with_file_and_row(content, message, 
         ("{\n}", " line 1: found an object on 2 lines, expected an object a line"),
         (
             '{"data": [{"label": 1}]}',
-            " line 1: no column for 'label': found 'data'; expected label; ",
+            ": found one object around the rows: the rows stand in 'data', expected an object a",
         ),
         ('{"sentence": 1', " line 1: found no valid JSON (Expecting ',' delimiter at column"),
         ("[" * 100_000, " line 1: found no valid JSON (RecursionError)"),

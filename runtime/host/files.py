@@ -168,6 +168,8 @@ def make_folders(folder: Path) -> None:
     while not path.exists():
         missing.append(path)
         path = path.parent
+    if not path.is_dir():  # `mkdir` would say that the file exists
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
     Path(folder).mkdir(parents=True, exist_ok=True)
     for path in missing:
         sync_folder(path.parent)

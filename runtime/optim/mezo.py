@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from .. import contract
 from ..errors import LossError
 from .applied import Perturbable
+from .decay import decay_share
 from .interface import JOURNALLED, Minibatch, Optimizer, Option
 from .schedule import learning_rate
 
@@ -18,7 +19,7 @@ class MezoSettings:
     Attributes:
       lr: learning rate.
       eps: size of the probe, in units of z.
-      weight_decay: decoupled; θ shrinks by lr · weight_decay a step.
+      weight_decay: decoupled; θ shrinks by lr · weight_decay a step (decay.py says when).
       lr_schedule: "constant", or "linear" down to 0 after `steps`.
       steps: length of the run.
     """
@@ -89,7 +90,7 @@ def mezo_step(
         )
     # From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass
     # (docs/decisions/0031-decay-in-the-last-pass.md).
-    model.perturb(seed, eps - lr * projected_grad, lr * settings.weight_decay, eps)
+    model.perturb(seed, eps - lr * projected_grad, decay_share(settings, step), eps)
     return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
 
 

@@ -204,15 +204,16 @@ def test_undoing_makes_the_calls_the_other_way_round(theta, seed, weight_decay):
 
 
 @pytest.mark.parametrize(("lr", "weight_decay"), [(1e-6, 0.02), (1e-7, 0.2), (1e-9, 0.1)])
-def test_a_decay_that_a_float32_factor_cannot_hold_is_applied(lr, weight_decay):
+def test_a_decay_that_a_float32_factor_cannot_hold_is_put_by_for_the_last_step(lr, weight_decay):
     model = Quadratic([3.0, -1.0])
 
-    settings = hyperparameters(lr=lr, weight_decay=weight_decay)
-    (applied,) = applied_steps(model, 7, settings, count=1)
+    settings = hyperparameters(lr=lr, weight_decay=weight_decay, steps=3)
+    applied = applied_steps(model, 7, settings, count=3)
 
     assert np.float32(1 - lr * weight_decay) == 1
-    assert applied.decay == np.float32(lr * weight_decay) > 0
-    assert model.calls[-1][2:] == (applied.decay, np.float32(settings.eps))
+    total = np.float32(3 * lr * weight_decay)
+    assert [step.decay for step in applied] == [0, 0, pytest.approx(total, rel=1e-6)]
+    assert model.calls[-1][2:] == (applied[-1].decay, np.float32(settings.eps))
 
 
 def test_a_pass_behind_one_that_decays_is_a_fault_of_the_optimizer():

@@ -1,10 +1,43 @@
 """Checks of a bundle's values, before anything is done with them."""
 
 import math
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from .. import contract
+from ..host.typed_json import typed
 from .contents import Bundle
+
+# TFLite counts a dimension in 31 bits; a tensor's bytes must fit a file's offset.
+MOST_DIMENSIONS, LARGEST_DIMENSION, MOST_VALUES = 8, 2**31 - 1, 2**60
+DTYPES = ("float32", "int32")
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """What `config` must say, whatever the architecture."""
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What an entry of `signatures` must say: the tensors by name, as dtype and shape."""
+
+    inputs: dict[str, tuple[str, tuple[int, ...]]]
+    outputs: dict[str, tuple[str, tuple[int, ...]]]
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """What `lora` must say."""
+
+    rank: int
+    alpha: float
+    targets: tuple[str, ...]
+    extras: str
 
 
 def check_bundle(bundle: Bundle) -> None:
@@ -13,6 +46,7 @@ def check_bundle(bundle: Bundle) -> None:
     Raises:
       ValueError, KeyError: they do not.
     """
+    _check_numbers(bundle)
     if bundle.tune not in contract.TUNES or bundle.base not in contract.BASES:
         raise ValueError(f"unknown tune {bundle.tune!r} or base {bundle.base!r}")
     if bundle.noise["kind"] not in contract.NOISE_KINDS:
@@ -32,12 +66,62 @@ def check_bundle(bundle: Bundle) -> None:
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
         bundle.files[needed]
     _check_places(bundle)
+    _check_signatures(bundle)
     for tokens in bundle.lengths:
         bundle.signatures[contract.forward_loss_for(tokens)]
         if contract.ADAM in bundle.optimizers:
             bundle.signatures[contract.adam_step_for(tokens)]
     for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
         bundle.signatures[signature]
+
+
+def _check_numbers(bundle):
+    """Raises ValueError where `config`, `lora`, a size or a shape holds no possible numbers."""
+    dimensions = asdict(typed(Dimensions, bundle.config, "config", further=True))
+    for name, value in dimensions.items():
+        if not 0 < value <= LARGEST_DIMENSION:
+            raise ValueError(f"config.{name} {value} is not a positive size")
+    if bundle.tune == contract.LORA:
+        typed(Adapters, bundle.lora, "lora", further=True)
+    largest = dimensions["vocab_size"] - 1
+    if any(not 0 <= token <= largest for token in bundle.word_ids):
+        raise ValueError(f"word_ids {list(bundle.word_ids)} are not in 0 to {largest}")
+    for name, entry in bundle.files.items():
+        if not 0 <= entry["bytes"] <= MOST_VALUES:
+            raise ValueError(f"{name} has an impossible size")
+    for name, shape in bundle.frozen.items():
+        _check_shape(shape, name)
+    for parameter in bundle.parameters:
+        _check_shape(parameter.shape, parameter.name)
+        for variable in parameter.variables:
+            _check_shape(variable.shape, variable.name)
+        count = sum(math.prod(variable.shape) for variable in parameter.variables)
+        if count != math.prod(parameter.shape):
+            raise ValueError(
+                f"{parameter.name} {list(parameter.shape)} has variables of {count} values"
+            )
+
+
+def _check_shape(shape, place):
+    if len(shape) > MOST_DIMENSIONS or not all(0 <= n <= LARGEST_DIMENSION for n in shape):
+        raise ValueError(f"{place} has the impossible shape {list(shape)}")
+    if math.prod(shape) > MOST_VALUES:
+        raise ValueError(f"{place} {list(shape)} is larger than any file")
+
+
+def _check_signatures(bundle):
+    """Raises ValueError, KeyError where a signature is missing or lists no typed tensors."""
+    signatures = typed(dict[str, Signature], bundle.signatures, "signatures", further=True)
+    for name, signature in signatures.items():
+        for tensor, (dtype, shape) in [*signature.inputs.items(), *signature.outputs.items()]:
+            place = f"{tensor} of signatures.{name}"
+            if dtype not in DTYPES:
+                raise ValueError(f"{place} is of {dtype!r}, expected {' or '.join(DTYPES)}")
+            _check_shape(shape, place)
+    for index in range(bundle.slices):  # ends at the first that is missing
+        for stem in (contract.INITIALIZE, contract.READ, contract.WRITE):
+            if contract.numbered(stem, index) not in signatures:
+                raise ValueError(f"no signature {contract.numbered(stem, index)!r}")
 
 
 def _check_places(bundle):
@@ -61,9 +145,10 @@ def _check_special_tokens(bundle):
     missing = [role for role in contract.NEEDED_TOKENS[bundle.style] if special[role] is None]
     if missing:
         raise ValueError(f"special_tokens without {', '.join(missing)}")
-    negative = [role for role, token in special.items() if token is not None and token < 0]
-    if negative:
-        raise ValueError(f"special_tokens with negative ids of {', '.join(negative)}")
+    largest = bundle.config["vocab_size"] - 1
+    wrong = [role for role, n in special.items() if n is not None and not 0 <= n <= largest]
+    if wrong:
+        raise ValueError(f"special_tokens with ids of {', '.join(wrong)} not in 0 to {largest}")
 
 
 def _check_scoring(bundle):

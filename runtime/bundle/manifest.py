@@ -1,5 +1,6 @@
 """Bundle: what `bundle.json` says, checked; tflite_models/FORMAT.md describes the format."""
 
+import json
 import math
 import os
 from pathlib import Path
@@ -16,6 +17,8 @@ from .checks import check_bundle
 from .checksum import CHECKSUM, verify_checksum
 from .contents import Bundle, Parameter, SpecialTokens, Variable
 
+INVALID = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
+REASON_CHARACTERS = 400  # of a value that may be of any length
 REMEDY = "export the bundle again with `pocketllm export`"
 
 
@@ -35,15 +38,17 @@ def read_bundle(folder: str | Path, verify: bool = True) -> Bundle:
     version = values.get("format_version")
     if version != contract.FORMAT_VERSION:
         raise InputError(
-            f"{manifest}: bundle format {version!r}, this runtime reads format "
+            f"{manifest}: bundle format {repr(version)[:40]}, this runtime reads format "
             f"{contract.FORMAT_VERSION}; {REMEDY}"
         )
     verify_checksum(manifest, values, REMEDY)
     try:
         bundle = _parse(folder, values)
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except INVALID as error:
         what = f"missing {error}" if isinstance(error, KeyError) else str(error)
-        raise InputError(f"{manifest}: not a valid bundle ({what}); {REMEDY}") from error
+        raise InputError(
+            f"{manifest}: not a valid bundle ({what[:REASON_CHARACTERS]}); {REMEDY}"
+        ) from error
     for name, entry in bundle.files.items() if verify else ():
         _verify(folder, name, entry)
     return bundle
@@ -68,36 +73,48 @@ def read_noise(bundle: Bundle) -> Noise:
 
 
 def _parse(folder, values):
+    # The exporter writes neither; no JSON file and no terminal takes them.
+    json.dumps(values, ensure_ascii=False, allow_nan=False).encode()
+
+    def read(hint, key):
+        return typed(hint, values[key], key)
+
     bundle = Bundle(
         folder=folder,
         checksum=values[CHECKSUM],
-        model_name=str(values["model_name"]),
-        style=str(values["style"]),
-        architecture=str(values["architecture"]),
-        tied_decoder=bool(values["tied_decoder"]),
-        config=dict(values["config"]),
-        task=from_json(values["task"], str(values["style"])),
-        scoring=values["scoring"],
-        word_ids=tuple(int(i) for i in values["word_ids"]),
-        option_tokens=int(values["option_tokens"]),
-        special_tokens=typed(SpecialTokens, values["special_tokens"], "special_tokens"),
-        max_tokens=int(values["max_tokens"]),
-        default_eps=float(values["default_eps"]),
-        optimizers=tuple(str(name) for name in values["optimizers"]),
-        batch_size=int(values["batch_size"]),
-        lengths=tuple(int(tokens) for tokens in values["lengths"]),
+        model_name=read(str, "model_name"),
+        style=read(str, "style"),
+        architecture=read(str, "architecture"),
+        tied_decoder=read(bool, "tied_decoder"),
+        config=read(dict, "config"),
+        task=from_json(values["task"], read(str, "style")),
+        scoring=read(str, "scoring"),
+        word_ids=read(tuple[int, ...], "word_ids"),
+        option_tokens=read(int, "option_tokens"),
+        special_tokens=read(SpecialTokens, "special_tokens"),
+        max_tokens=read(int, "max_tokens"),
+        default_eps=float(read(float, "default_eps")),
+        optimizers=read(tuple[str, ...], "optimizers"),
+        batch_size=read(int, "batch_size"),
+        lengths=read(tuple[int, ...], "lengths"),
         parameters=typed(tuple[Parameter, ...], values["parameters"], "parameters", further=True),
-        slices=int(values["slices"]),
-        signatures=dict(values["signatures"]),
-        noise=dict(values["noise"]),
+        slices=read(int, "slices"),
+        signatures=read(dict, "signatures"),
+        noise=read(dict, "noise"),
         files={
-            name: {"bytes": int(entry["bytes"]), "sha256": str(entry["sha256"])}
-            for name, entry in values["files"].items()
+            name: {
+                "bytes": typed(int, entry["bytes"], f"files.{name}.bytes"),
+                "sha256": typed(str, entry["sha256"], f"files.{name}.sha256"),
+            }
+            for name, entry in read(dict, "files").items()
         },
-        tune=values["tune"],
-        base=values["base"],
-        frozen={str(p["name"]): tuple(map(int, p["shape"])) for p in values["frozen"]},
-        lora=dict(values["lora"]) if values["tune"] == contract.LORA else {},
+        tune=read(str, "tune"),
+        base=read(str, "base"),
+        frozen={
+            typed(str, p["name"], "frozen"): typed(tuple[int, ...], p["shape"], "frozen")
+            for p in read(list, "frozen")
+        },
+        lora=read(dict, "lora") if values["tune"] == contract.LORA else {},
     )
     check_bundle(bundle)
     return bundle

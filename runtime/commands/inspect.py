@@ -13,8 +13,7 @@ from absl import flags
 
 from .. import contract
 from ..bundle.contents import Bundle
-from ..bundle.manifest import REMEDY, read_bundle
-from ..errors import InputError
+from ..bundle.manifest import read_bundle
 from ..tasks.causal import CausalTask
 from .flags import definer
 from .shared import required
@@ -151,12 +150,9 @@ def _slices(bundle: Bundle) -> list[str]:
 
 def _of_slices(bundle: Bundle, stem: str, side: str) -> list[dict]:
     """Returns {name: (dtype, shape)} of each slice's signature."""
-    names = [contract.numbered(stem, index) for index in range(bundle.slices)]
-    try:
-        return [bundle.signatures[name][side] for name in names]
-    except KeyError as error:
-        manifest = bundle.folder / contract.MANIFEST_FILE
-        raise InputError(f"{manifest}: no signature {error}; {REMEDY}") from error
+    return [
+        bundle.signatures[contract.numbered(stem, index)][side] for index in range(bundle.slices)
+    ]
 
 
 def _range(bundle: Bundle, stem: str) -> str:

@@ -84,4 +84,5 @@ def test_a_slice_without_its_signature_is_an_input_error(golden_bundle, tmp_path
     done = pocketllm("inspect", f"--bundle={tmp_path}")
 
     assert done.returncode == 2 and done.stderr.count("\n") == 1
-    assert f"{manifest}: no signature 'read_0'; export the bundle again" in done.stderr
+    complaint = "not a valid bundle (no signature 'read_0'); export the bundle again"
+    assert f"{manifest}: {complaint}" in done.stderr

@@ -28,10 +28,12 @@ def choice_warnings(last: int, eval_every: int, evaluated: Sequence[int]) -> Ite
         )
 
 
-def dev_loss_warnings(evaluations: Sequence[Evaluated]) -> Iterator[RunWarning]:
-    """Yields a dev loss that left its start, in order of steps."""
+def dev_loss_warnings(
+    evaluations: Sequence[Evaluated], smaller: str = "--lr"
+) -> Iterator[RunWarning]:
+    """Yields a dev loss that left its start, in order of steps; `smaller` as StepWatch has it."""
     for evaluation in evaluations[1:]:
         if evaluation.loss > highest_loss(evaluations[0].loss):
             what = f"step {evaluation.step}: the dev loss"
-            yield diverged(what, evaluations[0].loss, evaluation.loss)
+            yield diverged(what, evaluations[0].loss, evaluation.loss, smaller)
             return

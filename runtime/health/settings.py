@@ -6,9 +6,11 @@ import numpy as np
 
 from .. import contract
 from ..bundle.contents import Bundle
+from ..optim.interface import Settings
 from .record import RunWarning
 from .steps import NO_GRADIENT, STANDSTILL, unit
 
+DECAY = "decay"  # the kind of a warning
 SAMPLE = 256  # values of each variable
 # On integers the projected gradients at a hundredth of the default probe correlate 0.1 to 0.4 with
 # those at the default, at a tenth 0.8 (roberta-micro, LoRA on int8, 25 directions).
@@ -26,6 +28,30 @@ def typical_size(bundle: Bundle) -> float:
     values = np.concatenate(sizes) if sizes else np.zeros(0, np.float32)
     values = values[values > 0]
     return float(np.median(values)) if values.size else 0.0
+
+
+def turns_signs(settings: Settings) -> bool:
+    """Whether a step at the highest learning rate takes all of a parameter off it, or more."""
+    return settings.lr * settings.weight_decay >= 1
+
+
+def flags_to_lower(settings: Settings) -> str:
+    """Names the flags of which a smaller value keeps a loss finite."""
+    if turns_signs(settings):
+        return "--weight_decay"
+    return "--lr or --eps" if hasattr(settings, "eps") else "--lr"
+
+
+def decay_warnings(settings: Settings) -> Iterator[RunWarning]:
+    """Yields a weight decay that leaves no parameter its sign."""
+    if turns_signs(settings):
+        lr, decay = settings.lr, settings.weight_decay
+        yield RunWarning(
+            DECAY,
+            f"--weight_decay={decay:g} times --lr={lr:g} is {lr * decay:g}: each step takes that "
+            "share off every parameter that decays, so that none keeps its sign; give a "
+            f"--weight_decay far below {1 / lr:g}",
+        )
 
 
 def settings_warnings(

@@ -55,13 +55,15 @@ class Measured:
 class StepWatch:
     """Takes a run's steps one after the other, from the first on, and tells what they show."""
 
-    def __init__(self, eps: float | None, typical: float):
+    def __init__(self, eps: float | None, typical: float, smaller: str = "--lr"):
         """Begins a run.
 
         Args:
           eps: size of the probe, None for an optimizer without one.
           typical: size of a typical parameter.
+          smaller: flag of which a smaller value keeps a run from diverging.
         """
+        self._smaller = smaller
         self._eps, self._typical = eps, typical
         self._first: list[Measured] = []
         self._recent: deque[float] = deque(maxlen=RECENT)
@@ -115,7 +117,7 @@ class StepWatch:
     def _of_recent(self, number):
         start, now = self._first[0].loss, statistics.median(self._recent)
         if now > highest_loss(start):
-            yield diverged(f"step {number}: the loss", start, now)
+            yield diverged(f"step {number}: the loss", start, now, self._smaller)
 
 
 def highest_loss(start: float) -> float:
@@ -123,12 +125,12 @@ def highest_loss(start: float) -> float:
     return max(LEAST_LOSS, min(TIMES * start, start + NATS))
 
 
-def diverged(what: str, start: float, now: float) -> RunWarning:
-    """Returns the warning for a loss that left its start."""
+def diverged(what: str, start: float, now: float, smaller: str) -> RunWarning:
+    """Returns the warning for a loss that left its start; `smaller` is the flag to lower."""
     return RunWarning(
         DIVERGED,
         f"{what} went from {start:.4g} to {now:.4g}: the run has diverged; start a new one with a "
-        "smaller --lr",
+        f"smaller {smaller}",
     )
 
 

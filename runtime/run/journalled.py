@@ -7,6 +7,7 @@ from functools import partial
 from typing import cast
 
 from ..data.batches import Batch
+from ..health.settings import flags_to_lower
 from ..journal.lines import Evaluated, cut_lines_beyond, seconds_so_far
 from ..journal.reader import JOURNAL
 from ..journal.writer import JournalWriter
@@ -106,7 +107,8 @@ class Journalled:
         if journal.count and batches and not math.isfinite(model.loss(batches)):
             journal.drop_last()  # its own losses were finite: the parameters before it are sound
             cut_lines_beyond(self._training.folder, journal.count)
-        return f"the run keeps step {journal.count}, start a new one with a smaller --lr or --eps"
+        smaller = flags_to_lower(self._training.config.settings)
+        return f"the run keeps step {journal.count}, start a new one with a smaller {smaller}"
 
 
 def _stretches(steps, start, ends):

@@ -4,22 +4,31 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from ..data.batches import Batch
+from ..errors import RunError
+from ..health.settings import flags_to_lower
 from ..journal.flushed import begin_mark, end_mark, flush
 from ..journal.lines import Evaluated, best_evaluation, best_step, read_evaluations
 from ..optim.applied import Applied
 from ..optim.interface import Step
 from .listening import DevEvaluations, Training, check_last_step
+from .optional import problem_of
 from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
 
 
 @contextmanager
 def kept(training: Training, steps: Sequence[Step]) -> Iterator["Kept"]:
     """Returns the keeper of a run that holds these steps, all or none; see loop.Keeper."""
-    begin_mark(training.folder)
+    keeper = Kept(training, len(steps))
     try:
-        yield Kept(training, len(steps))
-    finally:
-        end_mark(training.folder)
+        begin_mark(training.folder)
+        try:
+            yield keeper
+        finally:
+            end_mark(training.folder)
+    except RunError as error:
+        if not isinstance(error.__cause__, OSError):
+            raise
+        raise RunError(f"{problem_of(error)}; {keeper.remains()}") from error.__cause__
 
 
 class Kept:
@@ -77,10 +86,26 @@ class Kept:
 
     def ruined(self, batches: Sequence[Batch]) -> str:
         """Names the steps whose parameters are there."""
-        steps = ", ".join(map(str, kept_steps(self._training.folder))) or "none"
+        smaller = flags_to_lower(self._training.config.settings)
         return (
-            f"start a new run with a smaller --lr (steps whose parameters this one keeps: {steps})"
+            f"start a new run with a smaller {smaller} (steps whose parameters this one keeps: "
+            f"{self._kept()})"
         )
+
+    def remains(self) -> str:
+        """Tells what is left of a run that the disk ended, and what to do."""
+        if self.count in (0, self._training.last):
+            return f"{self.count} steps are kept: free some space and run the same command again"
+        return (
+            f"this run ends at step {self.count} and cannot be continued (the optimizer's state is "
+            f"not kept); steps whose parameters `pocketllm eval --at_step` reads: {self._kept()}. "
+            "Free some space and start again with another --run"
+        )
+
+    def _kept(self):
+        """Names the steps taken whose parameters are there."""
+        steps = [step for step in kept_steps(self._training.folder) if step <= self.count]
+        return ", ".join(map(str, steps)) or "none"
 
     def _save(self, step):
         if step not in (0, *kept_steps(self._training.folder)):  # step 0's are the bundle's

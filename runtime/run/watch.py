@@ -12,7 +12,7 @@ from ..health.choice import KINDS as CHOICE_KINDS
 from ..health.choice import choice_warnings, dev_loss_warnings
 from ..health.data import DEV_KINDS, TRAIN_KINDS, data_warnings
 from ..health.record import WARNINGS, RunWarning, read_warnings, without, write_warnings
-from ..health.settings import settings_warnings, typical_size
+from ..health.settings import decay_warnings, settings_warnings, turns_signs, typical_size
 from ..health.steps import FIRST, RECENT, Measured, StepWatch
 from ..journal.lines import read_evaluations
 from ..optim.applied import Applied
@@ -47,7 +47,9 @@ class Watch:
         self._known = {warning.kind for warning in recorded}
         self.warnings = lasting_warnings(recorded, training.dev)
         bundle, config = training.model.bundle, training.config
-        self._steps = StepWatch(_eps(config), typical_size(bundle))
+        is_decay = turns_signs(config.settings)
+        self._smaller = "--weight_decay" if is_decay else "--lr"
+        self._steps = StepWatch(_eps(config), typical_size(bundle), self._smaller)
         if training.strict:
             refuse(self.warnings)
         self._add(
@@ -81,7 +83,7 @@ class Watch:
 
     def _evaluated(self, step: int, evaluation: Evaluation):
         self._said.evaluated(step, evaluation)
-        self._add(dev_loss_warnings(self._evaluations()))
+        self._add(dev_loss_warnings(self._evaluations(), self._smaller))
 
     def _evaluations(self):
         dev = self._training.dev
@@ -138,6 +140,7 @@ def warnings_before_start(
     yield from data_warnings(data, dev, bundle.scoring)
     lr, typical = config.settings.lr, typical_size(bundle)
     yield from settings_warnings(bundle, lr, _eps(config), typical)
+    yield from decay_warnings(config.settings)
     if dev:
         evaluated = [entry.step for entry in read_evaluations(folder, dev.sha256)]
         yield from choice_warnings(config.settings.steps, eval_every, evaluated)

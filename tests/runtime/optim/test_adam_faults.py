@@ -9,11 +9,13 @@ from small_runs import adam_config, adam_losses, run_config, state_of
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import files
+from pocketllm.runtime.journal import lines
 from pocketllm.runtime.journal.lines import best_step, read_evaluations
 from pocketllm.runtime.run import kept
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.parameters import kept_steps
+from pocketllm.runtime.run.restore import point_of
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
 
@@ -152,10 +154,46 @@ def test_a_bundle_without_adam_or_with_too_few_rows_says_how_to_export(
 def test_parameters_that_cannot_be_written_leave_the_run_unfinished(
     ready, train_data, tmp_path, full_disk
 ):
-    with pytest.raises(RunError, match="parameters-6.npz: cannot be written: No space left"):
+    with pytest.raises(RunError, match="parameters-6.npz: cannot be written: No space") as error:
         train(ready(), train_data, tmp_path, adam_config(ready().bundle, train_data))
 
+    remedy = str(error.value).split("; ", 1)[1]
+    assert "this run ends at step 5 and cannot be continued" in remedy
+    assert "reads: none. Free some space and start again with another --run" in remedy
+    assert "same command" not in str(error.value)
+
     assert (len(adam_losses(tmp_path)), kept_steps(tmp_path)) == (5, [])
+
+
+@pytest.mark.parametrize("last", [0, 1, 3, 5])
+def test_a_line_without_space_ends_a_kept_run_and_says_what_can_be_read(
+    last, ready, train_data, dev_data, tmp_path, monkeypatch
+):
+    write = lines._append
+
+    def append(path, line):
+        if path.name == "metrics.jsonl" and f'"step": {last + 1},' in line:
+            full = OSError(errno.ENOSPC, "No space left on device")
+            raise RunError(f"{path}: cannot be written: {full.strerror}; run it again") from full
+        write(path, line)
+
+    monkeypatch.setattr(lines, "_append", append)
+    config = adam_config(ready().bundle, train_data)
+    with pytest.raises(RunError, match="metrics.jsonl: cannot be written: No space") as error:
+        train(ready(), train_data, tmp_path, config, dev_data, eval_every=2)
+
+    text = str(error.value)
+    assert text.count("No space") == 1 and "run it again" not in text
+    if not last:  # such a run begins again
+        assert text.endswith("; 0 steps are kept: free some space and run the same command again")
+        monkeypatch.undo()
+        assert train(ready(), train_data, tmp_path, config, dev_data).last_step == 6
+        return
+    steps = [step for step in kept_steps(tmp_path) if step <= last]
+    assert f"this run ends at step {last} and cannot be continued" in text
+    assert f"reads: {', '.join(map(str, steps)) or 'none'}. Free some space" in text
+    for step in steps:
+        assert point_of(tmp_path, ready().bundle, step).step == step
 
 
 def test_a_best_step_that_cannot_be_kept_is_not_recorded_as_one(

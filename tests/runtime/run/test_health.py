@@ -9,9 +9,16 @@ from hypothesis import strategies as st
 from small_runs import steady
 
 from pocketllm.runtime.health.choice import choice_warnings, dev_loss_warnings
-from pocketllm.runtime.health.settings import settings_warnings, typical_size
+from pocketllm.runtime.health.settings import (
+    decay_warnings,
+    flags_to_lower,
+    settings_warnings,
+    typical_size,
+)
 from pocketllm.runtime.health.steps import FIRST, Measured, StepWatch, highest_loss
 from pocketllm.runtime.journal.lines import Evaluated
+from pocketllm.runtime.optim.adam import AdamSettings
+from pocketllm.runtime.optim.mezo import MezoSettings
 
 EPS, TYPICAL = 1e-3, 0.03
 
@@ -129,6 +136,25 @@ def test_what_settings_alone_say(lr, eps, base, tune, expected, golden_bundle):
     bundle = replace(golden_bundle, base=base, tune=tune, default_eps=1e-2)
     warnings = list(settings_warnings(bundle, lr, eps, TYPICAL))
     assert [warning.kind for warning in warnings] == expected
+
+
+@pytest.mark.parametrize("kind", [MezoSettings, AdamSettings])
+@pytest.mark.parametrize(
+    ("lr", "weight_decay", "is_told"),
+    [(1e-3, 999.0, False), (1e-3, 1000.0, True), (1.0, 1.0, True), (1e-6, 3e6, True),
+     (0.0, 1e300, False), (1e300, 1e300, True), (1e-6, 0.1, False)],
+)  # fmt: skip
+def test_a_decay_that_leaves_no_parameter_its_sign(kind, lr, weight_decay, is_told):
+    more = {"eps": EPS} if kind is MezoSettings else {}
+    settings = kind(lr=lr, weight_decay=weight_decay, lr_schedule="linear", steps=5, **more)
+    theta = np.float32(TYPICAL)
+    assert not is_told or theta - np.float64(lr * weight_decay) * theta <= 0
+
+    warnings = list(decay_warnings(settings))
+    assert [warning.kind for warning in warnings] == ["decay"] * is_told
+    assert all(f"--weight_decay={weight_decay:g} times" in warning.text for warning in warnings)
+    lower = "--weight_decay" if is_told else "--lr or --eps" if more else "--lr"
+    assert flags_to_lower(settings) == lower
 
 
 def test_the_typical_parameter_is_the_bundles(golden_bundle, open_ready):

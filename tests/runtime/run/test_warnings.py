@@ -136,6 +136,20 @@ def test_a_learning_rate_of_zero(training, tmp_path):
     assert not (tmp_path / "strict").exists()
 
 
+def test_a_decay_that_takes_more_than_all_is_named_before_the_start_and_where_it_diverges(
+    training, tmp_path
+):
+    texts = printed_warnings(training(weight_decay=3000))
+    assert "--weight_decay=3000 times --lr=0.001 is 3: each step" in texts[0]
+    assert "the run has diverged" in texts[1] and "smaller --weight_decay" in texts[1]
+    complaint(training("--strict", weight_decay=3000, run="strict"), 1, texts[0])
+    assert not (tmp_path / "strict").exists()
+
+    ruined = training(weight_decay=1e20, run="ruined")
+    complaint(ruined, 1, "not finite", "a smaller --weight_decay")
+    assert "--lr" not in ruined.stderr and "--weight_decay=1e+20 times" in ruined.stdout
+
+
 def test_a_damaged_file_of_warnings_is_named(tmp_path):
     write_warnings(tmp_path, [RunWarning("a", "b")])
     assert read_warnings(tmp_path) == (RunWarning("a", "b"),)

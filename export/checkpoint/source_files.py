@@ -14,7 +14,7 @@ from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes, read_json
 
-from .tokenizer_files import MERGES, OTHER_VOCABULARIES, TOKENIZER_JSON, VOCAB
+from .tokenizer_files import MERGES, OTHER_VOCABULARIES, TOKENIZER_JSON, VERSIONED, VOCAB
 
 CONFIG_FILE, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
 SPECIAL_MAP = "special_tokens_map.json"
@@ -27,6 +27,10 @@ SMALL_FILES = (
     CONFIG_FILE, "generation_config.json", *TOKENIZER_FILES,
     "chat_template.jinja", "chat_template.json",
 )  # fmt: skip
+# Kept too: further chat templates, and a tokenizer.json of some versions of transformers.
+TEMPLATE_FOLDER = "additional_chat_templates"
+FURTHER = ("tokenizer.*.json", f"{TEMPLATE_FOLDER}/*.jinja")
+FURTHER_NAME = re.compile(rf"{VERSIONED.pattern}|{TEMPLATE_FOLDER}/\w[\w .+-]*\.jinja")
 # Of all small files. The largest published tokenizers have 40 MB.
 MOST_BYTES = 128_000_000
 # The folder of a model in the Hub's cache.
@@ -40,7 +44,7 @@ class SourceFiles:
 
     Attributes:
       name: of the model: the Hub's where the folder lies in the Hub's cache, else the folder's.
-      files: {name: bytes}, some of SMALL_FILES.
+      files: {name: bytes}, some of SMALL_FILES, and those that FURTHER_NAME matches.
     """
 
     name: str
@@ -59,9 +63,9 @@ def collect_files(paths: Mapping[str, Path], name: str) -> SourceFiles:
     """
     files: dict[str, bytes] = {}
     free = MOST_BYTES
-    for file_name in SMALL_FILES:
-        path = paths.get(file_name)
-        if path is None or not path.is_file():
+    for file_name in _in_order(paths):
+        path = paths[file_name]
+        if not path.is_file():
             continue
         try:
             size = path.stat().st_size
@@ -83,7 +87,20 @@ def collect_files(paths: Mapping[str, Path], name: str) -> SourceFiles:
 
 def files_of_folder(folder: Path) -> dict[str, Path]:
     """Returns the paths that the small files of one folder would have."""
-    return {name: folder / name for name in SMALL_FILES}
+    further = [path for pattern in FURTHER for path in folder.glob(pattern)]
+    names = [*SMALL_FILES, *(path.relative_to(folder).as_posix() for path in further)]
+    return {name: folder / name for name in names if is_small_file(name)}
+
+
+def is_small_file(name: str) -> bool:
+    """Whether a file of this name, below a checkpoint's folder, is kept."""
+    return name in SMALL_FILES or FURTHER_NAME.fullmatch(name) is not None
+
+
+def _in_order(names):
+    """Returns those names that are small files', in the order of source.json."""
+    further = sorted(name for name in names if FURTHER_NAME.fullmatch(name))
+    return [*(name for name in SMALL_FILES if name in names), *further]
 
 
 def model_name_of(folder: Path, name: str) -> str:
@@ -94,7 +111,7 @@ def model_name_of(folder: Path, name: str) -> str:
 
 def source_json(source: SourceFiles) -> bytes:
     """Returns the bytes of source.json, the same ones for the same files."""
-    entries = {name: _entry(source.files[name]) for name in SMALL_FILES if name in source.files}
+    entries = {name: _entry(source.files[name]) for name in _in_order(source.files)}
     return json_bytes({"name": source.name, "files": entries})
 
 
@@ -119,7 +136,7 @@ def read_source_files(bundle: Bundle) -> SourceFiles:
     )
     try:
         files = {name: _data(entry) for name, entry in values["files"].items()}
-        if not set(files) <= set(SMALL_FILES) or CONFIG_FILE not in files:
+        if not all(map(is_small_file, files)) or CONFIG_FILE not in files:
             raise ValueError(f"files {', '.join(sorted(files))}")
         return SourceFiles(str(values["name"]), files)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -55,9 +55,11 @@ def frame_remarks(spelled: SpecialSpellings, style: str) -> list[str]:
     """Says where a masked row has no token at an end: a RoBERTa was hardly trained so."""
     if style != contract.MASKED or (spelled.bos and spelled.eos):
         return []
-    missing = [side for side, token in (("front", spelled.bos), ("back", spelled.eos)) if not token]
+    missing = [
+        side for side, token in (("in front", spelled.bos), ("behind", spelled.eos)) if not token
+    ]
     return [
-        f"rows have no special token in {' and '.join(missing)}, as the checkpoint's tokenizer "
+        f"rows have no special token {' and '.join(missing)}, as the checkpoint's tokenizer "
         "files say; add a post-processor there if it was trained with one"
     ]
 

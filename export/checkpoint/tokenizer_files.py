@@ -2,6 +2,7 @@
 
 import codecs
 import json
+import re
 from pathlib import Path
 
 from tokenizers import Tokenizer, __version__
@@ -11,6 +12,8 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 
 TOKENIZER_JSON, VOCAB, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+# A tokenizer.json from some version of transformers on, which tokenizer_config.json may name.
+VERSIONED = re.compile(r"tokenizer\.\d[\w.+-]*\.json")
 # Say something of a tokenizer that its vocabulary does not: a class, settings, more tokens.
 SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 # Vocabularies of other tokenizers, which transformers turns into a tokenizer.json.
@@ -30,13 +33,17 @@ def check_files(folder: Path) -> set[str]:
     known = (TOKENIZER_JSON, VOCAB, MERGES, *SETTINGS, *OTHER_VOCABULARIES)
     names = {name for name in known if (folder / name).is_file()}
     for name in sorted(names):
-        kind = foreign_kind(folder / name) or _marked(folder / name)
-        if kind:
-            raise InputError(f"{folder / name}: found no readable tokenizer: {kind}")
+        _check_kind(folder / name)
     for name in sorted(names & {VOCAB, *SETTINGS}):
         read_json(folder / name, AGAIN)
-    if TOKENIZER_JSON in names:
-        _check_tokenizer_json(folder / TOKENIZER_JSON)
+    versions = _versions(folder, names)
+    for name in sorted(versions):
+        _check_kind(folder / name)
+    names |= versions
+    whole = names & {TOKENIZER_JSON, *versions}
+    for name in sorted(whole):
+        _check_tokenizer_json(folder / name)
+    if whole:
         return names
     missing = [name for name in (VOCAB, MERGES) if name not in names]
     if missing and not names & set(OTHER_VOCABULARIES):
@@ -47,10 +54,28 @@ def check_files(folder: Path) -> set[str]:
     return names
 
 
+def _versions(folder, names):
+    """Returns the files for some versions of transformers that tokenizer_config.json names."""
+    listed = None
+    if SETTINGS[0] in names:
+        listed = read_json(folder / SETTINGS[0], AGAIN).get("fast_tokenizer_files")
+    return {
+        name
+        for name in (listed if isinstance(listed, list) else [])
+        if isinstance(name, str) and VERSIONED.fullmatch(name) and (folder / name).is_file()
+    }
+
+
+def _check_kind(path):
+    kind = foreign_kind(path) or _marked(path)
+    if kind:
+        raise InputError(f"{path}: found no readable tokenizer: {kind}")
+
+
 def declared_tokens(folder: Path, names: set[str]) -> set[str]:
     """Returns the tokens beyond the vocabulary that a checkpoint's own files name."""
     tokens: set[str] = set()
-    for name in names & {*SETTINGS, TOKENIZER_JSON}:
+    for name in names & {*SETTINGS, TOKENIZER_JSON} | set(filter(VERSIONED.fullmatch, names)):
         _collect(read_json(folder / name, AGAIN), tokens, skip=("model", "vocab", "merges"))
     return tokens
 

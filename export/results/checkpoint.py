@@ -13,7 +13,7 @@ from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes, write_json
 
-from ..checkpoint.source_files import CONFIG_FILE, SMALL_FILES, SourceFiles
+from ..checkpoint.source_files import CONFIG_FILE, TEMPLATE_FOLDER, SourceFiles, is_small_file
 from .origin import ORIGIN_FILE, Origin, origin_json
 from .safetensors_file import write_tensors
 from .source_config import written_config
@@ -27,8 +27,12 @@ DTYPES = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 
 def is_checkpoint_file(name: str) -> bool:
     """Whether a file is one that `write_checkpoint` writes."""
-    others = (*SMALL_FILES, INDEX_FILE, ORIGIN_FILE)
-    return name in others or (name.startswith("model") and name.endswith(".safetensors"))
+    others = (INDEX_FILE, ORIGIN_FILE, TEMPLATE_FOLDER)
+    return (
+        is_small_file(name)
+        or name in others
+        or (name.startswith("model") and name.endswith(".safetensors"))
+    )
 
 
 def write_checkpoint(
@@ -60,6 +64,7 @@ def write_small_files(folder: Path, source: SourceFiles, bundle: Bundle, dtype: 
     # ASCII as transformers writes it: a lone surrogate of the source's has no UTF-8.
     config = json.dumps(written_config(source, bundle, DTYPES[dtype]), indent=2) + "\n"
     for name, data in (source.files | {CONFIG_FILE: config.encode("ascii")}).items():
+        (folder / name).parent.mkdir(exist_ok=True)  # of further chat templates
         write_bytes(folder / name, data)
 
 

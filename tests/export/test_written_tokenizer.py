@@ -1,5 +1,7 @@
 """Tokenizer files as `replay` writes them: AutoTokenizer makes what it makes of the source's."""
 
+import json
+
 import pytest
 from sources import TOKENIZERS, tokenizer_source
 
@@ -16,6 +18,8 @@ TEXTS = (
 @pytest.mark.parametrize("architecture, name", TOKENIZERS)
 def test_transformers_loads_the_tokenizer_of_the_source(architecture, name, written, tmp_path):
     from transformers import AutoTokenizer
+
+    from pocketllm.export.results.checkpoint import is_checkpoint_file
 
     source = tokenizer_source(tmp_path / "source", architecture, name)
     theirs = AutoTokenizer.from_pretrained(source)
@@ -35,10 +39,12 @@ def test_transformers_loads_the_tokenizer_of_the_source(architecture, name, writ
     assert [ours.decode(ours(text).input_ids) for text in TEXTS] == [
         theirs.decode(theirs(text).input_ids) for text in TEXTS
     ]
-    for path in source.iterdir():
+    paths = [path.relative_to(source) for path in source.rglob("*") if path.is_file()]
+    for path in paths:
         if path.name != "config.json":
-            assert (out / path.name).read_bytes() == path.read_bytes()
-    assert {path.name for path in out.iterdir()} == {path.name for path in source.iterdir()}
+            assert (out / path).read_bytes() == (source / path).read_bytes()
+    assert {p.relative_to(out) for p in out.rglob("*") if p.is_file()} == set(paths)
+    assert all(is_checkpoint_file(path.name) for path in out.iterdir())
 
 
 @pytest.mark.parametrize("architecture, name", TOKENIZERS[1:])
@@ -77,3 +83,27 @@ def test_an_opts_vocabulary_alone_keeps_the_token_that_mezo_puts_in_front(tmp_pa
     assert is_unframed(files)
     read = read_tokenizer(source, FAIRSEQ_TOKENS, "opt")
     assert special_spellings(read, FAIRSEQ_TOKENS, "causal") == FAIRSEQ_TOKENS
+
+
+def test_a_tokenizer_for_newer_versions_of_transformers_is_read_and_travels(written, tmp_path):
+    from tokenizers import Tokenizer
+    from transformers import AutoTokenizer
+
+    from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+
+    source = tokenizer_source(tmp_path / "source", "roberta", "saved by transformers")
+    tokenizer = Tokenizer.from_file(str(source / "tokenizer.json"))
+    tokenizer.add_tokens(["film"])
+    tokenizer.save(str(source / "tokenizer.4.0.0.json"))
+    (source / "tokenizer.9999.0.0.json").write_text((source / "tokenizer.json").read_text())
+    path = source / "tokenizer_config.json"
+    listed = ["tokenizer.json", "tokenizer.4.0.0.json", "tokenizer.9999.0.0.json"]
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"fast_tokenizer_files": listed}))
+
+    theirs, ours = AutoTokenizer.from_pretrained(source), tokenizer_for(source)
+
+    added = theirs.convert_tokens_to_ids("film")
+    assert added >= 284 and added in theirs("a film").input_ids
+    assert [ours.encode(text).ids for text in TEXTS] == [theirs(text).input_ids for text in TEXTS]
+    again = AutoTokenizer.from_pretrained(written(source, "roberta"))
+    assert [again(text).input_ids for text in TEXTS] == [theirs(text).input_ids for text in TEXTS]

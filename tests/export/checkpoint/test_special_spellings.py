@@ -94,7 +94,7 @@ def test_a_masked_row_is_framed_as_the_post_processor_says(frame, tmp_path):
     spelled = special_spellings(
         read_tokenizer(tmp_path, FAIRSEQ_TOKENS, "roberta"), FAIRSEQ_TOKENS, "masked"
     )
-    sides = {"front": FRAMES[frame]["bos"], "back": FRAMES[frame]["eos"]}
+    sides = {"in front": FRAMES[frame]["bos"], "behind": FRAMES[frame]["eos"]}
     ends = [side for side, token in sides.items() if token is None]
     remarks = frame_remarks(spelled, "masked")
     assert len(remarks) == bool(ends) and all(" and ".join(ends) in line for line in remarks)

@@ -40,6 +40,12 @@ OPT_TOKENIZERS = {
         "tokenizer_config.json": TOKENIZER | {"chat_template": "{{ messages[0].content }}"},
         "chat_template.jinja": "{{ messages[0].role }}: {{ messages[0].content }}",
     },
+    "further chat templates": {
+        "tokenizer_config.json": TOKENIZER,
+        "chat_template.jinja": "{{ messages[0].content }}",
+        "additional_chat_templates/tool.jinja": "{{ tools }}",
+        "additional_chat_templates/rag-2.jinja": "{{ documents }}",
+    },
     "generation": {"tokenizer_config.json": TOKENIZER,
                    "generation_config.json": {"max_new_tokens": 3, "eos_token_id": [2, 5]}},
 }  # fmt: skip
@@ -83,6 +89,7 @@ def tokenizer_source(folder: Path, architecture: str, name: str) -> Path:
     for file, contents in ({"config.json": config} | files).items():
         if file != "saved":
             text = contents if isinstance(contents, str) else json.dumps(contents)
+            (folder / file).parent.mkdir(exist_ok=True)
             (folder / file).write_text(text)
     if "saved" in files:
         saved = folder.with_name("saved")

@@ -1,7 +1,8 @@
 """Fails the power of a training run at every kind of moment, and goes on with what is left.
 
-A run is recorded once, write by write and flush by flush. A schedule chooses a moment, and what of
-everything that was not flushed reached the disk: power_loss.py. The run that is left must open,
+Runs are recorded, write by write and flush by flush: one that trains, one with a warning from its
+steps, one with a warning from its start. A schedule chooses one, a moment, and what of everything
+that was not flushed reached the disk: power_loss.py. The run that is left must open,
 hold all steps that were flushed and no other, and go on to the bytes of the undisturbed one. Of
 some, the power fails again while they go on.
 
@@ -13,9 +14,9 @@ import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from unittest import mock
@@ -28,6 +29,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.data.dataset import Dataset, load_dataset
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.health.record import read_warnings
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.flushed import EVALUATIONS, FLUSHED, JOURNAL
 from pocketllm.runtime.journal.lines import read_steps
@@ -37,12 +39,13 @@ from pocketllm.runtime.run.folder import RunConfig, steps_so_far
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
 
-from .disk import Named, Recorder, Synced, Written, recording
-from .power_loss import Disk
+from .disk import Recorder, recording
+from .power_loss import Disk, moments
 
 RUN = "run"
 MACHINE = {"cpu": "any", "cores": 1, "memory_bytes": 0, "system": "any", "versions": {}}
 FLUSH_STEPS, SNAPSHOT_STEPS, PAUSE_STEPS, EVAL_STEPS = 8, 7, 13, 11  # every so many steps
+SMALL_LR = 1e-12  # moves no parameter, which is a warning
 TWICE = 8  # every so many schedules fail again while they go on
 
 FLAGS = flags.FlagValues()
@@ -58,18 +61,43 @@ flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 @dataclass(frozen=True)
 class Trial:
-    """What is trained, again and again."""
+    """What is trained, again and again.
+
+    Attributes:
+      model, data, dev, steps: as `train` has them.
+      lr: learning rate; by default the steps move the parameters.
+      eval_every: steps between dev evaluations.
+    """
 
     model: Model
     data: Dataset
     dev: Dataset
     steps: int
+    lr: float = 1e-2
+    eval_every: int = EVAL_STEPS
 
     @property
     def config(self) -> RunConfig:
-        """Of the run: steps that move the parameters, and their decay."""
-        settings = MezoSettings(1e-2, 1e-2, 0.1, "constant", self.steps)
+        """Of the run: steps with a decay."""
+        settings = MezoSettings(self.lr, 1e-2, 0.1, "constant", self.steps)
         return RunConfig.of(self.model.bundle, self.data, settings, batch_size=2, seed=0)
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A run without a failure.
+
+    Attributes:
+      trial: what was trained.
+      recorded: all that was written.
+      expected: what it came to, see `_end_of`.
+      ends: of the records in its journal.
+    """
+
+    trial: Trial
+    recorded: Recorder
+    expected: dict
+    ends: Sequence[int]
 
 
 @dataclass
@@ -130,7 +158,7 @@ def go_on(trial: Trial, folder: Path) -> None:
         folder,
         trial.config,
         trial.dev,
-        eval_every=EVAL_STEPS,
+        eval_every=trial.eval_every,
         listener=Listener(awaited=awaited),
     )
 
@@ -142,7 +170,7 @@ def fail_and_go_on(
     seed: int,
     progress: Callable[[int], None] = lambda schedules: None,
 ) -> Failures:
-    """Records a run, and goes on with what each schedule leaves of it.
+    """Records runs, and goes on with what each schedule leaves of one.
 
     Args:
       trial: what is trained.
@@ -154,66 +182,51 @@ def fail_and_go_on(
     Raises:
       RunError: a run could not go on, lost what was flushed, or came out different.
     """
-    failures, whole = Failures(), folder / "whole"
-    whole.mkdir()
-    with steady(), recording(whole) as recorded:
-        go_on(trial, whole / RUN)
-    expected = _end_of(trial, whole / RUN)
-    ends = read_journal(whole / RUN / JOURNAL).ends
+    failures = Failures()
+    trials = (trial, replace(trial, lr=SMALL_LR), replace(trial, eval_every=0))
+    recordings = [_record(trial, folder / f"whole-{place}") for place, trial in enumerate(trials)]
     for number in range(schedules):
         rng, left = np.random.default_rng([seed, number]), folder / "left"
+        whole = recordings[number % len(recordings)]
         try:
             with steady():
-                flushed = _fail(recorded, left, rng)
+                flushed = _fail(whole.recorded, left, rng)
                 failures.count += 1
                 if number % TWICE == 0:
                     with recording(left) as again:
-                        go_on(trial, left / RUN)
+                        go_on(whole.trial, left / RUN)
                     flushed = _fail(again, left, rng)
                     failures.twice += 1
                     failures.count += 1
-                _check(trial, left / RUN, (ends, flushed), expected, failures)
+                _check(whole, left / RUN, flushed, failures)
         except (InputError, RunError) as error:
             raise RunError(f"schedule {number} of --seed={seed}: {error}") from error
         progress(1)
     return failures
 
 
+def _record(trial, folder):
+    """Trains a run to its end."""
+    folder.mkdir()
+    with steady(), recording(folder) as recorded:
+        go_on(trial, folder / RUN)
+    ends = read_journal(folder / RUN / JOURNAL).ends
+    return Recording(trial, recorded, _end_of(trial, folder / RUN), ends)
+
+
 def _fail(recorded: Recorder, folder: Path, rng) -> bytes:
     """Writes what a failure leaves into a folder; returns what was flushed of the journal."""
-    moments = _moments(recorded)
-    disk = Disk(recorded.events[: rng.choice(moments[rng.integers(len(moments))])])
+    choices = moments(recorded, JOURNAL)
+    disk = Disk(recorded.events[: rng.choice(choices[rng.integers(len(choices))])])
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     disk.write_remains(folder, rng)
     return disk.flushed(f"{RUN}/{JOURNAL}")
 
 
-def _moments(recorded):
-    """Returns the numbers of events, those of writes to one file that follow each other together.
-
-    A moment at which the journal holds steps that were not flushed is there three times.
-    """
-    groups, last, tail = [[recorded.begun]], None, 0
-    journals = {e.inode for e in recorded.events if isinstance(e, Named) and e.name == JOURNAL}
-    for number, event in enumerate(recorded.events[recorded.begun :], recorded.begun + 1):
-        writes = event.inode if isinstance(event, Written) else None
-        if writes is None or writes != last:
-            groups.append([])
-        groups[-1].append(number)
-        last = writes
-        if writes in journals:
-            tail += 1
-        elif isinstance(event, Synced) and event.inode in journals:
-            tail = 0
-        if tail > 1:
-            groups += [[number], [number]]
-    return groups
-
-
-def _check(trial, run, journal, expected, failures):
+def _check(whole, run, flushed, failures):
     """Raises RunError or InputError unless the run goes on to the end that is expected."""
-    ends, flushed = journal
+    trial, expected, ends = whole.trial, whole.expected, whole.ends
     steps, true_steps = steps_so_far(run, trial.config), expected["steps"]
     least = sum(end <= len(flushed) for end in ends[1:])
     if len(steps) < least or list(steps) != true_steps[: len(steps)]:
@@ -236,7 +249,8 @@ def _check(trial, run, journal, expected, failures):
 
 
 def _end_of(trial, run):
-    """Returns all that a run must come to: steps, journal, evaluations, lines, parameters."""
+    """Returns all that a run must come to: steps, journal, evaluations, lines, parameters, and
+    warnings."""
     lines = read_steps(run, MezoStep, gaps=True)
     parameters = {name: values.tobytes() for name, values in trial.model.read()}
     journal = run / JOURNAL
@@ -247,6 +261,7 @@ def _end_of(trial, run):
         "evaluations": evaluations,
         "lines": lines,
         "parameters": parameters,
+        "warnings": read_warnings(run),
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .disk import ROOT, Cut, Event, Named, Synced, Unnamed, Written
+from .disk import ROOT, Cut, Event, Named, Recorder, Synced, Unnamed, Written
 
 NEWEST = 0.7  # how often a page holds what was written last, at least
 PAGES = (32, 64, 512, 4096)  # bytes: small ones give many torn places in a short run
@@ -157,3 +157,26 @@ def _image(file, rng, page):
         content = contents[chosen].ljust(page, b"\0")
         image[number * page : (number + 1) * page] = content
     return bytes(image[:size].ljust(size, b"\0"))
+
+
+def moments(recorded: Recorder, name: str) -> list[list[int]]:
+    """Returns the numbers of events, those of writes to one file that follow each other together.
+
+    A moment at which the file of this name holds more than one write that was not flushed is there
+    three times.
+    """
+    groups, last, tail = [[recorded.begun]], None, 0
+    files = {e.inode for e in recorded.events if isinstance(e, Named) and e.name == name}
+    for number, event in enumerate(recorded.events[recorded.begun :], recorded.begun + 1):
+        writes = event.inode if isinstance(event, Written) else None
+        if writes is None or writes != last:
+            groups.append([])
+        groups[-1].append(number)
+        last = writes
+        if writes in files:
+            tail += 1
+        elif isinstance(event, Synced) and event.inode in files:
+            tail = 0
+        if tail > 1:
+            groups += [[number], [number]]
+    return groups

@@ -6,13 +6,14 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from small_runs import adam_config, rows, write_tsv
+from small_runs import adam_config, rows, state_of, write_tsv
 
 from pocketllm.benchmarks.torture.disk import recording
 from pocketllm.benchmarks.torture.power import Trial, fail_and_go_on, fast_folder, steady
 from pocketllm.benchmarks.torture.power_loss import Disk
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.health.record import read_warnings
 from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.folders import staged
 from pocketllm.runtime.host.partials import sweep_beside
@@ -50,6 +51,8 @@ def test_a_run_goes_on_to_the_same_bytes_after_each_of_1000_power_failures(trial
 
     assert failures.count == 1000 + failures.twice and failures.twice == 125
     assert failures.holes > 5 and failures.torn > 20, "what is tried is what happens"
+    kinds = [{entry.kind for entry in read_warnings(work / f"whole-{n}" / "run")} for n in range(3)]
+    assert "nothing-moves" in kinds[1] and "one-evaluation" in kinds[2]
 
 
 @pytest.mark.parametrize(
@@ -136,6 +139,7 @@ def test_a_kept_run_can_be_read_after_each_of_300_power_failures(ready, train_da
     with steady(), recording(there) as recorded:
         train(model, train_data, there / "run", config, trial.dev, eval_every=2)
     expected = {record.step: record for record in read_evaluations(there / "run")}
+    parameters, endings = state_of(model), set()
 
     for number in range(300):
         moment = remains(recorded, work / "left", number)
@@ -147,3 +151,13 @@ def test_a_kept_run_can_be_read_after_each_of_300_power_failures(ready, train_da
         assert count == 6 or moment < len(recorded.events)
         if best in {record.step for record in read_evaluations(run)} - {0}:
             load_parameters(model, run, best)
+        model.initialize()
+        try:
+            with steady():
+                train(model, train_data, run, config, trial.dev, eval_every=2)
+        except InputError as error:
+            assert 0 < count < 6 and "it cannot be continued" in str(error)
+        else:
+            assert count in (0, 6) and state_of(model) == parameters
+        endings.add(count)
+    assert {0, 6} < endings, "some begin again, some are finished, some cannot go on"

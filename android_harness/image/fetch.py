@@ -4,7 +4,9 @@ Where packages come from is the user's configuration of apt and pip.
 """
 
 import os
+import shutil
 import sys
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +14,7 @@ from urllib.parse import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import check_writable, sha256_of
+from pocketllm.runtime.host.partials import partial_path, sweep, under_way
 from pocketllm.runtime.host.progress import Progress
 
 from ..programs import run
@@ -40,12 +43,13 @@ def fetch(packages: list[Package], cache: Path) -> int:
       InputError: a file in the cache has another size or sha256 than the lock file says.
       GoneError: a package cannot be fetched.
     """
+    sweep(cache, lambda name: name.endswith((".deb", ".whl")))
     missing = [package for package in packages if not _is_cached(package, cache)]
     with Progress("fetching", len(missing), "package") as bar:
         for package in missing:
             check_writable(cache / package.file)
-            with TemporaryDirectory(prefix=".partial-", dir=cache) as folder:
-                path = Path(folder) / package.file
+            with _beside(cache / package.file) as folder:
+                path = folder / package.file
                 (_fetch_wheel if package.kind == WHEEL else _fetch_deb)(package, path)
                 if not path.exists() or not _is_it(package, path):
                     raise GoneError(
@@ -55,6 +59,18 @@ def fetch(packages: list[Package], cache: Path) -> int:
                 os.replace(path, cache / package.file)
             bar.advance(1, package.name)
     return len(missing)
+
+
+@contextmanager
+def _beside(path):
+    """Makes a folder for what becomes `path`, which a later process removes if this one dies."""
+    folder = partial_path(path)
+    folder.mkdir(mode=0o700)
+    try:
+        with under_way(folder):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def measured(packages: list[Package], cache: Path) -> list[Package]:

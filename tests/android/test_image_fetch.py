@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import os
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from functools import partial
@@ -60,6 +63,46 @@ def test_a_package_is_fetched_once_from_the_users_own_source(archive, tmp_path):
     file.unlink()
     assert fetch.fetch([package], cache) == 0
     assert [path.name for path in cache.iterdir()] == ["x_1+2_arm64.deb"]
+
+
+def test_what_a_killed_fetch_left_in_the_cache_is_removed_and_nothing_else(archive, tmp_path):
+    package, _ = archive
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    (cache / package.file).write_bytes(b"contents of x")
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    for name in (package.file, "older_1_all.deb", "y-1.whl"):
+        left = cache / f".{name}.partial-{dead.pid}"
+        left.mkdir()
+        (left / name).write_bytes(b"half")
+    alive, others = f".{package.file}.partial-{os.getppid()}", f".notes.partial-{dead.pid}"
+    for name in (alive, others):
+        (cache / name).mkdir()
+
+    assert fetch.fetch([package], cache) == 0
+    assert {path.name for path in cache.iterdir()} == {package.file, alive, others}
+
+
+@pytest.mark.parametrize("signal", [None, "KILL"])
+def test_a_fetch_that_ends_early_leaves_what_the_next_removes(signal, tmp_path):
+    script = (
+        "import os, sys; from pathlib import Path\n"
+        "from pocketllm.android_harness.image import fetch\n"
+        "from pocketllm.android_harness.image.lock import DEB, Package\n"
+        "def half(package, path):\n"
+        "    path.write_bytes(b'half')\n"
+        "    os.kill(os.getpid(), 9) if sys.argv[1] == 'KILL' else sys.exit(1)\n"
+        "fetch._fetch_deb = half\n"
+        "fetch.fetch([Package(DEB, 'x', '1', 'x_1_all.deb', '0' * 64, 'x', 1, 1)], Path('cache'))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(signal)], cwd=tmp_path, check=False)
+    cache = tmp_path / "cache"
+
+    assert done.returncode == (1 if signal is None else -9)
+    assert len(list(cache.glob(".x_1_all.deb.partial-*"))) == (signal is not None)
+    fetch.fetch([], cache)
+    assert list(cache.iterdir()) == []
 
 
 def test_a_security_update_is_also_looked_for_where_a_point_release_puts_it(archive, tmp_path):

@@ -13,6 +13,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes, read_json
+from pocketllm.runtime.host.typed_json import typed
 
 from .tokenizer_files import MERGES, OTHER_VOCABULARIES, TOKENIZER_JSON, VERSIONED, VOCAB
 
@@ -138,7 +139,9 @@ def read_source_files(bundle: Bundle) -> SourceFiles:
         files = {name: _data(entry) for name, entry in values["files"].items()}
         if not all(map(is_small_file, files)) or CONFIG_FILE not in files:
             raise ValueError(f"files {', '.join(sorted(files))}")
-        return SourceFiles(str(values["name"]), files)
+        name = typed(str, values["name"], "name")
+        name.encode()  # model cards and pocketllm.json hold it
+        return SourceFiles(name, files)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not as `export` writes it ({error}); {REMEDY}") from error
 

@@ -35,6 +35,7 @@ from pocketllm.runtime.optim.interface import JOURNALLED
 from ..results.adapter import is_adapter_file, write_adapter
 from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
 from ..results.origin import check_written_here, origin_of, remarks
+from ..results.source_config import check_source
 from ..results.trained_tensors import names_of
 from ..results.undo import undo
 
@@ -98,6 +99,7 @@ def run(values) -> dict:
 
 def _origin(values, bundle, point):
     origin = origin_of(bundle, Path(values.run), point.step)
+    check_source(origin.source, bundle)
     if values.base_model is None:
         return origin
     return replace(origin, source=replace(origin.source, name=values.base_model))

@@ -20,7 +20,12 @@ def architecture_in(values: dict, source: str) -> Architecture:
     Where it has no model_type, as very old ones, transformers' class says it.
     """
     model_type, classes = values.get("model_type"), values.get("architectures")
-    if model_type is None and isinstance(classes, list):
+    strings = isinstance(classes, list) and all(isinstance(name, str) for name in classes)
+    if classes is not None and not strings:
+        raise InputError(
+            f"{source}: architectures is {repr(classes)[:80]}, expected a list of class names"
+        )
+    if model_type is None and classes:
         model_type = next(
             (known.model_type for known in ARCHITECTURES.values() if known.is_class_in(classes)),
             None,
@@ -30,10 +35,10 @@ def architecture_in(values: dict, source: str) -> Architecture:
 
 def architecture_named(model_type: str | None, source: str) -> Architecture:
     """Returns the architecture of a model type, which `source` names; InputError as above."""
-    if model_type not in ARCHITECTURES:
+    if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
         classes = " or ".join(known.hf_class for known in ARCHITECTURES.values())
         raise InputError(
-            f"{source}: model_type is {model_type!r}, expected "
+            f"{source}: model_type is {repr(model_type)[:80]}, expected "
             f"{' or '.join(map(repr, ARCHITECTURES))}; give the folder of a checkpoint of {classes}"
         )
     return ARCHITECTURES[model_type]

@@ -1,6 +1,5 @@
 """A Hugging Face checkpoint of a bundle's trained values: weights, config.json, tokenizer."""
 
-import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +15,7 @@ from pocketllm.runtime.host.files import write_bytes, write_json
 from ..checkpoint.source_files import CONFIG_FILE, TEMPLATE_FOLDER, SourceFiles, is_small_file
 from .origin import ORIGIN_FILE, Origin, origin_json
 from .safetensors_file import write_tensors
-from .source_config import written_config
+from .source_config import config_json
 from .trained_tensors import names_of, trained_tensors
 
 INDEX_FILE, PATTERN = "model.safetensors.index.json", "model{suffix}.safetensors"
@@ -61,9 +60,8 @@ def write_checkpoint(
 
 def write_small_files(folder: Path, source: SourceFiles, bundle: Bundle, dtype: str) -> None:
     """Writes config.json, and the tokenizer's and generation's files as they were."""
-    # ASCII as transformers writes it: a lone surrogate of the source's has no UTF-8.
-    config = json.dumps(written_config(source, bundle, DTYPES[dtype]), indent=2) + "\n"
-    for name, data in (source.files | {CONFIG_FILE: config.encode("ascii")}).items():
+    config = config_json(source, bundle, DTYPES[dtype])
+    for name, data in (source.files | {CONFIG_FILE: config}).items():
         (folder / name).parent.mkdir(exist_ok=True)  # of further chat templates
         write_bytes(folder / name, data)
 

@@ -89,7 +89,23 @@ def test_a_tokenizer_file_that_is_no_object_is_refused(name, text, original, wri
     assert f"source.json: {name} of the source: " in str(write_out(values))
 
 
-@pytest.mark.parametrize("name", ["../x", "/tmp/x", "a/b", "", ".", "..", "x\0", "model.tflite"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../x",
+        "/tmp/x",
+        "a/b",
+        "",
+        ".",
+        "..",
+        "x\0",
+        "model.tflite",
+        "additional_chat_templates/../../x.jinja",
+        "additional_chat_templates/../x.jinja",
+        "additional_chat_templates//x.jinja",
+        "additional_chat_templates/.jinja",
+    ],
+)
 def test_a_name_that_is_no_small_files_is_refused(name, original, write_out):
     values = copy.deepcopy(original)
     values["files"][name] = {"text": "{}"}

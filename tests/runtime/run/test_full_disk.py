@@ -126,7 +126,7 @@ def test_a_run_stops_where_the_disk_is_full_for_its_steps_and_goes_on_when_it_ha
     assert outputs[0].replace(str(folder / "run"), str(whole)) == outputs[1]
 
 
-@pytest.mark.parametrize("pages", [3, 4, 5, 6, 9])
+@pytest.mark.parametrize("pages", [2, 3, 4, 5, 6, 9])
 def test_a_warning_without_space_is_said_and_ends_no_run(pages, disk, training, tmp_path):
     folder, set_disk = disk
     assert set_disk(pages * PAGE)  # config.json and the journal have a page each, and one to rename

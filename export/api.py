@@ -13,6 +13,7 @@ from .checkpoint.config import read_config_json
 from .checkpoint.reader import open_checkpoint
 from .checkpoint.special_spellings import frame_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
+from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .models.weights import checkpoint_weights, random_weights, remarks
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
@@ -78,7 +79,8 @@ def export(
         optimizers=signatures_of(optimizers),
         sizes=sizes,
     )
-    return _write(settings, source, Path(out), force=force, say=say, progress=progress)
+    with naming_files(source.tokenizer):
+        return _write(settings, source, Path(out), force=force, say=say, progress=progress)
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:

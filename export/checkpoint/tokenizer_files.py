@@ -3,11 +3,13 @@
 import codecs
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tokenizers import Tokenizer, __version__
 
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, panic_of
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 
@@ -70,6 +72,25 @@ def _check_kind(path):
     kind = foreign_kind(path) or _marked(path)
     if kind:
         raise InputError(f"{path}: found no readable tokenizer: {kind}")
+
+
+@contextmanager
+def naming_files(folder: Path) -> Iterator[None]:
+    """Names the tokenizer's file, or the folder of several, where `tokenizers` fails or panics.
+
+    Raises:
+      InputError: instead of the library's plain Exception, and of its panic, which is none.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if type(error) is not Exception and panic_of(error) is None:
+            raise
+        path = folder / TOKENIZER_JSON
+        raise InputError(
+            f"{path if path.is_file() else folder}: `tokenizers` {__version__} fails on it "
+            f"({first_line(error)}); {AGAIN}"
+        ) from error
 
 
 def declared_tokens(folder: Path, names: set[str]) -> set[str]:

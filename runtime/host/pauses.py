@@ -74,7 +74,7 @@ def _unknown(flag, what):
 
 
 class Pauses:
-    """Called before a step: waits as long as a limit is exceeded; returns what it measured."""
+    """Called before a step or evaluation: waits while a limit is exceeded; returns measurements."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class Pauses:
                 raise InputError(f"{reason.text}; leave the flag out")
 
     def __call__(self, say: Callable[[str], None]) -> dict:
-        """Waits, and returns the measured fields for the step's line; none between two samples.
+        """Waits, and returns the measured fields for a step's line; none between two samples.
 
         Args:
           say: prints a line, when a pause begins, ends or has another reason.

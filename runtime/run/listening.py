@@ -21,8 +21,9 @@ from .folder import RunConfig
 class Listener:
     """Told what happens; by default nothing listens.
 
-    `awaited` is called before each step, may wait, and returns fields for the step's line. What it
-    says, before a wait say, it says through the function that it is given.
+    `awaited` is called before each step and evaluation, may wait, and returns fields for the line
+    of the step, or of the next one. What it says, before a wait say, it says through the function
+    that it is given.
     """
 
     replayed: Callable[[int], None] = lambda steps: None
@@ -96,6 +97,12 @@ class DevEvaluations:
         folder, dev = training.folder, training.dev
         recorded = read_evaluations(folder, dev.sha256) if dev else []
         self._recorded = {record.step for record in recorded}
+        self._measured: dict = {}
+
+    def measured(self) -> dict:
+        """Returns, once, what was measured before evaluations: fields for the next step's line."""
+        measured, self._measured = self._measured, {}
+        return measured
 
     def is_missing(self, step: int) -> bool:
         """Whether an evaluation after this step is due and not recorded."""
@@ -113,6 +120,8 @@ class DevEvaluations:
         if dev is None or not self.is_missing(step):
             return
         self._flush()
+        # Battery and heat: an evaluation may take as long as many steps.
+        self._measured |= training.listener.awaited(training.listener.say)
         evaluation = evaluate(training.model, dev)
         if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")

@@ -180,7 +180,7 @@ def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
 
     for number in range(keeper.count + 1, training.last + 1):
         # The listener may pause the run here (battery, heat): before the clock starts.
-        further = training.listener.awaited(say_flushed)
+        further = evaluations.measured() | training.listener.awaited(say_flushed)
         started = time.monotonic()
 
         # Examples and direction depend on the seed and the step's number alone, so that a run

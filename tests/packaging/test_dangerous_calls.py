@@ -89,7 +89,8 @@ def _is_looked_up(node, name, names):
     """Whether a call imports, loads or looks up what no literal names."""
     first = node.args[0] if node.args else None
     if name in ("importlib.import_module", "importlib.reload"):
-        return not _is_text(first) or first.value.split(".")[0] in UNPICKLERS
+        module = getattr(first, "value", None)
+        return not isinstance(module, str) or module.split(".")[0] in UNPICKLERS
     if name in LOADERS:  # None: what the process has loaded already
         return not isinstance(first, ast.Constant) or first.value is not None
     if name in ("getattr", "builtins.getattr") and len(node.args) > 1:

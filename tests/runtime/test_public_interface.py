@@ -28,7 +28,9 @@ SIGNATURES = {
     "replay": "(model, steps, progress, take)",
     "step_members": "(count, batch_size, seed, step)",
     "step_seed": "(seed, step)",
-    "train": "(model, data, folder, config, dev, *, eval_every, listener, recovery_seconds, strict)",
+    "train": (
+        "(model, data, folder, config, dev, *, eval_every, listener, recovery_seconds, strict)"
+    ),
 }
 
 

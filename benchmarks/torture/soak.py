@@ -59,7 +59,7 @@ class Soaked:
 
     Attributes:
       first_bytes, last_bytes: of each process, the median anonymous memory over its second window
-        and over its last.
+        and over its last; 0 of a window that passed between two samples.
       samples: taken in the smallest of these windows.
       highest_loss: of all steps, none of them infinite.
       compared: steps after which the replayed parameters were the run's.
@@ -74,7 +74,8 @@ class Soaked:
     @property
     def growth(self) -> float:
         """Growth of a process's memory, as a share: the larger one."""
-        return max(last / first - 1 for first, last in zip(self.first_bytes, self.last_bytes))
+        pairs = zip(self.first_bytes, self.last_bytes)
+        return max((last / first - 1 for first, last in pairs if first and last), default=0.0)
 
 
 def soak(
@@ -98,10 +99,10 @@ def soak(
     journal = read_journal(run / JOURNAL)
     losses = [loss for step in journal.steps for loss in step.losses]
     count = len(journal.steps)
-    if count != steps or not all(map(math.isfinite, losses)) or not all(map(all, windows)):
+    if count != steps or not all(map(math.isfinite, losses)):
         raise RunError(f"{run}: {count} steps of {steps}, or a loss that is not finite")
     compared = _replayed(bundle, dev, run)
-    first, last = ([int(median(values)) for values in side] for side in zip(*windows))
+    first, last = ([int(median(values or [0])) for values in side] for side in zip(*windows))
     samples = min(len(values) for pair in windows for values in pair)
     return Soaked(tuple(first), tuple(last), samples, max(losses), compared)
 
@@ -175,6 +176,8 @@ def run(values) -> dict:
         f"({100 * soaked.growth:+.2f}% at most, medians of {soaked.samples} samples or more); "
         f"replay had the same bits at steps {', '.join(map(str, soaked.compared))}"
     )
+    if not soaked.samples:
+        raise RunError("a window passed between two samples of memory; take a longer --window")
     if soaked.growth > GROWTH:
         raise RunError(f"memory grew by more than {100 * GROWTH:g}%")
     return asdict(soaked) | {"growth": soaked.growth}

@@ -47,23 +47,24 @@ def run_in_child(work: Callable[[], object]) -> Death | None:
     sys.stdout.flush()
     log = scratch_file()
     reader, writer = os.pipe()
-    with warnings.catch_warnings():
-        # Python 3.12 warns of locks that other threads may hold; `work` takes none of ours.
-        warnings.simplefilter("ignore", DeprecationWarning)
-        parent = os.getpid()
-        with signals.caught():  # hooks that run at a fork would swallow a KeyboardInterrupt
-            child = os.fork()
-            if child == 0:
-                os.close(reader)
-                _work(work, parent, log, writer)
-    os.close(writer)
-    try:
+    parent, child = os.getpid(), 0
+    try:  # from here on, so that a signal right behind the fork ends the child too
+        with warnings.catch_warnings():
+            # Python 3.12 warns of locks that other threads may hold; `work` takes none of ours.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            with signals.caught():  # hooks that run at a fork would swallow a KeyboardInterrupt
+                child = os.fork()
+                if child == 0:
+                    os.close(reader)
+                    _work(work, parent, log, writer)
+        os.close(writer)
         signals.check()
         with open(reader, "rb") as pipe:
             answer = json.loads(pipe.read() or b"{}")  # to the child's end
     except BaseException:
-        os.kill(child, signal.SIGKILL)
-        _wait(child)
+        if child:
+            os.kill(child, signal.SIGKILL)
+            _wait(child)
         raise
     finally:
         _pass_on(log)

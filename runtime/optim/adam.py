@@ -4,16 +4,12 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-
 from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
+from .decay import decay_factor
 from .interface import KEPT, Minibatch, Optimizer
-from .schedule import learning_rate, total_rate
-
-# θ shrinks by multiples of it: 1 minus one is exact in float32, which cannot tell 1 - 2e-8 from 1.
-SHARE = 2.0**-22
+from .schedule import learning_rate
 
 
 class Differentiable(Protocol):
@@ -79,19 +75,6 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
     if not math.isfinite(loss):
         raise LossError(f"step {step}: the loss is not finite ({loss:g})")
     return AdamStep(step, loss, lr)
-
-
-def decay_factor(settings: AdamSettings, step: int) -> float:
-    """Returns what a step multiplies the parameters that decay by.
-
-    All decay up to a step is rounded to a multiple of SHARE, and the step takes what the steps
-    before have not: so the sum stays right, however small lr · weight_decay is.
-    """
-
-    def shares_after(number):
-        return float(np.rint(total_rate(settings, number) * settings.weight_decay / SHARE))
-
-    return 1 - (shares_after(step) - shares_after(step - 1)) * SHARE
 
 
 def _begin(model, settings, _):

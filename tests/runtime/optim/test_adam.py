@@ -5,7 +5,8 @@ import math
 import pytest
 
 from pocketllm.runtime.errors import LossError
-from pocketllm.runtime.optim.adam import SHARE, AdamSettings, AdamStep, adam_step
+from pocketllm.runtime.optim.adam import AdamSettings, AdamStep, adam_step
+from pocketllm.runtime.optim.decay import FACTOR_SHARE
 
 
 class Canned:
@@ -41,7 +42,7 @@ def test_decay_and_recorded_rate_follow_the_schedule():
     assert rates == pytest.approx([0.8, 0.6, 0.4, 0.2], abs=1e-15)
     assert [lr for _, _, lr, _ in model.calls] == rates
     factors = [factor for *_, factor in model.calls]
-    assert factors == pytest.approx([0.6, 0.7, 0.8, 0.9], abs=SHARE)
+    assert factors == pytest.approx([0.6, 0.7, 0.8, 0.9], abs=FACTOR_SHARE)
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, -math.inf])

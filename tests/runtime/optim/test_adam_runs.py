@@ -10,7 +10,7 @@ from pocketllm.benchmarks.report.data import read_runs, summarise
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_members
 from pocketllm.runtime.journal.lines import best_step, read_evaluations
-from pocketllm.runtime.optim.adam import SHARE
+from pocketllm.runtime.optim.decay import FACTOR_SHARE
 from pocketllm.runtime.optim.interface import KEPT
 from pocketllm.runtime.run import kept, listening
 from pocketllm.runtime.run.evaluate import evaluate
@@ -38,7 +38,7 @@ def test_a_step_sees_the_batch_of_the_runs_seed_in_one_call(ready, train_data, t
             assert values.tobytes() == expected.inputs[name].tobytes()
         assert sorted(batch.inputs["weight"]) == [0, 1, 1]  # the bundle has three rows
         assert lr == pytest.approx(1e-2 * (7 - step) / 6)
-        assert factor == pytest.approx(1 - lr * 0.1, abs=SHARE)
+        assert factor == pytest.approx(1 - lr * 0.1, abs=FACTOR_SHARE)
 
 
 def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_data, tmp_path):

@@ -14,8 +14,8 @@ from small_runs import run_config, state_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_initial, read_noise
 from pocketllm.runtime.noise import direction, perturb
-from pocketllm.runtime.optim import decay as shares
-from pocketllm.runtime.optim.adam import SHARE, AdamSettings, adam_step, decay_factor
+from pocketllm.runtime.optim.adam import AdamSettings, adam_step
+from pocketllm.runtime.optim.decay import FACTOR_SHARE, SHARE, decay_factor, decay_share
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 from pocketllm.runtime.run.folder import read_run
 from pocketllm.runtime.run.loop import train
@@ -114,7 +114,7 @@ def test_a_small_share_is_taken_off_at_every_size_of_probe(kind, engine, noise_b
     names = names_of(bundle, decays=True)
     for eps in (1e-3, 0.1):
         states = []
-        for decay in (shares.SHARE, 0.0):
+        for decay in (SHARE, 0.0):
             model = open_ready(bundle, engine)
             start = dict(model.read())
             settings = MezoSettings(1e-6, eps, decay / 1e-6, "constant", 8)
@@ -122,7 +122,7 @@ def test_a_small_share_is_taken_off_at_every_size_of_probe(kind, engine, noise_b
             for step in range(1, 9):
                 mezo_step(model, losses.pop, step, step, settings)
             states.append(dict(model.read()))
-        measured = shrinkage(start, *states, names) / (8 * shares.SHARE)
+        measured = shrinkage(start, *states, names) / (8 * SHARE)
         print(f"{kind}, eps {eps}: {measured:.4f} of the decay")
         assert measured == pytest.approx(1, abs=0.005)
 
@@ -158,12 +158,12 @@ def test_the_shares_of_a_run_add_up_to_its_decay(lr, weight_decay, schedule, len
     settings = MezoSettings(lr, 1e-3, weight_decay, schedule, length)
     steps = np.arange(1, length + 1)
     rates = lr * ((length - steps + 1) / length if schedule == "linear" else np.ones(length))
-    taken_off = np.array([shares.decay_share(settings, step) for step in steps])
+    taken_off = np.array([decay_share(settings, step) for step in steps])
 
     behind = weight_decay * np.cumsum(rates) - np.cumsum(taken_off)
-    assert (behind > -1e-15).all() and (behind < shares.SHARE).all()
+    assert (behind > -1e-15).all() and (behind < SHARE).all()
     assert behind[-1] == pytest.approx(0, abs=1e-15)
-    if lr * weight_decay > shares.SHARE and schedule == "constant":
+    if lr * weight_decay > SHARE and schedule == "constant":
         assert set(taken_off) == {lr * weight_decay}  # MeZO's own, step by step
 
 
@@ -177,7 +177,9 @@ def test_adams_factors_add_up_to_the_decay_of_the_schedule(lr, weight_decay, sch
     total = np.cumsum([1 - factor for factor in factors])
     steps = np.arange(1, STEPS + 1)
     share = (STEPS - steps + 1) / STEPS if schedule == "linear" else np.ones(STEPS)
-    np.testing.assert_allclose(total, np.cumsum(lr * weight_decay * share), atol=0.51 * SHARE)
+    np.testing.assert_allclose(
+        total, np.cumsum(lr * weight_decay * share), atol=0.51 * FACTOR_SHARE
+    )
 
 
 def test_without_a_weight_decay_adams_factor_is_1():

@@ -1,6 +1,5 @@
 """A folder that appears whole, by rename, or not at all."""
 
-import errno
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -9,7 +8,7 @@ from pathlib import Path
 
 from .. import contract
 from ..errors import InputError, RunError
-from .files import make_folders, sync_folder, sync_tree
+from .files import NO_SPACE, make_folders, sync_folder, sync_tree
 from .partials import partial_path, replaced_path, sweep, sweep_beside, under_way, writers
 
 
@@ -35,8 +34,7 @@ def staged(out: Path) -> Iterator[Path]:
             sync_tree(beside)
             _put_in_place(beside, out)
     except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        remedy = "free some space" if full else "check the folder"
+        remedy = "free some space" if error.errno in NO_SPACE else "check the folder"
         raise RunError(f"{out}: cannot be written: {error.strerror}; {remedy}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)

@@ -25,6 +25,7 @@ from absl import flags
 
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
+from ..health.settings import typical_size
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
 from ..journal.lines import best_evaluation, read_evaluations
@@ -165,8 +166,16 @@ def _train(values, model, data, dev, config) -> Trained:
 
 def _refuse(values, bundle, data, dev, config):
     """Raises RunError for a warning that needs no step, before gigabytes are read."""
-    folder, every = Path(values.run), values.eval_every
-    known = warnings_before_start(bundle, config, folder, data=data, dev=dev, eval_every=every)
+    folder = Path(values.run)
+    known = warnings_before_start(
+        bundle,
+        config,
+        folder,
+        data=data,
+        dev=dev,
+        eval_every=values.eval_every,
+        typical=typical_size(bundle),
+    )
     refuse([*lasting_warnings(recorded_warnings(folder), dev), *known])
 
 

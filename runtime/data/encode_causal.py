@@ -99,11 +99,8 @@ def _plan(example: Example, row_format: RowFormat, only_gold: bool, path) -> _Pl
         options = options[:1]  # whichever word follows, the tokens before it are the same
     elif only_gold and row_format.scoring == contract.GOLD:
         options, answers, golds = (options[golds[0]],), answers[golds[0] :][:1], (0,)
-    where, tokenizer, tokens = (
-        f"{path} line {example.line}",
-        row_format.tokenizer,
-        row_format.tokens,
-    )
+    where = f"{path} line {example.line}"
+    tokenizer, tokens = row_format.tokenizer, row_format.tokens
     for option in options:
         if len(option) > LONG * tokens and len(head_ids(tokenizer, option, tokens)) >= tokens:
             raise _too_long(where, option, row_format)

@@ -49,7 +49,8 @@ class Watch:
         bundle, config = training.model.bundle, training.config
         is_decay = turns_signs(config.settings)
         self._smaller = "--weight_decay" if is_decay else "--lr"
-        self._steps = StepWatch(_eps(config), typical_size(bundle), self._smaller)
+        typical = typical_size(bundle)
+        self._steps = StepWatch(_eps(config), typical, self._smaller)
         if training.strict:
             refuse(self.warnings)
         self._add(
@@ -60,6 +61,7 @@ class Watch:
                 data=training.data,
                 dev=training.dev,
                 eval_every=training.eval_every,
+                typical=typical,
             )
         )
         if config.optimizer.kind == JOURNALLED:
@@ -135,11 +137,11 @@ def warnings_before_start(
     data: Dataset,
     dev: Dataset | None,
     eval_every: int,
+    typical: float,
 ) -> Iterator[RunWarning]:
     """Yields what data, settings and folder say of a run before its first step; see `train`."""
     yield from data_warnings(data, dev, bundle.scoring)
-    lr, typical = config.settings.lr, typical_size(bundle)
-    yield from settings_warnings(bundle, lr, _eps(config), typical)
+    yield from settings_warnings(bundle, config.settings.lr, _eps(config), typical)
     yield from decay_warnings(config.settings)
     if dev:
         evaluated = [entry.step for entry in read_evaluations(folder, dev.sha256)]

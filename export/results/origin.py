@@ -26,22 +26,25 @@ class Origin:
       source: the small files of the checkpoint that it began from.
       step: of the run.
       dev: what the run measured after this step, on its own base; None where it did not.
+      left_out: the source's tensors that the task does not use, so that no result holds them.
     """
 
     bundle: Bundle
     source: SourceFiles
     step: int
     dev: Evaluated | None
+    left_out: tuple[str, ...]
 
 
 def origin_of(bundle: Bundle, run: Path, step: int) -> Origin:
     """Returns the origin of a run's step.
 
     Raises:
-      InputError: the bundle is without its source.json, or an evaluation was altered.
+      InputError: the bundle is without its source.json, an evaluation was altered, or
+        ignored_tensors of bundle.json is no list.
     """
     measured = {record.step: record for record in read_evaluations(run)}
-    return Origin(bundle, read_source_files(bundle), step, measured.get(step))
+    return Origin(bundle, read_source_files(bundle), step, measured.get(step), left_out(bundle))
 
 
 def origin_json(origin: Origin) -> dict:
@@ -58,12 +61,12 @@ def origin_json(origin: Origin) -> dict:
         "label_words": list(task.words),
         "step": origin.step,
         "dev": None if origin.dev is None else asdict(origin.dev),
-        "left_out": left_out(bundle),
+        "left_out": list(origin.left_out),
     }
 
 
-def left_out(bundle: Bundle) -> list[str]:
-    """Names the source's tensors that the task does not use, so that no result holds them.
+def left_out(bundle: Bundle) -> tuple[str, ...]:
+    """Names the source's tensors that the task does not use.
 
     A second copy inside the LM head is none of them.
     """
@@ -72,15 +75,14 @@ def left_out(bundle: Bundle) -> list[str]:
     if not isinstance(names, list):
         raise InputError(f"{path}: ignored_tensors is no list; {REMEDY}")
     head = architecture_named(bundle.architecture, str(path)).head.module
-    return [name for name in map(str, names) if not name.startswith(f"{head}.")]
+    return tuple(name for name in map(str, names) if not name.startswith(f"{head}."))
 
 
 def remarks(origin: Origin) -> list[str]:
     """Returns a line each about what a user of a checkpoint must know; none of an adapter."""
-    bundle, lines = origin.bundle, []
+    bundle, names, lines = origin.bundle, origin.left_out, []
     if bundle.tune != contract.FULL:
         return []
-    names = left_out(bundle)
     if names:
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         lines.append(

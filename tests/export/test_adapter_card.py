@@ -16,12 +16,12 @@ DEV = Evaluated(12, 0.8125, 0.4321987, 32, "d" * 64, {"f1": 0.75})
 @pytest.fixture
 def origin(golden_bundle):
     """Makes origins of a LoRA run: (base, dev, base model) -> Origin."""
-    from pocketllm.export.results.origin import Origin
+    from pocketllm.export.results.origin import Origin, left_out
 
     def make(base="int8", dev: Evaluated | None = DEV, name="facebook/opt-125m"):
         lora = {"rank": 4, "alpha": 8.0, "targets": ["query"], "extras": "none"}
         bundle = replace(golden_bundle, tune="lora", base=base, lora=lora)
-        return Origin(bundle, SourceFiles(name, {}), 12, dev)
+        return Origin(bundle, SourceFiles(name, {}), 12, dev, left_out(bundle))
 
     return make
 

@@ -17,7 +17,7 @@ POOLER = ["roberta.pooler.dense.weight", "roberta.pooler.dense.bias"]
 @pytest.fixture
 def origin(golden_bundle, tmp_path):
     """Makes origins: (ignored tensors, names of the source's small files, …) -> Origin."""
-    from pocketllm.export.results.origin import Origin
+    from pocketllm.export.results.origin import Origin, left_out
 
     def make(ignored=(), files=("tokenizer_config.json",), **changes):
         folder = tmp_path / "bundle"
@@ -25,7 +25,9 @@ def origin(golden_bundle, tmp_path):
         values = {"ignored_tensors": list(ignored)}
         (folder / contract.MANIFEST_FILE).write_text(json.dumps(values))
         bundle = replace(golden_bundle, folder=folder, **changes)
-        return Origin(bundle, SourceFiles("mine", dict.fromkeys(files, b"")), 3, None)
+        return Origin(
+            bundle, SourceFiles("mine", dict.fromkeys(files, b"")), 3, None, left_out(bundle)
+        )
 
     return make
 

@@ -9,12 +9,12 @@ from pocketllm.tflite_models.presets import PRESETS
 from .checkpoint.other_files import as_file
 from .checkpoint.source_files import (
     CONFIG_FILE,
-    TOKENIZER_CONFIG,
     SourceFiles,
     collect_files,
     files_of_folder,
     model_name_of,
 )
+from .checkpoint.tokenizer_files import TOKENIZER_CONFIG
 
 
 @dataclass(frozen=True)
@@ -72,4 +72,4 @@ def source_of(model: str | Path, random_init: bool) -> Source:
         )
     if not folder.is_dir():
         raise InputError(f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)})")
-    return Source(name, folder / "config.json", folder, folder)
+    return Source(name, folder / CONFIG_FILE, folder, folder)

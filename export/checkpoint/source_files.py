@@ -15,14 +15,9 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes, read_json
 from pocketllm.runtime.host.typed_json import typed
 
-from .tokenizer_files import MERGES, OTHER_VOCABULARIES, TOKENIZER_JSON, VERSIONED, VOCAB
+from .tokenizer_files import TOKENIZER_FILES, VERSIONED
 
-CONFIG_FILE, TOKENIZER_CONFIG = "config.json", "tokenizer_config.json"
-SPECIAL_MAP = "special_tokens_map.json"
-TOKENIZER_FILES = (
-    TOKENIZER_CONFIG, SPECIAL_MAP, "added_tokens.json", TOKENIZER_JSON,
-    VOCAB, MERGES, *OTHER_VOCABULARIES,
-)  # fmt: skip
+CONFIG_FILE = "config.json"
 # All that is kept beside the weights, in the order of source.json.
 SMALL_FILES = (
     CONFIG_FILE, "generation_config.json", *TOKENIZER_FILES,

@@ -1,6 +1,5 @@
 """The special tokens that frame and fill a row: those that the checkpoint's tokenizer puts."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 
 from tokenizers import Tokenizer
@@ -8,9 +7,7 @@ from tokenizers import Tokenizer
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
-from .source_files import TOKENIZER_FILES
 from .tokenizer import SpecialSpellings
-from .tokenizer_files import MERGES, VOCAB
 from .transformers_tokenizer import SourceTokenizer
 
 
@@ -62,11 +59,6 @@ def frame_remarks(spelled: SpecialSpellings, style: str) -> list[str]:
         f"rows have no special token {' and '.join(missing)}, as the checkpoint's tokenizer "
         "files say; add a post-processor there if it was trained with one"
     ]
-
-
-def is_unframed(files: Mapping[str, bytes]) -> bool:
-    """Returns whether a vocabulary stands alone: it does not say how a text is framed."""
-    return not set(files) & set(TOKENIZER_FILES) - {VOCAB, MERGES}
 
 
 def frame_of(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:

@@ -10,7 +10,7 @@ from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
 
-from .tokenizer_files import MERGES, VOCAB, check_files, first_line
+from .tokenizer_files import MERGES, VOCAB, check_files, first_line, is_unframed
 from .transformers_tokenizer import SourceTokenizer, transformers_tokenizer
 
 # Style -> the roles of special tokens that its encoding needs, and those it can use.
@@ -79,7 +79,7 @@ def read_tokenizer(folder, tokens: SpecialSpellings, model_type: str) -> SourceT
     """
     folder = Path(folder)
     names = check_files(folder)
-    if names == {VOCAB, MERGES}:
+    if is_unframed(names):
         return SourceTokenizer(_build(folder, tokens, framed=model_type != "opt"), None)
     source = transformers_tokenizer(folder, names, model_type)
     source.tokenizer.no_padding()

@@ -3,7 +3,7 @@
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 
 TOKENIZER_JSON, VOCAB, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 # A tokenizer.json from some version of transformers on, which tokenizer_config.json may name.
 VERSIONED = re.compile(r"tokenizer\.\d[\w.+-]*\.json")
 # Say something of a tokenizer that its vocabulary does not: a class, settings, more tokens.
-SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+SETTINGS = (TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json")
 # Vocabularies of other tokenizers, which transformers turns into a tokenizer.json.
 OTHER_VOCABULARIES = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+TOKENIZER_FILES = (*SETTINGS, TOKENIZER_JSON, VOCAB, MERGES, *OTHER_VOCABULARIES)
 AGAIN = "copy it from the checkpoint again"
 
 
@@ -32,13 +34,11 @@ def check_files(folder: Path) -> set[str]:
     Raises:
       InputError: no vocabulary, or a file that is not readable, by its name.
     """
-    known = (TOKENIZER_JSON, VOCAB, MERGES, *SETTINGS, *OTHER_VOCABULARIES)
-    names = {name for name in known if (folder / name).is_file()}
+    names = {name for name in TOKENIZER_FILES if (folder / name).is_file()}
     for name in sorted(names):
         _check_kind(folder / name)
-    for name in sorted(names & {VOCAB, *SETTINGS}):
-        read_json(folder / name, AGAIN)
-    versions = _versions(folder, names)
+    values = {name: read_json(folder / name, AGAIN) for name in sorted(names & {VOCAB, *SETTINGS})}
+    versions = _versions(folder, values.get(TOKENIZER_CONFIG, {}))
     for name in sorted(versions):
         _check_kind(folder / name)
     names |= versions
@@ -56,11 +56,14 @@ def check_files(folder: Path) -> set[str]:
     return names
 
 
-def _versions(folder, names):
+def is_unframed(names: Collection[str]) -> bool:
+    """Returns whether a vocabulary stands alone: it does not say how a text is framed."""
+    return not set(names) & set(TOKENIZER_FILES) - {VOCAB, MERGES}
+
+
+def _versions(folder, config):
     """Returns the files for some versions of transformers that tokenizer_config.json names."""
-    listed = None
-    if SETTINGS[0] in names:
-        listed = read_json(folder / SETTINGS[0], AGAIN).get("fast_tokenizer_files")
+    listed = config.get("fast_tokenizer_files")
     return {
         name
         for name in (listed if isinstance(listed, list) else [])

@@ -10,7 +10,7 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.journal.lines import Evaluated, read_evaluations
 
 from ..checkpoint.source_files import REMEDY, SourceFiles, read_source_files
-from ..checkpoint.special_spellings import is_unframed
+from ..checkpoint.tokenizer_files import is_unframed
 from ..models import architecture_named
 
 ORIGIN_FILE = "pocketllm.json"

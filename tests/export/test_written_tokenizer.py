@@ -74,8 +74,9 @@ def test_a_row_is_framed_as_the_sources_tokenizer_frames_a_text(architecture, na
 
 def test_an_opts_vocabulary_alone_keeps_the_token_that_mezo_puts_in_front(tmp_path):
     from pocketllm.export.checkpoint.source_files import collect_files, files_of_folder
-    from pocketllm.export.checkpoint.special_spellings import is_unframed, special_spellings
+    from pocketllm.export.checkpoint.special_spellings import special_spellings
     from pocketllm.export.checkpoint.tokenizer import FAIRSEQ_TOKENS, read_tokenizer
+    from pocketllm.export.checkpoint.tokenizer_files import is_unframed
 
     source = tokenizer_source(tmp_path / "source", "opt", "a vocabulary alone")
     files = collect_files(files_of_folder(source), "mine").files

@@ -22,3 +22,13 @@ def panic_of(error: BaseException) -> str | None:
     `tokenizers` raises it as pyo3_runtime.PanicException: no Exception, and not to be imported.
     """
     return str(error) if type(error).__name__ == "PanicException" else None
+
+
+def is_of_tokenizers(error: BaseException) -> bool:
+    """Whether `tokenizers` failed: it raises plain Exception for what it refuses, or panics."""
+    return type(error) is Exception or panic_of(error) is not None
+
+
+def first_line(error: BaseException) -> str:
+    """Returns the first line of an error's text, of bounded length."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:160]

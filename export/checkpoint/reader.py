@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, first_line
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 from pocketllm.runtime.host.pages import release_file_pages
 
 from .other_files import without_weights
 from .pickled import tensors_in
-from .tokenizer_files import first_line
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"

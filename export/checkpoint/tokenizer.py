@@ -7,10 +7,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, 
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import SpecialTokens
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, first_line
 from pocketllm.runtime.host.typed_json import typed
 
-from .tokenizer_files import MERGES, VOCAB, check_files, first_line, is_unframed
+from .tokenizer_files import MERGES, VOCAB, check_files, is_unframed
 from .transformers_tokenizer import SourceTokenizer, transformers_tokenizer
 
 # Style -> the roles of special tokens that its encoding needs, and those it can use.

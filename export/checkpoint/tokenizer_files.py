@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, __version__
 
-from pocketllm.runtime.errors import InputError, panic_of
+from pocketllm.runtime.errors import InputError, first_line, is_of_tokenizers
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.foreign import foreign_kind
 
@@ -87,7 +87,7 @@ def naming_files(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        if type(error) is not Exception and panic_of(error) is None:
+        if not is_of_tokenizers(error):
             raise
         path = folder / TOKENIZER_JSON
         raise InputError(
@@ -146,8 +146,3 @@ def _remedy(path):
     except (ValueError, RecursionError):
         return AGAIN
     return f"update `tokenizers` if a newer one made it, or {AGAIN}" if whole else AGAIN
-
-
-def first_line(error: BaseException) -> str:
-    """Returns the first line of an error's text, of bounded length."""
-    return next(iter(str(error).splitlines()), type(error).__name__)[:160]

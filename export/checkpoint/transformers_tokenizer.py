@@ -9,9 +9,9 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, first_line
 
-from .tokenizer_files import declared_tokens, first_line
+from .tokenizer_files import declared_tokens
 
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 

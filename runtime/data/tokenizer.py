@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from ..errors import InputError, panic_of
+from ..errors import InputError, first_line, is_of_tokenizers
 
 REASON_CHARACTERS = 120
 
@@ -57,14 +57,10 @@ def tokenising(path, data) -> Iterator[None]:
 
 
 def _refusal(error, before, after):
-    """Returns the InputError for a failure of the library; raises any other again.
-
-    The library raises plain Exception for what it refuses, and a panic is no Exception.
-    """
-    if type(error) is not Exception and panic_of(error) is None:
+    """Returns the InputError for a failure of the library; raises any other again."""
+    if not is_of_tokenizers(error):
         raise error
-    reason = (str(error).splitlines() or [type(error).__name__])[0][:REASON_CHARACTERS]
-    return InputError(f"{before} ({reason}){after}")
+    return InputError(f"{before} ({first_line(error)[:REASON_CHARACTERS]}){after}")
 
 
 def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:

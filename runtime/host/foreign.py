@@ -49,8 +49,12 @@ def foreign_kind(path: Path) -> str | None:
         return POINTER
     if is_refusal(head):
         return REFUSAL
-    text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return PAGE if text.startswith(MARKUP) else None
+    return PAGE if is_page(head) else None
+
+
+def is_page(head: bytes) -> bool:
+    """Returns whether a file is a web page, by its first bytes."""
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(MARKUP)
 
 
 def is_refusal(head: bytes) -> bool:

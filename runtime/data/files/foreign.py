@@ -4,7 +4,7 @@ import zipfile
 from pathlib import Path
 
 from ...errors import InputError
-from ...host.foreign import GIT_LFS, MARKUP, is_refusal
+from ...host.foreign import GIT_LFS, is_page, is_refusal
 
 _TO_JSONL = "write it as JSONL first, for example pandas' to_json(orient='records', lines=True)"
 _UNPACK = "unpack it and name the file in it"
@@ -50,7 +50,7 @@ def _kind(path: Path, head: bytes) -> tuple[str, str]:
         return _zip_kind(path, head)
     if head[257:262] == b"ustar":
         return "a tar archive", _UNPACK
-    if head.removeprefix(b"\xef\xbb\xbf").lstrip().lower().startswith(MARKUP):
+    if is_page(head):
         return "a web page", "download the file itself (its raw form), not the page that shows it"
     if is_refusal(head):
         return (

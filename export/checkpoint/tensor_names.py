@@ -21,7 +21,7 @@ class TensorNames:
     Attributes:
       base: begins the names of all tensors but the LM head's.
       landmark: behind `base`, a tensor that every checkpoint has.
-      head: begins the names of the LM head's tensors.
+      head: the LM head's module in transformers' model; the names of its tensors lie under it.
       old_endings: {end of a name in an old checkpoint: its end today}.
       preferred: {parameter: tensor that is read in its place where a checkpoint has it}.
     """
@@ -55,10 +55,11 @@ def todays_names(names: Iterable[str], table: TensorNames, source: str) -> Named
     bare = {name: _without_wrappers(name) for name in names}
     removed = {f"{w}." for n, b in bare.items() if n != b for w in WRAPPERS if w in n.split(".")}
     base = _prefix(bare.values(), table, source)
-    above = _head_prefix(bare.values(), table.head, source)
+    head = f"{table.head}."
+    above = _head_prefix(bare.values(), head, source)
     places: dict[str, str] = {}
     for name, short in bare.items():
-        if above is not None and short.startswith(above + table.head):
+        if above is not None and short.startswith(above + head):
             today = short.removeprefix(above)
         elif base is not None and short.startswith(base):
             today = table.base + short.removeprefix(base)

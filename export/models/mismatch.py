@@ -97,7 +97,7 @@ def _half_tied(architecture, missing, places):
 
 def _headless(checkpoint, architecture, missing):
     """The cause where all that is missing is the LM head."""
-    prefix, names = architecture.names.head, [p.name for p in missing]
+    prefix, names = f"{architecture.names.head}.", [p.name for p in missing]
     if not names or not all(name.startswith(prefix) for name in names):
         return None
     if any(name.startswith(prefix) for name in checkpoint.shapes):

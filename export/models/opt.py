@@ -32,7 +32,7 @@ LM_HEAD = "lm_head.weight"
 PADDING_POSITION, FIRST_POSITION = 1, 2
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
 NAMES = TensorNames(
-    base="model.", landmark="decoder.embed_positions.weight", head="lm_head.", old_endings={}
+    base="model.", landmark="decoder.embed_positions.weight", head="lm_head", old_endings={}
 )
 # OPTConfig's own, for what a config.json leaves out; word_embed_proj_dim is then hidden_size.
 DEFAULTS = {
@@ -247,7 +247,7 @@ ARCHITECTURE = Architecture(
     parameters=parameters,
     names=NAMES,
     saved_twice={},
-    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None, module="lm_head"),
+    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None),
     lora_targets=("q_proj", "v_proj"),
     key_value_layers=key_value_layers,
     forward_loss=forward_loss,

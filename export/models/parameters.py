@@ -36,17 +36,11 @@ class HeadNames:
       decoder: the table that the LM head's logits are products with, which a tied checkpoint
         leaves out.
       bias: of the LM head, None where it has none.
-      module: the LM head of transformers' model; names of the head's own parameters lie under it.
     """
 
     word_embeddings: str
     decoder: str
     bias: str | None
-    module: str
-
-    def own(self, parameters: list[Parameter]) -> list[Parameter]:
-        """Returns the LM head's own parameters, which the word embeddings are not."""
-        return [p for p in parameters if p.name.startswith(f"{self.module}.")]
 
     def table(self, tied: bool) -> str:
         """Names the parameter that the LM head's logits are products with."""

@@ -33,7 +33,7 @@ DECODER_BIAS = "lm_head.decoder.bias"
 NAMES = TensorNames(
     base="roberta.",
     landmark="embeddings.position_embeddings.weight",
-    head="lm_head.",
+    head="lm_head",
     # TensorFlow's, in checkpoints that were converted before PyTorch had LayerNorm.
     old_endings={".gamma": ".weight", ".beta": ".bias"},
     preferred={LM_HEAD_BIAS: DECODER_BIAS},
@@ -230,7 +230,7 @@ ARCHITECTURE = Architecture(
     parameters=parameters,
     names=NAMES,
     saved_twice={LM_HEAD_BIAS: DECODER_BIAS},
-    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS, module="lm_head"),
+    head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS),
     lora_targets=("query", "value"),
     key_value_layers=key_value_layers,
     forward_loss=forward_loss,

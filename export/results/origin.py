@@ -74,7 +74,7 @@ def left_out(bundle: Bundle) -> tuple[str, ...]:
     names = read_json(path, REMEDY).get("ignored_tensors", [])
     if not isinstance(names, list):
         raise InputError(f"{path}: ignored_tensors is no list; {REMEDY}")
-    head = architecture_named(bundle.architecture, str(path)).head.module
+    head = architecture_named(bundle.architecture, str(path)).names.head
     return tuple(name for name in map(str, names) if not name.startswith(f"{head}."))
 
 

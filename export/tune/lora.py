@@ -10,7 +10,7 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from ..models.parameters import HeadNames, Parameter, linear
+from ..models.parameters import Parameter, linear
 from ..models.weights_view import WeightsView
 
 EXTRAS = ("none", "lm_head")
@@ -91,16 +91,15 @@ def lora_parameters(parameters: list[Parameter], settings: Lora, seed: int) -> d
     return added
 
 
-def extra_parameters(
-    parameters: list[Parameter], settings: Lora, head: HeadNames
-) -> list[Parameter]:
+def extra_parameters(parameters: list[Parameter], settings: Lora, head: str) -> list[Parameter]:
     """Returns the checkpoint's own parameters that are trained beside A and B.
 
-    Of a tied LM head the decoder is not one: it is the word embeddings, which stay as they are.
+    `head` is the LM head's module. The decoder of a tied one is not among them: it is the word
+    embeddings, which stay as they are.
     """
     if settings.extras == "none":
         return []
-    extras = head.own(parameters)
+    extras = [p for p in parameters if p.name.startswith(f"{head}.")]
     if not extras:
         raise InputError("--lora_extras=lm_head: this model's LM head is the word embeddings alone")
     return extras

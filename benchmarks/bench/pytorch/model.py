@@ -111,4 +111,4 @@ def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tens
 
 def _lm_head(model):
     """Returns the module that makes logits of hidden states."""
-    return model.get_submodule(ARCHITECTURES[model.config.model_type].head.module)
+    return model.get_submodule(ARCHITECTURES[model.config.model_type].names.head)

@@ -23,14 +23,15 @@ class TensorNames:
       landmark: behind `base`, a tensor that every checkpoint has.
       head: the LM head's module in transformers' model; the names of its tensors lie under it.
       old_endings: {end of a name in an old checkpoint: its end today}.
-      preferred: {parameter: tensor that is read in its place where a checkpoint has it}.
+      second: {parameter: its second name}. transformers saves an untied head's under both, and
+        where a checkpoint has both the second is read.
     """
 
     base: str
     landmark: str
     head: str
     old_endings: Mapping[str, str]
-    preferred: Mapping[str, str] = field(default_factory=dict)
+    second: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,6 @@ class Architecture(Generic[Config]):
       read_config: (parsed config.json, its path) -> config; raises InputError.
       parameters: (config, whether the head is tied) -> the loss's parameters, in order.
       names: under which other names its checkpoints hold the parameters.
-      saved_twice: {parameter: second name under which transformers saves it}.
       head: names of the tables at the bottom and at the top.
       lora_targets: last words of the layers that LoRA adapts by default.
       key_value_layers: config -> projections of keys and values, in turn, layer by layer.
@@ -69,7 +68,6 @@ class Architecture(Generic[Config]):
     read_config: Callable[[dict[str, Any], str], Config]
     parameters: Callable[[Config, bool], list[Parameter]]
     names: TensorNames
-    saved_twice: dict[str, str]
     head: HeadNames
     lora_targets: tuple[str, ...]
     key_value_layers: Callable[[Config], list[str]]

@@ -246,7 +246,6 @@ ARCHITECTURE = Architecture(
     read_config=read_config,
     parameters=parameters,
     names=NAMES,
-    saved_twice={},
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None),
     lora_targets=("q_proj", "v_proj"),
     key_value_layers=key_value_layers,

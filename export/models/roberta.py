@@ -36,7 +36,7 @@ NAMES = TensorNames(
     head="lm_head",
     # TensorFlow's, in checkpoints that were converted before PyTorch had LayerNorm.
     old_endings={".gamma": ".weight", ".beta": ".bias"},
-    preferred={LM_HEAD_BIAS: DECODER_BIAS},
+    second={LM_HEAD_BIAS: DECODER_BIAS},
 )
 # RobertaConfig's own, for what a config.json leaves out.
 DEFAULTS = {
@@ -229,7 +229,6 @@ ARCHITECTURE = Architecture(
     read_config=read_config,
     parameters=parameters,
     names=NAMES,
-    saved_twice={LM_HEAD_BIAS: DECODER_BIAS},
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS),
     lora_targets=("query", "value"),
     key_value_layers=key_value_layers,

@@ -105,9 +105,9 @@ def random_weights(config: ModelConfig, seed: int) -> Weights:
 def _places(architecture, config, places):
     """Returns {parameter: tensor}, one of two names taken where a file may hold either."""
     names, head = dict(places), architecture.head
-    for parameter, preferred in architecture.names.preferred.items():
-        if preferred in places:
-            names[parameter] = places[preferred]
+    for parameter, second in architecture.names.second.items():
+        if second in places:
+            names[parameter] = places[second]
     if config.tie_word_embeddings and head.decoder in places:
         names.setdefault(head.word_embeddings, places[head.decoder])
     return names
@@ -115,7 +115,7 @@ def _places(architecture, config, places):
 
 def _copies(architecture, tied, places, used):
     """Returns the tensors that are not read because another one of two names is."""
-    pairs = [*architecture.names.preferred.items()]
+    pairs = [*architecture.names.second.items()]
     if tied:
         pairs.append((architecture.head.word_embeddings, architecture.head.decoder))
     both = {places[name] for pair in pairs for name in pair if set(pair) <= set(places)}

@@ -22,7 +22,7 @@ def names_of(bundle: Bundle, parameter: Parameter) -> list[str]:
     What an untied head has twice, a tied one's checkpoint leaves out, as it does the decoder.
     """
     architecture = architecture_named(bundle.architecture, str(bundle.folder))
-    second = None if bundle.tied_decoder else architecture.saved_twice.get(parameter.name)
+    second = None if bundle.tied_decoder else architecture.names.second.get(parameter.name)
     return [parameter.name, second] if second else [parameter.name]
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict
 
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
 from . import opt, roberta
@@ -42,6 +43,11 @@ def architecture_named(model_type: str | None, source: str) -> Architecture:
             f"{' or '.join(map(repr, ARCHITECTURES))}; give the folder of a checkpoint of {classes}"
         )
     return ARCHITECTURES[model_type]
+
+
+def architecture_in_bundle(bundle: Bundle) -> Architecture:
+    """Returns the architecture that a bundle names; InputError as above."""
+    return architecture_named(bundle.architecture, str(bundle.folder))
 
 
 def model_config(values: dict, source: str) -> ModelConfig:

@@ -10,7 +10,7 @@ from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.host.files import write_bytes, write_json
 
-from ..models import architecture_named
+from ..models import architecture_in_bundle
 from .adapter_card import CARD_FILE, adapter_card
 from .origin import ORIGIN_FILE, Origin, origin_json
 from .safetensors_file import write_tensors
@@ -39,7 +39,7 @@ def adapter_config(bundle: Bundle, base_model: str) -> dict:
     lora, kind = bundle.lora, bundle.architecture
     causal = bundle.style == contract.CAUSAL
     mapping = {
-        "base_model_class": architecture_named(kind, str(bundle.folder)).hf_class,
+        "base_model_class": architecture_in_bundle(bundle).hf_class,
         "parent_library": f"transformers.models.{kind}.modeling_{kind}",
     }
     return {

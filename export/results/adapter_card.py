@@ -4,7 +4,7 @@ import json
 
 from pocketllm.runtime import contract
 
-from ..models import architecture_named
+from ..models import architecture_in_bundle
 from .origin import Origin, origin_json
 
 CARD_FILE = "README.md"
@@ -50,7 +50,7 @@ def adapter_card(origin: Origin) -> str:
         title=" ".join(origin.source.name.split()),
         storage=WHOLE if whole else QUANTISED.format(base=bundle.base),
         accuracy=_measured(origin),
-        hf_class=architecture_named(bundle.architecture, str(bundle.folder)).hf_class,
+        hf_class=architecture_in_bundle(bundle).hf_class,
         origin="\n".join(f"    {line}" for line in values.splitlines()),
     )
 

@@ -11,7 +11,7 @@ from pocketllm.runtime.journal.lines import Evaluated, read_evaluations
 
 from ..checkpoint.source_files import REMEDY, SourceFiles, read_source_files
 from ..checkpoint.tokenizer_files import is_unframed
-from ..models import architecture_named
+from ..models import architecture_in_bundle
 
 ORIGIN_FILE = "pocketllm.json"
 SHOWN = 12  # of the tensors that are left out; pocketllm.json lists all
@@ -74,7 +74,7 @@ def left_out(bundle: Bundle) -> tuple[str, ...]:
     names = read_json(path, REMEDY).get("ignored_tensors", [])
     if not isinstance(names, list):
         raise InputError(f"{path}: ignored_tensors is no list; {REMEDY}")
-    head = architecture_named(bundle.architecture, str(path)).names.head
+    head = architecture_in_bundle(bundle).names.head
     return tuple(name for name in map(str, names) if not name.startswith(f"{head}."))
 
 

@@ -8,7 +8,7 @@ from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.source_files import CONFIG_FILE, REMEDY, SourceFiles
 from ..checkpoint.tokenizer_files import SETTINGS, TOKENIZER_JSON, VOCAB
-from ..models import architecture_in, architecture_named
+from ..models import architecture_in, architecture_in_bundle
 
 # What `export` takes as JSON objects alone.
 OBJECTS = (CONFIG_FILE, *SETTINGS, TOKENIZER_JSON, VOCAB)
@@ -31,14 +31,11 @@ def written_config(source: SourceFiles, bundle: Bundle, dtype: str) -> dict:
     Raises:
       InputError: the source's config.json is not that of the bundle's architecture.
     """
-    config, folder = parsed_object(source, CONFIG_FILE, bundle), str(bundle.folder)
-    if architecture_in(config, f"{folder}: {CONFIG_FILE} of the source").model_type != (
-        bundle.architecture
-    ):
+    config, ours = parsed_object(source, CONFIG_FILE, bundle), architecture_in_bundle(bundle)
+    if architecture_in(config, f"{bundle.folder}: {CONFIG_FILE} of the source") is not ours:
         raise _refused(bundle, CONFIG_FILE, f"model_type is not {bundle.architecture!r}")
-    headed = architecture_named(bundle.architecture, folder).hf_class
-    if headed not in (config.get("architectures") or ()):
-        config["architectures"] = [headed]
+    if ours.hf_class not in (config.get("architectures") or ()):
+        config["architectures"] = [ours.hf_class]
     if config.get(TIED, True) != bundle.tied_decoder:
         config[TIED] = bundle.tied_decoder
     spelled = [key for key in DTYPE_KEYS if key in config] or DTYPE_KEYS[:1]

@@ -7,7 +7,7 @@ import numpy as np
 from pocketllm.runtime.bundle.contents import Bundle, Parameter
 from pocketllm.runtime.engine.model import Model
 
-from ..models import architecture_named
+from ..models import architecture_in_bundle
 
 
 def in_checkpoint_layout(parameter: Parameter, chunks: Sequence[np.ndarray]) -> np.ndarray:
@@ -21,8 +21,8 @@ def names_of(bundle: Bundle, parameter: Parameter) -> list[str]:
 
     What an untied head has twice, a tied one's checkpoint leaves out, as it does the decoder.
     """
-    architecture = architecture_named(bundle.architecture, str(bundle.folder))
-    second = None if bundle.tied_decoder else architecture.names.second.get(parameter.name)
+    names = architecture_in_bundle(bundle).names
+    second = None if bundle.tied_decoder else names.second.get(parameter.name)
     return [parameter.name, second] if second else [parameter.name]
 
 

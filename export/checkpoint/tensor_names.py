@@ -5,13 +5,14 @@ What training scripts put in front (`module.`, `_orig_mod.`, a field of a larger
 off here too, where it is the same for the whole model.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pocketllm.runtime.errors import InputError
 
 # Modules that wrap others: DataParallel, torch.compile, FSDP, activation checkpoints.
 WRAPPERS = ("module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+SHOWN = 12  # names in one line of output
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,12 @@ class NamedTensors:
 
     places: dict[str, str]
     removed: tuple[str, ...]
+
+
+def shown(names: Sequence[str]) -> str:
+    """Returns the first of some names for a line of output, and how many more there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
 
 
 def todays_names(names: Iterable[str], table: TensorNames, source: str) -> NamedTensors:

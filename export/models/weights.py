@@ -9,13 +9,12 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.reader import Checkpoint
-from ..checkpoint.tensor_names import todays_names
+from ..checkpoint.tensor_names import shown, todays_names
 from . import Architecture, ModelConfig, architecture_of
 from .mismatch import foreign_part, mismatch
 from .parameters import Parameter
 
 INITIALIZER_RANGE = 0.02
-SHOWN = 12  # of the tensors that are ignored; bundle.json lists all
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,7 @@ def remarks(weights: Weights) -> list[str]:
         lines.append(f"names of tensors: read without {' and '.join(weights.removed)} before them")
     unused = [name for name in weights.ignored if name not in weights.copies]
     if unused:
-        shown, more = ", ".join(unused[:SHOWN]), len(unused) - SHOWN
-        lines.append(
-            f"ignored, the task uses none of: {shown}" + (f" and {more} more" if more > 0 else "")
-        )
+        lines.append(f"ignored, the task uses none of: {shown(unused)}")
     return lines
 
 

@@ -10,11 +10,11 @@ from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.journal.lines import Evaluated, read_evaluations
 
 from ..checkpoint.source_files import REMEDY, SourceFiles, read_source_files
+from ..checkpoint.tensor_names import shown
 from ..checkpoint.tokenizer_files import is_unframed
 from ..models import architecture_in_bundle
 
 ORIGIN_FILE = "pocketllm.json"
-SHOWN = 12  # of the tensors that are left out; pocketllm.json lists all
 
 
 @dataclass(frozen=True)
@@ -84,10 +84,9 @@ def remarks(origin: Origin) -> list[str]:
     if bundle.tune != contract.FULL:
         return []
     if names:
-        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         lines.append(
-            f"without {', '.join(names[:SHOWN])}{more}: the task does not use them, so that the "
-            "bundle does not hold them; config.json is as it was"
+            f"without {shown(names)}: the task does not use them, so that the bundle does not hold "
+            "them; config.json is as it was"
         )
     if is_unframed(origin.source.files) and bundle.style == contract.CAUSAL:
         lines.append(

@@ -92,8 +92,8 @@ def _make_folders(phone, partial):
     lines = (
         'mkdir -p "$home" "$incoming" "$partial" && chmod 700 "$home" || exit 1',
         'for piece in "$incoming"/*; do',
-        '    made=$(stat -c %Y "$piece" 2>/dev/null) || continue',
-        f'    [ $(($(date +%s) - made)) -lt {STALE_SECONDS} ] || rm -f "$piece"',
+        '    mtime=$(stat -c %Y "$piece" 2>/dev/null) || continue',
+        f'    [ $(($(date +%s) - mtime)) -lt {STALE_SECONDS} ] || rm -f "$piece"',
         "done",
     )
     check_output(phone, script(*lines, home=HOME, incoming=INCOMING, partial=partial), partial)

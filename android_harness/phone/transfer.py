@@ -200,16 +200,13 @@ def _send_large(phone, path, remote, offset, progress):
 
 def _send_piece(phone, data, size, progress):
     """Sends `data` to the phone as INCOMING's piece; `size` bytes of files are in it."""
-    with tempfile.NamedTemporaryFile(prefix="pocketllm-push-") as file:
-        file.write(data)
-        file.flush()
-        send_file(phone, Path(file.name), PIECE)
+    _send_bytes(phone, data, PIECE)
     progress(size)
 
 
-def _send_text(phone, text, remote):
-    with tempfile.NamedTemporaryFile("w", prefix="pocketllm-push-", encoding="utf-8") as file:
-        file.write(text)
+def _send_bytes(phone, data, remote):
+    with tempfile.NamedTemporaryFile(prefix="pocketllm-push-") as file:
+        file.write(data)
         file.flush()
         send_file(phone, Path(file.name), remote)
 
@@ -229,8 +226,8 @@ def _commit(phone, tree, old_tree, partial, target):
     """
     # A list of any length is a file: a command of a phone's is short.
     gone = "".join(f"{name}\n" for name in old_tree if name not in tree)
-    _send_text(phone, gone, f"{partial}/.gone")
-    _send_text(phone, manifest_text(tree), f"{partial}/.manifest")
+    _send_bytes(phone, gone.encode(), f"{partial}/.gone")
+    _send_bytes(phone, manifest_text(tree).encode(), f"{partial}/.manifest")
     lines = [
         "trap '' HUP",
         LOCK,

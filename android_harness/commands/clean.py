@@ -54,7 +54,7 @@ def run(values) -> dict:
     if not (folders or values.data or values.all):
         raise InputError("nothing to remove; give --data, --run, --bundle or --all")
     phone = open_phone(values)
-    check_stopped(phone, None, "is running on the phone")
+    check_stopped(phone)
     for flag, folder in folders.items():
         if not (is_there(phone, folder) or is_there(phone, partial_folder(folder))):
             raise InputError(f"--{flag}={values[flag].value}: no {folder} on the phone")

@@ -49,7 +49,7 @@ def run(values) -> dict:
     name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
     check_replaceable(out, values.force, _belongs_to_run, "a run")
     phone = open_phone(values)
-    check_stopped(phone, training_job(name), "is running on the phone")
+    check_stopped(phone, training_job(name))
     there = run_folder(name)
     sums = sums_in(phone, there)
     if CONFIG not in sums:

@@ -199,11 +199,12 @@ def running_jobs(phone: Phone, name: str | None = None) -> list[str]:
     return check_output(phone, script(ALIVE, *lines, jobs=job_folder("")), "jobs").splitlines()
 
 
-def check_stopped(phone: Phone, name: str | None, trouble: str) -> None:
-    """Raises InputError, whose message ends with `trouble`, while a job runs; None: any job."""
+def check_stopped(phone: Phone, name: str | None = None) -> None:
+    """Raises InputError while a job of this name runs; without a name, while any job runs."""
     if names := running_jobs(phone, name):
         raise InputError(
-            f"{names[0]}: {trouble}; stop it (Ctrl-C in `pocketllm device attach`), or wait"
+            f"{names[0]}: is running on the phone; stop it (Ctrl-C in `pocketllm device attach`), "
+            "or wait"
         )
 
 

@@ -107,9 +107,9 @@ def with_room(message: str) -> str:
     return f"{message}; {MAKE_ROOM}" if NO_SPACE.search(message) else message
 
 
-def is_there(phone: Phone, path: str, test: str = "-e") -> bool:
-    """Returns whether a path passes a test of the shell's: "-e" it exists, "-r" it is readable."""
-    return "yes" in check_output(phone, f"[ {test} {quote(path)} ] && echo yes; true", path)
+def is_there(phone: Phone, path: str) -> bool:
+    """Returns whether there is something of this path on the phone."""
+    return "yes" in check_output(phone, f"[ -e {quote(path)} ] && echo yes; true", path)
 
 
 def send_file(phone: Phone, path: Path, remote: str) -> None:

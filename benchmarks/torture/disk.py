@@ -85,6 +85,17 @@ class Recorder:
         """Returns our number of an open file or folder, None outside the root."""
         return self._inodes.get(_key(os.fstat(handle)))
 
+    def note(self, handle: int, event: type[Written | Cut | Synced], *fields) -> None:
+        """Records an event of an open file or folder, nothing outside the root."""
+        number = self.inode(handle)
+        if number is not None:
+            self.events.append(event(number, *fields))
+
+    def note_written(self, handle: int, place: int, data: bytes) -> None:
+        """Records bytes that were written to an open file."""
+        if data:
+            self.note(handle, Written, place, data)
+
     def place(self, path, base: int | None = None) -> tuple[int, str] | None:
         """Returns the (folder, name) of a path, None outside the root."""
         if isinstance(path, int):
@@ -120,14 +131,12 @@ class _File(io.FileIO):
     def write(self, data) -> int:
         place = os.fstat(self.fileno()).st_size if self._appends else self.tell()
         count = super().write(data) or 0
-        _note(self._recorder, self.fileno(), place, bytes(data)[:count])
+        self._recorder.note_written(self.fileno(), place, bytes(data)[:count])
         return count
 
     def truncate(self, size=None) -> int:
         size = super().truncate(size)
-        number = self._recorder.inode(self.fileno())
-        if number is not None:
-            self._recorder.events.append(Cut(number, size))
+        self._recorder.note(self.fileno(), Cut, size)
         return size
 
 
@@ -168,7 +177,7 @@ def _open_file(recorder, real):
         if is_new:
             recorder.note_new(place, os.fstat(raw.fileno()), False)
         elif "w" in mode:
-            recorder.events.append(Cut(recorder.inode(raw.fileno()), 0))
+            recorder.note(raw.fileno(), Cut, 0)
         if buffering == 0:
             return raw
         buffer = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
@@ -185,7 +194,7 @@ def _open_handle(recorder, real):
         if is_new and place:
             recorder.note_new(place, os.fstat(handle), False)
         elif place and flags & os.O_TRUNC:
-            recorder.events.append(Cut(recorder.inode(handle), 0))
+            recorder.note(handle, Cut, 0)
         return handle
 
     return opened
@@ -194,7 +203,7 @@ def _open_handle(recorder, real):
 def _pwrite(recorder, real):
     def pwrite(handle, data, place):
         count = real(handle, data, place)
-        _note(recorder, handle, place, bytes(data)[:count])
+        recorder.note_written(handle, place, bytes(data)[:count])
         return count
 
     return pwrite
@@ -204,7 +213,7 @@ def _write(recorder, real):
     def write(handle, data):
         place = os.lseek(handle, 0, os.SEEK_CUR) if recorder.inode(handle) is not None else 0
         count = real(handle, data)
-        _note(recorder, handle, place, bytes(data)[:count])
+        recorder.note_written(handle, place, bytes(data)[:count])
         return count
 
     return write
@@ -213,9 +222,7 @@ def _write(recorder, real):
 def _ftruncate(recorder, real):
     def ftruncate(handle, size):
         real(handle, size)
-        number = recorder.inode(handle)
-        if number is not None:
-            recorder.events.append(Cut(number, size))
+        recorder.note(handle, Cut, size)
 
     return ftruncate
 
@@ -223,10 +230,7 @@ def _ftruncate(recorder, real):
 def _sync(recorder, fsync):
     def sync(handle):
         fsync(handle)
-        handle = handle if isinstance(handle, int) else handle.fileno()
-        number = recorder.inode(handle)
-        if number is not None:
-            recorder.events.append(Synced(number))
+        recorder.note(handle if isinstance(handle, int) else handle.fileno(), Synced)
 
     return sync
 
@@ -259,12 +263,6 @@ def _mkdir(recorder, real):
             recorder.note_new(place, os.stat(path), True)
 
     return mkdir
-
-
-def _note(recorder, handle, place, data):
-    number = recorder.inode(handle)
-    if number is not None and data:
-        recorder.events.append(Written(number, place, data))
 
 
 def _key(status):

@@ -1,10 +1,10 @@
 """Fails the power of a training run at every kind of moment, and goes on with what is left.
 
-Runs are recorded, write by write and flush by flush: one that trains, one with a warning from its
-steps, one with a warning from its start. A schedule chooses one, a moment, and what of everything
-that was not flushed reached the disk: power_loss.py. The run that is left must open,
-hold all steps that were flushed and no other, and go on to the bytes of the undisturbed one. Of
-some, the power fails again while they go on.
+Three runs are recorded, write by write and flush by flush: one trains, one gets a warning about its
+steps, one gets a warning at its start. A schedule draws a run, a moment in it, and which of the
+writes that were not flushed by then reached the disk (power_loss.py). What is left must open as a
+run, hold all steps that were flushed and no other, and go on to the same bytes as the undisturbed
+run. In some schedules the power fails once more while the run goes on.
 
 example:
   pocketllm torture power --bundle=BUNDLE --train=train.tsv --dev=dev.tsv --schedules=10000

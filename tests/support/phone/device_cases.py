@@ -13,7 +13,7 @@ from small_runs import pocketllm
 from pocketllm.android_harness.phone.paths import HOME, IMAGE
 
 BUNDLE = "tiny"
-STAND_IN = Path(__file__).parent / "phone" / "phone_image"
+STAND_IN = Path(__file__).with_name("phone_image")
 
 
 def stand_in_image(folder: Path) -> Path:

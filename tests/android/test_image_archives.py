@@ -10,23 +10,15 @@ import zipfile
 from dataclasses import replace
 
 import pytest
+from sound_packages import SOUND
 
 from pocketllm.android_harness.image.build import build
-from pocketllm.android_harness.image.lock import (
-    DEB,
-    WHEEL,
-    Package,
-)
+from pocketllm.android_harness.image.lock import DEB, WHEEL
 from pocketllm.android_harness.image.members import MOST_MEMBERS
 from pocketllm.android_harness.image.unpack import TAR_MEMBER_BYTES, read_package
 from pocketllm.runtime.errors import InputError
 
 pytestmark = pytest.mark.desktop  # the workstation's side
-SHA = "0" * 64
-SOUND = {
-    DEB: Package(DEB, "x", "1", "x_1_arm64.deb", SHA, "pool/main/x/x_1_arm64.deb", 10, 1000),
-    WHEEL: Package(WHEEL, "x", "1", "x-1-py3-none-any.whl", SHA, "", 10, 1000),
-}
 OUTSIDE = [
     "/tmp/out",
     "../out",

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from sound_packages import SOUND
 
 from pocketllm.android_harness.image import contents
 from pocketllm.android_harness.image.lock import (
@@ -11,18 +12,12 @@ from pocketllm.android_harness.image.lock import (
     MOST_UNPACKED,
     SHIPPED_LOCK,
     WHEEL,
-    Package,
     read_lock,
     write_lock,
 )
 from pocketllm.runtime.errors import InputError
 
 pytestmark = pytest.mark.desktop  # the workstation's side
-SHA = "0" * 64
-SOUND = {
-    DEB: Package(DEB, "x", "1", "x_1_arm64.deb", SHA, "pool/main/x/x_1_arm64.deb", 10, 1000),
-    WHEEL: Package(WHEEL, "x", "1", "x-1-py3-none-any.whl", SHA, "", 10, 1000),
-}
 
 
 @pytest.mark.parametrize("kind", [DEB, WHEEL])

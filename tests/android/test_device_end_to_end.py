@@ -2,7 +2,6 @@
 
 import json
 import re
-import time
 
 import numpy as np
 import phone as emulated
@@ -10,6 +9,7 @@ import pytest
 from device_cases import device, fill, start_device, wait_for_line
 from loopback import loopback
 from small_runs import mezo_steps, pocketllm
+from waiting import wait_until
 
 from pocketllm.android_harness.phone.paths import HOME
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -71,10 +71,7 @@ def steps_of(phone, run):
 
 def wait_for_step(phone, run, after=0):
     """Waits until a run on the device has taken a step more than `after`."""
-    deadline = time.monotonic() + 60
-    while steps_of(phone, run) <= after:
-        assert time.monotonic() < deadline, "no step was taken"
-        time.sleep(0.2)
+    wait_until(lambda: steps_of(phone, run) > after, "a step of the run")
 
 
 def test_the_doctor_starts_the_image(phone):

@@ -1,7 +1,6 @@
 """A phone that is full, or fills up, and what looking at it leaves there: nothing."""
 
 import json
-import time
 
 import pytest
 from device_cases import (
@@ -12,8 +11,10 @@ from device_cases import (
     let_end,
     new_and_old_device,
     new_device,
+    run_training,
     stand_in_image,
     start_device,
+    start_training,
     train_command,
     wait_for_line,
 )
@@ -34,8 +35,7 @@ def everything(phone):
 
 @new_and_old_device
 def test_a_job_on_a_full_phone_can_be_looked_at_and_cleaned_away(phone, data, tmp_path):
-    process = start_device(phone, *train_command(data, "full"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "full")
     fill(phone)
     follower = start_device(phone, "attach", "--run=full")
     wait_for_line(follower, "step 1 ")
@@ -59,8 +59,7 @@ def test_a_job_on_a_full_phone_can_be_looked_at_and_cleaned_away(phone, data, tm
 
 @new_and_old_device
 def test_a_training_that_fills_the_phone_says_so(phone, data):
-    process = start_device(phone, *train_command(data, "fills"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "fills")
     fill(phone)
     let_end(phone, 1)
     _, errors = process.communicate(timeout=30)
@@ -72,10 +71,10 @@ def test_a_training_that_fills_the_phone_says_so(phone, data):
 @new_and_old_device
 def test_nothing_begins_on_a_full_phone_and_the_remedy_is_said(phone, data, tmp_path):
     let_end(phone)
-    assert device(phone, *train_command(data, "first")).returncode == 0
+    assert run_training(phone, data, "first").returncode == 0
     fill(phone)
 
-    training = device(phone, *train_command(data, "second"))
+    training = run_training(phone, data, "second")
     doctor = device(phone, "doctor", f"--json={tmp_path / 'j'}")
 
     complaint(training, 1, "No space left on device", CLEAN)
@@ -92,25 +91,27 @@ def test_nothing_begins_on_a_full_phone_and_the_remedy_is_said(phone, data, tmp_
 @new_and_old_device
 def test_two_who_look_at_once_see_every_line_once(phone, data):
     processes = [start_device(phone, *train_command(data, "both"))]
-    wait_for_line(processes[0], "step 1 ")
+    begun = [wait_for_line(processes[0], "step 1 "), "", ""]
     processes += [start_device(phone, "attach", "--run=both") for _ in range(2)]
-    time.sleep(3)
+    begun = [text + wait_for_line(p, "step 20 ") for text, p in zip(begun, processes, strict=True)]
     let_end(phone)
     # Not communicate(): that forgets what was read ahead with the line.
-    outputs = [(process.stdout.read(), process.stderr.read()) for process in processes]
+    outputs = [
+        (text + process.stdout.read(), process.stderr.read())
+        for text, process in zip(begun, processes, strict=True)
+    ]
 
     steps = phone.sh(f"grep -c ^step {HOME}/jobs/train-both/out").strip()
-    for (output, errors), first in zip(outputs, (2, 1, 1), strict=True):
+    for output, errors in outputs:
         for text, word in ((output, "step "), (errors, "note ")):
             numbers = [int(line.split()[1]) for line in text.splitlines() if line.startswith(word)]
-            expected = list(range(first if word == "step " else 1, int(steps) + 1))
-            assert numbers == expected
+            assert numbers == list(range(1, int(steps) + 1))
 
 
 @new_and_old_device
 def test_looking_leaves_nothing_and_files_are_their_owners_alone(phone, data, tmp_path):
     let_end(phone)
-    assert device(phone, *train_command(data, "look")).returncode == 0
+    assert run_training(phone, data, "look").returncode == 0
     phone.sh(f"umask 077; mkdir -p {HOME}/runs/look; echo {{}} > {HOME}/runs/look/config.json")
     before, names = everything(phone), files_on(phone)
 

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import time
 
 import pytest
 from device_cases import (
@@ -12,11 +11,13 @@ from device_cases import (
     let_end,
     new_and_old_device,
     new_device,
+    run_training,
     start_device,
-    train_command,
+    start_training,
     wait_for_line,
 )
 from small_runs import complaint
+from waiting import wait_until
 
 from pocketllm.android_harness.phone.paths import HOME
 
@@ -29,7 +30,7 @@ pytest_plugins = ["runtime_fixtures", "device_fixtures"]
 def test_output_flags_and_result_come_back_and_no_name_is_read_by_a_shell(phone, data, tmp_path):
     let_end(phone)
 
-    done = device(phone, *train_command(data, "r", "--lr=1e-4", f"--json={tmp_path / 'j'}"))
+    done = run_training(phone, data, "r", "--lr=1e-4", f"--json={tmp_path / 'j'}")
 
     assert (done.returncode, done.stderr) == (0, "")
     given = [line[7:] for line in done.stdout.splitlines() if line.startswith("given: ")]
@@ -47,13 +48,12 @@ def test_output_flags_and_result_come_back_and_no_name_is_read_by_a_shell(phone,
 def test_exit_codes_and_complaints_are_the_devices(phone, data, code):
     let_end(phone, code)
 
-    complaint(device(phone, *train_command(data)), code, f"the data is bad: it's code {code}")
+    complaint(run_training(phone, data), code, f"the data is bad: it's code {code}")
 
 
 @new_device
 def test_a_command_that_was_killed_says_what_for(phone, data):
-    process = start_device(phone, *train_command(data))
-    wait_for_line(process, "step 3 ")
+    process = start_training(phone, data)
     phone.sh(f"kill -9 $(cat {HOME}/jobs/*/pid)")
     _, errors = process.communicate(timeout=30)
 
@@ -63,14 +63,15 @@ def test_a_command_that_was_killed_says_what_for(phone, data):
 
 @new_and_old_device
 def test_it_goes_on_without_the_cable_and_comes_back_by_itself(phone, data):
-    process = start_device(phone, *train_command(data))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data)
     phone.unplug()
-    time.sleep(1.5)
+    errors = wait_for_line(process, "connection was lost", "stderr")
+    step = phone.control / "step"
+    wait_until(lambda: int(step.read_text() or 0) > 12, "it goes on meanwhile")
     phone.plug_in()
     let_end(phone)
     # Not communicate(): that forgets what was read ahead with the line.
-    output, errors = process.stdout.read(), process.stderr.read()
+    output, errors = process.stdout.read(), errors + process.stderr.read()
     process.wait(timeout=30)
 
     assert process.returncode == 0, errors
@@ -82,8 +83,7 @@ def test_it_goes_on_without_the_cable_and_comes_back_by_itself(phone, data):
 
 @new_device
 def test_a_cable_that_stays_away_is_said_and_attach_picks_it_up(phone, data):
-    process = start_device(phone, *train_command(data, "away", "--reconnect_seconds=1"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "away", "--reconnect_seconds=1")
     phone.unplug()
     _, errors = process.communicate(timeout=30)
     phone.plug_in()
@@ -99,11 +99,10 @@ def test_a_cable_that_stays_away_is_said_and_attach_picks_it_up(phone, data):
 
 @new_device
 def test_attach_follows_what_a_killed_workstation_left(phone, data):
-    process = start_device(phone, *train_command(data))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data)
     process.kill()
     process.communicate()
-    busy = device(phone, *train_command(data))
+    busy = run_training(phone, data)
     follower = start_device(phone, "attach")
     wait_for_line(follower, "step 1 ")  # from the beginning
     let_end(phone, 2)
@@ -117,8 +116,7 @@ def test_attach_follows_what_a_killed_workstation_left(phone, data):
 @new_and_old_device
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_stops_the_device_and_shows_its_end(phone, data, number, tmp_path):
-    process = start_device(phone, *train_command(data, "stop", f"--json={tmp_path / 'j'}"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "stop", f"--json={tmp_path / 'j'}")
     os.kill(process.pid, number)
     _, errors = process.communicate(timeout=30)
 
@@ -129,13 +127,13 @@ def test_ctrl_c_stops_the_device_and_shows_its_end(phone, data, number, tmp_path
 
 @new_device
 def test_a_second_ctrl_c_leaves_at_once(phone, data):
-    process = start_device(phone, *train_command(data))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data)
     phone.unplug()  # so that the device cannot end first
     process.send_signal(signal.SIGINT)
-    time.sleep(1)
+    wait_for_line(process, "stopping after the step under way", "stderr")
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    errors = process.stderr.read()
+    process.wait(timeout=30)
     phone.plug_in()
 
     assert process.returncode == 130
@@ -144,8 +142,7 @@ def test_a_second_ctrl_c_leaves_at_once(phone, data):
 
 @new_device
 def test_a_restarted_phone_is_not_taken_for_a_running_job(phone, data):
-    process = start_device(phone, *train_command(data))
-    wait_for_line(process, "step 3 ")
+    process = start_training(phone, data)
     # All of it at once, as a restart does; the number becomes another process's.
     phone.sh(
         f"cd {HOME}/jobs/*name && kill -9 $(cat keeper waiter pid)"
@@ -156,7 +153,7 @@ def test_a_restarted_phone_is_not_taken_for_a_running_job(phone, data):
     let_end(phone)
 
     assert process.returncode == 1 and "restarted" in errors.splitlines()[-1]
-    assert device(phone, *train_command(data)).returncode == 0
+    assert run_training(phone, data).returncode == 0
 
 
 @new_device
@@ -186,9 +183,9 @@ def test_what_was_not_pushed_is_named_with_the_command(phone, data):
 
     complaint(device(phone, *command), 2, "bundles/other", "device push --bundle=other")
     complaint(device(phone, "attach", "--run=none"), 2, "train-none", "nothing was started")
-    complaint(device(phone, *train_command(data, "..")), 2, "--run='..'", "cannot be a name")
+    complaint(run_training(phone, data, ".."), 2, "--run='..'", "cannot be a name")
     complaint(
-        device(phone, *train_command("none.tsv")),
+        run_training(phone, "none.tsv"),
         2,
         "--train=none.tsv",
         "no such file",

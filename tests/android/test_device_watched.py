@@ -10,11 +10,13 @@ from device_cases import (
     let_end,
     new_and_old_device,
     new_device,
+    run_training,
     start_device,
-    train_command,
+    start_training,
     wait_for_line,
 )
 from small_runs import complaint
+from waiting import wait_until
 
 from pocketllm.android_harness.phone.paths import HOME
 
@@ -27,7 +29,7 @@ pytest_plugins = ["runtime_fixtures", "device_fixtures"]
 def test_cleaning_takes_what_it_is_told_and_nothing_else(phone, data, tmp_path):
     let_end(phone)
     for run in ("it's old", "new"):
-        assert device(phone, *train_command(data, run)).returncode == 0
+        assert run_training(phone, data, run).returncode == 0
         phone.sh(f'mkdir -p "{HOME}/runs/{run}"; echo x > "{HOME}/runs/{run}/journal"')
     before = set(files_on(phone))
 
@@ -48,9 +50,7 @@ def test_cleaning_takes_what_it_is_told_and_nothing_else(phone, data, tmp_path):
 @new_and_old_device
 def test_nothing_is_removed_under_commands_that_run(phone, data):
     runs = ("it's a first", "second")
-    processes = [start_device(phone, *train_command(data, run)) for run in runs]
-    for process in processes:
-        wait_for_line(process, "step 2 ")
+    processes = [start_training(phone, data, run) for run in runs]
     before = set(files_on(phone))
 
     for what in ("--data", "--all", f"--run={runs[0]}", f"--run={runs[1]}"):
@@ -66,12 +66,11 @@ def test_nothing_is_removed_under_commands_that_run(phone, data):
 @new_device
 @pytest.mark.parametrize("watcher", ["keeper", "waiter", "keeper waiter"])
 def test_the_shells_that_watch_a_job_may_be_killed(phone, data, watcher):
-    process = start_device(phone, *train_command(data, "watched"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "watched")
     phone.sh(
         f"cd {HOME}/jobs/train-watched && for name in {watcher}; do kill -9 $(cat $name); done"
     )
-    again = device(phone, *train_command(data, "watched"))
+    again = run_training(phone, data, "watched")
     clean = device(phone, "clean", "--data")
     wait_for_line(process, "step 20 ")
     let_end(phone)
@@ -84,8 +83,7 @@ def test_the_shells_that_watch_a_job_may_be_killed(phone, data, watcher):
 
 @new_device
 def test_the_exit_code_is_known_without_the_keeper(phone, data):
-    process = start_device(phone, *train_command(data, "kept"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "kept")
     phone.sh(f"kill -9 $(cat {HOME}/jobs/train-kept/keeper)")
     let_end(phone, 2)
     _, errors = process.communicate(timeout=30)
@@ -95,11 +93,9 @@ def test_the_exit_code_is_known_without_the_keeper(phone, data):
 
 @new_and_old_device
 def test_attach_takes_the_job_that_was_started_last(phone, data):
-    first = start_device(phone, *train_command(data, "x" * 60))
-    wait_for_line(first, "step 2 ")
-    time.sleep(1.1)  # file systems count whole seconds, some of them
-    second = start_device(phone, *train_command(data, "y" * 60))
-    wait_for_line(second, "step 2 ")
+    first = start_training(phone, data, "x" * 60)
+    time.sleep(1.1)  # the start's time is compared, and some file systems keep whole seconds
+    second = start_training(phone, data, "y" * 60)
     phone.sh(f"kill -9 $(cat {HOME}/jobs/train-x*/pid)")  # ended later than the other began
     first.communicate(timeout=30)
     follower = start_device(phone, "attach")
@@ -114,15 +110,13 @@ def test_attach_takes_the_job_that_was_started_last(phone, data):
 @new_and_old_device
 def test_a_job_holds_the_wake_lock_where_the_phone_lends_it_and_gives_it_back(phone, data):
     phone.sh("mount -t tmpfs none /sys/power; cd /sys/power; touch wake_lock wake_unlock")
-    process = start_device(phone, *train_command(data, "awake"))
-    wait_for_line(process, "step 2 ")
+    process = start_training(phone, data, "awake")
     name, nanoseconds = phone.sh("cat /sys/power/wake_lock").split()
     doctor = device(phone, "doctor")
     early = phone.sh("cat /sys/power/wake_unlock")
     let_end(phone)
     process.communicate(timeout=30)
-    time.sleep(1)
-    unlocked = phone.sh("cat /sys/power/wake_unlock")
+    unlocked = wait_until(lambda: phone.sh("cat /sys/power/wake_unlock"), "the wake lock's end")
     phone.sh("umount /sys/power")
 
     assert name.startswith("pocketllm-") and early == ""

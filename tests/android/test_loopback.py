@@ -2,10 +2,10 @@
 
 import os
 import subprocess
-import time
 
 import pytest
 from loopback import loopback
+from waiting import wait_until
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 TMP = "/data/local/tmp"
@@ -83,20 +83,28 @@ def test_a_full_device_refuses_and_keeps_no_part(device, tmp_path):
 
 
 def test_what_was_detached_outlives_the_cable_and_the_rest_does_not(device):
-    device.sh(f"setsid sh -c 'sleep 0.5; touch {TMP}/detached' >/dev/null 2>&1 </dev/null &")
-    device.unplug_after(0)
+    begin = f"until [ -e {TMP}/begin ]; do sleep 0.05; done"
+    device.sh(f"setsid sh -c '{begin}; touch {TMP}/detached' >/dev/null 2>&1 </dev/null &")
+    attached = subprocess.Popen(
+        ["adb", "shell", f"echo $$; {begin}; touch {TMP}/attached"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        env=os.environ | device.environment,
+    )
+    shell = int(attached.stdout.readline())
 
-    attached = device.adb("shell", f"sleep 0.5; touch {TMP}/attached")
+    device.unplug()
+    attached.communicate(timeout=30)  # its exit code is 0: adb does not know better
     device.plug_in()
-    time.sleep(0.7)
+    wait_until(lambda: device.sh(f"kill -0 {shell} || echo ended"), "the attached shell's end")
+    device.sh(f"touch {TMP}/begin")
+    wait_until(lambda: device.sh(f"cd {TMP}; ls detached"), "what was detached")
 
-    assert attached.returncode != 0
     assert device.sh(f"cd {TMP}; ls -d detached attached 2>/dev/null") == "detached\n"
 
 
 def test_an_unplugged_device_is_gone_and_comes_back(device):
     device.unplug()
-    time.sleep(0.2)
     gone = device.adb("-s", device.serial, "shell", "echo here")
     device.plug_in()
 

@@ -29,17 +29,6 @@ def serve_service(stream, service: str) -> None:
         _run_v2(stream, rest)
 
 
-def _start(command, stdin, stderr):
-    return subprocess.Popen(
-        [SHELL, "-c", command],
-        stdin=stdin,
-        stdout=subprocess.PIPE,
-        stderr=stderr,
-        cwd="/",
-        start_new_session=True,
-    )
-
-
 def _hang_up(process):
     """What a terminal's end does to what runs in it."""
     with suppress(ProcessLookupError):
@@ -76,7 +65,14 @@ def _type(stream, terminal):
 
 
 def _run_v2(stream, command):
-    process = _start(command, subprocess.PIPE, subprocess.PIPE)
+    process = subprocess.Popen(
+        [SHELL, "-c", command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd="/",
+        start_new_session=True,
+    )
     _hang_up_at_end(stream, process)
     threading.Thread(target=_feed, args=(stream, process), daemon=True).start()
     writers = [

@@ -39,12 +39,14 @@ def start_device(phone: Loopback, *arguments) -> subprocess.Popen:
     )
 
 
-def wait_for_line(process: subprocess.Popen, text: str) -> None:
-    """Reads what a process prints until a line holds the text."""
-    for line in process.stdout:
+def wait_for_line(process: subprocess.Popen, text: str, stream: str = "stdout") -> str:
+    """Reads what a process prints until a line holds the text; returns all that was read."""
+    output = ""
+    for line in getattr(process, stream):
+        output += line
         if text in line:
-            return
-    raise AssertionError(f"{text!r} never came: {process.stderr.read()}")
+            return output
+    raise AssertionError(f"{text!r} never came: {output}{process.stderr.read()}")
 
 
 def let_end(phone: Loopback, code: int = 0) -> None:
@@ -65,6 +67,18 @@ def fill(phone: Loopback) -> None:
 def train_command(data: Path, run: str = "a run's name", *more: str) -> list[str]:
     """Returns the arguments of a training of `device`."""
     return ["train", f"--bundle=x/{BUNDLE}", f"--run={run}", "--steps=9", f"--train={data}", *more]
+
+
+def run_training(phone: Loopback, *arguments) -> subprocess.CompletedProcess:
+    """Runs what `train_command` says."""
+    return device(phone, *train_command(*arguments))
+
+
+def start_training(phone: Loopback, *arguments) -> subprocess.Popen:
+    """Starts what `train_command` says; returns when two steps have been printed here."""
+    process = start_device(phone, *train_command(*arguments))
+    wait_for_line(process, "step 2 ")
+    return process
 
 
 def of_devices(*features: str):

@@ -5,16 +5,16 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import phone
+from waiting import wait_until
 
 HERE = Path(__file__).parent
-SECONDS = 30  # that anything here may take
+SECONDS = 30.0  # that anything here may take
 PROPERTIES = {
     "ro.product.model": "Loopback",
     "ro.product.cpu.abilist": "arm64-v8a,armeabi-v7a",
@@ -63,8 +63,9 @@ class Loopback:
         (self.control / "properties").write_text("".join(lines))
 
     def unplug(self) -> None:
-        """Cuts the cable; what runs on the device does not notice."""
+        """Cuts the cable; returns when adb knows. What runs on the device does not notice."""
         (self.control / "unplugged").touch()
+        wait_until(lambda: not self._is_listed("device"), "adb knows it no longer", SECONDS)
 
     def unplug_after(self, received: int) -> None:
         """Cuts the cable when so many bytes more have come."""
@@ -78,17 +79,19 @@ class Loopback:
     def connect(self, state: str = "device") -> None:
         """Connects, until adb lists the device in this state."""
         self.adb("disconnect", self.serial)
-        end = time.monotonic() + SECONDS
-        while time.monotonic() < end:
+
+        def is_connected():
             self.adb("connect", self.serial)
-            if f"{self.serial}\t{state}" in self.adb("devices").stdout:
-                return
-            time.sleep(0.05)
-        raise TimeoutError(self.adb("devices").stdout)
+            return self._is_listed(state)
+
+        wait_until(is_connected, f"adb lists {self.serial} as {state}", SECONDS)
 
     def received(self) -> int:
         """Returns how many bytes the device has received."""
         return int((self.control / "received").read_text())
+
+    def _is_listed(self, state):
+        return f"{self.serial}\t{state}" in self.adb("devices").stdout
 
 
 @contextmanager
@@ -119,7 +122,7 @@ def loopback(folder: Path, data_size: str = "400m", features: str = "shell_v2,cm
             env=_android(control),
         )
     try:
-        serial = f"127.0.0.1:{_wait_for(control / 'port', device)}"
+        serial = f"127.0.0.1:{_port(control, device)}"
         loopback_device = Loopback(control, serial, environment)
         loopback_device.properties()
         try:
@@ -141,12 +144,12 @@ def _android(control):
     }
 
 
-def _wait_for(path, device):
-    end = time.monotonic() + SECONDS
-    while not path.exists():
-        if device.poll() is not None or time.monotonic() > end:
-            raise RuntimeError(f"no device: {(path.parents[1] / 'adbd.log').read_text()}")
-        time.sleep(0.02)
+def _port(control, device):
+    """Returns the port that the device listens at, as soon as it does."""
+    path = control / "port"
+    wait_until(lambda: path.exists() or device.poll() is not None, "the device's port", SECONDS)
+    if not path.exists():
+        raise RuntimeError(f"no device: {(control.parent / 'adbd.log').read_text()}")
     return path.read_text()
 
 

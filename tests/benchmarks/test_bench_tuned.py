@@ -94,9 +94,8 @@ def test_pytorchs_lora_side_computes_what_peft_does(
     from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
     from pocketllm.export.tune.lora import Lora
 
-    tied = (
-        architecture == "roberta"
-    )  # the bench reads no RoBERTa whose decoder has a bias of its own
+    # The bench reads no RoBERTa whose decoder has a bias of its own.
+    tied = architecture == "roberta"
     checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture](tied=tied)
     settings = Lora(rank=3, alpha=4.0, extras="lm_head")
     bundle = make_bundle(checkpoint, kind="lora", lora=settings)

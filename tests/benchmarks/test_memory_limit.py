@@ -4,11 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from memory_cgroup import CGROUP
+from waiting import wait_until
 
 from pocketllm.benchmarks.isolation.cgroup import FILES, V1, V2, Cgroup, limited_cgroup
 from pocketllm.benchmarks.isolation.memory_limit import DATA, run_limited
@@ -134,15 +134,11 @@ def test_the_command_dies_with_whoever_started_it(kind, tmp_path):
         f"cgroup_allowed={kind != DATA})"
     )
     starter = subprocess.Popen([sys.executable, "-c", code])
-    deadline = time.monotonic() + 30
-    while not (pid.exists() and pid.read_text()) and time.monotonic() < deadline:
-        time.sleep(0.02)
+    command = int(wait_until(lambda: pid.exists() and pid.read_text(), "the command's start"))
     starter.kill()
     starter.wait()
 
-    while time.monotonic() < deadline and _lives(int(pid.read_text())):
-        time.sleep(0.02)
-    assert not _lives(int(pid.read_text()))
+    wait_until(lambda: not _lives(command), "the command's end")
 
 
 EVENTS = {

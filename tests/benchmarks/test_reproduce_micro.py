@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 from small_runs import complaint, pocketllm
+from waiting import wait_until
 
 from pocketllm.benchmarks.reproduce.plan import SCALES, cells_of
 
@@ -23,11 +23,9 @@ def killed(tmp_path_factory):
     out = tmp_path_factory.mktemp("reproduce") / "out"
     command = [sys.executable, "-m", "pocketllm.runtime.cli", "reproduce", f"--out={out}"]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    deadline = time.monotonic() + FIRST_CELL_SECONDS
-    while not (out / "cells" / NAMES[1]).exists():
-        assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    second = out / "cells" / NAMES[1]
+    wait_until(lambda: second.exists() or process.poll() is not None, "a cell", FIRST_CELL_SECONDS)
+    assert second.exists(), process.stderr.read().decode()
     process.kill()
     process.communicate()
     return out

@@ -5,12 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
 from forward import relative_error
 from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, write_tsv
+from waiting import wait_until
 
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members
@@ -114,9 +114,7 @@ def test_a_signal_ends_the_run_and_the_same_command_says_what_to_do(number, comm
     arguments = [sys.executable, "-m", "pocketllm.runtime.cli", *command(steps=1_000_000)]
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
-        until = time.monotonic() + 60
-        while not kept_steps(run) and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.05)
+        wait_until(lambda: kept_steps(run) or process.poll() is not None, "kept parameters")
         process.send_signal(number)
         _, complaint_line = process.communicate(timeout=60)
     finally:

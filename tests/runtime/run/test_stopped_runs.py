@@ -3,10 +3,10 @@
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from small_runs import RECORD_BYTES, pocketllm
+from waiting import wait_until
 
 from pocketllm.benchmarks.torture.killed import PHASES
 from pocketllm.benchmarks.torture.kills import kill_and_resume, training
@@ -42,12 +42,12 @@ def started(arguments):
 
 def wait_for(path, more_bytes, process):
     """Waits until a file has grown to more than so many bytes."""
-    until = time.monotonic() + 60
-    while time.monotonic() < until and process.poll() is None:
-        if path.exists() and path.stat().st_size > more_bytes:
-            return
-        time.sleep(0.01)
-    raise AssertionError(process.communicate()[1])
+
+    def has_grown():
+        return path.exists() and path.stat().st_size > more_bytes
+
+    wait_until(lambda: has_grown() or process.poll() is not None, f"{path.name} grows")
+    assert has_grown(), process.communicate()[1]
 
 
 def steps_of(run):

@@ -1,4 +1,4 @@
-"""Training and dev data for the committed bundle.
+"""Training and dev data for the committed bundle, and data files of any content.
 
 A test module that wants them says `pytest_plugins = ["runtime_fixtures"]`.
 """
@@ -33,3 +33,15 @@ def train_data(train_file, golden_bundle) -> Dataset:
 def dev_data(dev_file, golden_bundle) -> Dataset:
     """The dev examples, encoded for the committed bundle."""
     return load_dataset(dev_file, golden_bundle)
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a data file, text as UTF-8 or bytes as they are: (content, name) -> path."""
+
+    def write_file(content, name="data.tsv"):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
+        return path
+
+    return write_file

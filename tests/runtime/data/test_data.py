@@ -12,18 +12,10 @@ from pocketllm.runtime.data.reader import Example, read_examples
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.masked import TASKS
 
+pytest_plugins = ["runtime_fixtures"]
+
 SST2, MNLI = TASKS["sst2"], TASKS["mnli"]
 PAIR = {"premise": "p", "hypothesis": "h"}
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(content, name="data.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write_file
 
 
 def test_tsv_sentences_are_kept_byte_for_byte_with_their_line_numbers(write):

@@ -17,18 +17,10 @@ from pocketllm.runtime.data.reader import DataFile, read_examples
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.masked import TASKS
 
+pytest_plugins = ["runtime_fixtures"]
+
 SST2 = TASKS["sst2"]
 TEXTS = ['He said "no"', '"quoted"', "plain film", 'a "great" film']
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(content, name="data.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write_file
 
 
 def sentences(path):

@@ -10,22 +10,14 @@ from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.masked import TASKS
 
+pytest_plugins = ["runtime_fixtures"]
+
 SST2 = TASKS["sst2"]
 
 
 def zipped(content):
     """Returns a gzip file without the time: it is part of a test's name, which workers compare."""
     return gzip.compress(content, mtime=0)
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write_file(content, name="data.tsv"):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
-        return path
-
-    return write_file
 
 
 PARQUET = b"PAR1\x15\x04\x15"

@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pocketllm.runtime.errors import InputError
@@ -85,6 +86,14 @@ def weights_of(folder):
 
     config = model_config(read_json(folder / "config.json", ""), str(folder))
     return checkpoint_weights(config, open_checkpoint(folder))
+
+
+def assert_holds(weights, tensors):
+    """Checks that the weights are these tensors, by name and value, and all of them."""
+    assert {parameter.name for parameter in weights.parameters} == set(tensors)
+    for parameter in weights.parameters:
+        expected = tensors[parameter.name].float().numpy()
+        np.testing.assert_array_equal(weights.read(parameter), expected)
 
 
 def variables_in(weights):

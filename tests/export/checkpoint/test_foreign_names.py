@@ -2,12 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 from checkpoint_files import (
     DECODER,
     DECODER_BIAS,
     EMBEDDINGS,
+    assert_holds,
     edit_config,
     refusal,
     save_pickled,
@@ -20,13 +20,6 @@ pytest_plugins = ["checkpoint_files"]
 pytestmark = pytest.mark.desktop
 
 ENCODER = "roberta."
-
-
-def assert_holds(weights, tensors):
-    """Checks that the weights are these tensors, by name and value."""
-    assert {parameter.name for parameter in weights.parameters} == set(tensors)
-    for parameter in weights.parameters:
-        np.testing.assert_array_equal(weights.read(parameter), tensors[parameter.name].numpy())
 
 
 def theirs(folder):

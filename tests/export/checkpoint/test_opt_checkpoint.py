@@ -1,12 +1,10 @@
 """OPT checkpoints: what published ones call their tensors, when the head is tied, bad configs."""
 
 import json
-import shutil
-from pathlib import Path
 
-import numpy as np
 import pytest
 from checkpoint_files import (
+    assert_holds,
     edit_config,
     refusal,
     save_pickled,
@@ -15,34 +13,17 @@ from checkpoint_files import (
     weights_of,
 )
 
+pytest_plugins = ["checkpoint_files"]
+
 pytestmark = pytest.mark.desktop
 
 EMBEDDINGS, LM_HEAD = "model.decoder.embed_tokens.weight", "lm_head.weight"
 
 
 @pytest.fixture
-def source(make_opt_checkpoint, tmp_path) -> Path:
-    """A folder with everything of a tiny OPT checkpoint but its weights."""
-    folder = tmp_path / "source"
-    shutil.copytree(make_opt_checkpoint(), folder)
-    (folder / "model.safetensors").unlink()
-    return folder
-
-
-@pytest.fixture
-def tensors(make_opt_checkpoint):
-    """The tiny checkpoint's tensors, torch float32."""
-    from safetensors.torch import load_file
-
-    return load_file(make_opt_checkpoint() / "model.safetensors")
-
-
-def assert_holds(weights, tensors):
-    """Checks that the weights are these tensors, and all of them."""
-    assert {parameter.name for parameter in weights.parameters} == set(tensors)
-    for parameter in weights.parameters:
-        expected = tensors[parameter.name].float().numpy()
-        np.testing.assert_array_equal(weights.read(parameter), expected)
+def make_checkpoint(make_opt_checkpoint):
+    """Makes an OPT where `source` and `tensors` would have a RoBERTa."""
+    return make_opt_checkpoint
 
 
 @pytest.mark.parametrize("save", [save_single, save_pickled, save_sharded_pickled])

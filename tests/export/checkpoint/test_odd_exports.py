@@ -1,12 +1,11 @@
 """Two checkpoints of the kind that people bring, through the commands: transformers' losses."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import tiny
+from small_runs import pocketllm
 from tokenizer_files import gpt2_class, roberta_class
 
 from pocketllm.runtime import evaluate, load_dataset, open_model, read_bundle
@@ -19,9 +18,8 @@ WORDS = (" terrible", " great")
 
 def export(checkpoint, out):
     """Runs `pocketllm export`; returns what it printed."""
-    command = [sys.executable, "-m", "pocketllm.runtime.cli", "export", "--task=sst2"]
-    command += ["--lengths=24", "--batch_size=2", f"--model={checkpoint}", f"--out={out}"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    flags = ["--task=sst2", "--lengths=24", "--batch_size=2"]
+    done = pocketllm("export", *flags, f"--model={checkpoint}", f"--out={out}")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

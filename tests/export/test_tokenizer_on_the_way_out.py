@@ -8,8 +8,6 @@ import pytest
 from small_runs import pocketllm, rows, write_tsv
 from sources import OPT_TOKENIZERS
 
-pytest_plugins = ["sources"]
-
 pytestmark = pytest.mark.desktop
 
 WORDS = (" terrible", " great")

@@ -7,7 +7,7 @@ import pytest
 import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizer_files import CASES, FILES, LAST, URL, added, gpt2_class, roberta_class, write_files
+from tokenizer_files import CASES, FILES, LAST, URL, added, roberta_class, without_unk, write_files
 
 from pocketllm.export.checkpoint.tokenizer import tokenizer_for
 from pocketllm.runtime.errors import InputError
@@ -117,8 +117,7 @@ def test_a_token_that_no_file_names_is_one_where_the_model_has_a_row_for_it(rows
 
 
 def test_a_token_behind_one_that_the_model_has_no_row_for_is_not_moved_into_its_rows(tmp_path):
-    settings = gpt2_class(unk_token=None, additional_special_tokens=["[E1]"])
-    del settings["unk_token"]
+    settings = without_unk(additional_special_tokens=["[E1]"])
     folder = write_files(tmp_path, "opt", {"tokenizer_config": settings})
     for rows in (LAST + 1, LAST + 2):
         (folder / "config.json").write_text(json.dumps({"model_type": "opt", "vocab_size": rows}))

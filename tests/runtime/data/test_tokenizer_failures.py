@@ -1,9 +1,7 @@
 """A tokenizer.json that the library refuses or panics over is one line that names the file."""
 
-import hashlib
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from small_runs import complaint, pocketllm, write_tsv
@@ -11,6 +9,7 @@ from small_runs import complaint, pocketllm, write_tsv
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.data.tokenizer import load_tokenizer, tokenising
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import sha256_of
 
 # Both panic inside the library: a table that it cannot read, a pattern that never comes to an end.
 UNREADABLE = {"normalizer": {"type": "Precompiled", "precompiled_charsmap": "AA=="}}
@@ -69,17 +68,11 @@ def test_other_errors_pass():
 
 @pytest.mark.parametrize("changes", [UNREADABLE, ENDLESS], ids=["loaded", "called"])
 def test_a_command_ends_with_one_line(changes, golden_bundle, spoiled, tmp_path):
-    folder = Path(shutil.copytree(golden_bundle.folder, tmp_path / "bundle"))
-    shutil.move(spoiled(changes), folder / "tokenizer.json")
+    folder = shutil.copytree(golden_bundle.folder, tmp_path / "bundle")
+    path = spoiled(changes).replace(folder / "tokenizer.json")
     manifest = json.loads((folder / "bundle.json").read_text())
-    content = (folder / "tokenizer.json").read_bytes()
-    manifest["files"]["tokenizer.json"] = {
-        "bytes": len(content),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }
-    write_with_checksum(
-        folder / "bundle.json", {name: manifest[name] for name in manifest if name != "checksum"}
-    )
+    manifest["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    write_with_checksum(folder / "bundle.json", manifest)
     data = write_tsv(tmp_path / "data.tsv", [("a" * 200 + "!", 1)])
 
     done = pocketllm("eval", f"--bundle={folder}", f"--data={data}")

@@ -28,10 +28,10 @@ def compare(folder: Path, model_type: str, odd: dict) -> tuple[np.ndarray, np.nd
     """
     write = tiny.write_checkpoint if model_type == "roberta" else tiny.write_opt_checkpoint
     write(folder, **odd.get("config", {}))
-    saved = _model(folder, model_type)
+    saved = _model(folder, model_type) if odd.get("foreign") else None
     _rewrite_config(folder / "config.json", odd.get("file", {}))
     _rewrite_tensors(folder, odd)
-    model = saved if odd.get("foreign") else _model(folder, model_type)
+    model = saved or _model(folder, model_type)
     inputs = _inputs(model.config.vocab_size, model_type)
     return _ours(folder, inputs), _theirs(model, inputs)
 

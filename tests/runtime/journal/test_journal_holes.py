@@ -36,11 +36,16 @@ def stop_without_an_end(path, flushed_steps, steps):
     return path.read_bytes()
 
 
+def tear(path, data, hole=RECORD_BYTES):
+    """Writes a journal of nine steps with zeros for the first bytes of step 5's record."""
+    begin = len(data) - 5 * RECORD_BYTES
+    path.write_bytes(data[:begin] + bytes(hole) + data[begin + hole :])
+
+
 @pytest.mark.parametrize("hole", [1, 40, RECORD_BYTES])
 def test_a_hole_behind_the_last_flush_costs_the_steps_behind_it_and_no_more(hole, path):
     data = stop_without_an_end(path, flushed_steps=3, steps=9)
-    begin = len(data) - 5 * RECORD_BYTES  # of the record of step 5
-    path.write_bytes(data[:begin] + bytes(hole) + data[begin + hole :])
+    tear(path, data, hole)
 
     journal = read_journal(path)
     assert journal.steps == [step(n) for n in range(1, 5)]
@@ -58,8 +63,7 @@ def test_a_hole_behind_the_last_flush_costs_the_steps_behind_it_and_no_more(hole
 
 def test_a_hole_before_the_last_flush_is_damage(path):
     data = stop_without_an_end(path, flushed_steps=7, steps=9)
-    begin = len(data) - 5 * RECORD_BYTES
-    path.write_bytes(data[:begin] + bytes(RECORD_BYTES) + data[begin + RECORD_BYTES :])
+    tear(path, data)
 
     with pytest.raises(InputError, match="record 5 is damaged"):
         read_journal(path)
@@ -69,8 +73,7 @@ def test_a_hole_in_a_run_that_ended_is_damage_and_so_is_one_in_a_journal_alone(p
     data = stop_without_an_end(path, flushed_steps=9, steps=9)
     JournalWriter(path).close()
     assert not (path.parent / FLUSHED).exists(), "all of it is on the disk"
-    begin = len(data) - 5 * RECORD_BYTES
-    path.write_bytes(data[:begin] + bytes(RECORD_BYTES) + data[begin + RECORD_BYTES :])
+    tear(path, data)
 
     with pytest.raises(InputError, match="record 5 is damaged"):
         read_journal(path)
@@ -80,8 +83,7 @@ def test_a_hole_in_a_run_that_ended_is_damage_and_so_is_one_in_a_journal_alone(p
 def test_a_mark_that_cannot_be_read_says_nothing_and_the_steps_are_done_again(mark, path):
     data = stop_without_an_end(path, flushed_steps=7, steps=9)
     (path.parent / FLUSHED).write_bytes(mark)
-    begin = len(data) - 5 * RECORD_BYTES
-    path.write_bytes(data[:begin] + bytes(RECORD_BYTES) + data[begin + RECORD_BYTES :])
+    tear(path, data)
 
     assert read_journal(path).steps == [step(n) for n in range(1, 5)]
 

@@ -6,12 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import rooms
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = (
-    "runtime", "tflite_models", "export", "benchmarks", "android_harness", "examples", "docs",
-    ".ci",
-)  # fmt: skip
+FOLDERS = (*rooms.PACKAGES, "examples", "docs", ".ci")
 UNPICKLERS = {
     "pickle", "_pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve", "runpy",
     "code", "codeop", "commands", "popen2", "xmlrpc",
@@ -111,8 +109,8 @@ def _of_call(node, name):
         yield ast.unparse(node)
     word, value = NEEDED.get(name, (None, None))
     # A value that is not written there may be anything; elsewhere `shell` is a word like others.
-    known = {} if name.startswith(("subprocess.", "numpy.", "torch.")) else {...: None}
-    unsafe = any(known.get(given.get(key), given.get(key)) in (WORDS[key], ...) for key in WORDS)
+    unknown = (...,) if name.startswith(("subprocess.", "numpy.", "torch.")) else ()
+    unsafe = any(given.get(key) in (WORDS[key], *unknown) for key in WORDS)
     if unsafe or (word and given.get(word) is not value):
         yield ast.unparse(node)
 

@@ -6,9 +6,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
+from rooms import PACKAGES
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
 # Code, prose and markers: what is left is data.
 NO_DATA = {".py", ".pyc", ".md", ".typed", ".sh"}
 WIC_ROWS = ("benchmarks/reproduce/wic_rows.jsonl", "tests/golden/superglue/wic.jsonl")

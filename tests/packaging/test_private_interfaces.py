@@ -5,12 +5,13 @@ import configparser
 from collections.abc import Iterator
 from pathlib import Path
 
+import rooms
 from packaging.requirements import Requirement
 
 from pocketllm.runtime.engine import private_interface
 
 ROOT = Path(__file__).resolve().parents[2]
-PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness", "examples")
+FOLDERS = (*rooms.PACKAGES, "examples")
 PLACES = {"runtime/engine/private_interface.py", "export/private_interface.py"}
 # Documented in spite of their names: namedtuple's, os's, sys's.
 DOCUMENTED = {"_make", "_replace", "_asdict", "_fields", "_exit"}
@@ -49,8 +50,8 @@ def test_the_search_finds_what_it_looks_for():
 def test_two_modules_hold_every_private_interface_that_is_used():
     uses = {
         path.relative_to(ROOT).as_posix(): list(private_uses(path.read_text(encoding="utf-8")))
-        for package in PACKAGES
-        for path in (ROOT / package).rglob("*.py")
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
     }
 
     assert uses["runtime/engine/private_interface.py"] and uses["export/private_interface.py"]

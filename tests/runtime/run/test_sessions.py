@@ -12,7 +12,7 @@ from pocketllm.runtime.health.record import read_warnings
 from pocketllm.runtime.host.cpu import describe_machine
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run import sessions
-from pocketllm.runtime.run.listening import Listener
+from pocketllm.runtime.run.listening import SILENT, Listener
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.sessions import read_sessions
 
@@ -33,9 +33,10 @@ def go_on(trained, golden_bundle, train_data, open_ready, tmp_path):
     """Continues a copy of the run to so many steps; returns its folder."""
     folder = shutil.copytree(trained, tmp_path / "run")
 
-    def run(steps):
+    def run(steps, listener=SILENT):
         config = run_config(golden_bundle, train_data, steps=steps)
-        train(open_ready(golden_bundle, "litert"), train_data, folder, config)
+        model = open_ready(golden_bundle, "litert")
+        train(model, train_data, folder, config, listener=listener)
         return folder
 
     return run
@@ -93,17 +94,13 @@ DAMAGED = ["", "{}", '{"sessions": ', '{"sessions": [1]}', "[" * 200_000, '{"ses
 
 @pytest.mark.parametrize("name", ["machine.json", "warnings.json"])
 @pytest.mark.parametrize("text", DAMAGED, ids=range(len(DAMAGED)))
-def test_a_damaged_record_is_passed_over_by_train_and_written_anew(
-    name, text, trained, golden_bundle, train_data, open_ready, tmp_path
-):
-    folder, lines = shutil.copytree(trained, tmp_path / "run"), []
-    (folder / name).write_text(text)
-    config = run_config(golden_bundle, train_data, steps=4)
-    listener = Listener(say=lines.append)
-    train(open_ready(golden_bundle, "litert"), train_data, folder, config, listener=listener)
+def test_a_damaged_record_is_passed_over_by_train_and_written_anew(name, text, go_on, tmp_path):
+    path, lines = tmp_path / "run" / name, []
+    path.write_text(text)
+    folder = go_on(4, Listener(say=lines.append))
 
     (line,) = lines
-    assert line.startswith(f"{folder / name}: ") and "\n" not in line and len(line) < 600
+    assert line.startswith(f"{path}: ") and "\n" not in line and len(line) < 600
     assert line.endswith("; passed over, and written anew with what is known now")
     first_step = 4 if name == "machine.json" else 1
     assert [session.first_step for session in read_sessions(folder)] == [first_step]
@@ -111,18 +108,14 @@ def test_a_damaged_record_is_passed_over_by_train_and_written_anew(
 
 
 @pytest.mark.parametrize("name", ["machine.json", "warnings.json"])
-def test_a_folder_in_the_place_of_a_record_is_passed_over(
-    name, trained, golden_bundle, train_data, open_ready, tmp_path
-):
-    folder, lines = shutil.copytree(trained, tmp_path / "run"), []
-    (folder / name).unlink(missing_ok=True)
-    (folder / name).mkdir()
-    config = run_config(golden_bundle, train_data, steps=4)
-    listener = Listener(say=lines.append)
-    train(open_ready(golden_bundle, "litert"), train_data, folder, config, listener=listener)
+def test_a_folder_in_the_place_of_a_record_is_passed_over(name, go_on, tmp_path):
+    path, lines = tmp_path / "run" / name, []
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    folder = go_on(4, Listener(say=lines.append))
 
     assert len(mezo_steps(folder)) == 4
-    assert lines[0].startswith(f"{folder / name}: ") and "passed over" in lines[0]
+    assert lines[0].startswith(f"{path}: ") and "passed over" in lines[0]
     assert lines[1].endswith(f"the run goes on without {name} until it is gone")
 
 

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 import tiny
+from tokenizer_files import gpt2_class, roberta_class
 
 HEADS = {"roberta": "RobertaForMaskedLM", "opt": "OPTForCausalLM"}
 
 ABSENT = object()
-TOKENIZER = {
-    "tokenizer_class": "GPT2Tokenizer", "add_bos_token": True, "add_prefix_space": False,
-    "errors": "replace", "bos_token": "</s>", "eos_token": "</s>", "unk_token": "</s>",
-    "pad_token": "<pad>",
-}  # fmt: skip
+TOKENIZER = gpt2_class(add_bos_token=True, add_prefix_space=False, errors="replace")
 ADDED = {"content": "</s>", "lstrip": False, "normalized": True, "rstrip": False,
          "single_word": False}  # fmt: skip
 # Name -> {file: contents} beside vocab.json and merges.txt; "saved" lets transformers save them.
@@ -23,8 +20,9 @@ OPT_TOKENIZERS = {
     "a vocabulary alone": {},
     "published": {"tokenizer_config.json": TOKENIZER},
     "no bos": {"tokenizer_config.json": TOKENIZER | {"add_bos_token": False}},
-    "bos not said": {"tokenizer_config.json": {k: v for k, v in TOKENIZER.items()
-                                               if k != "add_bos_token"}},
+    "bos not said": {
+        "tokenizer_config.json": gpt2_class(add_prefix_space=False, errors="replace")
+    },
     "bos of fairseq": {"tokenizer_config.json": TOKENIZER | {"bos_token": "<s>"}},
     "tokens in a map": {
         "tokenizer_config.json": {"add_bos_token": True, "bos_token": "<s>"},
@@ -49,7 +47,7 @@ OPT_TOKENIZERS = {
     "generation": {"tokenizer_config.json": TOKENIZER,
                    "generation_config.json": {"max_new_tokens": 3, "eos_token_id": [2, 5]}},
 }  # fmt: skip
-ROBERTA = {"tokenizer_class": "RobertaTokenizer", "model_max_length": 38}
+ROBERTA = roberta_class(model_max_length=38)
 ROBERTA_TOKENIZERS = {
     "a vocabulary alone": {},
     "a length": {"tokenizer_config.json": ROBERTA},

@@ -93,8 +93,7 @@ def shown(folder):
         assert "\n" not in str(error) and len(str(error)) < 2000
         return None
     json.loads(json_bytes(result), parse_constant=pytest.fail)
-    bundle = read_bundle(folder)
-    assert bundle.batch_size >= 1 and bundle.lengths
+    assert result["batch_size"] >= 1 and result["lengths"]
     return result
 
 

@@ -15,12 +15,12 @@ from .checkpoint.special_spellings import frame_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
-from .models.weights import checkpoint_weights, random_weights, remarks
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
 from .source import Source, source_of
 from .tasks.lengths import default_lengths
 from .tasks.named import task_named
 from .tune.settings import FULL_TUNING, Tuning, check_tuning
+from .weights.weights import checkpoint_weights, random_weights, remarks
 
 if TYPE_CHECKING:
     from .pipeline import Exported

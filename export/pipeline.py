@@ -22,7 +22,6 @@ from .flatbuffer.outputs import check_outputs
 from .flatbuffer.values import stream_constants, stream_variables
 from .manifest import manifest
 from .models import architecture_of
-from .models.weights import Weights
 from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.adam import adam_step
@@ -32,6 +31,7 @@ from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
 from .signatures.tables import noise_table
 from .tasks.lengths import share_longer
 from .tune.apply import view_of
+from .weights.weights import Weights
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from pocketllm.runtime import contract
 
 from .flatbuffer.constants import Constant, constants_of
 from .flatbuffer.variables import Variable, slices_of, variables_of
+from .graph.scoring import Target, target_of
 from .models import architecture_of
-from .models.scoring import Target, target_of
-from .models.weights import Weights
 from .settings import Settings, check_lengths, check_tokenizer
 from .tune.apply import tuned, with_targets
+from .weights.weights import Weights
 
 
 @dataclass(frozen=True)

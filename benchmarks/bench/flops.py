@@ -1,4 +1,4 @@
-"""Counts the floating-point operations that a loss needs; see export/models/flops.py.
+"""Counts the floating-point operations that a loss needs; see export/graph/flops.py.
 
 All scores of a causal attention are counted, though it needs little more than half of its T²: our
 graph computes them all up to T = 128, and at T = 64 they are half a percent of OPT-1.3B's

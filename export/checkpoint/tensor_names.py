@@ -26,6 +26,7 @@ class TensorNames:
       old_endings: {end of a name in an old checkpoint: its end today}.
       second: {parameter: its second name}. transformers saves an untied head's under both, and
         where a checkpoint has both the second is read.
+      derived: ends of names of tensors that config.json determines.
     """
 
     base: str
@@ -33,6 +34,7 @@ class TensorNames:
     head: str
     old_endings: Mapping[str, str]
     second: Mapping[str, str] = field(default_factory=dict)
+    derived: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

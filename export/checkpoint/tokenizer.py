@@ -33,6 +33,10 @@ class SpecialSpellings:
 FAIRSEQ_TOKENS = SpecialSpellings(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", mask="<mask>")
 
 
+# Of architectures whose checkpoints say themselves which tokens they have.
+NO_TOKENS = SpecialSpellings(bos="", pad="", eos="", unk="", mask=None)
+
+
 def special_ids(tokenizer: Tokenizer, tokens: SpecialSpellings, style: str) -> SpecialTokens:
     """Returns the ids, None for one that the style does not use or the tokenizer lacks.
 

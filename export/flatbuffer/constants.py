@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from pocketllm.runtime import contract
 
-from ..models.parameters import Parameter
+from ..graph.parameters import Parameter
 from .variables import LINEAR_VALUES, row_chunks
 
 SCALES = "scales"  # storage of a quantised table's scales

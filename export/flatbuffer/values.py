@@ -6,7 +6,7 @@ import numpy as np
 
 from pocketllm.runtime import contract
 
-from ..models.weights import Weights
+from ..weights.weights import Weights
 from .constants import SCALES, Constant, backward_of
 from .model import TfliteModel
 from .quantise import int4_rows, int8_rows, packed_nibbles

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from ..models.parameters import Parameter
+from ..graph.parameters import Parameter
 
 # Values of a table's chunk (4 MB) and of a matrix's (16 MB; 8 MB are 3% faster, longer to convert).
 CHUNK_VALUES = 1 << 20

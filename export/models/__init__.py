@@ -1,17 +1,22 @@
-"""The models: one file an architecture, named after its Hugging Face model_type."""
+"""The models: one file an architecture, named after its Hugging Face model_type.
 
+Every file of this folder is one, so that a new architecture touches no other file.
+"""
+
+import pkgutil
 from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
 
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
-from . import opt, roberta
-from .architecture import Architecture, ModelConfig
+from ..families.architecture import Architecture, ModelConfig
 
 # model_type -> all that the rest needs of it; the only table of architectures.
 ARCHITECTURES: dict[str, Architecture] = {
-    architecture.model_type: architecture
-    for architecture in (roberta.ARCHITECTURE, opt.ARCHITECTURE)
+    name: import_module(f"{__package__}.{name}").ARCHITECTURE
+    for name in sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).parent)]))
 }
 
 
@@ -37,10 +42,9 @@ def architecture_in(values: dict, source: str) -> Architecture:
 def architecture_named(model_type: str | None, source: str) -> Architecture:
     """Returns the architecture of a model type, which `source` names; InputError as above."""
     if not isinstance(model_type, str) or model_type not in ARCHITECTURES:
-        classes = " or ".join(known.hf_class for known in ARCHITECTURES.values())
         raise InputError(
-            f"{source}: model_type is {repr(model_type)[:80]}, expected "
-            f"{' or '.join(map(repr, ARCHITECTURES))}; give the folder of a checkpoint of {classes}"
+            f"{source}: model_type is {repr(model_type)[:80]}, implemented are "
+            f"{', '.join(ARCHITECTURES)}; give a checkpoint of one of these"
         )
     return ARCHITECTURES[model_type]
 

@@ -12,17 +12,17 @@ from pocketllm.runtime import contract
 from ..checkpoint.config import check_activation, check_heads, read_fields
 from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import FAIRSEQ_TOKENS
-from . import causal
-from . import lazy_tensorflow as tf
-from . import parameters as of
-from .activations import ACTIVATION_FUNCTIONS
-from .architecture import Architecture
-from .attention import self_attention
-from .flops import layers_flops
-from .layers import select
-from .parameters import HeadNames, Parameter
-from .scoring import Target
-from .weights_view import WeightsView
+from ..families.architecture import Architecture
+from ..graph import causal
+from ..graph import lazy_tensorflow as tf
+from ..graph import parameters as of
+from ..graph.activations import ACTIVATION_FUNCTIONS
+from ..graph.attention import self_attention
+from ..graph.flops import layers_flops, plain_layer
+from ..graph.layers import select
+from ..graph.parameters import HeadNames, Parameter
+from ..graph.scoring import Target
+from ..graph.weights_view import WeightsView
 
 DECODER = "model.decoder"
 WORD_EMBEDDINGS = f"{DECODER}.embed_tokens.weight"
@@ -231,9 +231,7 @@ def forward_flops(config: OptConfig, tokens: int, words: int) -> int:
     Where E is not D, 2 T E D (project_in) and 2 D E (project_out) are added.
     """
     hidden, width = config.hidden_size, config.word_embed_proj_dim
-    layers = layers_flops(
-        tokens, hidden=hidden, inner=config.ffn_dim, layers=config.num_hidden_layers
-    )
+    layers = layers_flops(tokens, plain_layer(hidden, config.ffn_dim), config.num_hidden_layers)
     projections = 2 * (tokens + 1) * width * hidden if config.has_projections else 0
     return layers + projections + 2 * width * words
 
@@ -243,6 +241,7 @@ ARCHITECTURE = Architecture(
     style=contract.CAUSAL,
     hf_class="OPTForCausalLM",
     special_tokens=FAIRSEQ_TOKENS,
+    config=OptConfig,
     read_config=read_config,
     parameters=parameters,
     names=NAMES,

@@ -12,16 +12,16 @@ from pocketllm.runtime.errors import InputError
 from ..checkpoint.config import check_activation, check_heads, read_fields
 from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import FAIRSEQ_TOKENS
-from . import lazy_tensorflow as tf
-from . import parameters as of
-from .activations import ACTIVATION_FUNCTIONS, gelu
-from .architecture import Architecture
-from .attention import IGNORED_SCORE, self_attention
-from .flops import layers_flops
-from .layers import select, weighted_cross_entropy, word_logits
-from .parameters import HeadNames, Parameter
-from .scoring import Target
-from .weights_view import WeightsView
+from ..families.architecture import Architecture
+from ..graph import lazy_tensorflow as tf
+from ..graph import parameters as of
+from ..graph.activations import ACTIVATION_FUNCTIONS, gelu
+from ..graph.attention import IGNORED_SCORE, self_attention
+from ..graph.flops import layers_flops, plain_layer
+from ..graph.layers import select, weighted_cross_entropy, word_logits
+from ..graph.parameters import HeadNames, Parameter
+from ..graph.scoring import Target
+from ..graph.weights_view import WeightsView
 
 EMBEDDINGS = "roberta.embeddings"
 WORD_EMBEDDINGS = f"{EMBEDDINGS}.word_embeddings.weight"
@@ -213,10 +213,7 @@ def forward_flops(config: RobertaConfig, tokens: int, words: int) -> int:
     """Counts the operations of one example: the layers, and a head of 2 D² + 2 D C."""
     hidden = config.hidden_size
     layers = layers_flops(
-        tokens,
-        hidden=hidden,
-        inner=config.intermediate_size,
-        layers=config.num_hidden_layers,
+        tokens, plain_layer(hidden, config.intermediate_size), config.num_hidden_layers
     )
     return layers + 2 * hidden**2 + 2 * hidden * words
 
@@ -226,6 +223,7 @@ ARCHITECTURE = Architecture(
     style=contract.MASKED,
     hf_class="RobertaForMaskedLM",
     special_tokens=FAIRSEQ_TOKENS,
+    config=RobertaConfig,
     read_config=read_config,
     parameters=parameters,
     names=NAMES,

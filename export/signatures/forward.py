@@ -11,10 +11,10 @@ from ..flatbuffer.constants import SCALES, Constant, scales_of
 from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable, chunks_of
+from ..graph.layers import ScaledRows
+from ..graph.scoring import TARGET_INPUTS, Target
+from ..graph.weights_view import WeightsView
 from ..models import architecture_of
-from ..models.layers import ScaledRows
-from ..models.scoring import TARGET_INPUTS, Target
-from ..models.weights_view import WeightsView
 
 HEAD = "head"
 

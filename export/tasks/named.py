@@ -5,7 +5,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks import causal, masked
 from pocketllm.runtime.tasks.codec import Task
 
-from ..models.architecture import Architecture
+from ..families.architecture import Architecture
 from .own_data import option_text_task, text_task
 
 TEXT = "text"

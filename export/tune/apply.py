@@ -6,11 +6,11 @@ from functools import partial
 
 from pocketllm.runtime import contract
 
+from ..graph.parameters import Parameter
+from ..graph.scoring import Target
+from ..graph.weights_view import WeightsView
 from ..models import ModelConfig, architecture_of
-from ..models.parameters import Parameter
-from ..models.scoring import Target
-from ..models.weights import Weights
-from ..models.weights_view import WeightsView
+from ..weights.weights import Weights
 from .lora import LoraView, extra_parameters, lora_parameters
 from .prefix import PrefixView, prefix_parameters
 from .settings import Tuning

@@ -10,8 +10,8 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from ..models.parameters import Parameter, linear
-from ..models.weights_view import WeightsView
+from ..graph.parameters import Parameter, linear
+from ..graph.weights_view import WeightsView
 
 EXTRAS = ("none", "lm_head")
 

@@ -12,12 +12,12 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
+from ..graph.layers import split_heads
+from ..graph.parameters import Parameter
+from ..graph.scoring import TARGET_INPUTS, Target
+from ..graph.weights_view import WeightsView
 from ..models import ModelConfig, architecture_of
-from ..models.layers import split_heads
-from ..models.parameters import Parameter
-from ..models.scoring import TARGET_INPUTS, Target
-from ..models.weights import Weights
-from ..models.weights_view import WeightsView
+from ..weights.weights import Weights
 
 
 def prefix_of(name: str) -> str:
@@ -28,18 +28,23 @@ def prefix_of(name: str) -> str:
 class PrefixView(WeightsView):
     """Weights whose attention sees P more keys and values in every layer."""
 
-    def keys_or_values(self, name, x, *, batch, heads):
-        """Returns the prefix and a projection of x, [B, H, P + T, K]."""
-        projected = self.linear(name, x)
+    @property
+    def prefix_tokens(self):
+        """P."""
+        prefix = next(self.tensors[name] for name in self.tensors if name.endswith(prefix_of("")))
+        return prefix.shape[0]
+
+    def keys_or_values(self, name, x, *, batch, heads, finish=None):
+        """Returns the prefix, as it was learnt, and a projection of x, [B, H, P + T, K]."""
+        rows = self.finished(name, x, batch, heads, finish)
         prefix = split_heads(self.tensors[prefix_of(name)], 1, heads)  # 1 H P K
         # TILE would leave the delegate; adding zeros that broadcast does not.
         prefix = prefix + tf.zeros([batch, 1, 1, 1])
-        return tf.concat([prefix, split_heads(projected, batch, heads)], 2)
+        return tf.concat([prefix, rows], 2)
 
     def attendable(self, bias):
         """Lets all of a bias [B, 1, q, t] attend to the P tokens of the prefix."""
-        prefix = next(self.tensors[name] for name in self.tensors if name.endswith(prefix_of("")))
-        return tf.concat([tf.zeros([*bias.shape[:3], prefix.shape[0]]), bias], 3)
+        return tf.concat([tf.zeros([*bias.shape[:3], self.prefix_tokens]), bias], 3)
 
 
 def prefix_parameters(
@@ -96,10 +101,11 @@ class _RecordingView(WeightsView):
         super().__init__(*weights)
         self.recorded: dict[str, np.ndarray] = {}
 
-    def keys_or_values(self, name, x, *, batch, heads):
-        projected = self.linear(name, x)
-        self.recorded[name] = projected.numpy()[0]
-        return split_heads(projected, batch, heads)
+    def keys_or_values(self, name, x, *, batch, heads, finish=None):
+        rows = self.finished(name, x, batch, heads, finish)  # 1 H P K
+        joined = tf.transpose(rows[0], [1, 0, 2])  # P H K
+        self.recorded[name] = joined.numpy().reshape(joined.shape[0], -1)
+        return rows
 
 
 def _real_activations(weights, config, tokens, seed):

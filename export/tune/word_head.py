@@ -11,11 +11,11 @@ import numpy as np
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
+from ..graph.parameters import Parameter
+from ..graph.scoring import Target
+from ..graph.weights_view import WeightsView
 from ..models import ModelConfig, architecture_of
-from ..models.parameters import Parameter
-from ..models.scoring import Target
-from ..models.weights import Weights
-from ..models.weights_view import WeightsView
+from ..weights.weights import Weights
 
 # Names in a bundle, of every architecture: no checkpoint has these parameters.
 WORDS_WEIGHT, WORDS_BIAS = "lm_head.words.weight", "lm_head.words.bias"

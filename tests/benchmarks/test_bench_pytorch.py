@@ -109,7 +109,7 @@ def test_bench_measures_opt_against_pytorch_twice(make_opt_checkpoint, make_bund
 def test_the_pytorch_side_starts_from_the_bundles_weights(bundle):
     from pocketllm.benchmarks.bench.pytorch.model import load_model
     from pocketllm.export.models import model_config
-    from pocketllm.export.models.weights import random_weights
+    from pocketllm.export.weights.weights import random_weights
 
     described = read_bundle(bundle)
     weights = random_weights(model_config(described.config, "bundle"), seed=5)

@@ -81,7 +81,7 @@ def weights_of(folder):
     """Matches a checkpoint folder's tensors with the graph's parameters."""
     from pocketllm.export.checkpoint.reader import open_checkpoint
     from pocketllm.export.models import model_config
-    from pocketllm.export.models.weights import checkpoint_weights
+    from pocketllm.export.weights.weights import checkpoint_weights
     from pocketllm.runtime.host.files import read_json
 
     config = model_config(read_json(folder / "config.json", ""), str(folder))

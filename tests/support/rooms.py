@@ -9,8 +9,9 @@ ROOMS = {
     ),
     "tflite_models": ("presets", "micro"),
     "export": (
-        "private_interface", "checkpoint", "models", "tune", "tasks", "flatbuffer", "settings",
-        "signatures", "plan", "manifest", "pipeline", "source", "api", "results", "commands",
+        "private_interface", "checkpoint", "graph", "families", "models", "weights", "tune",
+        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "pipeline", "source",
+        "api", "results", "commands",
     ),
     "benchmarks": (
         "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",

@@ -265,8 +265,8 @@ def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_p
 @pytest.mark.parametrize(
     "changes, problem",
     [
-        ({"model_type": "bert"}, "model_type is 'bert', expected 'roberta' or 'opt'"),
-        ({"model_type": "gpt2"}, "model_type is 'gpt2', expected 'roberta'"),
+        ({"model_type": "t5"}, "model_type is 't5', implemented are "),
+        ({"model_type": "gpt2"}, "model_type is 'gpt2', implemented are "),
         ({"model_type": "absent", "architectures": None}, "model_type is None"),
         ({"model_type": "absent", "architectures": ["BertForMaskedLM"]}, "model_type is None"),
         ({"hidden_act": "mish"}, "hidden_act is 'mish', implemented are gelu,"),

@@ -42,7 +42,7 @@ def theirs(folder):
 def test_heads_of_other_tasks_are_ignored_as_transformers_does_and_named(heads, source, tensors):
     import torch
 
-    from pocketllm.export.models.weights import remarks
+    from pocketllm.export.weights.weights import remarks
 
     extra = {name: torch.full(shape, torch.nan) for name, shape in heads.items()}  # never read
     save_single(source, tensors | extra)
@@ -57,7 +57,7 @@ def test_heads_of_other_tasks_are_ignored_as_transformers_does_and_named(heads, 
 
 
 def test_second_copies_of_what_is_read_are_no_remark(source, tensors):
-    from pocketllm.export.models.weights import remarks
+    from pocketllm.export.weights.weights import remarks
 
     copies = {DECODER: tensors[EMBEDDINGS].clone(), DECODER_BIAS: tensors["lm_head.bias"].clone()}
     save_single(source, tensors | copies)
@@ -79,7 +79,7 @@ def test_a_shorter_safetensors_beside_a_whole_bin_of_another_name_names_that_fil
 def test_many_ignored_tensors_are_counted(source, tensors):
     import torch
 
-    from pocketllm.export.models.weights import remarks
+    from pocketllm.export.weights.weights import remarks
 
     save_single(source, tensors | {f"extra.{i}": torch.zeros(1) for i in range(30)})
     (line,) = remarks(weights_of(source))
@@ -87,7 +87,7 @@ def test_many_ignored_tensors_are_counted(source, tensors):
 
 
 def test_a_checkpoint_of_transformers_own_needs_no_remark(source, tensors):
-    from pocketllm.export.models.weights import remarks
+    from pocketllm.export.weights.weights import remarks
 
     save_single(source, tensors)
     assert remarks(weights_of(source)) == []

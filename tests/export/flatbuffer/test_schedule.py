@@ -48,7 +48,7 @@ class Sketch:
         from pocketllm.export.flatbuffer.model import add_signature
         from pocketllm.export.flatbuffer.schedule import schedule
         from pocketllm.export.flatbuffer.variables import Variable
-        from pocketllm.export.models.parameters import Parameter
+        from pocketllm.export.graph.parameters import Parameter
 
         variables = {
             name: Variable(name, (1,), Parameter(name, (1,), "vector", False), None, stream)

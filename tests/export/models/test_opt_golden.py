@@ -86,7 +86,7 @@ def test_long_rows_attend_block_by_block_to_the_same_result(
 ):
     from opt_torch_reference import load
 
-    from pocketllm.export.models.causal import ATTENTION_BLOCK
+    from pocketllm.export.graph.causal import ATTENTION_BLOCK
 
     checkpoint = make_opt_checkpoint(max_position_embeddings=400)
     tokens = 2 * ATTENTION_BLOCK + 40

@@ -88,9 +88,9 @@ def _inputs(vocab_size, model_type):
 def _ours(folder, inputs):
     import tensorflow as tf
 
+    from pocketllm.export.graph.scoring import Target
+    from pocketllm.export.graph.weights_view import WeightsView
     from pocketllm.export.models import architecture_of, model_config
-    from pocketllm.export.models.scoring import Target
-    from pocketllm.export.models.weights_view import WeightsView
     from pocketllm.runtime import contract
     from pocketllm.runtime.host.files import read_json
 

@@ -4,8 +4,8 @@ import re
 
 from ..checkpoint.reader import Checkpoint, names_in
 from ..checkpoint.tensor_names import todays_names
-from .architecture import Architecture
-from .parameters import Parameter
+from ..families.architecture import Architecture
+from ..graph.parameters import Parameter
 
 # Of tensors that do not match; a missing shard alone is hundreds.
 MAX_PROBLEMS = 12

@@ -32,6 +32,25 @@ def normalise(x, eps: float):
     return normal_of(x)
 
 
+def normalise_rms(x, eps: float):
+    """Returns x with mean square 1 along the last axis (arXiv 1910.07467).
+
+    The gradient is written out as that of `normalise` is.
+    """
+
+    @tf.custom_gradient
+    def normal_of(x):
+        scale = tf.math.rsqrt(_mean(x * x) + eps)
+        normal = x * scale
+
+        def gradient(upstream):
+            return (upstream - normal * _mean(upstream * normal)) * scale
+
+        return normal, gradient
+
+    return normal_of(x)
+
+
 def _mean(x):
     return tf.reduce_mean(x, -1, keepdims=True)
 
@@ -128,7 +147,7 @@ def select(selector, x):
 
 
 def split_heads(x, batch: int, heads: int):
-    """Returns x, [1, B * N, D] or [B * N, D], as [B, H, N, K]."""
+    """Returns x, [1, B * N, H * K] or [B * N, H * K], as [B, H, N, K]."""
     x = tf.reshape(x, [batch, -1, heads, x.shape[-1] // heads])  # B N H K
     return tf.transpose(x, [0, 2, 1, 3])
 

@@ -13,13 +13,15 @@ class Parameter:
       shape: as in the checkpoint.
       kind: "linear" ([out, in], in the graph [1, in, out]), "table" (rows looked up by id) or
         "vector" (the same in the graph).
-      decays: whether weight decay applies (no biases, no layer norms).
+      decays: whether weight decay applies (no biases, no norms).
+      initial: of all values of a vector, in a model that was not trained.
     """
 
     name: str
     shape: tuple[int, ...]
     kind: str
     decays: bool
+    initial: float = 0.0
 
     @property
     def values(self) -> int:
@@ -60,4 +62,10 @@ def linear(name: str, fan_in: int, fan_out: int, bias: bool = True) -> list[Para
 
 def layer_norm(name: str, width: int) -> list[Parameter]:
     """Returns a layer norm's weight and bias."""
-    return [Parameter(f"{name}.{which}", (width,), "vector", False) for which in ("weight", "bias")]
+    initial = {"weight": 1.0, "bias": 0.0}
+    return [Parameter(f"{name}.{n}", (width,), "vector", False, v) for n, v in initial.items()]
+
+
+def rms_norm(name: str, width: int, offset: float = 0.0) -> Parameter:
+    """Returns an RMS norm's weight; what it multiplies with is the weight and `offset`."""
+    return Parameter(f"{name}.weight", (width,), "vector", False, 1.0 - offset)

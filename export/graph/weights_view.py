@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from . import lazy_tensorflow as tf
-from .layers import gather, lookup, normalise, rows_of, split_heads
+from .layers import gather, lookup, normalise, normalise_rms, rows_of, split_heads
 from .parameters import HeadNames
 
 
@@ -56,6 +56,11 @@ class WeightsView:
             return normal
         return normal * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
 
+    def rms_norm(self, name: str, x, eps: float, offset: float = 0.0):
+        """Divides the last axis of x by its root mean square, times the weight and `offset`."""
+        weight = self.tensors[f"{name}.weight"]
+        return normalise_rms(x, eps) * (weight + offset if offset else weight)
+
     def lookup(self, name: str, ids):
         """Returns rows `ids` [N] of a table, [N, D]."""
         return lookup(ids, self.tables[name])
@@ -98,9 +103,27 @@ class WeightsView:
         """Returns the LM head's biases [C] of the label words, where it has biases."""
         return gather(self.tensors[self.names.bias], words.ids)
 
-    def keys_or_values(self, name: str, x, *, batch: int, heads: int):
-        """Returns a projection of x [1, B * T, D], [B, H, T, K]: what is attended to."""
-        return split_heads(self.linear(name, x), batch, heads)
+    @property
+    def prefix_tokens(self) -> int:
+        """P, how many keys and values stand before those of the row's tokens, in every layer."""
+        return 0
+
+    def keys_or_values(self, name: str, x, *, batch: int, heads: int, finish=None):
+        """Returns what is attended to, [B, H, P + T, K].
+
+        Args:
+          name: of the projection.
+          x: [1, B * T, D].
+          batch: B.
+          heads: H.
+          finish: applied to the row's own keys [B, H, T, K], for norms and rotations.
+        """
+        return self.finished(name, x, batch, heads, finish)
+
+    def finished(self, name: str, x, batch: int, heads: int, finish):
+        """Returns a projection of x, in heads and finished, [B, H, T, K]."""
+        rows = split_heads(self.linear(name, x), batch, heads)
+        return finish(rows) if finish else rows
 
     def attendable(self, bias):
         """Returns a bias [B, 1, q, t] of attention that also covers what stands before the row."""

@@ -1,17 +1,17 @@
 """Architecture: everything that the exporter, replay and the bench ask of a model.
 
-Each `<model_type>.py` of this folder makes one, so a part that is missing is an error at import.
+Each `<model_type>.py` of export/models makes one, so a part that is missing is an error at import.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import SpecialSpellings
-from .parameters import HeadNames, Parameter
-from .scoring import Target
-from .weights_view import WeightsView
+from ..graph.parameters import HeadNames, Parameter
+from ..graph.scoring import Target
+from ..graph.weights_view import WeightsView
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 class ModelConfig(Protocol):
     """What the config of every architecture says."""
 
-    model_type: ClassVar[str]
+    @property
+    def model_type(self) -> str:
+        """The word of config.json."""
+        ...
 
     @property
     def tie_word_embeddings(self) -> bool:
@@ -50,6 +53,7 @@ class Architecture(Generic[Config]):
       style: contract.MASKED or CAUSAL, how a prompt is scored.
       hf_class: transformers' class, as in config.json's `architectures`.
       special_tokens: how its tokenizer spells them.
+      config: class of its configs, a dataclass that JSON can hold.
       read_config: (parsed config.json, its path) -> config; raises InputError.
       parameters: (config, whether the head is tied) -> the loss's parameters, in order.
       names: under which other names its checkpoints hold the parameters.
@@ -65,6 +69,7 @@ class Architecture(Generic[Config]):
     style: str
     hf_class: str
     special_tokens: SpecialSpellings
+    config: type[Config]
     read_config: Callable[[dict[str, Any], str], Config]
     parameters: Callable[[Config, bool], list[Parameter]]
     names: TensorNames

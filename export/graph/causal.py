@@ -4,6 +4,8 @@ Shapes: S sequences, T tokens, Q (of options: K) scored rows of a sequence, E wi
 embeddings, V vocabulary, B labels, C label words or options.
 """
 
+import numpy as np
+
 from pocketllm.runtime import contract
 
 from . import lazy_tensorflow as tf
@@ -32,6 +34,36 @@ def attention_bias(rows, mask, keys: int):
     return ((1.0 - allowed) * IGNORED_SCORE)[:, None]
 
 
+def causal_bias(rows: range, keys: int, prefix: int = 0, window: int | None = None) -> np.ndarray:
+    """Returns the constant [q, P + keys] float32 of `rows`: 0 for what a row sees.
+
+    Args:
+      rows: of the sequence.
+      keys: of the sequence, from its first token on.
+      prefix: P, tokens before the sequence, which count as the first positions.
+      window: keys that a row sees, its own included; None for all before it.
+    """
+    places = np.arange(rows.start, rows.stop)[:, None] + prefix
+    others = np.arange(prefix + keys)[None]
+    seen = others <= places
+    if window is not None:
+        seen &= others > places - window
+    return np.where(seen, 0, IGNORED_SCORE).astype(np.float32)
+
+
+def padding_bias(mask, keys: int, prefix: int = 0):
+    """Returns [S, 1, 1, P + keys] float32: 0 for a prefix and tokens, IGNORED_SCORE for padding."""
+    bias = (1.0 - tf.cast(mask[:, :keys], tf.float32)) * IGNORED_SCORE
+    if prefix:
+        bias = tf.concat([tf.zeros([bias.shape[0], prefix]), bias], 1)
+    return bias[:, None, None]
+
+
+def for_each_head(bias, heads: int):
+    """Repeats the rows of a bias [S, 1, q, t] for the heads of one group, [S, 1, R * q, t]."""
+    return bias if heads == 1 else tf.concat([bias] * heads, 2)
+
+
 def attention_blocks(tokens: int) -> list[tuple[int, int]]:
     """Returns (first, last + 1) row of every block of rows that attend together."""
     starts = range(0, tokens, ATTENTION_BLOCK)
@@ -39,7 +71,15 @@ def attention_blocks(tokens: int) -> list[tuple[int, int]]:
 
 
 def scored_loss(
-    target: Target, inputs: dict, weights: WeightsView, hidden, *, scored, embedded, words
+    target: Target,
+    inputs: dict,
+    weights: WeightsView,
+    hidden,
+    *,
+    scored,
+    embedded,
+    words,
+    softcap: float | None = None,
 ):
     """Computes the loss and the scores of the label words or options.
 
@@ -51,12 +91,13 @@ def scored_loss(
       scored: [S, Q], which rows of a sequence they are.
       embedded: [1, S * T, E], the word embeddings of all tokens.
       words: the label words; none for options.
+      softcap: bound of the logits' size, softly; None for none.
 
     Returns:
       {loss [1], weight_sum [1], logits [B, C]}.
     """
     if target.scoring == contract.WORDS:
-        logits = word_logits(hidden, weights.word_rows(words))
+        logits = capped(word_logits(hidden, weights.word_rows(words)), softcap)
         loss, weight_sum = weighted_cross_entropy(
             logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
         )
@@ -69,10 +110,15 @@ def scored_loss(
         at = tf.one_hot(expected, ids.shape[1], dtype=tf.int32)
         expected_ids = tf.reshape(tf.reduce_sum(at * ids[:, None], -1), [-1])
         rows = tf.expand_dims(weights.lookup(weights.names.decoder, expected_ids), 0)
-    return option_loss(token_log_probs(hidden, rows, weights.head), inputs, target)
+    return option_loss(token_log_probs(hidden, rows, weights.head, softcap), inputs, target)
 
 
-def token_log_probs(hidden, rows, head):
+def capped(logits, softcap: float | None):
+    """Returns c tanh(logits / c) for a softcap c, else the logits (arXiv 2408.00118, section 2)."""
+    return logits if softcap is None else tf.tanh(logits * (1.0 / softcap)) * softcap
+
+
+def token_log_probs(hidden, rows, head, softcap: float | None = None):
     """Returns the log-probabilities [N] of N tokens under the LM head.
 
     The logits are taken chunk by chunk of the vocabulary, so that only those of one chunk are
@@ -82,16 +128,17 @@ def token_log_probs(hidden, rows, head):
       hidden: [1, N, E], of the rows before the tokens.
       rows: [1, N, E], the head's rows of the tokens.
       head: chunks [1, rows, E] of the head, together V rows.
+      softcap: of `capped`.
     """
     highest, total = None, None
     for chunk in head:
-        logits = tf.matmul(hidden, chunk, transpose_b=True)  # 1 N rows
+        logits = capped(tf.matmul(hidden, chunk, transpose_b=True), softcap)  # 1 N rows
         peak = tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
         above = peak if highest is None else tf.maximum(highest, peak)
         here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
         total = here if total is None else total * tf.exp(highest - above) + here
         highest = above
-    logit = tf.reduce_sum(hidden * rows, -1, keepdims=True)
+    logit = capped(tf.reduce_sum(hidden * rows, -1, keepdims=True), softcap)
     # The sum first: that way round (bind schedules in this order) each chunk is done with before
     # the next one's logits are computed.
     return tf.reshape(logit - (tf.math.log(total) + highest), [-1])

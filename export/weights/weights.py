@@ -10,9 +10,9 @@ from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.reader import Checkpoint
 from ..checkpoint.tensor_names import shown, todays_names
-from . import Architecture, ModelConfig, architecture_of
+from ..graph.parameters import Parameter
+from ..models import Architecture, ModelConfig, architecture_of
 from .mismatch import foreign_part, mismatch
-from .parameters import Parameter
 
 INITIALIZER_RANGE = 0.02
 
@@ -55,7 +55,10 @@ def checkpoint_weights(config: ModelConfig, checkpoint: Checkpoint) -> Weights:
     if problem:
         raise InputError(problem)
     used = {names[parameter.name] for parameter in parameters}
-    ignored = tuple(name for name in checkpoint.shapes if name not in used)
+    derived = architecture.names.derived
+    ignored = tuple(
+        name for name in checkpoint.shapes if name not in used and not name.endswith(derived)
+    )
 
     # Values are read, and checked, one tensor at a time: a large checkpoint can exceed the memory.
     def read(parameter):
@@ -89,8 +92,7 @@ def random_weights(config: ModelConfig, seed: int) -> Weights:
 
     def read(parameter):
         if parameter.kind == "vector":
-            norm_weight = parameter.name.endswith(".weight")
-            return np.full(parameter.shape, 1.0 if norm_weight else 0.0, np.float32)
+            return np.full(parameter.shape, parameter.initial, np.float32)
         rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
         return rng.standard_normal(parameter.shape, np.float32) * np.float32(INITIALIZER_RANGE)
 

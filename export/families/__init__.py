@@ -1,0 +1,1 @@
+"""What several architectures share: their form, and the decoders with rotary positions."""

@@ -1,0 +1,186 @@
+"""Config of the decoders with rotary positions: what of config.json their graph depends on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from pocketllm.runtime.errors import InputError
+
+from ..checkpoint.config import check_activation, check_heads, read_fields
+from ..checkpoint.rope import FULL, LAYER_TYPES, SLIDING, Rope, read_ropes
+
+# transformers' own, where an architecture has none.
+ROPE_THETA = 10_000.0
+
+
+class LayerAttention(NamedTuple):
+    """How one layer attends.
+
+    Attributes:
+      window: keys that a row sees, its own included; None for all before it.
+      rope: of queries and keys; None for no positions.
+    """
+
+    window: int | None
+    rope: Rope | None
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Values of config.json that the graph depends on; names are Hugging Face's.
+
+    Attributes:
+      attention_scale: factor of the scores.
+      layer_types: of every layer, one of LAYER_TYPES.
+      rope_parameters: layer type -> its rope.
+      no_rope_layers: 1 for every layer that rotates, 0 for one that does not.
+    """
+
+    model_type: str
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    hidden_act: str
+    max_position_embeddings: int
+    rms_norm_eps: float
+    tie_word_embeddings: bool
+    attention_bias: bool = False
+    mlp_bias: bool = False
+    attention_scale: float = 1.0
+    final_logit_softcapping: float | None = None
+    sliding_window: int | None = None
+    layer_types: tuple[str, ...] = ()
+    rope_parameters: dict[str, Rope] = field(default_factory=dict)
+    no_rope_layers: tuple[int, ...] = ()
+
+    @property
+    def max_tokens(self) -> int:
+        """Longest row."""
+        return self.max_position_embeddings
+
+    @property
+    def attentions(self) -> tuple[LayerAttention, ...]:
+        """How every layer attends."""
+        return tuple(
+            LayerAttention(
+                self.sliding_window if kind == SLIDING else None,
+                self.rope_parameters[kind] if rotates else None,
+            )
+            for kind, rotates in zip(self.layer_types, self.no_rope_layers)
+        )
+
+
+def read_decoder_config(
+    values: Mapping[str, Any],
+    source: str,
+    defaults: Mapping[str, Any],
+    *,
+    fixed: Mapping[str, Any],
+    theta: float = ROPE_THETA,
+    ropes: Mapping[str, Rope] | None = None,
+    required: Mapping[str, Any] | None = None,
+) -> DecoderConfig:
+    """Reads a parsed config.json.
+
+    Args:
+      values: the file's.
+      source: its path.
+      defaults: the architecture's names and values, for what the file leaves out. Of other names
+        only num_key_value_heads and head_dim are read, which follow from these.
+      fixed: DecoderConfig's values that the file does not say by these names. Where layer_types
+        and no_rope_layers are left out, every layer attends to all rows, and rotates.
+      theta: rope_theta, where the file says none.
+      ropes: {layer type: rope}, where the file does not say them as most architectures do.
+      required: values that the graph implements alone.
+
+    Raises:
+      InputError: a value that is not implemented, or of another type.
+    """
+    names = {*defaults, "num_key_value_heads", "head_dim"}
+    given = {name: v for name, v in values.items() if name in names and v is not None}
+    usual = {name: given.get(name, v) for name, v in defaults.items()}
+    usual.setdefault("num_key_value_heads", usual["num_attention_heads"])
+    # What is no number is refused below, by its own name.
+    sizes = [usual[name] for name in ("hidden_size", "num_attention_heads", "num_hidden_layers")]
+    if all(type(size) is int and size > 0 for size in sizes):
+        width, heads, layers = sizes
+        usual.setdefault("head_dim", max(1, width // heads))
+        usual |= {"layer_types": [FULL] * layers, "no_rope_layers": [1] * layers}
+    width = given.get("head_dim", usual.get("head_dim"))
+    if type(width) is int and width > 0:
+        usual["attention_scale"] = width**-0.5
+    read = {name: values[name] for name in required or () if name in values} | given | dict(fixed)
+    config = read_fields(DecoderConfig, read, usual, source, required)
+    check_activation(source, "hidden_act", config.hidden_act)
+    check_heads(source, config.hidden_size, config.num_attention_heads)
+    _check(config, source)
+    if ropes is None:
+        ropes = read_ropes(values, theta, config.max_position_embeddings, source)
+    return replace(config, rope_parameters=dict(ropes))
+
+
+def _check(config, source):
+    """Raises InputError for values that contradict each other."""
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    if heads % groups:
+        raise InputError(
+            f"{source}: num_attention_heads {heads} is not a multiple of num_key_value_heads "
+            f"{groups}"
+        )
+    if config.head_dim % 2:
+        raise InputError(
+            f"{source}: head_dim {config.head_dim} is odd, expected pairs that rotate together"
+        )
+    layers = config.num_hidden_layers
+    for name in ("layer_types", "no_rope_layers"):
+        entries = getattr(config, name)
+        if len(entries) < layers:
+            raise InputError(
+                f"{source}: {name} has {len(entries)} entries, expected one for each of {layers} "
+                "layers"
+            )
+    unknown = set(config.layer_types) - set(LAYER_TYPES)
+    if unknown:
+        raise InputError(
+            f"{source}: layer_types holds {', '.join(sorted(unknown))}, implemented are "
+            f"{', '.join(LAYER_TYPES)}"
+        )
+    if SLIDING in config.layer_types and config.sliding_window is None:
+        raise InputError(
+            f"{source}: layer_types has {SLIDING} and sliding_window is null; expected a number of "
+            "tokens"
+        )
+
+
+@dataclass(frozen=True)
+class _Windows:
+    use_sliding_window: bool
+    sliding_window: int | None
+    max_window_layers: int
+    num_hidden_layers: int
+    layer_types: tuple[str, ...] = ()
+
+
+def read_windows(values: Mapping[str, Any], source: str, defaults: Mapping[str, Any]) -> dict:
+    """Reads which layers of a Qwen slide, `use_sliding_window` and what goes with it.
+
+    Args:
+      values: parsed config.json.
+      source: its path.
+      defaults: values of the four names, for what the file leaves out.
+
+    Returns:
+      layer_types and sliding_window of DecoderConfig.
+
+    Raises:
+      InputError: a value of another type.
+    """
+    windows = read_fields(_Windows, dict(values), defaults, source)
+    window = windows.sliding_window if windows.use_sliding_window else None
+    sliding = range(windows.max_window_layers if window else windows.num_hidden_layers, 1 << 30)
+    kinds = [SLIDING if i in sliding else FULL for i in range(windows.num_hidden_layers)]
+    return {"layer_types": list(windows.layer_types) or kinds, "sliding_window": window}

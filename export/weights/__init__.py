@@ -1,0 +1,1 @@
+"""The values of a model's parameters: from a checkpoint, or drawn."""

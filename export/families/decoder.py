@@ -5,8 +5,7 @@ head, Q rows of a sequence that are scored, P tokens of a prefix. Names are the 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from pocketllm.runtime import contract
 
@@ -15,16 +14,14 @@ from ..checkpoint.tokenizer import NO_TOKENS
 from ..graph import causal
 from ..graph import lazy_tensorflow as tf
 from ..graph import parameters as of
-from ..graph.activations import ACTIVATION_FUNCTIONS
-from ..graph.attention import attend
 from ..graph.flops import Layer, layers_flops
-from ..graph.layers import select, split_heads
 from ..graph.parameters import HeadNames, Parameter
-from ..graph.rotary import Rotation, rotary_tables, rotate
 from ..graph.scoring import Target
 from ..graph.weights_view import WeightsView
 from .architecture import Architecture
-from .decoder_config import DecoderConfig, LayerAttention
+from .attendance import of_all_rows, of_scored_rows
+from .decoder_config import DecoderConfig
+from .decoder_layer import DecoderLayer, Design
 
 WORD_EMBEDDINGS, FINAL_NORM, LM_HEAD = "model.embed_tokens.weight", "model.norm", "lm_head.weight"
 NAMES = TensorNames(
@@ -35,32 +32,6 @@ NAMES = TensorNames(
     # Tables that older versions of transformers saved; they follow from config.json.
     derived=("rotary_emb.inv_freq",),
 )
-
-
-@dataclass(frozen=True)
-class Design:
-    """What the decoders differ in beside the values of their configs.
-
-    Attributes:
-      output_bias: whether the output projection has a bias where query, key and value have.
-      head_norms: whether queries and keys are normalised over a head, before they rotate.
-      norm_offset: added to the weight of every norm.
-      output_norms: whether what attention and feed-forward give is normalised too.
-      scaled_embeddings: whether the word embeddings enter times the root of their width.
-    """
-
-    output_bias: bool = True
-    head_norms: bool = False
-    norm_offset: float = 0.0
-    output_norms: bool = False
-    scaled_embeddings: bool = False
-
-
-class _Attendance(NamedTuple):
-    """What a layer's rows see, and where they stand: for all rows, or for the scored ones."""
-
-    biases: list
-    rotation: Rotation | None
 
 
 def decoder(
@@ -161,18 +132,16 @@ def _forward_loss(design, config, target: Target, inputs: dict, weights: Weights
     scored = causal.scored_rows(target, inputs, tokens)  # S Q
     selector = tf.one_hot(scored, tokens)  # S Q T
     # Layers of one kind share one set of constants.
-    all_rows, scored_rows = {}, {}
-    for kind in dict.fromkeys(config.attentions):
-        all_rows[kind] = _attendance(config, kind, mask, weights.prefix_tokens)
-        scored_rows[kind] = _scored_attendance(config, kind, mask, weights.prefix_tokens, selector)
+    kinds, prefix = dict.fromkeys(config.attentions), weights.prefix_tokens
+    all_rows = {kind: of_all_rows(config, kind, mask, prefix) for kind in kinds}
+    last_rows = of_scored_rows(config, config.attentions[-1], mask, prefix, selector)
 
     x = embedded * config.hidden_size**0.5 if design.scaled_embeddings else embedded
-    layer = _Layer(design, config, weights, sequences)
+    layer = DecoderLayer(design, config, weights, sequences)
     for index, kind in enumerate(config.attentions):
         # Only the scored rows leave the last layer.
-        last = index == config.num_hidden_layers - 1
-        rows, attending = (select(selector, x), scored_rows) if last else (x, all_rows)
-        x = layer.forward(index, rows, x, attending[kind], all_rows[kind].rotation)
+        chosen = (selector, last_rows) if index == config.num_hidden_layers - 1 else None
+        x = layer.forward(f"model.layers.{index}", x, all_rows[kind], chosen)
     x = weights.rms_norm(FINAL_NORM, x, config.rms_norm_eps, design.norm_offset)
     return causal.scored_loss(
         target,
@@ -184,105 +153,6 @@ def _forward_loss(design, config, target: Target, inputs: dict, weights: Weights
         words=words,
         softcap=config.final_logit_softcapping,
     )
-
-
-def _rotation(config, kind, prefix, tokens):
-    """Returns the rotation of all rows of a layer; None where it has no positions."""
-    if kind.rope is None:
-        return None
-    cos, sin = rotary_tables(kind.rope, prefix, tokens, config.head_dim)
-    return Rotation(tf.constant(cos), tf.constant(sin))  # T K
-
-
-def _attendance(config, kind: LayerAttention, mask, prefix) -> _Attendance:
-    """Returns what all rows of a sequence see; the causal part is constant."""
-    tokens, ratio = mask.shape[1], config.num_attention_heads // config.num_key_value_heads
-    biases = []
-    for first, last in causal.attention_blocks(tokens):
-        seen = causal.causal_bias(range(first, last), last, prefix, kind.window)  # q P+t
-        padding = causal.padding_bias(mask, last, prefix)  # S 1 1 P+t
-        biases.append(tf.constant(seen)[None, None] + padding)  # S 1 q P+t
-    biases = [causal.for_each_head(bias, ratio) for bias in biases]
-    return _Attendance(biases, _rotation(config, kind, prefix, tokens))
-
-
-def _scored_attendance(config, kind: LayerAttention, mask, prefix, selector) -> _Attendance:
-    """Returns what the scored rows [S, Q, T] of a sequence see, picked from all rows' constants."""
-    tokens, ratio = mask.shape[1], config.num_attention_heads // config.num_key_value_heads
-
-    def picked(table):  # T N -> S 1 Q N
-        return tf.matmul(selector, tf.broadcast_to(table, [selector.shape[0], *table.shape]))[
-            :, None
-        ]
-
-    seen = picked(tf.constant(causal.causal_bias(range(tokens), tokens, prefix, kind.window)))
-    bias = causal.for_each_head(seen + causal.padding_bias(mask, tokens, prefix), ratio)
-    rotation = _rotation(config, kind, prefix, tokens)
-    return _Attendance([bias], rotation and Rotation(*map(picked, rotation)))
-
-
-class _Layer(NamedTuple):
-    """What every layer of one graph shares."""
-
-    design: Design
-    config: DecoderConfig
-    weights: WeightsView
-    sequences: int
-
-    def norm(self, name, x):
-        """Normalises the last axis."""
-        return self.weights.rms_norm(name, x, self.config.rms_norm_eps, self.design.norm_offset)
-
-    def forward(self, index, rows, x, attending: _Attendance, keys: Rotation | None):
-        """One layer for `rows` [1, S * Q, D], attending to x [1, S * T, D]."""
-        name, weights, design = f"model.layers.{index}", self.weights, self.design
-        seen = self.norm(f"{name}.input_layernorm", x)
-        queries = seen if rows is x else self.norm(f"{name}.input_layernorm", rows)
-        mixed = self.attention(f"{name}.self_attn", queries, seen, attending, keys)
-        mixed = weights.linear(f"{name}.self_attn.o_proj", mixed)
-        before_inner = f"{name}.post_attention_layernorm"
-        if design.output_norms:  # Gemma's norm of that name stands behind attention
-            mixed = self.norm(before_inner, mixed)
-            before_inner = f"{name}.pre_feedforward_layernorm"
-        rows = rows + mixed
-        inner = self.norm(before_inner, rows)
-        gate = ACTIVATION_FUNCTIONS[self.config.hidden_act](
-            weights.linear(f"{name}.mlp.gate_proj", inner)
-        )
-        out = weights.linear(
-            f"{name}.mlp.down_proj", gate * weights.linear(f"{name}.mlp.up_proj", inner)
-        )
-        return rows + (
-            self.norm(f"{name}.post_feedforward_layernorm", out) if design.output_norms else out
-        )
-
-    def attention(self, name, queries, x, attending, keys):
-        """Grouped attention before the output projection, [1, S * Q, H * K]."""
-        config, weights, batch = self.config, self.weights, self.sequences
-
-        def placed(which, rotation):
-            def finish(heads):
-                if self.design.head_norms:
-                    heads = self.head_norm(f"{name}.{which}_norm", heads)
-                return rotate(heads, rotation) if rotation else heads
-
-            return finish
-
-        query = split_heads(
-            weights.linear(f"{name}.q_proj", queries), batch, config.num_attention_heads
-        )
-        query = placed("q", attending.rotation)(query)  # S H Q K
-        groups = config.num_key_value_heads
-        key = weights.keys_or_values(
-            f"{name}.k_proj", x, batch=batch, heads=groups, finish=placed("k", keys)
-        )  # S G P+T K
-        value = weights.keys_or_values(f"{name}.v_proj", x, batch=batch, heads=groups)
-        return attend(query, key, value, attending.biases, config.attention_scale)
-
-    def head_norm(self, name, heads):
-        """Normalises [S, H, T, K] over K; as [1, N, K], which the delegate takes."""
-        rows = tf.reshape(heads, [1, -1, heads.shape[-1]])
-        return tf.reshape(self.norm(name, rows), heads.shape)
 
 
 def _forward_flops(config: DecoderConfig, tokens: int, words: int) -> int:

@@ -59,11 +59,6 @@ def padding_bias(mask, keys: int, prefix: int = 0):
     return bias[:, None, None]
 
 
-def for_each_head(bias, heads: int):
-    """Repeats the rows of a bias [S, 1, q, t] for the heads of one group, [S, 1, R * q, t]."""
-    return bias if heads == 1 else tf.concat([bias] * heads, 2)
-
-
 def attention_blocks(tokens: int) -> list[tuple[int, int]]:
     """Returns (first, last + 1) row of every block of rows that attend together."""
     starts = range(0, tokens, ATTENTION_BLOCK)

@@ -9,14 +9,13 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.tasks.codec import Task
 
-from .checkpoint.config import read_config_json
-from .checkpoint.reader import open_checkpoint
 from .checkpoint.special_spellings import frame_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
-from .source import Source, source_of
+from .sources.kinds import source_of
+from .sources.source import Source
 from .tasks.lengths import default_lengths
 from .tasks.named import task_named
 from .tune.settings import FULL_TUNING, Tuning, check_tuning
@@ -85,7 +84,7 @@ def export(
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
     """Reads config.json of a source; InputError where it is no model that can be exported."""
-    values = read_config_json(source.config_path)
+    values = source.read_config()
     architecture = architecture_in(values, str(source.config_path))
     return architecture, architecture.read_config(values, str(source.config_path))
 
@@ -105,15 +104,15 @@ def _write(settings, source, out, **callbacks):
     usual = architecture.special_tokens
     read = read_tokenizer(source.tokenizer, usual, architecture.model_type)
     kept, spelled = source.small_files(), usual
-    if source.tokenizer_config is None:  # a preset's is ours
+    if not source.own_tokenizer:
         spelled = special_spellings(read, usual, architecture.style)
     for line in frame_remarks(spelled, architecture.style):
         callbacks["say"](line)
     settings = replace(settings, special_tokens=spelled)
-    if source.checkpoint is None:
+    if source.open_weights is None:
         weights = random_weights(settings.config, settings.tuning.seed)
     else:
-        weights = checkpoint_weights(settings.config, open_checkpoint(source.checkpoint))
+        weights = checkpoint_weights(settings.config, source.open_weights())
         for line in remarks(weights):
             callbacks["say"](line)
     return export_bundle(settings, weights, read.tokenizer, kept, out, **callbacks)

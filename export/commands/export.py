@@ -23,7 +23,7 @@ from pocketllm.tflite_models.presets import PRESETS
 
 from ..api import export, model_at
 from ..models import ARCHITECTURES
-from ..source import source_of
+from ..sources.kinds import source_of
 from ..tasks.named import TASKS, task_named
 from ..tune.settings import Tuning
 from .tuning_flags import define_tuning_flags, lora_of

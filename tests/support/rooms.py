@@ -10,7 +10,7 @@ ROOMS = {
     "tflite_models": ("presets", "micro"),
     "export": (
         "private_interface", "checkpoint", "graph", "families", "models", "weights", "tune",
-        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "pipeline", "source",
+        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "pipeline", "sources",
         "api", "results", "commands",
     ),
     "benchmarks": (

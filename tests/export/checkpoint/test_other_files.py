@@ -78,7 +78,7 @@ def test_a_placeholder_of_a_file_is_named_as_what_it_is(name, data, words, sourc
 def given(model):
     """Reads what `export --model` is given, up to its config."""
     from pocketllm.export.api import model_at
-    from pocketllm.export.source import source_of
+    from pocketllm.export.sources.kinds import source_of
 
     return model_at(source_of(str(model), random_init=False))
 

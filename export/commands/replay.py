@@ -1,4 +1,4 @@
-"""Writes what a run reached: a Hugging Face checkpoint, of a LoRA run a PEFT adapter.
+"""Writes what a run reached: a Hugging Face checkpoint, of a LoRA or prefix run a PEFT adapter.
 
 The run's steps are done again (noise passes only, no data), up to the best dev step, the last one
 where no dev set was given, or --at_step. The checkpoint has config.json, the tokenizer and the
@@ -32,7 +32,7 @@ from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.optim.interface import JOURNALLED
 
-from ..results.adapter import is_adapter_file, write_adapter
+from ..results.adapter import check_adapter, is_adapter_file, write_adapter
 from ..results.checkpoint import DTYPES, is_checkpoint_file, write_checkpoint
 from ..results.origin import check_written_here, origin_of, remarks
 from ..results.source_config import check_source
@@ -43,6 +43,7 @@ from ..results.undo import undo
 RESULTS = {
     contract.FULL: ("checkpoint", is_checkpoint_file),
     contract.LORA: ("adapter", is_adapter_file),
+    contract.PREFIX: ("adapter", is_adapter_file),
 }
 
 FLAGS = flags.FlagValues()
@@ -106,7 +107,7 @@ def _origin(values, bundle, point):
 
 
 def _write(folder, model, dtype, origin):
-    if model.bundle.tune == contract.LORA:
+    if model.bundle.tune != contract.FULL:
         write_adapter(folder, model, origin)
         return
     count = sum(len(names_of(model.bundle, p)) for p in model.bundle.parameters)
@@ -119,20 +120,16 @@ def _check_written(values, bundle, out):
     if bundle.tune not in RESULTS:
         raise InputError(
             f"{bundle.folder}: --tune={bundle.tune}; what --tune=full trains can be written as a "
-            "checkpoint, and --tune=lora as an adapter"
+            "checkpoint, and --tune=lora or prefix as an adapter; `pocketllm eval --run` takes the "
+            "run as it is"
         )
     kind, belongs = RESULTS[bundle.tune]
     check_replaceable(out, values.force, belongs, f"a {kind}")
     check_written_here(out)
-    if bundle.tune != contract.LORA:
+    if bundle.tune == contract.FULL:
         if values.base_model is not None:
             raise InputError(f"--base_model={values.base_model} is of adapters, not of a {kind}")
         return
     if values["dtype"].present:
         raise InputError(f"--dtype={values.dtype} is of checkpoints; an adapter is in fp32")
-    if bundle.lora["extras"] != "none" and bundle.tied_decoder:
-        raise InputError(
-            f"{bundle.folder}: trained with --lora_extras={bundle.lora['extras']}; PEFT keeps "
-            "whole modules, and this LM head's decoder is the word embeddings, which the run did "
-            "not train: export with --lora_extras=none for an adapter"
-        )
+    check_adapter(bundle)

@@ -60,6 +60,8 @@ class Architecture(Generic[Config]):
       head: names of the tables at the bottom and at the top.
       lora_targets: last words of the layers that LoRA adapts by default.
       key_value_layers: config -> projections of keys and values, in turn, layer by layer.
+      prefix_moves_positions: whether a row's positions start behind a learnt prefix, as in PEFT;
+        otherwise they count the row's own tokens alone, as in MeZO's code.
       forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
         logits [B, C]}: the graph.
       forward_flops: (config, tokens, label words) -> operations of one example's loss.
@@ -76,6 +78,7 @@ class Architecture(Generic[Config]):
     head: HeadNames
     lora_targets: tuple[str, ...]
     key_value_layers: Callable[[Config], list[str]]
+    prefix_moves_positions: bool
     forward_loss: Callable[
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
     ]

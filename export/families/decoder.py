@@ -65,6 +65,7 @@ def decoder(
         head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None),
         lora_targets=("q_proj", "v_proj"),
         key_value_layers=_key_value_layers,
+        prefix_moves_positions=True,
         forward_loss=forward_loss,
         forward_flops=_forward_flops,
     )

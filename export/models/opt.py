@@ -248,6 +248,7 @@ ARCHITECTURE = Architecture(
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, None),
     lora_targets=("q_proj", "v_proj"),
     key_value_layers=key_value_layers,
+    prefix_moves_positions=False,
     forward_loss=forward_loss,
     forward_flops=forward_flops,
 )

@@ -230,6 +230,7 @@ ARCHITECTURE = Architecture(
     head=HeadNames(WORD_EMBEDDINGS, LM_HEAD, LM_HEAD_BIAS),
     lora_targets=("query", "value"),
     key_value_layers=key_value_layers,
+    prefix_moves_positions=False,
     forward_loss=forward_loss,
     forward_flops=forward_flops,
 )

@@ -8,11 +8,13 @@ import numpy as np
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.model import Model
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes, write_json
 
 from ..models import architecture_in_bundle
 from .adapter_card import CARD_FILE, adapter_card
 from .origin import ORIGIN_FILE, Origin, origin_json
+from .prefix_adapter import check_prefix, prefix_settings, prefix_tensors
 from .safetensors_file import write_tensors
 from .trained_tensors import trained_tensors
 
@@ -25,34 +27,55 @@ def is_adapter_file(name: str) -> bool:
     return name in (CONFIG_FILE, TENSORS_FILE, CARD_FILE, ORIGIN_FILE)
 
 
+def check_adapter(bundle: Bundle) -> None:
+    """Raises InputError where no adapter of a bundle's tuning computes what the bundle does."""
+    if bundle.tune == contract.PREFIX:
+        check_prefix(bundle)
+    elif bundle.lora["extras"] != "none" and bundle.tied_decoder:
+        raise InputError(
+            f"{bundle.folder}: trained with --lora_extras={bundle.lora['extras']}; PEFT keeps "
+            "whole modules, and this LM head's decoder is the word embeddings, which the run did "
+            "not train: export with --lora_extras=none for an adapter"
+        )
+
+
 def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
-    """Returns {PEFT's name: values in the checkpoint's shape} of a LoRA bundle's parameters."""
+    """Returns {PEFT's name: values in the checkpoint's shape} of what a bundle has trained."""
+    if model.bundle.tune == contract.PREFIX:
+        return prefix_tensors(model)
     return {f"{PREFIX}{name}": values for name, values in trained_tensors(model)}
 
 
 def adapter_config(bundle: Bundle, base_model: str) -> dict:
-    """Returns adapter_config.json of a LoRA bundle; the base is the model it is loaded onto.
+    """Returns adapter_config.json of a bundle; the base is the model it is loaded onto.
 
     A causal model has a task type of PEFT's. PEFT knows none of a masked one: its AutoPeftModel
     takes the class from `auto_mapping`.
     """
-    lora, kind = bundle.lora, bundle.architecture
+    is_prefix, kind = bundle.tune == contract.PREFIX, bundle.architecture
     causal = bundle.style == contract.CAUSAL
     mapping = {
         "base_model_class": architecture_in_bundle(bundle).hf_class,
         "parent_library": f"transformers.models.{kind}.modeling_{kind}",
     }
     return {
-        "peft_type": "LORA",
+        "peft_type": "PREFIX_TUNING" if is_prefix else "LORA",
         "task_type": "CAUSAL_LM" if causal else None,
         "auto_mapping": None if causal else mapping,
         "base_model_name_or_path": base_model,
+        "inference_mode": True,
+        **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle.lora)),
+    }
+
+
+def _lora_settings(lora):
+    """Returns what adapter_config.json says of LoRA's matrices."""
+    return {
         "r": lora["rank"],
         "lora_alpha": lora["alpha"],
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
-        "inference_mode": True,
         "target_modules": list(lora["targets"]),
         "modules_to_save": None if lora["extras"] == "none" else [lora["extras"]],
     }

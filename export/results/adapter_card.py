@@ -12,11 +12,11 @@ CARD = """---
 base_model: {base}
 library_name: peft
 tags:
-- lora
+- {tag}
 - pocketllm
 ---
 
-# LoRA adapter for {title}
+# {what} for {title}
 
 {storage}
 
@@ -32,6 +32,8 @@ Where it comes from, as in pocketllm.json:
 
 {origin}
 """
+# tune -> (tag, title)
+KINDS = {contract.LORA: ("lora", "LoRA adapter"), contract.PREFIX: ("prefix-tuning", "Prefix")}
 WHOLE = (
     "The base was in fp32 (its matrices as they are in the checkpoint) while the adapter trained."
 )
@@ -45,7 +47,10 @@ def adapter_card(origin: Origin) -> str:
     """Returns the text of README.md."""
     bundle, values = origin.bundle, json.dumps(origin_json(origin), indent=2)
     whole = bundle.base == contract.FP32
+    tag, what = KINDS[bundle.tune]
     return CARD.format(
+        tag=tag,
+        what=what,
         base=json.dumps(origin.source.name),  # a string of YAML and of Python, too
         title=" ".join(origin.source.name.split()),
         storage=WHOLE if whole else QUANTISED.format(base=bundle.base),

@@ -107,3 +107,24 @@ def test_an_earlier_step_is_another_adapter_and_bad_requests_are_refused(
     flags[0] = f"--bundle={bundle.folder}"
     done = pocketllm("replay", *flags, "--force", "--dtype=fp16")
     complaint(done, 2, "--dtype=fp16 is of checkpoints")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "reason"),
+    [("roberta", "PEFT has no prefix for a masked"), ("opt", "count the text alone")],
+)
+def test_a_prefix_that_peft_would_read_otherwise_is_refused_before_the_steps(
+    architecture, reason, make_checkpoint, make_opt_checkpoint, make_bundle, open_ready, tmp_path
+):
+    checkpoint = {"roberta": make_checkpoint, "opt": make_opt_checkpoint}[architecture]()
+    bundle = make_bundle(checkpoint, kind="prefix", lengths=(16,))
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    config = run_config(bundle, data, steps=2)
+    train(open_ready(bundle, "litert"), data, tmp_path / "run", config)
+    flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}"]
+
+    done = pocketllm("replay", *flags, f"--out={tmp_path / 'out'}")
+
+    complaint(done, 2, f"--tune=prefix of {architecture}: ", reason, "`pocketllm eval --run`")
+    assert not (tmp_path / "out").exists()
+    assert pocketllm("replay", *flags, "--undo").returncode == 0

@@ -30,6 +30,12 @@ projected gradients of a quantised base correlate with those of the same model i
 be a checkpoint folder; none: roberta-micro with its trained weights. Without --tune and --base all
 pairs are measured. The default eps are chosen by this measurement.
 
+--race trains --model with LoRA (--base=int8 unless given) on SST-2, once an arm and seed, from the
+same start and for the same budget: --forwards forward passes of a batch, of which an Adam step
+counts three and a MeZO step two. MeZO's learning rate is searched for first, on the dev rows; the
+held-out rows are evaluated at each run's best dev step. The same command goes on where it stopped.
+--out then holds report.md, report.json, curves.png and .svg, the bundle and runs/.
+
 examples:
   pocketllm bench --model=roberta-large --batch_sizes=8,64 --against=pytorch --json=large.json
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
@@ -37,6 +43,7 @@ examples:
   pocketllm bench --model=roberta-large --tune=lora --base=int8 --memory_limit=320M
   pocketllm bench --signal
   pocketllm bench --signal --model=CHECKPOINT --tune=lora --base=int8 --data=train.tsv
+  pocketllm bench --race --model=SmolLM2-135M-Instruct.Q4_1.gguf --out=race
 """
 
 from absl import flags
@@ -47,10 +54,12 @@ from pocketllm.tflite_models.presets import PRESETS
 
 from . import signal, steps
 from .flags import refuse_given
+from .race import command as race
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.bool("signal", False, "measure projected gradients instead of steps")
+define.bool("race", False, "train with several optimizers, and compare what they reach")
 define.string("model", None, "preset: " + ", ".join(PRESETS))
 define.enum("engine", "litert", list(contract.ENGINES), "interpreter")
 define.integer("threads", None, "kernel threads on every side; none: all cores", 1)
@@ -60,10 +69,16 @@ define.enum("tune", contract.FULL, list(contract.TUNES), "parameters that are tr
 define.enum("base", contract.FP32, list(contract.BASES), "storage of the frozen parameters")
 FLAGS.append_flag_values(steps.FLAGS)
 FLAGS.append_flag_values(signal.FLAGS)
+FLAGS.append_flag_values(race.FLAGS)
 
 
 def run(values) -> dict:
     """Measures; see the module's docstring."""
+    if values.race:
+        for others in (steps.FLAGS, signal.FLAGS, ["signal"]):
+            refuse_given(values, others, "is no part of --race; leave it out")
+        return race.run_race(values)
+    refuse_given(values, race.FLAGS, "goes with --race")
     if values.signal:
         refuse_given(values, steps.FLAGS, "is no part of --signal; leave it out")
         return signal.run_signal(values)

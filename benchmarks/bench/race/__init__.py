@@ -1,0 +1,1 @@
+"""`pocketllm bench --race`: optimizers from the same start, on the same rows and budget."""

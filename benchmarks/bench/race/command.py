@@ -1,0 +1,144 @@
+"""`pocketllm bench --race`: exports the start, runs the trials, writes the report."""
+
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
+from pocketllm.runtime.commands.shared import required
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
+from pocketllm.runtime.host.files import read_json, sha256_of, write_bytes, write_json
+from pocketllm.runtime.host.lock import run_lock
+from pocketllm.runtime.host.progress import Progress
+
+from .arms import BATCH_SIZE, Trial, arms_named, seeds_of
+from .figure import draw_race
+from .report import race_table, race_text, summary_of
+from .search import MOST_RATES, search_rate
+from .trials import DATA, HELD_OUT, SPLIT, Course, evaluate_start, export_start, run_trial
+
+CONFIG, TEXT, RESULT = "race.json", "report.md", "report.json"
+FIGURES = ("curves.png", "curves.svg")
+# Of an earlier time of the same race may differ: who runs, not what a run is.
+FREE = ("arms", "seeds")
+
+FLAGS = flags.FlagValues()
+define = definer(FLAGS)
+define.string("out", None, "folder to write, or to continue in (--race)")
+define.list("arms", ["adam", "mezo"], "optimizers to compare (--race)")
+define.list("seeds", ["0", "1", "2"], "random seeds, a run of each arm for each (--race)")
+define.integer("forwards", 300, "budget of a run, in forward passes of a batch (--race)", 1)
+
+
+def run_race(values) -> dict:
+    """Runs a race, prints its table and writes its report; returns report.json's contents."""
+    required(values, "model", "out")
+    _check(values)
+    arms, seeds = arms_named(values.arms, values.forwards), seeds_of(values.seeds)
+    out, threads = Path(values.out), values.threads or cores()
+    config = _config(values, arms, seeds, threads)
+    with run_lock(out):
+        _check_folder(out, config)
+        write_json(out / CONFIG, config)
+        with Progress("race", _most_trials(arms, seeds), "run") as bar:
+            course = Course(out, threads, say=lambda line: bar.say(f"  {line}"))
+            bar.say(f"exporting {values.model}")
+            export_start(course, _settings(values, config))
+            untuned = evaluate_start(course)
+            summaries = []
+            for arm in arms:
+
+                def run(trial: Trial) -> dict:
+                    bar.say(f"{trial.name}, {trial.steps} steps")
+                    result = run_trial(course, trial)
+                    bar.advance(1)
+                    return result
+
+                steps = arm.steps(values.forwards)
+                lr, searched = search_rate(arm, steps, run)
+                trials = [run(Trial(arm, lr, seed, steps, compared=True)) for seed in seeds]
+                summaries.append(summary_of(arm.optimizer, lr, searched, trials))
+        return _report(out, config, untuned, summaries, _command(values))
+
+
+def _report(out, config, untuned, summaries, command):
+    result = {
+        "config": config,
+        "command": command,
+        "untuned": untuned,
+        "arms": summaries,
+        "figures": list(FIGURES),
+    }
+    draw_race(result, [out / name for name in FIGURES])
+    write_bytes(out / TEXT, race_text(result).encode())
+    write_json(out / RESULT, result)
+    print(race_table(result))
+    print(out / TEXT)
+    return result
+
+
+def _check(values):
+    """Raises InputError for a tuning without known learning rates, or another engine."""
+    if values["tune"].present and values.tune != contract.LORA:
+        raise InputError(
+            f"--tune={values.tune}: --race knows learning rates of LoRA alone; leave it out"
+        )
+    if values.engine != "litert":
+        raise InputError(f"--engine={values.engine}: --race trains in litert; leave it out")
+
+
+def _config(values, arms, seeds, threads):
+    """Returns what the runs of a race have in common, and who takes part."""
+    return {
+        "model": values.model,
+        "model_name": Path(values.model).name,
+        "tune": contract.LORA,
+        "base": values.base if values["base"].present else contract.INT8,
+        "noise": values.noise or contract.NOISE_KINDS[0],
+        "seed": values.seed,
+        "forwards": values.forwards,
+        "batch_size": BATCH_SIZE,
+        "split": SPLIT,
+        "data_sha256": {path.name: sha256_of(path) for path in (DATA, HELD_OUT)},
+        "threads": threads,
+        "arms": [arm.optimizer for arm in arms],
+        "seeds": seeds,
+        "machine": describe_machine((*PACKAGES, "tensorflow", "matplotlib")),
+    }
+
+
+def _settings(values, config):
+    return [
+        f"--model={values.model}",
+        *(f"--{name}={config[name]}" for name in ("tune", "base", "noise", "seed")),
+    ]
+
+
+def _command(values):
+    """Returns the command that repeats the race."""
+    given = [name for name in values if values[name].present and name != "json"]
+    shown = {name: values[name].value for name in given}
+    texts = {
+        name: ",".join(value) if isinstance(value, list) else value for name, value in shown.items()
+    }
+    flags_given = [f"--{name}={text}" for name, text in texts.items() if name != "race"]
+    return ["pocketllm", "bench", "--race", *sorted(flags_given)]
+
+
+def _check_folder(out, config):
+    """Raises InputError for a folder with other contents, or of another race."""
+    if not (out / CONFIG).exists():
+        if {path.name for path in out.iterdir()} - {".lock"}:
+            raise InputError(f"{out}: exists and holds no race; choose another --out")
+        return
+    old = read_json(out / CONFIG, "choose another --out")
+    names = [name for name in config if name not in FREE and old.get(name) != config[name]]
+    if names:
+        changes = ", ".join(f"{name} {old.get(name)!r} -> {config[name]!r}" for name in names)
+        raise InputError(f"{out}: holds another race ({changes}); choose another --out")
+
+
+def _most_trials(arms, seeds):
+    return sum(len(seeds) + (MOST_RATES if len(arm.rates) > 1 else 0) for arm in arms)

@@ -1,0 +1,69 @@
+"""A race's curves: dev accuracy and loss over forward passes and over seconds."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...report.figures import COLOURS, LINE_STYLES, MARKER_SIZE, MARKERS, PRINT_DPI, STYLE, WIDTH
+from .arms import ARMS
+
+HEIGHT = 4.4  # inches
+AXES = {
+    "forward passes of the batch": lambda arm, point: point["step"] * ARMS[arm["arm"]].forwards,
+    "seconds, evaluations not counted": lambda arm, point: point["seconds"],
+}
+VALUES = {
+    "dev accuracy, %": lambda point: 100 * point["accuracy"],
+    "dev loss, nats": lambda point: point["loss"],
+}
+
+
+def draw_race(result: dict, paths: Sequence[Path]) -> None:
+    """Writes the figure: a light line a run, a dark one their mean.
+
+    Args:
+      result: of report.json.
+      paths: .png or .svg.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure  # without pyplot: no window, no state
+
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+        grid = figure.subplots(len(VALUES), len(AXES), sharex="col", sharey="row")
+        for row, (label, value) in zip(grid, VALUES.items()):
+            row[0].set_ylabel(label)
+            for axes, place in zip(row, AXES.values()):
+                for number, arm in enumerate(result["arms"]):
+                    _draw_arm(axes, arm, place, value, number)
+        for axes, label in zip(grid[-1], AXES):
+            axes.set_xlabel(label)
+        handles, labels = grid[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        for path in paths:
+            figure.savefig(
+                path, dpi=PRINT_DPI, metadata={"Date": None} if path.suffix == ".svg" else {}
+            )
+
+
+def _draw_arm(axes, arm, place, value, number):
+    """Draws an arm into one pair of axes."""
+    curves = [trial["curve"] for trial in arm["trials"] if trial["curve"]]
+    style = {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+    }
+    for curve in curves:
+        axes.plot(*_points(arm, curve, place, value), linewidth=0.6, alpha=0.5, **style)
+    if arm["mean_curve"]:
+        shown = ARMS[arm["arm"]].shown
+        axes.plot(
+            *_points(arm, arm["mean_curve"], place, value),
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=MARKER_SIZE,
+            label=f"{shown}, lr {arm['lr']:g} (mean of {len(curves)})",
+            **style,
+        )
+
+
+def _points(arm, curve, place, value):
+    return [place(arm, point) for point in curve], [value(point) for point in curve]

@@ -1,0 +1,159 @@
+"""Runs the trials of a race, each once: its training, its evaluation, its result as a file.
+
+A trial NAME has the run directory DIR/runs/NAME and the file DIR/results/NAME.json, which is
+written last: a trial that has one is finished.
+"""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import accumulate
+from pathlib import Path
+
+from pocketllm.runtime.contract import ADAM
+from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.host.files import make_folders, read_json, write_json
+from pocketllm.tflite_models.presets import MICRO
+
+from ...isolation.worker import run_module, thread_variables
+from ...report.data import read_runs
+from .arms import BATCH_SIZE, Trial
+
+DATA, HELD_OUT = MICRO / "sst2_train.tsv", MICRO / "sst2_heldout.tsv"
+SPLIT = "1500/500"  # of DATA: rows to train on, to choose learning rate and step by
+LENGTHS = (24, 32, 48, 64)  # an Adam step takes the bucket of its longest row
+BUNDLE, RUNS, RESULTS, UNTUNED = "bundle", "runs", "results", "untuned"
+NOT_FINITE = "loss is not finite"
+
+
+@dataclass(frozen=True)
+class Course:
+    """What all trials of a race share.
+
+    Attributes:
+      out: DIR.
+      threads: kernel threads.
+      say: takes each line that the commands print.
+    """
+
+    out: Path
+    threads: int
+    say: Callable[[str], None]
+
+    @property
+    def bundle(self) -> Path:
+        """Folder of the bundle that all arms start from."""
+        return self.out / BUNDLE
+
+
+def export_start(course: Course, settings: list[str]) -> None:
+    """Exports the bundle, unless it is there; `settings` are flags of the model and its tuning."""
+    if course.bundle.exists():
+        return
+    arguments = [
+        "export",
+        *settings,
+        "--task=sst2",
+        "--optimizers=mezo,adam",
+        f"--batch_size={BATCH_SIZE}",
+        f"--lengths={','.join(map(str, LENGTHS))}",
+        f"--out={course.bundle}",
+    ]
+    _pocketllm(course, "export", arguments)
+
+
+def evaluate_start(course: Course) -> dict:
+    """Returns the evaluation of the bundle as it is on the held-out rows."""
+    path = course.out / RESULTS / f"{UNTUNED}.json"
+    return _once(path, lambda: _evaluated(course, None))
+
+
+def run_trial(course: Course, trial: Trial) -> dict:
+    """Runs a trial unless it is finished; returns its result.
+
+    Returns:
+      {"lr", "seed", "steps", "curve": [{"step", "seconds", "accuracy", "loss"}] on the dev set,
+      "step_seconds", "peak_anon_bytes", "held_out": evaluation at the best dev step or None}; the
+      curve is None where the loss did not stay finite.
+    """
+    return _once(course.out / RESULTS / f"{trial.name}.json", lambda: _trained(course, trial))
+
+
+def _once(path, make):
+    if path.exists():
+        return read_json(path, f"remove {path} to run it again")
+    result = make()
+    make_folders(path.parent)
+    write_json(path, result)
+    return result
+
+
+def _trained(course, trial):
+    run = course.out / RUNS / trial.name
+    if trial.arm.optimizer == ADAM and run.exists():
+        shutil.rmtree(run)  # such a run does not go on
+    summary = run.with_suffix(".json")
+    make_folders(run.parent)
+    result = {"arm": trial.arm.optimizer, "lr": trial.lr, "seed": trial.seed, "steps": trial.steps}
+    arguments = [
+        "train",
+        f"--bundle={course.bundle}",
+        f"--train={DATA}",
+        f"--split={SPLIT}",
+        f"--run={run}",
+        f"--optimizer={trial.arm.optimizer}",
+        f"--steps={trial.steps}",
+        f"--batch_size={BATCH_SIZE}",
+        f"--lr={trial.lr!r}",
+        f"--seed={trial.seed}",
+        f"--eval_every={trial.eval_every}",
+        f"--threads={course.threads}",
+        f"--json={summary}",
+    ]
+    try:
+        _pocketllm(course, trial.name, arguments)
+    except RunError as error:
+        if NOT_FINITE not in str(error):
+            raise
+        return result | {"curve": None, "held_out": None}
+    figures = read_json(summary, f"remove {run} to run it again")
+    summary.unlink()
+    return result | {
+        "curve": _curve(run),
+        "step_seconds": figures["step_seconds"],
+        "peak_anon_bytes": figures["peak_anon_bytes"],
+        "held_out": _evaluated(course, run) if trial.compared else None,
+    }
+
+
+def _curve(run):
+    """Returns what the dev set said over the steps; seconds are those of the steps alone."""
+    (record,) = read_runs([run])
+    seconds = [0.0, *accumulate(cost.seconds for cost in record.costs)]
+    return [
+        {
+            "step": entry.step,
+            "seconds": seconds[entry.step],
+            "accuracy": entry.accuracy,
+            "loss": entry.loss,
+        }
+        for entry in record.evaluations
+    ]
+
+
+def _evaluated(course, run):
+    """Returns {"step", "accuracy", "loss", "examples"} on the held-out rows."""
+    path = course.out / "eval.json"
+    tuned = [] if run is None else [f"--run={run}"]
+    arguments = ["eval", f"--bundle={course.bundle}", f"--data={HELD_OUT}", *tuned]
+    arguments += [f"--threads={course.threads}", f"--json={path}"]
+    _pocketllm(course, "evaluation", arguments)
+    evaluation = read_json(path, "run the same command again")
+    path.unlink()
+    return {name: evaluation[name] for name in ("step", "accuracy", "loss", "examples")}
+
+
+def _pocketllm(course, name, arguments):
+    run_module(
+        name, "pocketllm.runtime.cli", arguments, thread_variables(course.threads), course.say
+    )

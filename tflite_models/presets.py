@@ -30,6 +30,8 @@ ROW_LENGTHS = HERE / "opt_row_lengths.json"
 
 # OPT shares RoBERTa's vocabulary; only what tokenizer_config.json says differs.
 TOKENIZER = HERE / "roberta_tokenizer"
+# Of presets whose own tokenizer is too large to come with them; micro/stand_in.py makes it.
+STAND_IN = HERE / "stand_in_tokenizer"
 # Name -> model type; their weights must be had elsewhere.
 SIZES = {
     "roberta-base": "roberta",
@@ -39,6 +41,16 @@ SIZES = {
     "opt-1.3b": "opt",
     "opt-2.7b": "opt",
 }
+# The same, with the stand-in tokenizer: sizes to measure, not models to use.
+MEASURED = (
+    "smollm2-135m",
+    "smollm2-360m",
+    "qwen2.5-0.5b",
+    "qwen3-0.6b",
+    "gemma3-270m",
+    "gemma3-1b",
+    "llama3.2-1b",
+)
 
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
@@ -49,4 +61,5 @@ PRESETS = {
         )
         for name, kind in SIZES.items()
     },
+    **{name: Preset(HERE / f"presets/{name}.json", STAND_IN, None) for name in MEASURED},
 }

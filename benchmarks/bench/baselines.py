@@ -1,9 +1,9 @@
 """The baselines in PyTorch: they differ in the trained parameters and in the rows of the LM head.
 
-RoBERTa's LM head runs only on the mask's row, as in the code of MeZO's authors. OPT's runs on every
-token, as in transformers and the authors' code; a second baseline runs it only on the scored row,
-the one that the loss needs. The baselines of a LoRA bundle train all parameters, and the same LoRA
-parameters on the base in float32 with the head on the scored row.
+The LM head of a masked model runs only on the mask's row, as in the code of MeZO's authors. A
+causal model's runs on every token, as in transformers and the authors' code; a second baseline runs
+it only on the scored row, the one that the loss needs. The baselines of a LoRA bundle train all
+parameters, and the same LoRA parameters on the base in float32 with the head on the scored row.
 """
 
 from pocketllm.runtime import contract

@@ -6,11 +6,11 @@ measurement runs in its own process, one after the other: first the machine's fl
 multiply (sgemm), then for each batch size our side and PyTorch, on the same weights and inputs. A
 batch has full rows of --seq_len random tokens. One step warms up, --steps steps are timed, and one
 more runs in the next length bucket, so that the peaks are those of a run with two buckets. The
-table shows medians; the ratio says how many times better ours is. PyTorch's OPT is measured twice:
-with the LM head on every token, as in transformers, and on the label word's row only ("PyTorch,
-row"); RoBERTa's head runs on the mask's row. GFLOP/s count the products that the loss needs
-(benchmarks/bench/flops.py), for all sides alike. Peak anonymous is the highest RssAnon + RssShmem,
-peak all pages the highest VmHWM.
+table shows medians; the ratio says how many times better ours is. A causal model is measured twice
+in PyTorch: with the LM head on every token, as in transformers, and on the label word's row only
+("PyTorch, row"); the head of a masked one runs on the mask's row. GFLOP/s count the products that
+the loss needs (benchmarks/bench/flops.py), for all sides alike. Peak anonymous is the highest
+RssAnon + RssShmem, peak all pages the highest VmHWM.
 
 With --tune=lora, prefix or head the base is frozen, and our side keeps it, packed for the kernels,
 in a file beside the bundle. Our side is then measured in three processes: one makes that file

@@ -42,7 +42,7 @@ def measure_batch(
       worker's result with a "summary": "packing" wrote the packed weights, "ours" found them,
       "unpacked" ran without, "limited" is from conditions.measure_limited. None: not measured.
     """
-    flops = work.batch_size * forward_flops(bundle.config, work.seq_len, len(bundle.word_ids))
+    flops = work.batch_size * forward_flops(bundle, work.seq_len)
 
     def measure(name, module, work):
         name = f"batch {work.batch_size}: {name}"

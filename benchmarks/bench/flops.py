@@ -3,22 +3,27 @@
 All scores of a causal attention are counted, though it needs little more than half of its T²: our
 graph computes them all up to T = 128, and at T = 64 they are half a percent of OPT-1.3B's
 operations. The count is the same for all sides, although PyTorch computes more: the last layer on
-every row, the head on the whole vocabulary, and OPT's head on every row unless the table says
-otherwise.
+every row, the head on the whole vocabulary, and a causal head on every row unless the table
+says otherwise.
 """
 
-from pocketllm.export.models import ARCHITECTURES
+from pocketllm.export.models import architecture_in_bundle
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.typed_json import typed
 
 
-def forward_flops(config: dict, tokens: int, classes: int) -> int:
-    """Returns the number of operations that one example's loss needs.
+def forward_flops(bundle: Bundle, tokens: int) -> int:
+    """Returns the number of operations that the loss of one example of `tokens` tokens needs.
 
-    Args:
-      config: the bundle's model configuration, with Hugging Face names and "model_type".
-      tokens: tokens of the example.
-      classes: number of label words.
+    Raises:
+      InputError: an architecture or a config that is none of ours.
     """
-    architecture = ARCHITECTURES[config["model_type"]]
-    return architecture.forward_flops(
-        architecture.read_config(config, "bundle.json"), tokens, classes
-    )
+    architecture = architecture_in_bundle(bundle)
+    try:
+        config = typed(architecture.config, bundle.config, further=True)
+    except ValueError as error:
+        raise InputError(
+            f"{bundle.folder}: bundle.json's config: {error}; export it again"
+        ) from error
+    return architecture.forward_flops(config, tokens, len(bundle.word_ids))

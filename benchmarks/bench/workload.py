@@ -101,7 +101,7 @@ def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[
     rng = np.random.default_rng([work.seed, work.batch_size, step, tokens])
     shape = work.batch_size, tokens
     ids = rng.integers(0, bundle.config["vocab_size"] - 1, shape, np.int32)
-    ids += ids >= bundle.config["pad_token_id"]  # every id but padding
+    ids += ids >= bundle.special_tokens.pad  # every id but padding
     if bundle.style == contract.MASKED:
         name, positions = contract.MASK_POSITION, rng.integers(1, tokens - 1, work.batch_size)
     else:

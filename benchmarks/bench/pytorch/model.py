@@ -4,13 +4,15 @@ Shapes: B examples, T tokens, D hidden, V vocabulary, C options, S = B C sequenc
 longest option.
 """
 
+import json
 from collections.abc import Sequence
 
 import torch
 import transformers
 from transformers import PreTrainedModel
 
-from pocketllm.export.models import ARCHITECTURES
+from pocketllm.export.checkpoint.source_files import CONFIG_FILE, read_source_files
+from pocketllm.export.models import ARCHITECTURES, architecture_in_bundle
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.data.batches import Batch, Row, micro_batches
@@ -25,16 +27,17 @@ SCORED = (contract.MASK_POSITION, contract.LAST_POSITION)
 def load_model(bundle: Bundle) -> PreTrainedModel:
     """Returns the bundle's model with its initial values, copied one parameter at a time.
 
+    transformers reads the checkpoint's own config.json, which source.json holds.
+
     The cache for generation is off: it would keep keys and values of every layer, which the loss
     does not read.
 
     Raises:
       InputError: the bundle's parameters are not the model's: it does not train all.
     """
-    values = dict(bundle.config)
-    model_class = getattr(transformers, ARCHITECTURES[values.pop("model_type")].hf_class)
-    values |= {"tie_word_embeddings": bundle.tied_decoder, "use_cache": False}
-    model = model_class(model_class.config_class(**values)).eval()
+    model_class = getattr(transformers, architecture_in_bundle(bundle).hf_class)
+    values = {"tie_word_embeddings": bundle.tied_decoder, "use_cache": False}
+    model = model_class(model_class.config_class(**_config_json(bundle) | values)).eval()
     parameters = dict(model.named_parameters())
     differing = sorted(set(parameters) ^ {parameter.name for parameter in bundle.parameters})
     if differing:
@@ -45,6 +48,13 @@ def load_model(bundle: Bundle) -> PreTrainedModel:
     for name, array in initial_values(bundle):
         parameters[name].data.copy_(torch.from_numpy(array))
     return model
+
+
+def _config_json(bundle):
+    """Returns the checkpoint's config.json without what would not be float32, or not run."""
+    values = json.loads(read_source_files(bundle).files[CONFIG_FILE])
+    left_out = ("model_type", "dtype", "torch_dtype")
+    return {name: value for name, value in values.items() if name not in left_out}
 
 
 def one_batch(rows: Sequence[Row], tokens: int, pad_id: int) -> Batch:

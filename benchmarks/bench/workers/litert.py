@@ -35,7 +35,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
 
     def batches(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
-        return micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.config["pad_token_id"])
+        return micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.special_tokens.pad)
 
     say("first loss")
     first = batches(FIRST, work.seq_len)

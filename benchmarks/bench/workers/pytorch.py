@@ -96,7 +96,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
 
     def loss(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
-        batch = one_batch(rows, tokens, bundle.config["pad_token_id"])
+        batch = one_batch(rows, tokens, bundle.special_tokens.pad)
         return forward_only(lambda: word_loss(model, batch, bundle.word_ids, work.full_head))
 
     say("first loss")

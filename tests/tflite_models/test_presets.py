@@ -6,7 +6,7 @@ import pytest
 
 from pocketllm.export.api import model_at
 from pocketllm.export.models import architecture_of, model_config
-from pocketllm.export.source import source_of
+from pocketllm.export.sources.kinds import source_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.tasks import causal, masked
 from pocketllm.tflite_models.presets import MEASURED, PRESETS, STAND_IN

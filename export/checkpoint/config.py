@@ -82,11 +82,16 @@ def check_activation(source: str, name: str, value: str) -> None:
         raise InputError(f"{source}: {name} is {value!r}, implemented are {known}")
 
 
-def check_heads(source: str, hidden_size: int, heads: int) -> None:
-    """Raises InputError where the heads do not divide the hidden size."""
+def check_heads(
+    source: str,
+    hidden_size: int,
+    heads: int,
+    names: tuple[str, str] = ("hidden_size", "num_attention_heads"),
+) -> None:
+    """Raises InputError where the heads do not divide the hidden size; `names` are the file's."""
     if hidden_size % heads:
         raise InputError(
-            f"{source}: hidden_size {hidden_size} is not a multiple of num_attention_heads {heads}"
+            f"{source}: {names[0]} {hidden_size} is not a multiple of {names[1]} {heads}"
         )
 
 

@@ -22,7 +22,8 @@ class TensorNames:
     Attributes:
       base: begins the names of all tensors but the LM head's.
       landmark: behind `base`, a tensor that every checkpoint has.
-      head: the LM head's module in transformers' model; the names of its tensors lie under it.
+      head: the LM head's modules in transformers' model, which follow one another; the names of
+        its tensors lie under them.
       old_endings: {end of a name in an old checkpoint: its end today}.
       second: {parameter: its second name}. transformers saves an untied head's under both, and
         where a checkpoint has both the second is read.
@@ -31,10 +32,14 @@ class TensorNames:
 
     base: str
     landmark: str
-    head: str
+    head: tuple[str, ...]
     old_endings: Mapping[str, str]
     second: Mapping[str, str] = field(default_factory=dict)
     derived: tuple[str, ...] = ()
+
+    def in_head(self, name: str) -> bool:
+        """Whether a tensor of this name is the LM head's."""
+        return name.startswith(tuple(f"{module}." for module in self.head))
 
 
 @dataclass(frozen=True)
@@ -65,11 +70,10 @@ def todays_names(names: Iterable[str], table: TensorNames, source: str) -> Named
     bare = {name: _without_wrappers(name) for name in names}
     removed = {f"{w}." for n, b in bare.items() if n != b for w in WRAPPERS if w in n.split(".")}
     base = _prefix(bare.values(), table, source)
-    head = f"{table.head}."
-    above = _head_prefix(bare.values(), head, source)
+    above = _head_prefix(bare.values(), table, source)
     places: dict[str, str] = {}
     for name, short in bare.items():
-        if above is not None and short.startswith(above + head):
+        if above is not None and table.in_head(short.removeprefix(above)):
             today = short.removeprefix(above)
         elif base is not None and short.startswith(base):
             today = table.base + short.removeprefix(base)
@@ -102,12 +106,13 @@ def _prefix(names, table, source):
     return _only(prefixes, table.base, source)
 
 
-def _head_prefix(names, head, source):
+def _head_prefix(names, table, source):
     """Returns what stands before the LM head's names; None where there are none."""
     prefixes = {
-        name[: name.index(f".{head}") + 1] if f".{head}" in name else ""
+        name[: name.index(f".{module}.") + 1] if f".{module}." in name else ""
+        for module in table.head
         for name in names
-        if name.startswith(head) or f".{head}" in name
+        if name.startswith(f"{module}.") or f".{module}." in name
     }
     return _only(prefixes, "", source)
 

@@ -32,6 +32,8 @@ class SpecialSpellings:
 # Of RoBERTa and OPT, which were trained with fairseq.
 FAIRSEQ_TOKENS = SpecialSpellings(bos="<s>", pad="<pad>", eos="</s>", unk="<unk>", mask="<mask>")
 
+# Of BERT and what was made after it.
+BERT_TOKENS = SpecialSpellings(bos="[CLS]", pad="[PAD]", eos="[SEP]", unk="[UNK]", mask="[MASK]")
 
 # Of architectures whose checkpoints say themselves which tokens they have.
 NO_TOKENS = SpecialSpellings(bos="", pad="", eos="", unk="", mask=None)

@@ -28,9 +28,11 @@ from ..tasks.named import TASKS, task_named
 from ..tune.settings import Tuning
 from .tuning_flags import define_tuning_flags, lora_of
 
-# Model type -> its tasks, for the help.
+# Model types of a style, and its tasks, for the help.
 KNOWN_TASKS = "; ".join(
-    f"{name}: {', '.join(TASKS[model.style])}" for name, model in ARCHITECTURES.items()
+    f"{', '.join(name for name, model in ARCHITECTURES.items() if model.style == style)}: "
+    + ", ".join(tasks)
+    for style, tasks in TASKS.items()
 )
 # MeZO's signatures are in every bundle; the other optimizers' are taken beside them.
 OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[1:])]
@@ -38,7 +40,7 @@ OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS))
-define.string("task", None, f"{KNOWN_TASKS}; both: text, for your own data")
+define.string("task", None, f"{KNOWN_TASKS}; all: text, for your own data")
 define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")
 define.integer("seed", 0, "seed of --random_init and of what --tune adds")

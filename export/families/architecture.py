@@ -59,7 +59,7 @@ class Architecture(Generic[Config]):
       names: under which other names its checkpoints hold the parameters.
       head: names of the tables at the bottom and at the top.
       lora_targets: last words of the layers that LoRA adapts by default.
-      key_value_layers: config -> projections of keys and values, in turn, layer by layer.
+      key_value_layers: config -> {keys or values of a layer: their width}, in turn, layer by layer.
       prefix_moves_positions: whether a row's positions start behind a learnt prefix, as in PEFT;
         otherwise they count the row's own tokens alone, as in MeZO's code.
       forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
@@ -77,7 +77,7 @@ class Architecture(Generic[Config]):
     names: TensorNames
     head: HeadNames
     lora_targets: tuple[str, ...]
-    key_value_layers: Callable[[Config], list[str]]
+    key_value_layers: Callable[[Config], dict[str, int]]
     prefix_moves_positions: bool
     forward_loss: Callable[
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"

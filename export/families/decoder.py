@@ -27,7 +27,7 @@ WORD_EMBEDDINGS, FINAL_NORM, LM_HEAD = "model.embed_tokens.weight", "model.norm"
 NAMES = TensorNames(
     base="model.",
     landmark="embed_tokens.weight",
-    head="lm_head",
+    head=("lm_head",),
     old_endings={},
     # Tables that older versions of transformers saved; they follow from config.json.
     derived=("rotary_emb.inv_freq",),
@@ -106,13 +106,13 @@ def _norms(design):
     return *names.split(), "post_feedforward_layernorm"
 
 
-def _key_value_layers(config) -> list[str]:
-    """Names the key's and value's projection of every layer."""
-    return [
-        f"model.layers.{index}.self_attn.{which}"
+def _key_value_layers(config) -> dict[str, int]:
+    """Returns {the key's and value's projection of every layer: its width}."""
+    return {
+        f"model.layers.{index}.self_attn.{which}": config.num_key_value_heads * config.head_dim
         for index in range(config.num_hidden_layers)
         for which in ("k_proj", "v_proj")
-    ]
+    }
 
 
 def _forward_loss(design, config, target: Target, inputs: dict, weights: WeightsView) -> dict:

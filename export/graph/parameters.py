@@ -60,10 +60,10 @@ def linear(name: str, fan_in: int, fan_out: int, bias: bool = True) -> list[Para
     return [weight, Parameter(f"{name}.bias", (fan_out,), "vector", False)][: 1 + bias]
 
 
-def layer_norm(name: str, width: int) -> list[Parameter]:
-    """Returns a layer norm's weight and bias."""
-    initial = {"weight": 1.0, "bias": 0.0}
-    return [Parameter(f"{name}.{n}", (width,), "vector", False, v) for n, v in initial.items()]
+def layer_norm(name: str, width: int, bias: bool = True) -> list[Parameter]:
+    """Returns a layer norm's weight and, with `bias`, its bias."""
+    weight = Parameter(f"{name}.weight", (width,), "vector", False, 1.0)
+    return [weight, Parameter(f"{name}.bias", (width,), "vector", False)][: 1 + bias]
 
 
 def rms_norm(name: str, width: int, offset: float = 0.0) -> Parameter:

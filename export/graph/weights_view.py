@@ -52,9 +52,9 @@ class WeightsView:
     def layer_norm(self, name: str, x, eps: float):
         """Normalises the last axis of x, and applies weight and bias where there are any."""
         normal = normalise(x, eps)
-        if f"{name}.weight" not in self.tensors:
-            return normal
-        return normal * self.tensors[f"{name}.weight"] + self.tensors[f"{name}.bias"]
+        if f"{name}.weight" in self.tensors:
+            normal = normal * self.tensors[f"{name}.weight"]
+        return normal + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else normal
 
     def rms_norm(self, name: str, x, eps: float, offset: float = 0.0):
         """Divides the last axis of x by its root mean square, times the weight and `offset`."""
@@ -118,12 +118,17 @@ class WeightsView:
           heads: H.
           finish: applied to the row's own keys [B, H, T, K], for norms and rotations.
         """
-        return self.finished(name, x, batch, heads, finish)
-
-    def finished(self, name: str, x, batch: int, heads: int, finish):
-        """Returns a projection of x, in heads and finished, [B, H, T, K]."""
         rows = split_heads(self.linear(name, x), batch, heads)
-        return finish(rows) if finish else rows
+        return self.with_prefix(name, finish(rows) if finish else rows)
+
+    def with_prefix(self, name: str, rows):
+        """Returns a layer's keys or values [B, H, T, K] behind those of a prefix, where it has one.
+
+        Args:
+          name: of them, as the architecture's `key_value_layers` has it.
+          rows: those of the row's own tokens.
+        """
+        return rows
 
     def attendable(self, bias):
         """Returns a bias [B, 1, q, t] of attention that also covers what stands before the row."""

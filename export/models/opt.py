@@ -32,7 +32,7 @@ LM_HEAD = "lm_head.weight"
 PADDING_POSITION, FIRST_POSITION = 1, 2
 LAYER_NORM_EPS = 1e-5  # torch.nn.LayerNorm's own
 NAMES = TensorNames(
-    base="model.", landmark="decoder.embed_positions.weight", head="lm_head", old_endings={}
+    base="model.", landmark="decoder.embed_positions.weight", head=("lm_head",), old_endings={}
 )
 # OPTConfig's own, for what a config.json leaves out; word_embed_proj_dim is then hidden_size.
 DEFAULTS = {
@@ -142,13 +142,13 @@ def parameters(config: OptConfig, tied: bool) -> list[Parameter]:
     return listed if tied else [*listed, of.table(LM_HEAD, config.vocab_size, width)]
 
 
-def key_value_layers(config: OptConfig) -> list[str]:
-    """Names the key's and value's projection of every layer."""
-    return [
-        f"{DECODER}.layers.{index}.self_attn.{which}"
+def key_value_layers(config: OptConfig) -> dict[str, int]:
+    """Returns {the key's and value's projection of every layer: its width}."""
+    return {
+        f"{DECODER}.layers.{index}.self_attn.{which}": config.hidden_size
         for index in range(config.num_hidden_layers)
         for which in ("k_proj", "v_proj")
-    ]
+    }
 
 
 def forward_loss(config: OptConfig, target: Target, inputs: dict, weights: WeightsView) -> dict:

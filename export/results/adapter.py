@@ -64,12 +64,13 @@ def adapter_config(bundle: Bundle, base_model: str) -> dict:
         "auto_mapping": None if causal else mapping,
         "base_model_name_or_path": base_model,
         "inference_mode": True,
-        **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle.lora)),
+        **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle)),
     }
 
 
-def _lora_settings(lora):
+def _lora_settings(bundle):
     """Returns what adapter_config.json says of LoRA's matrices."""
+    lora = bundle.lora
     return {
         "r": lora["rank"],
         "lora_alpha": lora["alpha"],
@@ -77,8 +78,17 @@ def _lora_settings(lora):
         "bias": "none",
         "fan_in_fan_out": False,
         "target_modules": list(lora["targets"]),
-        "modules_to_save": None if lora["extras"] == "none" else [lora["extras"]],
+        "modules_to_save": _whole_modules(bundle) or None,
     }
+
+
+def _whole_modules(bundle):
+    """Names the modules of the LM head that are trained whole, as `--lora_extras` says."""
+    if bundle.lora["extras"] == "none":
+        return []
+    whole = [p.name for p in bundle.parameters if ".lora_" not in p.name]
+    modules = architecture_in_bundle(bundle).names.head
+    return [m for m in modules if any(name.startswith(f"{m}.") for name in whole)]
 
 
 def write_adapter(folder: Path, model: Model, origin: Origin) -> None:

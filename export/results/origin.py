@@ -74,8 +74,8 @@ def left_out(bundle: Bundle) -> tuple[str, ...]:
     names = read_json(path, REMEDY).get("ignored_tensors", [])
     if not isinstance(names, list):
         raise InputError(f"{path}: ignored_tensors is no list; {REMEDY}")
-    head = architecture_in_bundle(bundle).names.head
-    return tuple(name for name in map(str, names) if not name.startswith(f"{head}."))
+    in_head = architecture_in_bundle(bundle).names.in_head
+    return tuple(name for name in map(str, names) if not in_head(name))
 
 
 def remarks(origin: Origin) -> list[str]:

@@ -45,8 +45,8 @@ def tuned(weights: Weights, config: ModelConfig, target: Target, tuning: Tuning)
     thawed: list[Parameter] = []
     if tuning.kind == contract.LORA:
         added = lora_parameters(weights.parameters, tuning.lora, tuning.seed)
-        head = architecture_of(config).names.head
-        thawed = extra_parameters(weights.parameters, tuning.lora, head)
+        names = architecture_of(config).names
+        thawed = extra_parameters(weights.parameters, tuning.lora, names)
     elif tuning.kind == contract.PREFIX:
         added = prefix_parameters(weights, config, tuning.prefix_tokens, tuning.seed)
     else:

@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
+from ..checkpoint.tensor_names import TensorNames
 from ..graph.parameters import Parameter, linear
 from ..graph.weights_view import WeightsView
 
@@ -91,15 +92,17 @@ def lora_parameters(parameters: list[Parameter], settings: Lora, seed: int) -> d
     return added
 
 
-def extra_parameters(parameters: list[Parameter], settings: Lora, head: str) -> list[Parameter]:
+def extra_parameters(
+    parameters: list[Parameter], settings: Lora, names: TensorNames
+) -> list[Parameter]:
     """Returns the checkpoint's own parameters that are trained beside A and B.
 
-    `head` is the LM head's module. The decoder of a tied one is not among them: it is the word
-    embeddings, which stay as they are.
+    The decoder of a tied LM head is not among them: it is the word embeddings, which stay as they
+    are.
     """
     if settings.extras == "none":
         return []
-    extras = [p for p in parameters if p.name.startswith(f"{head}.")]
+    extras = [p for p in parameters if names.in_head(p.name)]
     if not extras:
         raise InputError("--lora_extras=lm_head: this model's LM head is the word embeddings alone")
     return extras

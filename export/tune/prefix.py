@@ -34,9 +34,9 @@ class PrefixView(WeightsView):
         prefix = next(self.tensors[name] for name in self.tensors if name.endswith(prefix_of("")))
         return prefix.shape[0]
 
-    def keys_or_values(self, name, x, *, batch, heads, finish=None):
-        """Returns the prefix, as it was learnt, and a projection of x, [B, H, P + T, K]."""
-        rows = self.finished(name, x, batch, heads, finish)
+    def with_prefix(self, name, rows):
+        """Returns the prefix, as it was learnt, and the row's own, [B, H, P + T, K]."""
+        batch, heads = rows.shape[:2]
         prefix = split_heads(self.tensors[prefix_of(name)], 1, heads)  # 1 H P K
         # TILE would leave the delegate; adding zeros that broadcast does not.
         prefix = prefix + tf.zeros([batch, 1, 1, 1])
@@ -57,7 +57,6 @@ def prefix_parameters(
     """
     if not 1 <= tokens <= config.max_tokens:
         raise InputError(f"--prefix_tokens={tokens}: expected 1 to {config.max_tokens}")
-    widths = {p.name.removesuffix(".weight"): p.shape[0] for p in weights.parameters}
     activations: dict[str, np.ndarray] = {}
 
     def initial(name):
@@ -66,8 +65,8 @@ def prefix_parameters(
         return activations[name]
 
     parameters = {}
-    for name in architecture_of(config).key_value_layers(config):
-        keys_or_values = Parameter(prefix_of(name), (tokens, widths[name]), "vector", True)
+    for name, width in architecture_of(config).key_value_layers(config).items():
+        keys_or_values = Parameter(prefix_of(name), (tokens, width), "vector", True)
         parameters[keys_or_values] = lambda name=name: initial(name)
     return parameters
 
@@ -101,9 +100,8 @@ class _RecordingView(WeightsView):
         super().__init__(*weights)
         self.recorded: dict[str, np.ndarray] = {}
 
-    def keys_or_values(self, name, x, *, batch, heads, finish=None):
-        rows = self.finished(name, x, batch, heads, finish)  # 1 H P K
-        joined = tf.transpose(rows[0], [1, 0, 2])  # P H K
+    def with_prefix(self, name, rows):
+        joined = tf.transpose(rows[0], [1, 0, 2])  # of 1 H P K: P H K
         self.recorded[name] = joined.numpy().reshape(joined.shape[0], -1)
         return rows
 

@@ -51,7 +51,7 @@ def word_head_parameters(
     table = sources[head.table(weights.tied)]
     weight = Parameter(WORDS_WEIGHT, (len(ids), table.shape[1]), "vector", True)
     initial = {weight: lambda: weights.read(table)[ids]}
-    if head.bias:
+    if head.bias in sources:
         source, bias = sources[head.bias], Parameter(WORDS_BIAS, (len(ids),), "vector", False)
         initial[bias] = lambda: weights.read(source)[ids]
     return initial

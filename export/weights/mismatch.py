@@ -97,10 +97,8 @@ def _half_tied(architecture, missing, places):
 
 def _headless(checkpoint, architecture, missing):
     """The cause where all that is missing is the LM head."""
-    prefix, names = f"{architecture.names.head}.", [p.name for p in missing]
-    if not names or not all(name.startswith(prefix) for name in names):
-        return None
-    if any(name.startswith(prefix) for name in checkpoint.shapes):
+    in_head, names = architecture.names.in_head, [p.name for p in missing]
+    if not names or not all(map(in_head, names)) or any(map(in_head, checkpoint.shapes)):
         return None
     reason = (
         f"no language-modelling head ({', '.join(names[:3])}, …): an encoder without its head, as "

@@ -121,4 +121,5 @@ def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tens
 
 def _lm_head(model):
     """Returns the module that makes logits of hidden states."""
-    return model.get_submodule(ARCHITECTURES[model.config.model_type].names.head)
+    modules = ARCHITECTURES[model.config.model_type].names.head
+    return torch.nn.Sequential(*map(model.get_submodule, modules))

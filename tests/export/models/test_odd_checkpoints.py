@@ -1,4 +1,4 @@
-"""Odd configurations and files of both architectures: the logits of transformers."""
+"""Odd configurations and files of every architecture: the logits of transformers."""
 
 import numpy as np
 import pytest
@@ -110,12 +110,77 @@ OPT = {
         "names": {"model.decoder.": "module.model.decoder."}, "wrapped": "module", "foreign": True
     },
 }  # fmt: skip
-CASES = [("roberta", name) for name in ROBERTA] + [("opt", name) for name in OPT]
+BERT_HEAD = "cls.predictions"
+BERT = {
+    "as saved": {},
+    "keys without meaning absent": {"file": dict.fromkeys(ABSENT, "absent")},
+    "defaults absent": {
+        "file": dict.fromkeys(("hidden_act", "type_vocab_size", "layer_norm_eps", "pad_token_id",
+                               "tie_word_embeddings", "is_decoder"), "absent")
+    },
+    "pad_token_id null": {"config": {"pad_token_id": None}},
+    "pad_token_id -1": {"file": {"pad_token_id": -1}},
+    "pad_token_id 9": {"config": {"pad_token_id": 9}},
+    "relu, also in the head": {"config": {"hidden_act": "relu"}},
+    "one token type": {"config": {"type_vocab_size": 1}},
+    "layer_norm_eps 0.01": {"config": {"layer_norm_eps": 1e-2}},
+    "of BERT's first config": {"file": {"directionality": "bidi", "pooler_fc_size": 768,
+                                        "position_embedding_type": "absolute"}},
+    "not tied": {"config": {"tied": False}},
+    "tied, under the head's name": {
+        "names": {"bert.embeddings.word_embeddings.weight": f"{BERT_HEAD}.decoder.weight"}
+    },
+    "tied, with second copies": {
+        "copies": {"bert.embeddings.word_embeddings.weight": f"{BERT_HEAD}.decoder.weight",
+                   f"{BERT_HEAD}.bias": f"{BERT_HEAD}.decoder.bias"}
+    },
+    "as BertForPreTraining": {
+        "extra": {"bert.pooler.dense.weight": (16, 16), "bert.pooler.dense.bias": (16,),
+                  "cls.seq_relationship.weight": (2, 16), "cls.seq_relationship.bias": (2,),
+                  "bert.embeddings.position_ids": (1, 40)}
+    },
+    "gamma and beta": {
+        "names": {"LayerNorm.weight": "LayerNorm.gamma", "LayerNorm.bias": "LayerNorm.beta"},
+        "pickled": True,
+    },
+    "float16": {"dtype": "float16"},
+    "bfloat16": {"dtype": "bfloat16"},
+    "the base without its prefix": {"names": {"bert.": ""}, "foreign": True},
+    "module.": {"names": {"bert.": "module.bert.", "cls.": "module.cls."}, "foreign": True},
+}  # fmt: skip
+DISTILBERT = {
+    "as saved": {},
+    "keys without meaning absent": {"file": dict.fromkeys(ABSENT, "absent")},
+    "defaults absent": {
+        "file": dict.fromkeys(
+            ("activation", "pad_token_id", "tie_word_embeddings", "sinusoidal_pos_embds"), "absent")
+    },
+    "as published": {"file": {"tie_weights_": True, "sinusoidal_pos_embds": False,
+                              "tie_word_embeddings": "absent"}},
+    "tie_weights_ false, which nothing reads": {"file": {"tie_weights_": False}},
+    "BERT's names of the sizes": {
+        "file": {"dim": "absent", "hidden_size": 16, "n_heads": "absent", "num_attention_heads": 2,
+                 "n_layers": 7, "num_hidden_layers": 2}
+    },
+    "sinusoidal positions": {"config": {"sinusoidal_pos_embds": True}},
+    "relu, also in the head": {"config": {"activation": "relu"}},
+    "gelu_fast": {"config": {"activation": "gelu_fast"}},
+    "four heads": {"config": {"n_heads": 4}},
+    "not tied": {"config": {"tied": False}},
+    "tied, with a second copy": {
+        "copies": {"distilbert.embeddings.word_embeddings.weight": "vocab_projector.weight"}
+    },
+    "a classifier": {"extra": {"pre_classifier.weight": (16, 16), "classifier.weight": (2, 16)}},
+    "float16": {"dtype": "float16"},
+    "the base without its prefix": {"names": {"distilbert.": ""}, "foreign": True},
+}  # fmt: skip
+MODELS = {"roberta": ROBERTA, "opt": OPT, "bert": BERT, "distilbert": DISTILBERT}
+CASES = [(model_type, name) for model_type, cases in MODELS.items() for name in cases]
 
 
 @pytest.mark.parametrize("model_type, name", CASES)
 def test_logits_are_those_of_transformers(model_type, name, tmp_path):
-    odd = (ROBERTA if model_type == "roberta" else OPT)[name]
+    odd = MODELS[model_type][name]
 
     ours, theirs = in_child("odd_checkpoints.compare", tmp_path / "odd", model_type, odd)
 

@@ -95,7 +95,7 @@ def write_checkpoint(
     folder.mkdir(parents=True)
     vocab_size = write_tokenizer(folder, WORDS + label_words)
     values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | CONFIG | changes
-    _save_random(RobertaForMaskedLM(RobertaConfig(**values)), folder, seed)
+    save_random(RobertaForMaskedLM(RobertaConfig(**values)), folder, seed)
     return folder
 
 
@@ -112,21 +112,27 @@ def write_opt_checkpoint(
     folder.mkdir(parents=True)
     vocab_size = write_tokenizer(folder, WORDS + OPT_WORDS + label_words)
     values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | OPT_CONFIG | changes
-    _save_random(OPTForCausalLM(OPTConfig(**values)), folder, seed)
+    save_random(OPTForCausalLM(OPTConfig(**values)), folder, seed)
     return folder
 
 
-def _save_random(model, folder, seed):
+def save_random(model, folder: Path, seed: int) -> None:
+    """Draws every weight of transformers' model and saves it.
+
+    What norms multiply with varies around 1: Gemma's weights are what is added to it.
+    """
     import torch
 
     generator = torch.Generator().manual_seed(seed)
+    centre = 0.0 if "gemma" in model.config.model_type else 1.0
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             drawn = torch.randn(parameter.shape, generator=generator)
             if parameter.ndim == 2 and "embed" not in name:
                 drawn *= 1.5 * parameter.shape[1] ** -0.5  # products of the size of their inputs
             elif parameter.ndim == 1:
-                drawn = 0.3 * drawn + ("norm" in name.lower() and name.endswith("weight"))
+                is_norm = "norm" in name.lower() and name.endswith("weight")
+                drawn = 0.3 * drawn + (centre if is_norm else 0)
             parameter.copy_(drawn)
     model.save_pretrained(folder)
 

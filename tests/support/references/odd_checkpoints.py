@@ -6,6 +6,7 @@
 import json
 from pathlib import Path
 
+import encoder_cases
 import numpy as np
 import tiny
 from checkpoint_files import weights_of
@@ -19,15 +20,18 @@ def compare(folder: Path, model_type: str, odd: dict) -> tuple[np.ndarray, np.nd
 
     Args:
       folder: made here.
-      model_type: roberta or opt.
+      model_type: roberta, opt or one of encoder_cases.
       odd: what is odd about it: `config`, changes of the tiny one; `file`, changes of config.json
         (null stays, "absent" removes); `names`, {part of a tensor's name: another}; `extra`,
         {tensor: shape}; `copies`, {tensor: a second name}; `dtype` of the tensors; `pickled`, as
         pytorch_model.bin; `wrapped`, under this key; `foreign`, where transformers does not read
         the names, so that the model that was saved is the reference.
     """
-    write = tiny.write_checkpoint if model_type == "roberta" else tiny.write_opt_checkpoint
-    write(folder, **odd.get("config", {}))
+    if model_type in encoder_cases.SIZES:
+        encoder_cases.write(folder, model_type, **odd.get("config", {}))
+    else:
+        write = {"roberta": tiny.write_checkpoint, "opt": tiny.write_opt_checkpoint}[model_type]
+        write(folder, **odd.get("config", {}))
     saved = _model(folder, model_type) if odd.get("foreign") else None
     _rewrite_config(folder / "config.json", odd.get("file", {}))
     _rewrite_tensors(folder, odd)
@@ -37,9 +41,11 @@ def compare(folder: Path, model_type: str, odd: dict) -> tuple[np.ndarray, np.nd
 
 
 def _model(folder, model_type):
-    from transformers import OPTForCausalLM, RobertaForMaskedLM
+    import transformers
 
-    kind = RobertaForMaskedLM if model_type == "roberta" else OPTForCausalLM
+    from pocketllm.export.models import ARCHITECTURES
+
+    kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
     return kind.from_pretrained(folder, attn_implementation="eager").float().double().eval()
 
 

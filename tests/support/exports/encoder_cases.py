@@ -1,0 +1,65 @@
+"""Tiny encoders with random weights: BERT, DistilBERT and ModernBERT, and their tokenizers."""
+
+import json
+from pathlib import Path
+
+import tiny
+
+SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+WORDS = ("terrible", "great", "it", "was", "film", "no", "yes", "maybe")
+PIECES = [*LETTERS, *(f"##{letter}" for letter in LETTERS), *".,?:;!#'()", *WORDS]
+SIZES = {
+    "bert": tiny.CONFIG | {"type_vocab_size": 2, "layer_norm_eps": 1e-12},
+    "distilbert": {
+        "dim": 16,
+        "n_layers": 2,
+        "n_heads": 2,
+        "hidden_dim": 24,
+        "activation": "gelu",
+        "max_position_embeddings": 40,
+    },
+}
+
+
+def write_word_pieces(folder: Path, words: tuple[str, ...] = ()) -> int:
+    """Writes vocab.txt, as Google published BERT's; returns the vocabulary's size."""
+    tokens = [*SPECIAL_TOKENS, *PIECES, *words]
+    assert len(set(tokens)) == len(tokens)
+    (folder / "vocab.txt").write_text("\n".join([*tokens, ""]), encoding="utf-8")
+    return len(tokens)
+
+
+def write(
+    folder: Path,
+    model_type: str = "bert",
+    seed: int = 0,
+    tied: bool = True,
+    label_words: tuple[str, ...] = (),
+    **changes,
+) -> Path:
+    """Saves a masked language model through transformers.
+
+    Args:
+      folder: made here.
+      model_type: of SIZES.
+      seed: of the weights.
+      tied: whether the decoder is the word embeddings.
+      label_words: one token each, beside those of WORDS.
+      changes: of the sizes.
+    """
+    import transformers
+
+    from pocketllm.export.models import ARCHITECTURES
+
+    folder.mkdir(parents=True)
+    vocab_size = write_word_pieces(folder, label_words)
+    values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | SIZES[model_type] | changes
+    kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
+    tiny.save_random(kind(kind.config_class(**values)), folder, seed)
+    return folder
+
+
+def write_settings(folder: Path, **settings) -> None:
+    """Writes tokenizer_config.json."""
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")

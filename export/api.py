@@ -46,7 +46,7 @@ def export(
     """Writes a bundle; `pocketllm export --help` says more of most settings.
 
     Args:
-      model: preset, or folder of a Hugging Face checkpoint.
+      model: preset, folder of a Hugging Face checkpoint, or GGUF file.
       task: name of a task of the model's style, or a task.
       out: folder to write; it appears whole.
       batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.

@@ -17,7 +17,7 @@ INSTEAD = {
     "*.crdownload": PARTIAL,
     "zero_to_fp32.py": "the shards of DeepSpeed; run zero_to_fp32.py to join them",
     "pytorch_model_fsdp_*": "the shards of FSDP; join them (`accelerate merge-weights`)",
-    "*.gguf": "a model of llama.cpp; give the folder of transformers' checkpoint",
+    "*.gguf": "a model of llama.cpp; give the file itself (--model=FILE.gguf)",
     "tf_model*.h5": "weights for TensorFlow; load them with transformers 4 (from_tf=True) and save "
     "them again",
     "flax_model*": "weights for Flax; load them with transformers 4 (from_flax=True) and save them "

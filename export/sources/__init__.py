@@ -1,1 +1,1 @@
-"""Where a model comes from: a preset, a folder. One file a kind, each returns a `Source`."""
+"""Where a model comes from: one file a kind of source, each returns a `Source`."""

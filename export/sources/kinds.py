@@ -6,15 +6,16 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
 
 from .folder import folder_source
+from .gguf import gguf_source, is_gguf
 from .preset import preset_source
 from .source import Source
 
 
 def source_of(model: str | Path, random_init: bool = False) -> Source:
-    """Returns the source that a name means: a preset before a folder.
+    """Returns the source that a name means: a preset before a folder or a GGUF file.
 
     Args:
-      model: name or folder.
+      model: name, folder or GGUF file.
       random_init: whether the weights are drawn, which takes a preset.
 
     Raises:
@@ -24,6 +25,10 @@ def source_of(model: str | Path, random_init: bool = False) -> Source:
         return preset_source(str(model), random_init)
     if random_init:
         raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
+    if is_gguf(Path(model)):
+        return gguf_source(Path(model))
     if Path(model).is_dir() or Path(model).is_file():
         return folder_source(Path(model))
-    raise InputError(f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)})")
+    raise InputError(
+        f"--model={model}: neither a folder, a GGUF file nor a preset ({', '.join(PRESETS)})"
+    )

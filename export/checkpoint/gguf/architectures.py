@@ -155,8 +155,9 @@ def _transformers_name(name, architecture, layers, path):
         return f"{MODULES[module]}.weight"
     match = LAYER_TENSOR.fullmatch(name)
     if match and int(match[1]) < layers and match[2] in architecture.layer_modules:
-        if match[3] == "weight" or f"{match[2]}.bias" in architecture.biases:
-            return f"model.layers.{match[1]}.{architecture.layer_modules[match[2]]}.{match[3]}"
+        index, module, ending = match.groups()
+        if ending == "weight" or f"{module}.bias" in architecture.biases:
+            return f"model.layers.{index}.{architecture.layer_modules[module]}.{ending}"
     raise InputError(
         f"{path}: tensor {repr(name)[:80]} is none of a {architecture.hf_class} with {layers} "
         "layers, which would be another model without it; give a plain model of this architecture"

@@ -18,9 +18,7 @@ QWEN2 = rf"{CONTRACTIONS}|{WORDS}|\p{{N}}|{SYMBOLS}"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
 _SYMBOLS = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _START = r"[^\r\n\p{L}\p{N}]?"
-TEKKEN = (
-    rf"{_START}{_UPPER}*{_LOWER}+|{_START}{_UPPER}+{_LOWER}*|\p{{N}}|{_SYMBOLS}"
-)
+TEKKEN = rf"{_START}{_UPPER}*{_LOWER}+|{_START}{_UPPER}+{_LOWER}*|\p{{N}}|{_SYMBOLS}"
 GPT4O = (
     rf"{_START}{_UPPER}*{_LOWER}+{CONTRACTIONS}?|{_START}{_UPPER}+{_LOWER}*{CONTRACTIONS}?"
     rf"|\p{{N}}{{1,3}}|{_SYMBOLS}"
@@ -82,8 +80,10 @@ def pre_tokenizer_named(name: str, path) -> PreTokenizer:
     """Returns the pre-tokenizer of a name; InputError, with the file's path, for an unknown one."""
     if name not in PRE_TOKENIZERS:
         shown = f"the pre-tokenizer {name[:80]!r}" if name else "no tokenizer.ggml.pre"
-        remedy = "give the folder of transformers' checkpoint" if name else (
-            "convert the model again with today's llama.cpp"
+        remedy = (
+            "give the folder of transformers' checkpoint"
+            if name
+            else ("convert the model again with today's llama.cpp")
         )
         raise InputError(
             f"{path}: a byte-level tokenizer with {shown}, implemented are "

@@ -40,8 +40,8 @@ def rope_scaling(fields: Fields, factors: np.ndarray | None, theta: float) -> di
         kind = "linear" if fields.has(old) and fields.number(old) != 1 else "none"
     if kind not in KINDS:
         raise InputError(
-            f"{fields.path}: rope of the kind {kind[:80]!r}, implemented are {', '.join(KINDS)} and "
-            "Llama 3's; give a model with one of these"
+            f"{fields.path}: rope of the kind {kind[:80]!r}, implemented are {', '.join(KINDS)} "
+            "and Llama 3's; give a model with one of these"
         )
     if factors is not None and not (factors == 1).all():
         if kind != "none":

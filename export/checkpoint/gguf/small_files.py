@@ -5,7 +5,6 @@ from collections.abc import Mapping
 
 from tokenizers import Tokenizer
 
-
 from .fields import Fields
 from .vocabulary import UNUSED, Vocabulary
 

@@ -160,8 +160,8 @@ def _frame(vocabulary, bos, path):
     for role in names:
         if vocabulary.spelled(role) is None:
             raise InputError(
-                f"{path}: a text is to be framed by a token {role}, and {role}_token_id is missing; "
-                "convert the model again with llama.cpp"
+                f"{path}: every text is to be framed by {role}, and metadata "
+                f"tokenizer.ggml.{role}_token_id is missing; convert the model again with llama.cpp"
             )
     if not names:
         return None
@@ -170,6 +170,13 @@ def _frame(vocabulary, bos, path):
 
     return processors.TemplateProcessing(
         single=[*before, "$A", *behind],
-        pair=[*before, "$A", *behind, *(f"{t}:1" for t in before), "$B:1", *(f"{t}:1" for t in behind)],
+        pair=[
+            *before,
+            "$A",
+            *behind,
+            *(f"{t}:1" for t in before),
+            "$B:1",
+            *(f"{t}:1" for t in behind),
+        ],
         special_tokens=[(spelled[role], vocabulary.special[role]) for role in names],
     )

@@ -93,7 +93,7 @@ def read_vocabulary(fields: Fields, rows: int) -> Vocabulary:
         model=model,
         pre="" if spm else fields.text(f"{PREFIX}pre", ""),
         tokens=tokens,
-        kinds=_array(fields, "token_type", len(tokens), np.int32, [NORMAL]).tolist(),
+        kinds=[int(kind) for kind in _array(fields, "token_type", len(tokens), np.int32, [NORMAL])],
         scores=_array(fields, "scores", len(tokens), np.float32, None) if spm else None,
         merges=_merges(fields),
         special=_special(fields, len(tokens), SENTENCEPIECE_IDS if spm else {}),

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.desktop
     "name, words",
     [
         ("adapter_model.safetensors", "an adapter of PEFT; merge it into its base"),
-        ("model-q4.gguf", "a model of llama.cpp"),
+        ("model-q4.gguf", "a model of llama.cpp; give the file itself"),
         ("tf_model.h5", "weights for TensorFlow"),
         ("flax_model.msgpack", "weights for Flax"),
         ("epoch=3.ckpt", "a training script's checkpoint"),
@@ -87,7 +87,7 @@ def given(model):
     "name, words",
     [
         ("adapter_config.json", "an adapter of PEFT"),
-        ("model-q4.gguf", "a model of llama.cpp"),
+        ("model-q4.gguf", "a model of llama.cpp; give the file itself"),
         ("tf_model.h5", "weights for TensorFlow"),
         ("README.md", "give the folder of a Hugging Face checkpoint"),
     ],
@@ -109,7 +109,7 @@ def test_a_trainers_folder_without_config_names_the_one_inside(source):
     [
         ("model.safetensors", "give the folder that it lies in"),
         ("config.json", "give the folder that it lies in"),
-        ("tiny.Q4_K.gguf", "a model of llama.cpp"),
+        ("tiny.Q4_K.gguf", "begins with b'x', expected b'GGUF'"),
         ("best.pt", "save the model with save_pretrained"),
     ],
 )

@@ -1,0 +1,49 @@
+"""A GGUF file as a source: its small files are rebuilt in a folder that lives as long."""
+
+import json
+import shutil
+import tempfile
+import weakref
+from functools import partial
+from pathlib import Path
+
+from ..checkpoint.gguf.header import MAGIC
+from ..checkpoint.gguf.model import SUFFIX, read_gguf
+from ..checkpoint.source_files import CONFIG_FILE
+from .folder import small_files
+from .source import Source
+
+
+def is_gguf(path: Path) -> bool:
+    """Whether a path names a GGUF file, by its suffix or its first bytes; it may not exist."""
+    if path.is_dir():
+        return False
+    if path.suffix.lower() == SUFFIX:
+        return True
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except OSError:
+        return False
+
+
+def gguf_source(path: Path) -> Source:
+    """Returns the source of a GGUF file.
+
+    Raises:
+      InputError: it is damaged, or no whole language model that is implemented.
+    """
+    model = read_gguf(path)
+    folder = Path(tempfile.mkdtemp(prefix="pocketllm-gguf-"))
+    source = Source(
+        name=model.name,
+        config_path=path,
+        read_config=partial(json.loads, model.files[CONFIG_FILE]),
+        tokenizer=folder,
+        small_files=partial(small_files, folder, model.name),
+        open_weights=model.open_weights,
+    )
+    weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
+    for name, data in model.files.items():
+        (folder / name).write_bytes(data)
+    return source

@@ -39,7 +39,7 @@ OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
-define.string("model", None, "checkpoint folder or preset: " + ", ".join(PRESETS))
+define.string("model", None, "checkpoint folder, GGUF file or preset: " + ", ".join(PRESETS))
 define.string("task", None, f"{KNOWN_TASKS}; all: text, for your own data")
 define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")

@@ -29,6 +29,4 @@ def source_of(model: str | Path, random_init: bool = False) -> Source:
         return gguf_source(Path(model))
     if Path(model).is_dir() or Path(model).is_file():
         return folder_source(Path(model))
-    raise InputError(
-        f"--model={model}: neither a folder, a GGUF file nor a preset ({', '.join(PRESETS)})"
-    )
+    raise InputError(f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)})")

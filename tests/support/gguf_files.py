@@ -152,7 +152,7 @@ def write_gguf(path, metadata: dict, tensors: dict, kind: str = "F32") -> None:
     writer.close()
 
 
-def save_as_gguf(model, path, architecture: str, kind: str = "F32", **changed) -> None:
+def save_as_gguf(model, path, architecture: str, kind: str = "F32") -> None:
     """Writes a model of transformers as llama.cpp's converter does, with a tiny tokenizer.
 
     Args:
@@ -160,15 +160,45 @@ def save_as_gguf(model, path, architecture: str, kind: str = "F32", **changed) -
       path: of the file.
       architecture: llama.cpp's name.
       kind: as of `write_gguf`.
-      changed: "metadata" (key -> value, None to leave it out) and "tensors", put over the rest.
     """
     metadata = {"general.architecture": architecture, "general.name": "Tiny"}
     metadata |= model_metadata(model.config, architecture) | byte_level_metadata()
-    metadata |= changed.get("metadata", {})
-    tensors = model_tensors(model, architecture) | changed.get("tensors", {})
+    write_gguf(path, metadata, model_tensors(model, architecture), kind)
+
+
+def plain_llama() -> tuple[dict, dict]:
+    """Returns metadata and tensors of a llama of one layer, without transformers."""
+    rng = np.random.default_rng(0)
+    tokens, _ = byte_level_vocabulary()
+    shapes = {
+        "token_embd.weight": (len(tokens), 32), "output_norm.weight": (32,),
+        "blk.0.attn_norm.weight": (32,), "blk.0.ffn_norm.weight": (32,),
+        "blk.0.attn_q.weight": (32, 32), "blk.0.attn_k.weight": (16, 32),
+        "blk.0.attn_v.weight": (16, 32), "blk.0.attn_output.weight": (32, 32),
+        "blk.0.ffn_gate.weight": (64, 32), "blk.0.ffn_up.weight": (64, 32),
+        "blk.0.ffn_down.weight": (32, 64),
+    }  # fmt: skip
+    metadata = {
+        "general.architecture": "llama", "general.name": "Tiny", "llama.block_count": 1,
+        "llama.context_length": 64, "llama.embedding_length": 32,
+        "llama.feed_forward_length": 64, "llama.attention.head_count": 4,
+        "llama.attention.head_count_kv": 2, "llama.attention.layer_norm_rms_epsilon": 1e-5,
+        "llama.rope.freq_base": 10000.0, "llama.rope.dimension_count": 8,
+    }  # fmt: skip
+    tensors = {
+        name: rng.standard_normal(shape, np.float32) * np.float32(0.2)
+        for name, shape in shapes.items()
+    }
+    return metadata | byte_level_metadata(), tensors
+
+
+def write_plain_llama(path, metadata=None, tensors=None, kind: str = "F32") -> None:
+    """Writes the llama of `plain_llama` with entries changed; None leaves one out."""
+    usual, values = plain_llama()
+    usual, values = usual | (metadata or {}), values | (tensors or {})
     write_gguf(
         path,
-        {key: value for key, value in metadata.items() if value is not None},
-        {name: values for name, values in tensors.items() if values is not None},
+        {key: value for key, value in usual.items() if value is not None},
+        {name: array for name, array in values.items() if array is not None},
         kind,
     )

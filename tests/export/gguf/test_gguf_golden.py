@@ -80,8 +80,9 @@ def tiny_model(family, settings):
 
 def written(path, folder):
     """Writes what we read of a GGUF file as a checkpoint; returns config.json's contents."""
-    from pocketllm.export.checkpoint.gguf.model import read_gguf
     from safetensors.numpy import save_file
+
+    from pocketllm.export.checkpoint.gguf.model import read_gguf
 
     folder.mkdir()
     model = read_gguf(path)

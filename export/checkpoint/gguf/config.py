@@ -79,11 +79,11 @@ def _head_dim(fields, shapes, heads):
     """Returns the width of a head, which the file says up to three times."""
     rows = shapes["blk.0.attn_q.weight"][0]
     width = rows // heads
-    said = {
+    stated = {
         key: fields.size(key, width)
         for key in (".attention.key_length", ".attention.value_length", ".rope.dimension_count")
     }
-    for key, value in said.items():
+    for key, value in stated.items():
         if rows % heads or value != width:
             raise InputError(
                 f"{fields.path}: blk.0.attn_q.weight has {rows} rows for {heads} heads, and "

@@ -100,9 +100,9 @@ def _write(settings, source, out, **callbacks):
     # TensorFlow is loaded after all that can be refused without it.
     from .pipeline import export_bundle
 
-    architecture = architecture_of(settings.config)
+    architecture, rows = architecture_of(settings.config), settings.config.vocab_size
     usual = architecture.special_tokens
-    read = read_tokenizer(source.tokenizer, usual, architecture.model_type)
+    read = read_tokenizer(source.tokenizer, usual, architecture.model_type, rows)
     kept, spelled = source.small_files(), usual
     if not source.own_tokenizer:
         spelled = special_spellings(read, usual, architecture.style)

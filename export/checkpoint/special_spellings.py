@@ -10,6 +10,9 @@ from pocketllm.runtime.errors import InputError
 from .tokenizer import SpecialSpellings
 from .transformers_tokenizer import SourceTokenizer
 
+# What Llama 3 has beside the text's tokens, where its files name no pad token.
+FILLERS = ("<|finetune_right_pad_id|>",)
+
 
 def special_spellings(
     source: SourceTokenizer, usual: SpecialSpellings, style: str
@@ -41,11 +44,16 @@ def special_spellings(
 
     known = asdict(usual) | {role: token for role, token in special.items() if is_known(token)}
     pad, last = known["pad"], "".join(back) if style == contract.MASKED else known["eos"]
-    if style == contract.CAUSAL and not is_known(pad):
-        pad = last  # a filler is never looked at, so any token will do
+    if not is_known(pad) and (style == contract.CAUSAL or not pad):
+        # A filler is never looked at, so any token will do.
+        pad = next(token for token in (*FILLERS, last, _first_token(tokenizer)) if is_known(token))
     return SpecialSpellings(
         bos="".join(front), pad=pad, eos=last, unk=known["unk"], mask=known["mask"]
     )
+
+
+def _first_token(tokenizer):
+    return min(vocabulary := tokenizer.get_vocab(), key=vocabulary.__getitem__)
 
 
 def frame_remarks(spelled: SpecialSpellings, style: str) -> list[str]:

@@ -68,7 +68,9 @@ def tokenizer_for(
     return read_tokenizer(folder, tokens, model_type).tokenizer
 
 
-def read_tokenizer(folder, tokens: SpecialSpellings, model_type: str) -> SourceTokenizer:
+def read_tokenizer(
+    folder, tokens: SpecialSpellings, model_type: str, rows: int | None = None
+) -> SourceTokenizer:
     """Reads the tokenizer of a checkpoint, with the ids that transformers' AutoTokenizer gives.
 
     transformers itself reads the files, whichever there are. Where vocab.json and merges.txt stand
@@ -79,6 +81,7 @@ def read_tokenizer(folder, tokens: SpecialSpellings, model_type: str) -> SourceT
       folder: of the checkpoint.
       tokens: what vocab.json must hold beside ordinary tokens, but for the mask, if it is alone.
       model_type: of the checkpoint; it decides the class where the files name none.
+      rows: of the model's word embeddings; None for what config.json of the folder says.
 
     Raises:
       InputError: a file that is missing or cannot be read.
@@ -87,7 +90,7 @@ def read_tokenizer(folder, tokens: SpecialSpellings, model_type: str) -> SourceT
     names = check_files(folder)
     if is_unframed(names):
         return SourceTokenizer(_build(folder, tokens, framed=model_type != "opt"), None)
-    source = transformers_tokenizer(folder, names, model_type)
+    source = transformers_tokenizer(folder, names, model_type, rows)
     source.tokenizer.no_padding()
     source.tokenizer.no_truncation()
     return source

@@ -29,13 +29,16 @@ class SourceTokenizer:
     special: Mapping[str, str] | None
 
 
-def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> SourceTokenizer:
+def transformers_tokenizer(
+    folder: Path, names: set[str], model_type: str, rows: int | None = None
+) -> SourceTokenizer:
     """Returns AutoTokenizer's tokenizer of a folder.
 
     Args:
       folder: of the checkpoint; nothing is looked for elsewhere.
       names: its tokenizer files.
       model_type: of the checkpoint.
+      rows: of the model's word embeddings; None for what config.json of the folder says.
 
     Raises:
       InputError: transformers cannot make one of these files, or not without code of the folder,
@@ -44,6 +47,8 @@ def transformers_tokenizer(folder: Path, names: set[str], model_type: str) -> So
     from transformers import AutoTokenizer
 
     config = _config(folder, model_type)
+    if rows is not None:
+        config.vocab_size = rows
     try:
         with _silent():
             loaded = AutoTokenizer.from_pretrained(
@@ -94,16 +99,16 @@ def _as_file(tokenizer, declared, rows, folder):
 
     A class adds tokens of its own to a vocabulary that lacks them: `<|endoftext|>` of GPT-2's,
     where an OPT's files name none. One that no file names, with an id that the model has no row
-    for, is left out. With `split_special_tokens`, a switch that no tokenizer.json holds, a text
-    cannot spell a special token.
+    for, is left out. So is a special one that files name (Gemma 3's `<image_soft_token>`): a text
+    that spells it is text, whatever reads it.
     """
     values = json.loads(tokenizer.to_str())
     vocabulary = tokenizer.get_vocab(with_added_tokens=False)
 
     def is_read(token):
-        if tokenizer.encode_special_tokens and token["special"]:
-            return False
-        return token["content"] in vocabulary or token["content"] in declared or token["id"] < rows
+        if token["id"] < rows or token["content"] in vocabulary:
+            return True
+        return token["content"] in declared and not token["special"]
 
     kept = [token for token in values["added_tokens"] if is_read(token)]
     written = Tokenizer.from_str(json.dumps(values | {"added_tokens": kept}))
@@ -115,7 +120,7 @@ def _as_file(tokenizer, declared, rows, folder):
             raise InputError(
                 f"{folder}: {token['content']!r} has the id {token['id']} in transformers, in a "
                 f"tokenizer.json of these files it would have {number}; give a tokenizer.json with "
-                "the same ids, without split_special_tokens"
+                "the same ids"
             )
     return written
 

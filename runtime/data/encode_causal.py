@@ -2,11 +2,12 @@
 
 The whole text is tokenised, prompt and option at once: a prompt alone can end in other tokens than
 the same prompt with an option behind it. An option is as many tokens long as it makes the prompt
-longer. What does not fit is cut on the left, behind bos.
+longer. What does not fit is cut on the left, behind bos. A special token that the template spells is
+that token; in a row's own text it is text.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from ..tasks.causal import CausalTask, FieldChoice, WordChoice
 from ..tasks.templates import TRANSFORMS, fill
 from .encoded import Encoded, EncodedExample, RowFormat
 from .long_texts import LONG, head_ids, tail_of
+from .own_tokens import MarkedTask, marked_task, unmarked
 from .reader import Example
 from .tokenizer import all_token_ids
 
@@ -61,9 +63,11 @@ def encode_all(
       InputError: an option that has no tokens, too many, or cannot be told from the prompt.
     """
     row = _words_row if row_format.scoring == contract.WORDS else _option_row
-    encoded = []
+    marked = marked_task(cast(CausalTask, row_format.task), row_format.tokenizer)
+    row_format = replace(row_format, task=marked.task)
+    examples, encoded = map(marked.example, examples), []
     for plans in _grouped(_plan(example, row_format, only_gold, path) for example in examples):
-        ids = _ids_of({text for plan in plans for text in plan.texts}, row_format.tokenizer)
+        ids = _ids_of({text for plan in plans for text in plan.texts}, row_format.tokenizer, marked)
         for plan in plans:
             sequences = tuple(
                 row(plan.prompt, option, ids, row_format, plan.where) for option in plan.options
@@ -131,16 +135,20 @@ def _read(text: str) -> str:
     return text.lstrip().rstrip(" ")
 
 
-def _ids_of(texts: set[str], tokenizer: Tokenizer) -> dict[str, list[int]]:
+def _ids_of(texts: set[str], tokenizer: Tokenizer, marked: MarkedTask) -> dict[str, list[int]]:
     ordered = sorted(texts)
-    return dict(zip(ordered, all_token_ids(tokenizer, ordered)))
+    return dict(zip(ordered, map(marked.tokens, all_token_ids(tokenizer, ordered))))
 
 
 def _tokenised(prompt: str, option: str, ids: dict, bos: int | None) -> tuple[list[int], int]:
-    """Returns the ids of the whole text behind bos, and how many of them are the option's."""
+    """Returns the ids of the whole text behind bos, and how many of them are the option's.
+
+    A template that begins with bos itself has brought it.
+    """
     whole = prompt + option
-    begin = [] if bos is None else [bos]
-    return begin + ids[_read(whole)], len(ids[_counted(whole)]) - len(ids[_counted(prompt)])
+    read = ids[_read(whole)]
+    begin = [] if bos is None or read[:1] == [bos] else [bos]
+    return begin + read, len(ids[_counted(whole)]) - len(ids[_counted(prompt)])
 
 
 def _option_row(prompt: str, option: str, ids: dict, row_format: RowFormat, where: str) -> Encoded:
@@ -174,10 +182,16 @@ def _words_row(prompt: str, word: str, ids: dict, row_format: RowFormat, where: 
     """Returns the tokens before the label word."""
     bos = row_format.special.bos
     whole, length = _tokenised(prompt, word, ids, bos)
-    if length != 1 or whole[-1] != row_format.word_ids[0] or len(whole) < 2:
+    if len(whole) < 2:
         raise InputError(
-            f"{where}: the label word {word!r} takes {length} tokens behind this prompt, expected "
-            "1; remove the white space at the end of the row's last text, or fill in what is empty"
+            f"{where}: nothing stands before the label word {_short(word)}, expected at least one "
+            "token; fill in what is empty"
+        )
+    if length != 1 or whole[-1] != row_format.word_ids[0]:
+        raise InputError(
+            f"{where}: the label word {_short(word)} takes {length} tokens behind this prompt, "
+            "expected 1; remove the white space at the end of the row's last text, or fill in what "
+            "is empty"
         )
     kept = _cut(whole, row_format.tokens + 1, bos)[:-1]  # the word is not in the row
     target = {contract.LAST_POSITION: len(kept) - 1}
@@ -199,4 +213,5 @@ def _field(example: Example, task: CausalTask, name: str) -> str:
 
 
 def _short(text: str) -> str:
+    text = unmarked(text)
     return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -3,8 +3,8 @@
 A model without either of these tokens begins or ends its rows with the text.
 
 This is how the reference builds its prompts, and not the same as tokenising one joined string.
-Text that spells a special token becomes that token, as in transformers; the mask position therefore
-comes from the template and is never searched for.
+A field that spells a special token is text, unlike in transformers; the template's own text may
+spell one. The mask position comes from the template and is never searched for.
 """
 
 from collections.abc import Callable, Iterable
@@ -19,6 +19,7 @@ from ..tasks.masked import MaskedTask, Piece
 from .encoded import Encoded, EncodedExample, RowFormat
 from .long_texts import head_ids
 from .reader import Example
+from .tokenizer import template_ids
 
 
 def encode(example: Example, row_format: RowFormat) -> Encoded:
@@ -80,7 +81,9 @@ def encode_all(
 def _piece_ids(piece: Piece, example: Example, row_format: RowFormat) -> list:
     if piece.kind == "mask":
         return [row_format.special.mask]
-    text = piece.text if piece.kind == "literal" else _field_text(piece, example.fields[piece.text])
+    if piece.kind == "literal":
+        return template_ids(row_format.tokenizer, piece.text)
+    text = _field_text(piece, example.fields[piece.text])
     return head_ids(row_format.tokenizer, text, row_format.tokens)
 
 

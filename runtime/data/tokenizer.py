@@ -64,11 +64,28 @@ def _refusal(error, before, after):
 
 
 def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:
-    """Returns the ids of a text, without special tokens but those that it spells."""
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    """Returns the ids of a text; a special token that it spells is text like any other."""
+    with _as_text(tokenizer):
+        return tokenizer.encode(text, add_special_tokens=False).ids
 
 
 def all_token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of each text, as `token_ids` does, on all cores."""
-    encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
+    with _as_text(tokenizer):
+        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
     return [encoding.ids for encoding in encodings]
+
+
+def template_ids(tokenizer: Tokenizer, text: str) -> list[int]:
+    """Returns the ids of a task's own text; a special token that it spells is this token."""
+    return tokenizer.encode(text, add_special_tokens=False).ids
+
+
+@contextmanager
+def _as_text(tokenizer: Tokenizer) -> Iterator[None]:
+    before = tokenizer.encode_special_tokens
+    tokenizer.encode_special_tokens = True
+    try:
+        yield
+    finally:
+        tokenizer.encode_special_tokens = before

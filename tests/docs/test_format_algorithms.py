@@ -116,7 +116,8 @@ def tokenizer(golden_bundle):
     return load_tokenizer(golden_bundle.tokenizer_path)
 
 
-def tokens_of(tokenizer, text: str) -> list[int]:
+def tokens_of(tokenizer, text: str, own: bool = False) -> list[int]:
+    tokenizer.encode_special_tokens = not own
     return tokenizer.encode(text, add_special_tokens=False).ids
 
 
@@ -130,7 +131,7 @@ def masked_row(example, task, row_format):
             text = text[:-1] if piece.drop_last_char else text
             text = text[:1].lower() + text[1:] if piece.lower_first else text
             text = " " + text if piece.leading_space else text
-        ids = tokens_of(row_format.tokenizer, text)
+        ids = tokens_of(row_format.tokenizer, text, own=piece.kind == "literal")
         pieces.append([special.mask] if piece.kind == "mask" else ids)
     fields = [i for i, piece in enumerate(task.pieces) if piece.kind == "field"]
     mask = [piece.kind for piece in task.pieces].index("mask")
@@ -153,7 +154,10 @@ def masked_row(example, task, row_format):
 
 
 FIELDS = ("sentence", "text", "premise", "hypothesis")
-texts = st.text(st.characters(codec="utf-8"), max_size=30)
+texts = st.one_of(
+    st.text(st.characters(codec="utf-8"), max_size=30),
+    st.lists(st.sampled_from(["<pad>", "</s>", "<mask>", " film", "a"]), max_size=6).map("".join),
+)
 
 
 @steady

@@ -9,6 +9,7 @@ import pytest
 from encoding import masked_format, special_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from pocketllm.export.checkpoint.tokenizer import save_tokenizer, tokenizer_for
 from pocketllm.export.tasks.own_data import text_task
@@ -135,15 +136,26 @@ def test_the_tokenizer_built_from_two_files_is_the_one_transformers_builds(token
     assert json.loads(tokenizer.to_str()) == json.loads(theirs.to_str())
 
 
-@pytest.mark.parametrize(
-    ("text", "ids"),
-    [("a </s> b", [102, 1437, 2, 741]), ("a <mask> b", [102, 1437, MASK, 741]), ("<s>", [0])],
-)
-def test_text_that_spells_a_special_token_never_poses_as_the_templates_mask(text, ids, tokenizer):
+@pytest.mark.parametrize("text", SPELLS_SPECIAL_TOKENS)
+def test_a_special_token_that_a_text_spells_is_text(text, tokenizer):
+    without = Tokenizer.from_str(json.dumps(json.loads(tokenizer.to_str()) | {"added_tokens": []}))
+    ids = without.encode(text, add_special_tokens=False).ids
+
     actual = encode(Example({"sentence": text}, 0, 2), masked_format(TASKS["sst2"], tokenizer))
 
+    assert not {0, 1, 2, 3, MASK} & set(ids)
     assert actual.input_ids.tolist() == [0, *ids, 85, 21, MASK, 4, 2]
     assert actual.target["mask_position"] == len(ids) + 3
+
+
+def test_a_special_token_in_the_template_is_that_token(tokenizer):
+    task = text_task("{text}</s></s>It was{mask}.", "0:terrible,1:great")
+
+    actual = encode(Example({"text": "a</s>"}, 0, 2), masked_format(task, tokenizer))
+
+    assert actual.input_ids.tolist()[:2] == [0, 102]
+    assert actual.input_ids.tolist().count(2) == 3
+    assert actual.input_ids.tolist()[-7:] == [2, 2, 243, 21, MASK, 4, 2]
 
 
 @pytest.mark.parametrize(

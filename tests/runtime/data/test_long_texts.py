@@ -34,7 +34,7 @@ def tokenizer():
 
 
 def ids_of(tokenizer, text):
-    return tokenizer.encode(text, add_special_tokens=False).ids
+    return calls.token_ids(tokenizer, text)
 
 
 TEXTS = st.lists(st.sampled_from(WORDS), min_size=1, max_size=40).map("".join)

@@ -9,7 +9,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.tasks.codec import Task
 
-from .checkpoint.special_spellings import frame_remarks, special_spellings
+from .checkpoint.special_spellings import frame_remarks, left_out_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of
@@ -106,7 +106,8 @@ def _write(settings, source, out, **callbacks):
     kept, spelled = source.small_files(), usual
     if not source.own_tokenizer:
         spelled = special_spellings(read, usual, architecture.style)
-    for line in frame_remarks(spelled, architecture.style):
+    left_out = left_out_remarks(read, settings.task)
+    for line in (*left_out, *frame_remarks(spelled, architecture.style)):
         callbacks["say"](line)
     settings = replace(settings, special_tokens=spelled)
     if source.open_weights is None:

@@ -2,13 +2,18 @@
 
 from dataclasses import dataclass
 
+from tokenizers import Tokenizer
+
 from pocketllm.runtime import contract
+from pocketllm.runtime.data.own_tokens import marked_task, spelled_tokens
+from pocketllm.runtime.data.tokenizer import all_token_ids
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import CausalTask
 from pocketllm.runtime.tasks.masked import MaskedTask
-from pocketllm.runtime.tasks.templates import fill, is_field, template_tokens
+from pocketllm.runtime.tasks.templates import fill, template_fields
 
 UNKNOWN = "<unk>"
+STAND_IN = "x"
 
 
 def label_word_ids(task: MaskedTask, tokenizer) -> tuple[int, ...]:
@@ -54,17 +59,19 @@ class Scoring:
 def scoring_of(task: CausalTask, tokenizer) -> Scoring:
     """Decides how a task is scored.
 
-    One row serves all words if each is one token behind the template's end, and what stands before
-    it is cut into the same tokens whichever word follows.
+    One row serves all words if each is one token behind the prompt, and the prompt is cut into the
+    same tokens whichever word follows. The whole prompt is tokenised, with a letter in each field:
+    what a tokenizer puts in front of a text (▁ of Llama 2) belongs to no word.
     """
     if not task.words:
         return Scoring(contract.GOLD, (), 0)
-
-    def ids(text):
-        return tokenizer.encode(text, add_special_tokens=False).ids
-
-    end = _end_of(task.template)
-    before, rows = ids(end.rstrip(" ")), [ids(end + word) for word in task.words]
+    if spelled_tokens(task, tokenizer):
+        tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a bundle's own has no marks
+    marked = marked_task(task, tokenizer)
+    template = marked.task.template
+    prompt = fill(template, dict.fromkeys(template_fields(template), STAND_IN))
+    texts = [text.strip(" ") for text in (prompt, *(prompt + word for word in marked.task.words))]
+    before, *rows = map(marked.tokens, all_token_ids(tokenizer, texts))
     lengths = [len(tokens) - len(before) for tokens in rows]
     word_ids = tuple(tokens[-1] for tokens in rows)
     shared = {(length, *tokens[:-1]) for length, tokens in zip(lengths, rows)} == {(1, *before)}
@@ -72,10 +79,3 @@ def scoring_of(task: CausalTask, tokenizer) -> Scoring:
     if shared and known and len(set(word_ids)) == len(word_ids):
         return Scoring(contract.WORDS, word_ids, 0)
     return Scoring(contract.OPTIONS, (), max(lengths))
-
-
-def _end_of(template: str) -> str:
-    """Returns the literal text behind a template's last field."""
-    tokens = template_tokens(template)
-    last = max((i for i, token in enumerate(tokens) if is_field(token)), default=-1)
-    return fill("".join(tokens[last + 1 :]), {})

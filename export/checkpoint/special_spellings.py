@@ -6,6 +6,7 @@ from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks.codec import Task
 
 from .tokenizer import SpecialSpellings
 from .transformers_tokenizer import SourceTokenizer
@@ -67,6 +68,26 @@ def frame_remarks(spelled: SpecialSpellings, style: str) -> list[str]:
         f"rows have no special token {' and '.join(missing)}, as the checkpoint's tokenizer "
         "files say; add a post-processor there if it was trained with one"
     ]
+
+
+def left_out_remarks(source: SourceTokenizer, task: Task) -> list[str]:
+    """Says which tokens are left out, because the model has no rows for them.
+
+    Raises:
+      InputError: the task spells one.
+    """
+    if not source.left_out:
+        return []
+    names = ", ".join(source.left_out)
+    spelled = [
+        t for t in source.left_out if any(t in text for text in (task.template, *task.words))
+    ]
+    if spelled:
+        raise InputError(
+            f"--prompt: spells {spelled[0]}, a token that the model has no row for; take it out, "
+            "or give weights whose embeddings were resized for it"
+        )
+    return [f"without {names}: the model has no rows for them, a text that spells one is text"]
 
 
 def frame_of(tokenizer: Tokenizer) -> tuple[list[str], list[str]]:

@@ -23,10 +23,12 @@ class SourceTokenizer:
     Attributes:
       tokenizer: its ids are AutoTokenizer's.
       special: {"pad": its spelling, …}; None where the files do not say how a text is framed.
+      left_out: special tokens that the files name and the model has no rows for.
     """
 
     tokenizer: Tokenizer
     special: Mapping[str, str] | None
+    left_out: tuple[str, ...] = ()
 
 
 def transformers_tokenizer(
@@ -71,9 +73,12 @@ def transformers_tokenizer(
             "has a fast class, or a tokenizer.json with the same ids"
         )
     declared = declared_tokens(folder, names)
+    written = _as_file(tokenizer, declared, config.vocab_size, folder)
+    known = written.get_vocab().keys()
+    named = (token.content for token in tokenizer.get_added_tokens_decoder().values())
+    left_out = (token for token in named if token in declared - known)
     return SourceTokenizer(
-        _as_file(tokenizer, declared, config.vocab_size, folder),
-        {role: token for role, token in special.items() if token},
+        written, {role: token for role, token in special.items() if token}, tuple(left_out)
     )
 
 

@@ -2,8 +2,8 @@
 
 The whole text is tokenised, prompt and option at once: a prompt alone can end in other tokens than
 the same prompt with an option behind it. An option is as many tokens long as it makes the prompt
-longer. What does not fit is cut on the left, behind bos. A special token that the template spells is
-that token; in a row's own text it is text.
+longer. What does not fit is cut on the left, behind bos. A special token that the template spells
+is that token; in a row's own text it is text.
 """
 
 from collections.abc import Callable, Iterable, Iterator

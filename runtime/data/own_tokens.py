@@ -48,24 +48,24 @@ def marked_task(task: CausalTask, tokenizer: Tokenizer) -> MarkedTask:
       task: of a bundle.
       tokenizer: of the bundle; it has more tokens from then on where the task spells some.
     """
-    texts = (task.template, *task.words)
-    added = tokenizer.get_added_tokens_decoder()
-    special = {token.content: number for number, token in added.items() if token.special}
-    spelled = sorted((t for t in special if any(t in text for text in texts)), key=len)
+    spelled = spelled_tokens(task, tokenizer)
     if not spelled:
         return MarkedTask(task)
-    for token in spelled:
-        known = added[special[token]]
-        mark = AddedToken(
-            _mark(token),
-            single_word=known.single_word,
-            lstrip=known.lstrip,
-            rstrip=known.rstrip,
-            normalized=False,
-        )
-        tokenizer.add_tokens([mark])
-    ids = {tokenizer.token_to_id(_mark(token)): special[token] for token in spelled}
-    pattern = re.compile("|".join(map(re.escape, reversed(spelled))))  # the longest of several
+    tokenizer.add_tokens(
+        [
+            AddedToken(
+                _mark(token.content),
+                single_word=token.single_word,
+                lstrip=token.lstrip,
+                rstrip=token.rstrip,
+                normalized=False,
+            )
+            for token in spelled.values()
+        ]
+    )
+    ids = {tokenizer.token_to_id(_mark(t.content)): number for number, t in spelled.items()}
+    longest_first = sorted((token.content for token in spelled.values()), key=len, reverse=True)
+    pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def marked(text):
         return pattern.sub(lambda match: _mark(match[0]), text)
@@ -74,6 +74,16 @@ def marked_task(task: CausalTask, tokenizer: Tokenizer) -> MarkedTask:
     if isinstance(choice, WordChoice):
         choice = replace(choice, words=tuple(map(marked, choice.words)))
     return MarkedTask(replace(task, template=marked(task.template), choice=choice), ids)
+
+
+def spelled_tokens(task: CausalTask, tokenizer: Tokenizer) -> dict[int, AddedToken]:
+    """Returns the special tokens that a task spells, by id."""
+    texts, added = (task.template, *task.words), tokenizer.get_added_tokens_decoder()
+    return {
+        number: token
+        for number, token in added.items()
+        if token.special and any(token.content in text for text in texts)
+    }
 
 
 def unmarked(text: str) -> str:

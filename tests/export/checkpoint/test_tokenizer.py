@@ -9,7 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizer_files import CASES, FILES, LAST, URL, added, roberta_class, without_unk, write_files
 
-from pocketllm.export.checkpoint.tokenizer import tokenizer_for
+from pocketllm.export.checkpoint.tokenizer import (
+    FAIRSEQ_TOKENS,
+    read_tokenizer,
+    tokenizer_for,
+)
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import MICRO, OPT_MICRO
 
@@ -44,10 +48,13 @@ def both(tmp_path_factory):
                 AutoTokenizer.from_pretrained(folder).save_pretrained(folder)
                 (folder / "vocab.json").unlink(missing_ok=True)
                 (folder / "merges.txt").unlink(missing_ok=True)
-            pairs[key] = (
+            theirs, ours = (
                 AutoTokenizer.from_pretrained(folder),
                 tokenizer_for(folder, model_type=model_type),
             )
+            # No tokenizer.json holds it; rows are encoded so with any tokenizer.
+            ours.encode_special_tokens = theirs.split_special_tokens
+            pairs[key] = (theirs, ours)
         return pairs[key]
 
     return read
@@ -121,7 +128,9 @@ def test_a_token_behind_one_that_the_model_has_no_row_for_is_not_moved_into_its_
     folder = write_files(tmp_path, "opt", {"tokenizer_config": settings})
     for rows in (LAST + 1, LAST + 2):
         (folder / "config.json").write_text(json.dumps({"model_type": "opt", "vocab_size": rows}))
-        assert tokenizer_for(folder, model_type="opt").token_to_id("[E1]") == LAST + 2
+        assert tokenizer_for(folder, model_type="opt").token_to_id("[E1]") is None
+        read = read_tokenizer(folder, FAIRSEQ_TOKENS, "opt")
+        assert read.left_out == ("[E1]",)
 
 
 def test_a_class_in_python_alone_is_said(tmp_path):

@@ -149,7 +149,7 @@ def rows_of(make: str, words=WORDS) -> int:
 
 
 def write_make(folder: Path, make: str, words=WORDS, **settings) -> Path:
-    """Writes tokenizer.json, tokenizer_config.json and a config.json of a make; returns the folder."""
+    """Writes tokenizer.json, tokenizer_config.json and a config.json of a make."""
     folder.mkdir(parents=True, exist_ok=True)
     model_type, build = MAKES[make]
     tokenizer, usual = build(words)

@@ -125,15 +125,31 @@ def _candidates(factors, wavelengths):
             yield _settings(largest, LOW, float(np.round(ratio, 6)), max(1, round(original)))
             scale = ORIGINAL / original
             yield _settings(largest, LOW * scale, ratio * scale, ORIGINAL)
-    for index in mixed[:1]:  # with Llama 3's ratio of both
+    if len(mixed) == 1:
+        index = int(mixed[0])
         original = wavelengths[index] * (LOW + share[index] * (HIGH - LOW))
-        yield _settings(largest, LOW, HIGH, max(1, round(original)))
-        scale = ORIGINAL / original
-        yield _settings(largest, LOW * scale, HIGH * scale, ORIGINAL)
+        yield _settings(largest, LOW, HIGH, max(1, round(original)))  # the usual ratio of both
+        short, long = _bounds(wavelengths, share, index)
+        yield _settings(largest, ORIGINAL / long, ORIGINAL / short, ORIGINAL)
     if not len(mixed):  # a step between two frequencies
         short = wavelengths[share > 0.5].max(initial=wavelengths[0] / 2)
         long = wavelengths[share <= 0.5].min(initial=wavelengths[-1] * 2)
         yield _settings(largest, ORIGINAL / long, ORIGINAL / short, ORIGINAL)
+
+
+def _bounds(wavelengths, share, index):
+    """Returns original/high and original/low where one frequency alone lies between them.
+
+    The line in 1/wavelength goes through its share; the bounds are as far apart as the
+    neighbours, whose shares are 1 and 0, let them be.
+    """
+    between, part = wavelengths[index], share[index]
+    after = 1 / wavelengths[index + 1] if index + 1 < len(wavelengths) else 0.0
+    short = part / (1 / between - (1 - part) * after)
+    if index:
+        short = max(short, wavelengths[index - 1])
+    slow = (1 / between - part / short) / (1 - part)
+    return short, 1 / max(slow, 1e-12)
 
 
 def _settings(factor, low, high, original):

@@ -85,6 +85,12 @@ def make_opt_checkpoint(tmp_path_factory):
     return _checkpoint_maker("tiny.write_opt_checkpoint", tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def make_encoder(tmp_path_factory):
+    """Saves a tiny encoder, once for each set of arguments of encoder_cases.write."""
+    return _checkpoint_maker("encoder_cases.write", tmp_path_factory)
+
+
 def _checkpoint_maker(function, tmp_path_factory):
     root = session_root(tmp_path_factory)
 

@@ -20,6 +20,19 @@ SIZES = {
         "max_position_embeddings": 40,
     },
 }
+# Name: (model type, changes of the sizes). The first case of a model type is the plain one.
+CASES = {
+    "bert": ("bert", {}),
+    "bert_relu_untied": (
+        "bert",
+        {"hidden_act": "relu", "tied": False, "type_vocab_size": 1, "num_attention_heads": 4},
+    ),
+    "distilbert": ("distilbert", {}),
+    "distilbert_sinusoidal_untied": (
+        "distilbert",
+        {"activation": "relu", "sinusoidal_pos_embds": True, "tied": False, "n_layers": 1},
+    ),
+}
 
 
 def write_word_pieces(folder: Path, words: tuple[str, ...] = ()) -> int:

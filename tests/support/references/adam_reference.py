@@ -6,7 +6,7 @@ from peft_reference import trained_model
 
 # The loss does not depend on a bias of the keys: it adds the same to all of a row's scores. What is
 # computed as its gradient is rounding, which Adam blows up to steps of the size of lr.
-INVARIANT = ("key.bias", "k_proj.bias")
+INVARIANT = ("key.bias", "k_proj.bias", "k_lin.bias")
 
 
 class TorchAdam:

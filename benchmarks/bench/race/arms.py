@@ -7,7 +7,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
 BATCH_SIZE = 16
-EVALUATIONS = 8  # of the dev set, spread over a run
+EVALUATIONS, SEARCH_EVALUATIONS = 8, 3  # of the dev set, spread over a run
 SEARCH_SEED = 1000  # of the search's runs: none of those that are compared
 
 
@@ -19,12 +19,14 @@ class Arm:
       optimizer: its name.
       shown: its name as papers write it.
       forwards: forward passes of the batch that a step counts; a backward pass counts two.
+      schedule: of its learning rate.
       rates: learning rates of LoRA to begin the search with, ascending; a single one is taken.
     """
 
     optimizer: str
     shown: str
     forwards: int
+    schedule: str
     rates: tuple[float, ...]
 
     def steps(self, budget: int) -> int:
@@ -33,8 +35,8 @@ class Arm:
 
 
 ARMS = {
-    contract.ADAM: Arm(contract.ADAM, "Adam", 3, (1e-3,)),
-    contract.MEZO: Arm(contract.MEZO, "MeZO", 2, (3e-4, 1e-3, 3e-3)),
+    contract.ADAM: Arm(contract.ADAM, "Adam", 3, "constant", (1e-3,)),
+    contract.MEZO: Arm(contract.MEZO, "MeZO", 2, "linear", (1e-3, 3e-3, 1e-2)),
 }
 
 
@@ -65,7 +67,7 @@ class Trial:
     @property
     def eval_every(self) -> int:
         """Steps between evaluations of the dev set."""
-        return max(1, self.steps // EVALUATIONS)
+        return max(1, self.steps // (EVALUATIONS if self.compared else SEARCH_EVALUATIONS))
 
 
 def arms_named(names: Sequence[str], budget: int) -> list[Arm]:

@@ -17,7 +17,16 @@ from .arms import BATCH_SIZE, Trial, arms_named, seeds_of
 from .figure import draw_race
 from .report import race_table, race_text, summary_of
 from .search import MOST_RATES, search_rate
-from .trials import DATA, HELD_OUT, SPLIT, Course, evaluate_start, export_start, run_trial
+from .trials import (
+    DATA,
+    HELD_OUT,
+    RESULTS,
+    SPLIT,
+    Course,
+    evaluate_start,
+    export_start,
+    run_trial,
+)
 
 CONFIG, TEXT, RESULT = "race.json", "report.md", "report.json"
 FIGURES = ("curves.png", "curves.svg")
@@ -45,7 +54,7 @@ def run_race(values) -> dict:
         with Progress("race", _most_trials(arms, seeds), "run") as bar:
             course = Course(out, threads, say=lambda line: bar.say(f"  {line}"))
             bar.say(f"exporting {values.model}")
-            export_start(course, _settings(values, config))
+            _export(course, _settings(values, config))
             untuned = evaluate_start(course)
             summaries = []
             for arm in arms:
@@ -58,9 +67,20 @@ def run_race(values) -> dict:
 
                 steps = arm.steps(values.forwards)
                 lr, searched = search_rate(arm, steps, run)
+                bar.advance(MOST_RATES - len(searched) if searched else 0)
                 trials = [run(Trial(arm, lr, seed, steps, compared=True)) for seed in seeds]
                 summaries.append(summary_of(arm.optimizer, lr, searched, trials))
         return _report(out, config, untuned, summaries, _command(values))
+
+
+def _export(course, settings):
+    """Exports the start; a model that is refused leaves no race behind."""
+    try:
+        export_start(course, settings)
+    except InputError:
+        if not (course.out / RESULTS).exists():
+            (course.out / CONFIG).unlink()
+        raise
 
 
 def _report(out, config, untuned, summaries, command):

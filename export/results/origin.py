@@ -88,7 +88,8 @@ def remarks(origin: Origin) -> list[str]:
             f"without {shown(names)}: the task does not use them, so that the bundle does not hold "
             "them; config.json is as it was"
         )
-    if is_unframed(origin.source.files) and bundle.style == contract.CAUSAL:
+    framed = bundle.style == contract.CAUSAL and bundle.special_tokens.bos is not None
+    if framed and is_unframed(origin.source.files):
         lines.append(
             "the source's tokenizer files name no special tokens, so that transformers puts none "
             "in front of a prompt; the run had <s> there"

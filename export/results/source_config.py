@@ -36,7 +36,8 @@ def written_config(source: SourceFiles, bundle: Bundle, dtype: str) -> dict:
         raise _refused(bundle, CONFIG_FILE, f"model_type is not {bundle.architecture!r}")
     if ours.hf_class not in (config.get("architectures") or ()):
         config["architectures"] = [ours.hf_class]
-    if config.get(TIED, True) != bundle.tied_decoder:
+    # What a config.json leaves out is the architecture's own, which `export` has noted.
+    if config.get(TIED, bundle.config.get(TIED, True)) != bundle.tied_decoder:
         config[TIED] = bundle.tied_decoder
     spelled = [key for key in DTYPE_KEYS if key in config] or DTYPE_KEYS[:1]
     return config | dict.fromkeys(spelled, dtype)

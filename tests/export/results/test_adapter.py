@@ -1,6 +1,7 @@
 """`pocketllm replay` on a LoRA run: PEFT loads what it writes and computes the same logits."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -128,3 +129,22 @@ def test_a_prefix_that_peft_would_read_otherwise_is_refused_before_the_steps(
     complaint(done, 2, f"--tune=prefix of {architecture}: ", reason, "`pocketllm eval --run`")
     assert not (tmp_path / "out").exists()
     assert pocketllm("replay", *flags, "--undo").returncode == 0
+
+
+def test_a_prefix_is_written_for_architectures_whose_positions_start_behind_it(golden_bundle):
+    from pocketllm.export.models import ARCHITECTURES
+    from pocketllm.export.results.adapter import check_adapter
+    from pocketllm.runtime.errors import InputError
+
+    parameters = tuple(replace(golden_bundle.parameters[0], shape=(4, 16)) for _ in range(4))
+    config = {"num_hidden_layers": 2, "num_key_value_heads": 2}
+    refused = set()
+    for name, architecture in ARCHITECTURES.items():
+        kind = {"architecture": name, "style": architecture.style, "tune": "prefix"}
+        try:
+            check_adapter(replace(golden_bundle, parameters=parameters, config=config, **kind))
+        except InputError:
+            refused.add(name)
+
+    causal = {"llama", "qwen2", "qwen3", "gemma3_text", "smollm3"}
+    assert refused == set(ARCHITECTURES) - causal

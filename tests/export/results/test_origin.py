@@ -55,6 +55,9 @@ def test_a_causal_checkpoint_without_named_tokens_says_that_prompts_begin_differ
     assert "the run had <s> there" in remarks(origin((), vocabulary, **causal))[0]
     assert remarks(origin((), (*vocabulary, "tokenizer_config.json"), **causal)) == []
     assert remarks(origin((), vocabulary)) == [], "RoBERTa's class frames a text"
+    framed = origin((), vocabulary, **causal)
+    bare = replace(framed.bundle, special_tokens=replace(framed.bundle.special_tokens, bos=None))
+    assert remarks(replace(framed, bundle=bare)) == [], "the run had no token there either"
 
 
 def test_only_a_folder_that_replay_wrote_is_replaced(tmp_path):

@@ -13,6 +13,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.host.files import sha256_of, write_bytes
 from pocketllm.runtime.host.folders import check_replaceable, staged
+from pocketllm.runtime.host.pages import release_freed_memory
 
 from .checkpoint.source_files import SourceFiles, source_json
 from .checkpoint.tokenizer import save_tokenizer
@@ -103,6 +104,7 @@ def export_bundle(
         flatbuffer, places = serialise(model)
         bound = time.monotonic()
         path = beside / contract.MODEL_FILE
+        release_freed_memory()  # of the conversion
         say(f"writing {sum(size for _, size in places.values()) / 1e9:.2f} GB of values")
         _write_values(path, places, _all_values(plan, model, values, places), progress)
         # Scales of quantised values stand in the flatbuffer, and are known only now.

@@ -19,8 +19,10 @@ from .pickled import tensors_in
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED, PICKLED_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 FORMATS = (SINGLE, INDEX, PICKLED, PICKLED_INDEX)  # where several lie, transformers reads the first
-SAFETENSORS_FLOATS = ("F64", "F32", "F16", "BF16")
+# bfloat16 is the upper half of a float32; NumPy has no type for it.
+SAFETENSORS_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
 PICKLED_FLOATS = ("float64", "float32", "float16", "bfloat16")
+BLOCK_VALUES = 1 << 22
 # What the shards of one set share: the stem, how many they are, and the suffix.
 SHARD = re.compile(r"(?P<stem>.+)-\d+(?P<count>-of-\d+)(?P<suffix>\.\w+)")
 
@@ -127,12 +129,7 @@ def _safetensors(source, paths):
                 f"{path}: tensor {name} has dtype {entry['dtype']}, expected one of "
                 f"{', '.join(SAFETENSORS_FLOATS)}; save the checkpoint in float32 or float16"
             )
-        if entry["dtype"] == "BF16":
-            return _bfloat16(path, entry)
-        from safetensors import safe_open
-
-        with safe_open(path, framework="numpy") as file:
-            return file.get_tensor(name).astype(np.float32, copy=False)
+        return _values(path, entry)
 
     shapes = {name: tuple(headers[path][name]["shape"]) for name, path in places.items()}
     return Checkpoint(str(source), shapes, read, places)
@@ -161,11 +158,24 @@ def _header(path):
     return header
 
 
-def _bfloat16(path, entry):
-    """Reads bfloat16 values (the upper half of a float32), which NumPy has no type for."""
+def _values(path, entry):
+    """Reads a tensor's values as float32, some at a time.
+
+    A mapping's pages, or all values as they are stored, would count beside a table of a gigabyte.
+    """
     first, last = entry["data_offsets"]
-    halves = np.fromfile(path, np.uint16, (last - first) // 2, offset=first)
-    return (halves.astype(np.uint32) << 16).view(np.float32).reshape(entry["shape"])
+    stored = np.dtype(SAFETENSORS_FLOATS[entry["dtype"]])
+    values = np.empty((last - first) // stored.itemsize, np.float32)
+    with open(path, "rb") as file:
+        file.seek(first)
+        for start in range(0, values.size, BLOCK_VALUES):
+            block = values[start : start + BLOCK_VALUES]
+            read = np.fromfile(file, stored, block.size)
+            if entry["dtype"] == "BF16":
+                np.left_shift(read, 16, out=block.view(np.uint32), dtype=np.uint32)
+            else:
+                block[:] = read
+    return values.reshape(entry["shape"])
 
 
 def _pickled(source, paths):

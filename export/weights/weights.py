@@ -94,7 +94,8 @@ def random_weights(config: ModelConfig, seed: int) -> Weights:
         if parameter.kind == "vector":
             return np.full(parameter.shape, parameter.initial, np.float32)
         rng = np.random.default_rng([seed, zlib.crc32(parameter.name.encode())])
-        return rng.standard_normal(parameter.shape, np.float32) * np.float32(INITIALIZER_RANGE)
+        values = rng.standard_normal(parameter.shape, np.float32)
+        return np.multiply(values, np.float32(INITIALIZER_RANGE), out=values)
 
     tied = config.tie_word_embeddings
     return Weights(tied, architecture_of(config).parameters(config, tied), read, ())

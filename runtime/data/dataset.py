@@ -8,6 +8,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import InputError
 from ..host.files import sha256_of
+from ..host.pages import release_freed_memory
 from ..host.progress import Progress
 from ..tasks.draws import drawn, split_places
 from . import encode_causal, encode_masked
@@ -167,6 +168,7 @@ def _encoded(
         tokenising(bundle.tokenizer_path, path),
     ):
         encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
+    release_freed_memory()  # the tokenizer of a large vocabulary had 200 MB
     return Dataset(
         path=path,
         examples=encoded,

@@ -1,4 +1,4 @@
-"""Drops resident pages: of mapped files, and of arrays whose values are no longer needed."""
+"""Drops resident pages: of mapped files, of arrays no longer needed, of memory that was freed."""
 
 import ctypes
 import mmap
@@ -25,6 +25,16 @@ def release_array_pages(array: np.ndarray) -> None:
     last = (address + array.nbytes) // mmap.PAGESIZE * mmap.PAGESIZE
     if last > first:
         _drop(first, last - first)
+
+
+def release_freed_memory() -> None:
+    """Gives the kernel back what was freed: the C library keeps it, for what is never asked again.
+
+    Only glibc has the function; the other libraries do it by themselves.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(ctypes.c_size_t(0))
 
 
 def _drop(start, length):

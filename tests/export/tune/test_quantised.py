@@ -82,6 +82,19 @@ def test_int4_loses_less_than_steps_of_each_rows_largest_value_would():
     assert (error <= plain * 1.05).all()
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_blocks_of_rows_are_rounded_as_the_whole(bits, monkeypatch):
+    from pocketllm.export.flatbuffer import quantise
+
+    rounded = {4: quantise.int4_rows, 8: quantise.int8_rows}[bits]
+    values = np.random.default_rng(0).standard_normal((37, 600)).astype(np.float32)
+    whole, of_columns = rounded(values), rounded(values.T)
+    monkeypatch.setattr(quantise, "BLOCK_VALUES", 4 * 600 + 1)
+
+    for expected, actual in zip((*whole, *of_columns), (*rounded(values), *rounded(values.T))):
+        np.testing.assert_array_equal(actual, expected)
+
+
 def test_nibbles_are_packed_two_a_byte_the_first_one_low():
     from pocketllm.export.flatbuffer.quantise import packed_nibbles
 

@@ -1,6 +1,7 @@
 """Reading and writing all parameters does not keep a second copy of them, and harms none."""
 
 import mmap
+import shutil
 
 import numpy as np
 import pytest
@@ -62,6 +63,38 @@ def test_no_second_copy_stays(what, bundle, engine):
     grown = int(done.stdout.splitlines()[-1])
     print(f"{what}: {grown / 1e6:.1f} MB more, of {bytes_of(bundle) / 1e6:.1f}")
     assert abs(grown) < bytes_of(bundle) / 2
+
+
+TOKENIZE = """
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.host.memory import read_status
+
+small, bundle = (read_bundle(folder, verify=False) for folder in ({small!r}, {large!r}))
+load_dataset({data!r}, small)  # libraries are loaded, and what they keep
+before = read_status()[0]
+assert len(load_dataset({data!r}, bundle).examples) == 1
+print(read_status()[0] - before, bundle.tokenizer_path.stat().st_size)
+"""
+
+
+def test_a_large_tokenizer_is_let_go_when_the_rows_are_encoded(golden_bundle, tmp_path):
+    from tokenizers import Tokenizer
+
+    large, data = tmp_path / "bundle", tmp_path / "rows.tsv"
+    shutil.copytree(golden_bundle.folder, large)
+    data.write_text("sentence\tlabel\na film\t1\n")
+    tokenizer = Tokenizer.from_file(str(golden_bundle.tokenizer_path))
+    tokenizer.add_tokens([f"word{number}" for number in range(60_000)])
+    tokenizer.save(str(large / "tokenizer.json"))
+    folders = {"small": str(golden_bundle.folder), "large": str(large)}
+
+    done = python(TOKENIZE.format(data=str(data), **folders))
+
+    assert done.returncode == 0, done.stderr
+    grown, size = map(int, done.stdout.split())
+    print(f"{grown / 1e6:.1f} MB more after a tokenizer of {size / 1e6:.1f} MB")
+    assert grown < 4e6
 
 
 def test_only_whole_pages_inside_an_array_are_let_go():

@@ -46,7 +46,9 @@ def _model(folder, model_type):
     from pocketllm.export.models import ARCHITECTURES
 
     kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
-    return kind.from_pretrained(folder, attn_implementation="eager").float().double().eval()
+    # A window of padding alone is NaN in eager attention, whose softmax is float32.
+    attention = "sdpa" if model_type in encoder_cases.SIZES else "eager"
+    return kind.from_pretrained(folder, attn_implementation=attention).float().double().eval()
 
 
 def _rewrite_config(path, changes):

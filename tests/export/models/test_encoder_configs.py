@@ -47,6 +47,13 @@ def test_what_a_config_leaves_out_is_transformers_default(model_type):
     assert ours.max_tokens == theirs.max_position_embeddings
 
 
+def test_a_local_theta_of_null_is_the_global_one_as_in_version_4():
+    values = {"model_type": "modernbert", "local_rope_theta": None, "global_rope_theta": 50.0}
+    ropes = model_config(values, "config.json").rope_parameters
+
+    assert {rope.rope_theta for rope in ropes.values()} == {50.0}
+
+
 @pytest.mark.parametrize(
     ("model_type", "changes", "parts"),
     [
@@ -58,6 +65,13 @@ def test_what_a_config_leaves_out_is_transformers_default(model_type):
         ("distilbert", {"activation": "mish"}, ["activation is 'mish', implemented are gelu"]),
         ("distilbert", {"n_heads": 5}, ["dim 768 is not a multiple of n_heads 5"]),
         ("distilbert", {"dim": "768"}, ["dim is '768'"]),
+        ("modernbert", {"layer_types": ["full_attention"]}, ["layer_types is", "22 layers"]),
+        ("modernbert", {"layer_types": ["chunked"] * 22}, ["layer_types is", "sliding_attention"]),
+        ("modernbert", {"hidden_activation": "mish"}, ["hidden_activation is 'mish'"]),
+        ("modernbert", {"classifier_activation": "mish"}, ["classifier_activation is 'mish'"]),
+        ("modernbert", {"rope_scaling": {"rope_type": "dynamic"}}, ["rope_type is 'dynamic'"]),
+        ("modernbert", {"hidden_size": 36, "num_attention_heads": 4}, ["odd width"]),
+        ("modernbert", {"rope_parameters": []}, ["rope_parameters"]),
     ],
 )
 def test_a_config_that_is_not_implemented_is_refused(model_type, changes, parts):

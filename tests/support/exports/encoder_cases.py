@@ -19,6 +19,20 @@ SIZES = {
         "activation": "gelu",
         "max_position_embeddings": 40,
     },
+    "modernbert": {
+        "hidden_size": 16,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "intermediate_size": 24,
+        "max_position_embeddings": 40,
+        "local_attention": 6,
+        "global_attn_every_n_layers": 2,
+        "pad_token_id": 0,
+        "bos_token_id": 2,
+        "cls_token_id": 2,
+        "eos_token_id": 3,
+        "sep_token_id": 3,
+    },
 }
 # Name: (model type, changes of the sizes). The first case of a model type is the plain one.
 CASES = {
@@ -31,6 +45,25 @@ CASES = {
     "distilbert_sinusoidal_untied": (
         "distilbert",
         {"activation": "relu", "sinusoidal_pos_embds": True, "tied": False, "n_layers": 1},
+    ),
+    "modernbert": ("modernbert", {}),
+    "modernbert_every_bias": (
+        "modernbert",
+        {
+            "num_hidden_layers": 2,
+            "norm_bias": True,
+            "attention_bias": True,
+            "mlp_bias": True,
+            "classifier_bias": True,
+            "decoder_bias": False,
+            "hidden_activation": "silu",
+            "classifier_activation": "relu",
+            "tied": False,
+            "rope_parameters": {
+                "full_attention": {"rope_type": "linear", "factor": 2.0, "rope_theta": 50.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
+            },
+        },
     ),
 }
 

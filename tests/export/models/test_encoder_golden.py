@@ -154,7 +154,7 @@ def test_twenty_steps_follow_pytorch_and_become_a_checkpoint(case, exported, ope
 
     checkpoint, bundle = exported(case, "full")
     data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
-    config = run_config(bundle, data, steps=20, lr=2e-3, eps=1e-2, batch_size=7, weight_decay=0.2)
+    config = run_config(bundle, data, steps=20, lr=5e-4, eps=1e-2, batch_size=7, weight_decay=0.2)
     model, run = open_ready(bundle, "litert"), tmp_path / "run"
     loss_error, errors, moved, losses = compare(
         bundle, checkpoint, data, config, model=model, folder=run

@@ -76,6 +76,31 @@ def write_word_pieces(folder: Path, words: tuple[str, ...] = ()) -> int:
     return len(tokens)
 
 
+def write_byte_pairs(folder: Path, words: tuple[str, ...] = ()) -> int:
+    """Writes tokenizer.json of a byte-level BPE, as ModernBERT has; returns the tokens' number."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    tiny.write_tokenizer(folder, tiny.WORDS + words)
+    files = folder / "vocab.json", folder / "merges.txt"
+    tokenizer = Tokenizer(models.BPE.from_file(*map(str, files)))
+    for path in files:
+        path.unlink()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(
+        [AddedToken(token, lstrip=token == "[MASK]", normalized=False) for token in SPECIAL_TOKENS]
+    )
+    ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=ends
+    )
+    tokenizer.save(str(folder / "tokenizer.json"))
+    roles = zip(("pad", "unk", "cls", "sep", "mask"), SPECIAL_TOKENS)
+    spelled = {f"{role}_token": token for role, token in roles}
+    write_settings(folder, tokenizer_class="PreTrainedTokenizerFast", **spelled)
+    return tokenizer.get_vocab_size()
+
+
 def write(
     folder: Path,
     model_type: str = "bert",
@@ -99,7 +124,8 @@ def write(
     from pocketllm.export.models import ARCHITECTURES
 
     folder.mkdir(parents=True)
-    vocab_size = write_word_pieces(folder, label_words)
+    write_tokenizer = write_byte_pairs if model_type == "modernbert" else write_word_pieces
+    vocab_size = write_tokenizer(folder, label_words)
     values = {"vocab_size": vocab_size, "tie_word_embeddings": tied} | SIZES[model_type] | changes
     kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
     tiny.save_random(kind(kind.config_class(**values)), folder, seed)

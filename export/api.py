@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def export(
-    model: str | Path,
+    model: str | Path | Source,
     task: str | Task,
     out: str | Path,
     *,
@@ -37,6 +37,7 @@ def export(
     option_tokens: int = 0,
     tuning: Tuning = FULL_TUNING,
     random_init: bool = False,
+    revision: str | None = None,
     seed: int = 0,
     force: bool = False,
     sizes: Sizes = USUAL_SIZES,
@@ -46,7 +47,7 @@ def export(
     """Writes a bundle; `pocketllm export --help` says more of most settings.
 
     Args:
-      model: preset, folder of a Hugging Face checkpoint, or GGUF file.
+      model: preset, checkpoint's folder, GGUF file, OWNER/NAME on the Hub, or an opened source.
       task: name of a task of the model's style, or a task.
       out: folder to write; it appears whole.
       batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.
@@ -55,19 +56,23 @@ def export(
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, how the rest is stored.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
+      revision: of a model on the Hub: a branch, a tag or a commit.
       force, sizes: replace `out`; largest pieces of the parameters.
       say, progress: get a line about each stage; (bytes written, bytes of all).
 
     Raises:
       InputError: settings that contradict each other, the model or the task.
-      RunError: the disk is full or cannot be written.
+      RunError: the disk is full or cannot be written, or a download fails.
     """
     check_replaceable(Path(out).absolute(), force)
-    source = source_of(model, random_init)
+    source = model
+    if not isinstance(source, Source):
+        source = source_of(source, random_init, revision=revision, say=say)
     architecture, config = model_at(source)
     task = task_named(task, architecture) if isinstance(task, str) else task
     settings = Settings(
         model_name=source.name,
+        model_commit=source.commit,
         config=config,
         task=task,
         batch_size=batch_size,

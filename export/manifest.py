@@ -39,6 +39,7 @@ def manifest(
     return {
         "format_version": contract.FORMAT_VERSION,
         "model_name": settings.model_name,
+        **({} if settings.model_commit is None else {"model_commit": settings.model_commit}),
         "architecture": architecture.model_type,
         "style": style,
         "tied_decoder": weights.tied,

@@ -39,6 +39,7 @@ class Settings:
 
     Attributes:
       model_name: what the bundle calls its model.
+      model_commit: of a model of the Hub; None for any other.
       config: of the architecture.
       task: template and label words, of the architecture's style.
       batch_size: rows of the forward signatures.
@@ -62,6 +63,7 @@ class Settings:
     optimizers: tuple[str, ...] = (OPTIMIZERS[DEFAULT].signatures,)
     sizes: Sizes = USUAL_SIZES
     special_tokens: SpecialSpellings | None = None
+    model_commit: str | None = None
 
     @property
     def spellings(self) -> SpecialSpellings:

@@ -1,5 +1,7 @@
 """What a folder holds in the place of config.json or of weights, and what to do."""
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 EXPECTED = (
@@ -55,15 +57,23 @@ def as_file(path: Path) -> str:
     return words
 
 
+def other_among(names: Iterable[str]) -> str | None:
+    """Says what one of these files is that is not read, and what to do; None for none of them."""
+    names = sorted(name for name in names if not name.startswith(OF_A_RUN))
+    for pattern, words in INSTEAD.items():
+        matching = [name for name in names if fnmatchcase(name, pattern)]
+        if matching:
+            return f"found {matching[0]}: {words}"
+    return None
+
+
 def _other(folder):
     for path in sorted(folder.glob("*")):
         if path.is_symlink() and not path.exists():
             return f"found {path.name}: {GONE}"
-    for pattern, words in INSTEAD.items():
-        paths = [p for p in sorted(folder.glob(pattern)) if not p.name.startswith(OF_A_RUN)]
-        if paths:
-            path = paths[0]
-            return f"found {path.name}: {words}"
+    other = other_among(path.name for path in folder.glob("*"))
+    if other:
+        return other
     inside = [
         path
         for pattern in INSIDE

@@ -30,7 +30,7 @@ FURTHER_NAME = re.compile(rf"{VERSIONED.pattern}|{TEMPLATE_FOLDER}/\w[\w .+-]*\.
 # Of all small files. The largest published tokenizers have 40 MB.
 MOST_BYTES = 128_000_000
 # The folder of a model in the Hub's cache.
-CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/[0-9a-f]{40}")
+CACHED = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})")
 REMEDY = "export the bundle again with `pocketllm export`"
 
 
@@ -99,10 +99,10 @@ def _in_order(names):
     return [*(name for name in SMALL_FILES if name in names), *further]
 
 
-def model_name_of(folder: Path, name: str) -> str:
-    """Returns the Hub's name of a folder in the Hub's cache, else `name`."""
+def hub_name_of(folder: Path) -> tuple[str, str] | None:
+    """Returns the Hub's name and the commit of a folder in the Hub's cache; None of any other."""
     cached = CACHED.fullmatch("/".join(Path(folder).absolute().parts[-3:]))
-    return f"{cached[1]}/{cached[2]}" if cached else name
+    return (f"{cached[1]}/{cached[2]}", cached[3]) if cached else None
 
 
 def source_json(source: SourceFiles) -> bytes:

@@ -3,13 +3,16 @@
 examples:
   pocketllm export --model=roberta-micro --task=sst2 --out=micro
   pocketllm export --model=CHECKPOINT_DIR --task=sst2 --out=large --lengths=32,64,128
+  pocketllm export --model=FacebookAI/roberta-large --task=sst2 --out=large
   pocketllm export --model=opt-1.3b --random_init --task=boolq --out=opt
   pocketllm export --model=CHECKPOINT_DIR --task=text --prompt='{text} It was {mask}.' \\
       --label_words='0:bad,1:good' --out=mine
 """
 
 import os
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 
 from absl import flags
 
@@ -17,6 +20,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.optim.table import SIGNATURES
 from pocketllm.tflite_models.presets import PRESETS
@@ -39,7 +43,13 @@ OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
-define.string("model", None, "checkpoint folder, GGUF file or preset: " + ", ".join(PRESETS))
+define.string(
+    "model",
+    None,
+    "checkpoint folder, GGUF file, OWNER/NAME of a model on the Hugging Face Hub, or preset: "
+    + ", ".join(PRESETS),
+)
+define.string("revision", None, "branch, tag or commit of a model on the Hub; none: main")
 define.string("task", None, f"{KNOWN_TASKS}; all: text, for your own data")
 define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")
@@ -66,12 +76,16 @@ def run(values) -> dict:
     if values.seed < 0:
         raise InputError(f"--seed={values.seed}: expected 0 or more")
     tuning = Tuning(values.tune, values.base, lora_of(values), values.prefix_tokens)
-    architecture, _ = model_at(source_of(values.model, values.random_init))
+    check_replaceable(Path(values.out).absolute(), values.force)
+    source = source_of(
+        values.model, values.random_init, revision=values.revision, say=print, bar=_download_bar
+    )
+    architecture, _ = model_at(source)
     # TensorFlow logs while it loads.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with Progress("writing", 0, "B", scale=True) as bar:
         exported = export(
-            values.model,
+            source,
             task_named(values.task, architecture, values.prompt, values.label_words),
             values.out,
             batch_size=values.batch_size,
@@ -80,7 +94,6 @@ def run(values) -> dict:
             optimizers=values.optimizers.split(","),
             option_tokens=values.option_tokens or 0,
             tuning=tuning,
-            random_init=values.random_init,
             seed=values.seed,
             force=values.force,
             say=bar.say,
@@ -88,6 +101,12 @@ def run(values) -> dict:
         )
     _print(exported, values.task)
     return asdict(exported)
+
+
+@contextmanager
+def _download_bar(total):
+    with Progress("downloading", total, "B", scale=True) as bar:
+        yield bar.advance
 
 
 def _print(exported, task):

@@ -52,6 +52,7 @@ def origin_json(origin: Origin) -> dict:
     bundle, task = origin.bundle, origin.bundle.task
     return {
         "base_model": origin.source.name,
+        "base_model_commit": bundle.model_commit,
         "base_storage": bundle.base,
         "bundle_checksum": bundle.checksum,
         "tune": bundle.tune,

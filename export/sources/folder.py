@@ -14,7 +14,7 @@ from ..checkpoint.source_files import (
     SourceFiles,
     collect_files,
     files_of_folder,
-    model_name_of,
+    hub_name_of,
 )
 from .source import Source
 
@@ -34,7 +34,9 @@ def folder_source(folder: Path, name: str | None = None) -> Source:
             f"--model={folder}: a file, expected a folder or a preset; {as_file(folder)}"
         )
     path = folder / CONFIG_FILE
-    name = name or model_name_of(folder, Path(os.path.abspath(folder)).name)
+    cached = hub_name_of(folder)
+    of_hub, commit = cached or (Path(os.path.abspath(folder)).name, None)
+    name = name or of_hub
     return Source(
         name=name,
         config_path=path,
@@ -42,6 +44,7 @@ def folder_source(folder: Path, name: str | None = None) -> Source:
         tokenizer=folder,
         small_files=partial(small_files, folder, name),
         open_weights=partial(open_checkpoint, folder),
+        commit=commit,
     )
 
 

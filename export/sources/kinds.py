@@ -1,6 +1,8 @@
 """`source_of`: which kind of source a model's name means."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.tflite_models.presets import PRESETS
@@ -10,23 +12,54 @@ from .gguf import gguf_source, is_gguf
 from .preset import preset_source
 from .source import Source
 
+if TYPE_CHECKING:
+    from ..hub.download import Bar
 
-def source_of(model: str | Path, random_init: bool = False) -> Source:
-    """Returns the source that a name means: a preset before a folder or a GGUF file.
+
+def source_of(
+    model: str | Path,
+    random_init: bool = False,
+    *,
+    revision: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+    bar: "Bar | None" = None,
+) -> Source:
+    """Returns the source that a name means: a preset, then what lies here, then the Hub.
 
     Args:
-      model: name, folder or GGUF file.
+      model: name, folder, GGUF file, or OWNER/NAME on the Hub.
       random_init: whether the weights are drawn, which takes a preset.
+      revision: of a model on the Hub: a branch, a tag or a commit; None for main.
+      say: gets a line about what was taken from the Hub.
+      bar: opens a progress bar for a download; None for none.
 
     Raises:
-      InputError: neither of both, or nothing to take the weights from.
+      InputError: none of these, or nothing to take the weights from.
+      RunError: a download fails.
     """
-    if str(model) in PRESETS:
-        return preset_source(str(model), random_init)
-    if random_init:
+    preset = str(model) in PRESETS
+    if random_init and not preset:
         raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
-    if is_gguf(Path(model)):
-        return gguf_source(Path(model))
-    if Path(model).is_dir() or Path(model).is_file():
-        return folder_source(Path(model))
-    raise InputError(f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)})")
+    path, is_address = Path(model), "://" in str(model)
+    lies_here = path.is_dir() or path.is_file()
+    if revision is not None and (preset or lies_here):
+        kind = "a preset" if preset else "a file" if path.is_file() else "a folder"
+        raise InputError(f"--revision goes with a name on the Hub, --model={model} is {kind}")
+    if preset:
+        return preset_source(str(model), random_init)
+    if not is_address and is_gguf(path):
+        return gguf_source(path)
+    if lies_here:
+        return folder_source(path)
+    # The library is loaded where its network is meant.
+    from ..hub.download import no_bar
+    from ..hub.hints import near
+    from .hub import hub_source, name_on_hub
+
+    name = name_on_hub(str(model), revision)
+    if name is None:
+        raise InputError(
+            f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)}), nor "
+            f"OWNER/NAME of a model on the Hub{near(str(model))}"
+        )
+    return hub_source(name, say, bar or no_bar)

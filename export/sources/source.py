@@ -19,6 +19,7 @@ class Source:
       tokenizer: folder of the tokenizer's files.
       small_files: reads what the model has beside its weights; InputError where that fails.
       open_weights: opens the weights; None where they are drawn.
+      commit: of a model of the Hub, 40 digits; None for any other.
       own_tokenizer: whether the tokenizer is a preset's, whose special tokens are known.
     """
 
@@ -28,4 +29,5 @@ class Source:
     tokenizer: Path
     small_files: Callable[[], SourceFiles]
     open_weights: Callable[[], Checkpoint] | None
+    commit: str | None = None
     own_tokenizer: bool = False

@@ -55,7 +55,7 @@ class Bundle:
       folder: where it lies.
       checksum: bundle.json's own, the identity of the whole bundle: it covers the sums of `files`.
         A run belongs to the bundle of one checksum.
-      model_name: preset or checkpoint folder it was exported from.
+      model_name: what it was exported from: a preset, a checkpoint's folder, OWNER/NAME of the Hub.
       style: one of contract.STYLES, how prompts are made and scored.
       architecture: Hugging Face's model_type, for the desktop alone.
       tied_decoder: whether the LM head's decoder is the word embeddings.
@@ -79,6 +79,7 @@ class Bundle:
       base: one of contract.BASES, how the frozen parameters are stored.
       frozen: name -> shape of the parameters that are not trained.
       lora: rank, alpha, targets and extras, where `tune` is "lora".
+      model_commit: of a model of the Hub, None of any other.
     """
 
     folder: Path
@@ -107,6 +108,7 @@ class Bundle:
     base: str
     frozen: dict
     lora: dict
+    model_commit: str | None = None
 
     @property
     def model_path(self) -> Path:

@@ -115,6 +115,7 @@ def _parse(folder, values):
             for p in read(list, "frozen")
         },
         lora=read(dict, "lora") if values["tune"] == contract.LORA else {},
+        model_commit=read(str, "model_commit") if "model_commit" in values else None,
     )
     check_bundle(bundle)
     return bundle

@@ -43,6 +43,7 @@ def run(values) -> dict:
     return {
         "bundle": str(bundle.folder),
         "model_name": bundle.model_name,
+        "model_commit": bundle.model_commit,
         "style": bundle.style,
         "architecture": bundle.architecture,
         "tied_decoder": bundle.tied_decoder,
@@ -74,6 +75,7 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
         ("checksum", bundle.checksum),
         ("model", f"{bundle.model_name} ({architecture}), {_architecture(bundle)}"),
+        *([("commit", f"{bundle.model_commit} on the Hub")] if bundle.model_commit else []),
         ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
         ("frozen", _frozen(bundle)),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),

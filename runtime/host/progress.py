@@ -14,13 +14,25 @@ class Progress:
     """A context manager; `advance` counts units, `say` prints lines."""
 
     def __init__(self, what: str, total: int | None, unit: str = "it", scale: bool = False):
-        """Starts at 0 of `total` units, None for unknown; `scale` abbreviates with k, M, G."""
+        """Starts at 0 of `total` units; `scale` abbreviates with k, M, G.
+
+        None is for unknown; with 0 the bar appears when `advance` says how many there are.
+        """
         self._what, self._total, self._done, self._unit = what, total, 0, unit
-        self._bar = None
+        self._bar, self._scale = None, scale
         self._next_line = time.monotonic() + LINE_SECONDS
+        if total != 0:
+            self._show()
+
+    def _show(self):
         if sys.stderr.isatty():
             self._bar = tqdm(
-                total=total, desc=what, unit=unit, unit_scale=scale, file=sys.stderr, leave=False
+                total=self._total,
+                desc=self._what,
+                unit=self._unit,
+                unit_scale=self._scale,
+                file=sys.stderr,
+                leave=False,
             )
 
     def __enter__(self):
@@ -39,7 +51,9 @@ class Progress:
         self._done += units
         if total is not None and total != self._total:
             self._total = total
-            if self._bar is not None:
+            if self._bar is None:
+                self._show()
+            else:
                 self._bar.reset(total)
         if self._bar is not None:
             self._bar.update(units)

@@ -59,13 +59,17 @@ def test_the_version_and_the_files_are_the_contracts():
 def test_every_key_of_bundle_json_has_a_row_in_the_order_of_the_file(manifest):
     rows = table(section("bundle.json"), "key")
     keys = [key for cell in rows for key in names(cell)]
-    only_with_lora = [key for key in keys if key != "lora"]
+    sometimes = {
+        "lora": "with `tune` `lora` alone",
+        "model_commit": "of a model on the Hub alone",
+    }
+    always = [key for key in keys if key not in sometimes]
     together = {"base": "tune", "lengths": "batch_size"}  # named beside the key before
 
-    assert set(only_with_lora) == set(manifest)
+    assert set(always) == set(manifest)
     written = [key for key in manifest if key not in together]
-    assert [key for key in only_with_lora if key not in together] == written
-    assert "with `tune` `lora` alone" in rows["`lora`"][1]
+    assert [key for key in always if key not in together] == written
+    assert all(text in rows[f"`{key}`"][1] for key, text in sometimes.items())
 
 
 def test_every_key_of_a_task_of_either_style_has_a_row():

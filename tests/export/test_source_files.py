@@ -12,7 +12,7 @@ from pocketllm.export.checkpoint.source_files import (
     SourceFiles,
     collect_files,
     files_of_folder,
-    model_name_of,
+    hub_name_of,
     read_source_files,
     source_json,
 )
@@ -140,8 +140,8 @@ def test_a_model_of_the_hubs_cache_keeps_the_hubs_name(tmp_path):
     commit = "0123456789abcdef" * 2 + "01234567"
     cached = tmp_path / "models--facebook--opt-125m" / "snapshots" / commit
 
-    assert model_name_of(cached, commit) == "facebook/opt-125m"
-    assert model_name_of(tmp_path / "opt-125m", "opt-125m") == "opt-125m"
+    assert hub_name_of(cached) == ("facebook/opt-125m", commit)
+    assert hub_name_of(tmp_path / "opt-125m") is None
 
 
 def test_the_bundle_holds_what_the_checkpoint_held(make_opt_checkpoint, make_bundle):

@@ -1,6 +1,7 @@
 """A PEFT adapter: adapter_config.json and adapter_model.safetensors, as `peft` reads them."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,8 @@ from .trained_tensors import trained_tensors
 
 CONFIG_FILE, TENSORS_FILE = "adapter_config.json", "adapter_model.safetensors"
 PREFIX = "base_model.model."
+# Begins a causal model's names; and where a model of text and images holds the same below it.
+BASE, TEXT_PART = "model.", "language_model"
 
 
 def is_adapter_file(name: str) -> bool:
@@ -39,14 +42,19 @@ def check_adapter(bundle: Bundle) -> None:
         )
 
 
-def adapter_tensors(model: Model) -> dict[str, np.ndarray]:
+def adapter_tensors(model: Model, is_text_part: bool = False) -> dict[str, np.ndarray]:
     """Returns {PEFT's name: values in the checkpoint's shape} of what a bundle has trained."""
     if model.bundle.tune == contract.PREFIX:
         return prefix_tensors(model)
-    return {f"{PREFIX}{name}": values for name, values in trained_tensors(model)}
+    tensors = {}
+    for name, values in trained_tensors(model):
+        if is_text_part and name.startswith(BASE):
+            name = f"{BASE}{TEXT_PART}.{name.removeprefix(BASE)}"
+        tensors[f"{PREFIX}{name}"] = values
+    return tensors
 
 
-def adapter_config(bundle: Bundle, base_model: str) -> dict:
+def adapter_config(bundle: Bundle, base_model: str, is_text_part: bool = False) -> dict:
     """Returns adapter_config.json of a bundle; the base is the model it is loaded onto.
 
     A causal model has a task type of PEFT's. PEFT knows none of a masked one: its AutoPeftModel
@@ -64,20 +72,23 @@ def adapter_config(bundle: Bundle, base_model: str) -> dict:
         "auto_mapping": None if causal else mapping,
         "base_model_name_or_path": base_model,
         "inference_mode": True,
-        **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle)),
+        **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle, is_text_part)),
     }
 
 
-def _lora_settings(bundle):
+def _lora_settings(bundle, is_text_part):
     """Returns what adapter_config.json says of LoRA's matrices."""
-    lora = bundle.lora
+    lora, targets = bundle.lora, list(bundle.lora["targets"])
+    if is_text_part:  # the images' layers have the same names, so that a pattern tells them apart
+        names = "|".join(re.escape(target.removeprefix(BASE)) for target in targets)
+        targets = rf"{BASE}{TEXT_PART}\.(.*\.)?({names})"
     return {
         "r": lora["rank"],
         "lora_alpha": lora["alpha"],
         "lora_dropout": 0.0,
         "bias": "none",
         "fan_in_fan_out": False,
-        "target_modules": list(lora["targets"]),
+        "target_modules": targets,
         "modules_to_save": _whole_modules(bundle) or None,
     }
 
@@ -93,8 +104,8 @@ def _whole_modules(bundle):
 
 def write_adapter(folder: Path, model: Model, origin: Origin) -> None:
     """Writes the adapter, its model card and its origin into an existing folder."""
-    write_tensors(folder / TENSORS_FILE, adapter_tensors(model))
-    config = adapter_config(model.bundle, origin.source.name)
+    write_tensors(folder / TENSORS_FILE, adapter_tensors(model, origin.is_text_part))
+    config = adapter_config(model.bundle, origin.source.name, origin.is_text_part)
     write_bytes(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
     write_bytes(folder / CARD_FILE, adapter_card(origin).encode())
     write_json(folder / ORIGIN_FILE, origin_json(origin))

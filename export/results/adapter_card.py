@@ -34,6 +34,8 @@ Where it comes from, as in pocketllm.json:
 """
 # tune -> (tag, title)
 KINDS = {contract.LORA: ("lora", "LoRA adapter"), contract.PREFIX: ("prefix-tuning", "Prefix")}
+# Loads a model of text and images as one, too.
+WHOLE_CLASS = "AutoModelForCausalLM"
 WHOLE = (
     "The base was in fp32 (its matrices as they are in the checkpoint) while the adapter trained."
 )
@@ -55,7 +57,7 @@ def adapter_card(origin: Origin) -> str:
         title=" ".join(origin.source.name.split()),
         storage=WHOLE if whole else QUANTISED.format(base=bundle.base),
         accuracy=_measured(origin),
-        hf_class=architecture_in_bundle(bundle).hf_class,
+        hf_class=WHOLE_CLASS if origin.is_text_part else architecture_in_bundle(bundle).hf_class,
         origin="\n".join(f"    {line}" for line in values.splitlines()),
     )
 

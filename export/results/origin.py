@@ -35,6 +35,11 @@ class Origin:
     dev: Evaluated | None
     left_out: tuple[str, ...]
 
+    @property
+    def is_text_part(self) -> bool:
+        """Whether the source is a model of text and images, and the bundle its text part."""
+        return any("vision_tower" in name.split(".") for name in self.left_out)
+
 
 def origin_of(bundle: Bundle, run: Path, step: int) -> Origin:
     """Returns the origin of a run's step.
@@ -85,9 +90,10 @@ def remarks(origin: Origin) -> list[str]:
     if bundle.tune != contract.FULL:
         return []
     if names:
+        config = "that of the text part alone" if origin.is_text_part else "as it was"
         lines.append(
             f"without {shown(names)}: the task does not use them, so that the bundle does not hold "
-            "them; config.json is as it was"
+            f"them; config.json is {config}"
         )
     framed = bundle.style == contract.CAUSAL and bundle.special_tokens.bos is not None
     if framed and is_unframed(origin.source.files):

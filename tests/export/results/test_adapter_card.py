@@ -101,3 +101,23 @@ def test_the_configuration_is_what_peft_makes_of_the_same_settings(origin):
         "base_model_class": "RobertaForMaskedLM",
         "parent_library": "transformers.models.roberta.modeling_roberta",
     }
+
+
+def test_an_adapter_of_a_text_part_names_the_layers_of_the_whole_model(origin):
+    import re
+
+    from pocketllm.export.results.adapter import adapter_config
+
+    plain = origin()
+    whole = replace(plain, left_out=("vision_tower.encoder.layers.0.self_attn.query.weight",))
+    assert (plain.is_text_part, whole.is_text_part) == (False, True)
+
+    lora = plain.bundle.lora | {"targets": ["q_proj", "model.layers.0.mlp.up_proj"]}
+    bundle = replace(plain.bundle, architecture="gemma3_text", style="causal", lora=lora)
+    targets = adapter_config(bundle, "base", whole.is_text_part)["target_modules"]
+    matched = ["layers.0.self_attn.q_proj", "layers.11.self_attn.q_proj", "layers.0.mlp.up_proj"]
+    others = ["layers.1.mlp.up_proj", "layers.0.self_attn.my_q_proj", "layers.0.self_attn.q_proj.x"]
+    names = [f"model.language_model.{name}" for name in (*matched, *others)]
+    names.append("model.vision_tower.encoder.layers.0.self_attn.q_proj")
+    assert [name for name in names if re.fullmatch(targets, name)] == names[: len(matched)]
+    assert "import AutoModelForCausalLM" in card(replace(whole, bundle=bundle)).text

@@ -43,6 +43,9 @@ def test_tensors_that_the_task_does_not_use_are_named(origin):
     assert origin_json(heads)["left_out"] == [*POOLER, "classifier.out_proj.weight"]
     many = remarks(origin([f"layer.{number}" for number in range(20)]))[0]
     assert "layer.11 and 8 more: the task" in many and "layer.12" not in many
+    assert line.endswith("config.json is as it was")
+    (line,) = remarks(origin(["vision_tower.head.weight"]))
+    assert line.endswith("config.json is that of the text part alone")
     assert remarks(origin()) == []
 
 

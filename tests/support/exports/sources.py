@@ -105,8 +105,8 @@ def written(golden_bundle, tmp_path):
 
     def write(source: Path, architecture: str, dtype: str = "fp32", tied: bool = True) -> Path:
         files = collect_files(files_of_folder(source), "mine")
-        said = golden_bundle.config | {"tie_word_embeddings": True}  # both architectures' default
-        bundle = replace(golden_bundle, architecture=architecture, tied_decoder=tied, config=said)
+        config = golden_bundle.config | {"tie_word_embeddings": True}  # both architectures' default
+        bundle = replace(golden_bundle, architecture=architecture, tied_decoder=tied, config=config)
         (tmp_path / "written").mkdir()
         write_small_files(tmp_path / "written", files, bundle, dtype)
         return tmp_path / "written"

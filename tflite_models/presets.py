@@ -52,6 +52,24 @@ MEASURED = (
     "llama3.2-1b",
 )
 
+# Name -> where the weights are to be had: a model on the Hugging Face Hub.
+ON_HUB = {
+    "roberta-base": "FacebookAI/roberta-base",
+    "roberta-large": "FacebookAI/roberta-large",
+    "opt-125m": "facebook/opt-125m",
+    "opt-350m": "facebook/opt-350m",
+    "opt-1.3b": "facebook/opt-1.3b",
+    "opt-2.7b": "facebook/opt-2.7b",
+    "smollm2-135m": "HuggingFaceTB/SmolLM2-135M",
+    "smollm2-360m": "HuggingFaceTB/SmolLM2-360M",
+    "qwen2.5-0.5b": "Qwen/Qwen2.5-0.5B",
+    "qwen3-0.6b": "Qwen/Qwen3-0.6B",
+    "gemma3-270m": "google/gemma-3-270m",
+    "gemma3-1b": "google/gemma-3-1b-pt",
+    "llama3.2-1b": "meta-llama/Llama-3.2-1B",
+    "bert-base": "google-bert/bert-base-uncased",
+}
+
 PRESETS = {
     "roberta-micro": Preset(MICRO / "config.json", MICRO, MICRO),
     "opt-micro": Preset(OPT_MICRO / "config.json", OPT_MICRO, OPT_MICRO),

@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from pocketllm.tflite_models.presets import PRESETS
+from pocketllm.tflite_models.presets import ON_HUB, PRESETS
 
 from .library import cached_models
 from .names import HubName
@@ -23,7 +23,7 @@ def hint_of(name: HubName) -> str:
 
 def near(text: str, further: list[str] = ()) -> str:
     """Names the nearest of presets, cached models, folders beside it and `further` ones."""
-    names = [*PRESETS, *cached_models(), *_folders_beside(text), *further]
+    names = [*PRESETS, *ON_HUB.values(), *cached_models(), *_folders_beside(text), *further]
     lowered = {name.lower(): name for name in reversed(names) if name != text}
     close = get_close_matches(text.lower(), lowered, 1, 0.75)
     if not close and "/" in text:  # OWNER/PRESET, or the owner misspelt

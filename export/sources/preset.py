@@ -3,7 +3,7 @@
 from functools import partial
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.tflite_models.presets import PRESETS
+from pocketllm.tflite_models.presets import ON_HUB, PRESETS
 
 from ..checkpoint.config import read_config_json
 from ..checkpoint.source_files import CONFIG_FILE, collect_files, files_of_folder
@@ -20,8 +20,9 @@ def preset_source(name: str, random_init: bool) -> Source:
     """
     preset = PRESETS[name]
     if not random_init and preset.checkpoint_folder is None:
+        of_hub = f"--model={ON_HUB[name]} (from the Hub), " if name in ON_HUB else ""
         raise InputError(
-            f"--model={name}: no weights come with this preset; give the folder of its "
+            f"--model={name}: no weights come with this preset; give {of_hub}the folder of its "
             "checkpoint, or --random_init for measurements"
         )
     if not random_init:

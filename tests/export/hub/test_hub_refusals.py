@@ -4,8 +4,10 @@ import pytest
 from hub_models import COMMIT, refused
 from hub_server import Fault
 
+from pocketllm.export.hub.names import HubName, hub_name
 from pocketllm.export.sources.kinds import source_of
 from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.tflite_models.presets import ON_HUB
 
 pytest_plugins = ["hub_fixtures"]
 pytestmark = pytest.mark.desktop
@@ -34,6 +36,7 @@ def test_an_unknown_name_is_neither_of_three(hub):
     [
         ("some/tinny", "some/tiny"),
         ("some/Tiny2", "some/tiny"),
+        ("FacebookAI/roberta-lage", "FacebookAI/roberta-large"),
         ("other/roberta-lage", "roberta-large"),
         ("checkpoints/mime", "checkpoints/mine"),
     ],
@@ -163,6 +166,14 @@ def test_what_is_no_name_on_the_hub_is_refused_without_asking(model, hub):
     assert line.startswith(f"--model={model}: neither a folder nor a preset (")
     assert "nor OWNER/NAME of a model on the Hub" in line and hub.requests == []
     assert ("; did you mean roberta-micro?" in line) == (model == "roberta_micro")
+
+
+def test_a_preset_without_weights_says_its_name_on_the_hub():
+    line = refused(InputError, "qwen3-0.6b")
+
+    assert "give --model=Qwen/Qwen3-0.6B (from the Hub), the folder of its checkpoint" in line
+    for name in ON_HUB.values():
+        assert hub_name(name, None, "") == HubName(name)
 
 
 def test_two_names_that_the_hub_does_not_allow_are_refused(hub):

@@ -9,6 +9,16 @@ CHAT_TEMPLATE = (
     "{% for m in messages %}{{'<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n'}}"
     "{% endfor %}"
 )
+AWKWARD = (
+    "", " ", "a", " a", "  a", "a ", "\n", "\n\n\n", "\t x", "hello there", "Hello, the World!",
+    "don't can't I'LL we've", "12345", "3.14159", "1,234,567.89", "héllo", "naïve café",
+    "e\u0301 ﬁ", "日本語のテキスト", "中文字符测试", "한국어", "Привет мир", "مرحبا", "שלום", "🙂",
+    "👩‍👩‍👧‍👦", "🇩🇪🇫🇷", "a🙂b", "def f(x):\n    return x**2\n", "for(i=0;i<10;++i){a[i]+=1;}",
+    "<html><body>&nbsp;</body>", '{"a": [1, 2, null]}', "<|im_start|>user\nHi<|im_end|>\n",
+    "<|endoftext|>", "<think>", "<thinking>", "<pad>", "</s>", "[PAD266]", "https://e.com/?q=a%20b",
+    "a\u00a0b", "a\u200bb", "\ufeffx", "x" * 50, " " * 17, "\r\n\r\n", "A\tB", "½ ¼ ²", "١٢٣", "Ⅷ",
+    "ſtraße ẞ", "ไทย", "hello<think>the", " 7 8", "the the  the   the", "snake_case camelCase",
+)  # fmt: skip
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
 # transformers' module -> llama.cpp's, as its converter's table has them.
 MODULES = {
@@ -202,3 +212,28 @@ def write_plain_llama(path, metadata=None, tensors=None, kind: str = "F32") -> N
         {name: array for name, array in values.items() if array is not None},
         kind,
     )
+
+
+def files_of(path) -> dict[str, bytes]:
+    """Returns the small files that are rebuilt from a GGUF file."""
+    from pocketllm.export.checkpoint.gguf.model import read_gguf
+
+    return read_gguf(path).files
+
+
+def tokenizer_of(path):
+    """Returns the tokenizer that is rebuilt from a GGUF file."""
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_str(files_of(path)["tokenizer.json"].decode())
+
+
+def both(path, folder):
+    """Returns AutoTokenizer of what we rebuild, and transformers' own of the GGUF file."""
+    from transformers import AutoTokenizer
+
+    folder.mkdir()
+    for name, data in files_of(path).items():
+        (folder / name).write_bytes(data)
+    ours = AutoTokenizer.from_pretrained(folder)
+    return ours, AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)

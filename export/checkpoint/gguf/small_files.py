@@ -39,7 +39,7 @@ def small_files(
         "tokenizer_config.json": _tokenizer_config(config, vocabulary, chat, add_bos),
     }
     files = {name: _json(value) for name, value in values.items()}
-    return files | {"tokenizer.json": tokenizer.to_str(pretty=True).encode("utf-8")}
+    return files | {"tokenizer.json": tokenizer.to_str().encode("utf-8")}
 
 
 def _json(value):

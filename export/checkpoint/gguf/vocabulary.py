@@ -89,12 +89,13 @@ def read_vocabulary(fields: Fields, rows: int) -> Vocabulary:
         )
     tokens = _tokens(fields, rows)
     spm = model == SENTENCEPIECE
+    kinds = _array(fields, "token_type", len(tokens), np.int32)
     vocabulary = Vocabulary(
         model=model,
         pre="" if spm else fields.text(f"{PREFIX}pre", ""),
         tokens=tokens,
-        kinds=[int(kind) for kind in _array(fields, "token_type", len(tokens), np.int32, [NORMAL])],
-        scores=_array(fields, "scores", len(tokens), np.float32, None) if spm else None,
+        kinds=[NORMAL] * len(tokens) if kinds is None else kinds.tolist(),
+        scores=_array(fields, "scores", len(tokens), np.float32) if spm else None,
         merges=_merges(fields),
         special=_special(fields, len(tokens), SENTENCEPIECE_IDS if spm else {}),
         add_bos=_switch(fields, "add_bos_token"),
@@ -127,12 +128,12 @@ def _tokens(fields, rows):
     return tokens
 
 
-def _array(fields, name, count, dtype, default):
-    """Returns numbers of every token; the default's where the file has none."""
+def _array(fields, name, count, dtype):
+    """Returns numbers of every token; None where the file has none."""
     key = f"{PREFIX}{name}"
     values = fields.values.get(key)
     if values is None:
-        return None if default is None else np.array(default * count, dtype)
+        return None
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf" or len(values) != count:
         raise fields.refused(key, f"a number for each of {count} tokens")
     if not np.isfinite(values).all():

@@ -103,7 +103,9 @@ def _origin(values, bundle, point):
     check_source(origin.source, bundle)
     if values.base_model is None:
         return origin
-    return replace(origin, source=replace(origin.source, name=values.base_model))
+    # The commit is of the base that the bundle names.
+    named = replace(origin.source, name=values.base_model)
+    return replace(origin, bundle=replace(bundle, model_commit=None), source=named)
 
 
 def _write(folder, model, dtype, origin):

@@ -71,6 +71,7 @@ def adapter_config(bundle: Bundle, base_model: str, is_text_part: bool = False) 
         "task_type": "CAUSAL_LM" if causal else None,
         "auto_mapping": None if causal else mapping,
         "base_model_name_or_path": base_model,
+        "revision": bundle.model_commit,
         "inference_mode": True,
         **(prefix_settings(bundle) if is_prefix else _lora_settings(bundle, is_text_part)),
     }
@@ -105,7 +106,7 @@ def _whole_modules(bundle):
 def write_adapter(folder: Path, model: Model, origin: Origin) -> None:
     """Writes the adapter, its model card and its origin into an existing folder."""
     write_tensors(folder / TENSORS_FILE, adapter_tensors(model, origin.is_text_part))
-    config = adapter_config(model.bundle, origin.source.name, origin.is_text_part)
+    config = adapter_config(origin.bundle, origin.source.name, origin.is_text_part)
     write_bytes(folder / CONFIG_FILE, (json.dumps(config, indent=2) + "\n").encode())
     write_bytes(folder / CARD_FILE, adapter_card(origin).encode())
     write_json(folder / ORIGIN_FILE, origin_json(origin))

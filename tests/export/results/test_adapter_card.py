@@ -94,6 +94,8 @@ def test_the_configuration_is_what_peft_makes_of_the_same_settings(origin):
         base_model_name_or_path="base",
     ).to_dict()  # fmt: skip
     assert set(causal) <= set(theirs), "no key that PEFT does not know"
+    of_the_hub = replace(whole.bundle, model_commit="c" * 40)
+    assert adapter_config(of_the_hub, "base")["revision"] == "c" * 40
     listed = {key: list(v) if isinstance(v, set) else v for key, v in theirs.items()}
     assert causal == {key: listed[key] for key in causal}
     assert masked["task_type"] is None

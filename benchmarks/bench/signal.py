@@ -26,7 +26,7 @@ from ..isolation.worker import run_worker
 from .exporting import export_measured
 from .workers import GRADIENTS
 
-EPS = (1e-4, 1e-3, 1e-2, 1e-1)
+EPS = (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
 ROWS = 32
 LEAST_CORRELATION = 0.95
 MODEL, DATA = "roberta-micro", MICRO / "sst2_train.tsv"

@@ -1,10 +1,9 @@
 """The default size of the probe: what the loss of a bundle resolves.
 
-Integers make the loss a staircase: probes smaller than its steps measure rounding. Chosen as the
-smallest power of ten, from the 1e-3 of MeZO's authors on, whose projected gradients correlate 0.95
-with those of the fp32 base (roberta-micro, 50 directions: `pocketllm bench --signal` repeats that);
-for fp32 as MeZO's authors chose. On roberta-base with random weights 1e-3 is too small as well, and
-1e-1 no longer measures a slope (docs/measurements.md).
+Integers make the loss a staircase: probes smaller than its steps measure rounding. Of two sizes a
+decade, from the 1e-3 of MeZO's authors on, the smallest whose projected gradients on int8 correlate
+0.95 with those of the fp32 base on the trained models that we have, roberta-micro and SmolLM2-135M
+(`pocketllm bench --signal`; figures: docs/measurements.md). For fp32 as MeZO's authors chose.
 """
 
 from pocketllm.runtime import contract
@@ -13,8 +12,8 @@ from pocketllm.runtime import contract
 DEFAULT_EPS = {
     (contract.FULL, contract.FP32): 1e-3,
     (contract.LORA, contract.FP32): 1e-3,
-    (contract.LORA, contract.INT8): 1e-2,
-    (contract.LORA, contract.INT4): 1e-2,
+    (contract.LORA, contract.INT8): 3e-2,
+    (contract.LORA, contract.INT4): 3e-2,
     (contract.PREFIX, contract.FP32): 1e-1,
     (contract.PREFIX, contract.INT8): 1e-1,
     (contract.PREFIX, contract.INT4): 1e-1,

@@ -14,23 +14,24 @@ from pocketllm.runtime.host.files import sha256_of
 
 def test_the_correlation_of_each_eps_is_taken_by_itself():
     reference = [[1.0, 2.0, 3.0]] * len(EPS)
-    measured = [[2.0, 2.0, 2.0], [3.0, 2.0, 1.0], [2.0, 4.0, 6.0], [5.0, 6.0, 7.5]]
+    doubled = [2.0, 4.0, 6.0]
+    measured = [[2.0, 2.0, 2.0], [3.0, 2.0, 1.0], doubled, doubled, [5.0, 6.0, 7.5]]
 
     signal = signal_of(reference, measured)
 
     assert [row["eps"] for row in signal["eps"]] == list(EPS)
     # By hand: the last is 2.5 / sqrt(2 * 19/6).
-    expected = [-1, 1, 2.5 / (2 * 19 / 6) ** 0.5]
+    expected = [-1, 1, 1, 2.5 / (2 * 19 / 6) ** 0.5]
     assert signal["eps"][0]["correlation"] is None, "a loss that never moves has none"
     assert [row["correlation"] for row in signal["eps"][1:]] == pytest.approx(expected)
-    assert [row["fp32_stdev"] for row in signal["eps"]] == [1.0] * 4
+    assert [row["fp32_stdev"] for row in signal["eps"]] == [1.0] * len(EPS)
     assert [row["stdev"] for row in signal["eps"][:3]] == [0.0, 1.0, 2.0]
     assert signal["least_eps"] == EPS[2]
-    assert signal_of(reference, measured[:2] * 2)["least_eps"] is None
+    assert signal_of(reference, measured[:2] * 2 + measured[:1])["least_eps"] is None
 
 
 def test_the_table_marks_the_eps_that_the_runtime_takes():
-    signal = signal_of([[1.0, 2.0, 3.0]] * 4, [[1.0, 1.0, 1.0]] + [[1.0, 2.0, 2.0]] * 3)
+    signal = signal_of([[1.0, 2.0, 3.0]] * 5, [[1.0, 1.0, 1.0]] + [[1.0, 2.0, 2.0]] * 4)
     lines = signal_table(signal | {"tune": "lora", "base": "int8", "default_eps": 1e-2})
 
     lines = lines.splitlines()
@@ -93,8 +94,8 @@ def test_the_default_eps_are_those_that_the_signal_chooses(tmp_path):
     for signal in signals:
         (at_default,) = (r for r in signal["eps"] if r["eps"] == signal["default_eps"])
         assert at_default["correlation"] >= LEAST_CORRELATION, signal["tune"]
-        if signal["tune"] != "head":  # there 1e-3 is MeZO's, and any eps will do
-            assert signal["least_eps"] == signal["default_eps"]
+        # Larger models need more of LoRA's (docs/measurements.md), and the head's 1e-3 is MeZO's.
+        assert signal["least_eps"] <= signal["default_eps"]
 
 
 @pytest.mark.parametrize(

@@ -91,6 +91,12 @@ def make_encoder(tmp_path_factory):
     return _checkpoint_maker("encoder_cases.write", tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def make_decoder(tmp_path_factory):
+    """Saves a tiny decoder, once for each set of arguments of decoder_cases.write."""
+    return _checkpoint_maker("decoder_cases.write", tmp_path_factory)
+
+
 def _checkpoint_maker(function, tmp_path_factory):
     root = session_root(tmp_path_factory)
 

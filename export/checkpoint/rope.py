@@ -65,6 +65,7 @@ def read_ropes(
     Raises:
       InputError: a kind or a setting that is not implemented, or of another type.
     """
+    check_whole(values, source)
     spelled = spelled_rope(values, source)
     theta = theta_of(values, theta)
     if set(spelled) & set(LAYER_TYPES):
@@ -90,6 +91,15 @@ def theta_of(values: Mapping[str, Any], default: float) -> float:
     return default if theta is None else theta
 
 
+def check_whole(values: Mapping[str, Any], source: str) -> None:
+    """Raises InputError where only a part of a head rotates."""
+    if values.get("partial_rotary_factor") not in (None, 1):
+        raise InputError(
+            f"{source}: partial_rotary_factor is {values['partial_rotary_factor']!r}, only 1 is "
+            "implemented"
+        )
+
+
 def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
     """Reads one table of rope settings; arguments and InputError as of `read_ropes`."""
     if not isinstance(spelled, dict):
@@ -100,17 +110,16 @@ def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
             f"{source}: rope_type is {repr(kind)[:80]}, implemented are {', '.join(NEEDED)}"
         )
     present = {name: value for name, value in spelled.items() if value is not None}
+    original = present.get("original_max_position_embeddings")
+    if kind == YARN and "factor" in spelled and type(original) is int and original > 0:
+        present.setdefault("factor", positions / original)  # of null, as transformers
     missing = [name for name in NEEDED[kind] if name not in present]
     if missing:
         raise InputError(
             f"{source}: rope settings of the kind {kind!r} without {', '.join(missing)}; give the "
             "config.json of this checkpoint"
         )
-    if present.get("partial_rotary_factor", 1) != 1:
-        raise InputError(
-            f"{source}: partial_rotary_factor is {present['partial_rotary_factor']!r}, only 1 is "
-            "implemented"
-        )
+    check_whole(present, source)
     usual = {"rope_theta": theta, "original_max_position_embeddings": positions}
     try:
         rope = typed(Rope, usual | present | {"rope_type": kind}, further=True)

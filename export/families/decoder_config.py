@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from pocketllm.runtime.errors import InputError
 
-from ..checkpoint.config import check_activation, check_heads, read_fields
+from ..checkpoint.config import REQUIRED_VALUES, check_activation, check_heads, read_fields
 from ..checkpoint.rope import FULL, LAYER_TYPES, SLIDING, Rope, read_ropes
 
 # transformers' own, where an architecture has none.
@@ -83,6 +83,7 @@ def read_decoder_config(
     theta: float = ROPE_THETA,
     ropes: Mapping[str, Rope] | None = None,
     required: Mapping[str, Any] | None = None,
+    whole_heads: bool = True,
 ) -> DecoderConfig:
     """Reads a parsed config.json.
 
@@ -96,31 +97,43 @@ def read_decoder_config(
       theta: rope_theta, where the file says none.
       ropes: {layer type: rope}, where the file does not say them as most architectures do.
       required: values that the graph implements alone.
+      whole_heads: whether the heads divide the hidden size even where head_dim says their width.
 
     Raises:
       InputError: a value that is not implemented, or of another type.
     """
-    names = {*defaults, "num_key_value_heads", "head_dim"}
-    given = {name: v for name, v in values.items() if name in names and v is not None}
-    usual = {name: given.get(name, v) for name, v in defaults.items()}
-    usual.setdefault("num_key_value_heads", usual["num_attention_heads"])
-    # What is no number is refused below, by its own name.
-    sizes = [usual[name] for name in ("hidden_size", "num_attention_heads", "num_hidden_layers")]
-    if all(type(size) is int and size > 0 for size in sizes):
-        width, heads, layers = sizes
-        usual.setdefault("head_dim", max(1, width // heads))
-        usual |= {"layer_types": [FULL] * layers, "no_rope_layers": [1] * layers}
-    width = given.get("head_dim", usual.get("head_dim"))
-    if type(width) is int and width > 0:
-        usual["attention_scale"] = width**-0.5
-    read = {name: values[name] for name in required or () if name in values} | given | dict(fixed)
-    config = read_fields(DecoderConfig, read, usual, source, required)
+    usual = _usual(values, defaults)
+    names = {*defaults, "num_key_value_heads", "head_dim", *(required or ()), *REQUIRED_VALUES}
+    read = {name: value for name, value in values.items() if name in names}
+    config = read_fields(DecoderConfig, read | dict(fixed), usual, source, required)
     check_activation(source, "hidden_act", config.hidden_act)
-    check_heads(source, config.hidden_size, config.num_attention_heads)
+    if whole_heads or not {"head_dim"} & {*defaults, *values}:
+        check_heads(source, config.hidden_size, config.num_attention_heads)
     _check(config, source)
     if ropes is None:
         ropes = read_ropes(values, theta, config.max_position_embeddings, source)
     return replace(config, rope_parameters=dict(ropes))
+
+
+def _usual(values, defaults):
+    """Returns DecoderConfig's values for what a config.json leaves out."""
+    usual = dict(defaults)
+    # Of these two null is a value of its own: as many heads as of queries, no window.
+    if values.get("num_key_value_heads", 0) is None:
+        usual.pop("num_key_value_heads", None)
+    if values.get("sliding_window", 0) is None:
+        usual.pop("sliding_window", None)
+    names = ("hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim")
+    sizes = [usual.get(name) if values.get(name) is None else values[name] for name in names]
+    # What is no number is refused later, by its own name.
+    if not all(type(size) is int and size > 0 for size in sizes[:3]):
+        return {"num_key_value_heads": None, "head_dim": None} | usual
+    hidden, heads, layers, width = sizes
+    width = max(1, hidden // heads) if width is None else width
+    every = {"layer_types": [FULL] * layers, "no_rope_layers": [1] * layers}
+    if type(width) is int and width > 0:
+        every["attention_scale"] = width**-0.5
+    return {"num_key_value_heads": heads, "head_dim": width} | usual | every
 
 
 def _check(config, source):
@@ -136,12 +149,11 @@ def _check(config, source):
             f"{source}: head_dim {config.head_dim} is odd, expected pairs that rotate together"
         )
     layers = config.num_hidden_layers
-    for name in ("layer_types", "no_rope_layers"):
-        entries = getattr(config, name)
-        if len(entries) < layers:
+    for name in ("no_rope_layers", "layer_types"):
+        entries = len(getattr(config, name))
+        if entries != layers:
             raise InputError(
-                f"{source}: {name} has {len(entries)} entries, expected one for each of {layers} "
-                "layers"
+                f"{source}: {name} has {entries} entries, expected one for each of {layers} layers"
             )
     unknown = set(config.layer_types) - set(LAYER_TYPES)
     if unknown:
@@ -159,9 +171,9 @@ def _check(config, source):
 @dataclass(frozen=True)
 class _Windows:
     use_sliding_window: bool
-    sliding_window: int | None
     max_window_layers: int
     num_hidden_layers: int
+    sliding_window: int | None = None
     layer_types: tuple[str, ...] = ()
 
 
@@ -179,7 +191,10 @@ def read_windows(values: Mapping[str, Any], source: str, defaults: Mapping[str, 
     Raises:
       InputError: a value of another type.
     """
-    windows = read_fields(_Windows, dict(values), defaults, source)
+    usual = dict(defaults)
+    if values.get("sliding_window", 0) is None:  # all rows; the default is for a key left out
+        del usual["sliding_window"]
+    windows = read_fields(_Windows, dict(values), usual, source)
     window = windows.sliding_window if windows.use_sliding_window else None
     sliding = range(windows.max_window_layers if window else windows.num_hidden_layers, 1 << 30)
     kinds = [SLIDING if i in sliding else FULL for i in range(windows.num_hidden_layers)]

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from ..checkpoint.config import read_fields
-from ..checkpoint.rope import FULL, SLIDING, Rope, rope_of
+from ..checkpoint.config import check_activation, read_fields
+from ..checkpoint.rope import FULL, SLIDING, Rope, check_whole, rope_of
 from ..families.decoder import Design, decoder
 from ..families.decoder_config import DecoderConfig, read_decoder_config
 
@@ -60,6 +60,7 @@ def read_config(values: dict, source: str) -> DecoderConfig:
       InputError: a value that is not implemented, or of another type.
     """
     own = read_fields(_Own, values, OWN_DEFAULTS, source)
+    check_activation(source, "hidden_activation", own.hidden_activation)
     every = own.sliding_window_pattern
     kinds = [FULL if (i + 1) % every == 0 else SLIDING for i in range(own.num_hidden_layers)]
     fixed = {
@@ -68,6 +69,7 @@ def read_config(values: dict, source: str) -> DecoderConfig:
         "attention_scale": own.query_pre_attn_scalar**-0.5,
         "layer_types": list(own.layer_types) or kinds,
     }
+    check_whole(values, source)
     ropes = _ropes(own, source)
     return read_decoder_config(
         values, source, DEFAULTS, fixed=fixed, ropes=ropes, required=REQUIRED_VALUES

@@ -33,7 +33,7 @@ def read_config(values: dict, source: str) -> DecoderConfig:
     # Query, key and value always have biases, whatever the file says.
     fixed = {"model_type": "qwen2", "attention_bias": True}
     fixed |= read_windows(values, source, WINDOWS)
-    return read_decoder_config(values, source, DEFAULTS, fixed=fixed)
+    return read_decoder_config(values, source, DEFAULTS, fixed=fixed, whole_heads=False)
 
 
 ARCHITECTURE = decoder("qwen2", "Qwen2ForCausalLM", read_config, Design(output_bias=False))

@@ -33,7 +33,7 @@ def read_config(values: dict, source: str) -> DecoderConfig:
       InputError: a value that is not implemented, or of another type.
     """
     fixed = {"model_type": "qwen3"} | read_windows(values, source, WINDOWS)
-    return read_decoder_config(values, source, DEFAULTS, fixed=fixed)
+    return read_decoder_config(values, source, DEFAULTS, fixed=fixed, whole_heads=False)
 
 
 ARCHITECTURE = decoder("qwen3", "Qwen3ForCausalLM", read_config, Design(head_norms=True))

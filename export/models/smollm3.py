@@ -50,7 +50,8 @@ def read_config(values: dict, source: str) -> DecoderConfig:
     """
     own = read_fields(_Own, values, OWN_DEFAULTS, source)
     every, layers = own.no_rope_layer_interval, range(own.num_hidden_layers)
-    rotate = list(own.no_rope_layers) or [int((i + 1) % every != 0) for i in layers]
+    # transformers takes a list that is too long.
+    rotate = list(own.no_rope_layers[: len(layers)]) or [int((i + 1) % every != 0) for i in layers]
     window = own.sliding_window if own.use_sliding_window else None
     # Only layers without rope slide.
     kinds = [SLIDING if window and not rotates else FULL for rotates in rotate]
@@ -60,7 +61,9 @@ def read_config(values: dict, source: str) -> DecoderConfig:
         "layer_types": list(own.layer_types) or kinds,
         "sliding_window": own.sliding_window,
     }
-    return read_decoder_config(values, source, DEFAULTS, fixed=fixed, theta=ROPE_THETA)
+    return read_decoder_config(
+        values, source, DEFAULTS, fixed=fixed, theta=ROPE_THETA, whole_heads=False
+    )
 
 
 ARCHITECTURE = decoder("smollm3", "SmolLM3ForCausalLM", read_config)

@@ -34,11 +34,11 @@ GEMMA_ROPES = {
     "full_attention": {"rope_type": "default", "rope_theta": 10000.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 100.0},
 }
-GEMMA_LAYERS = ["sliding_attention", "sliding_attention", "full_attention", "sliding_attention"]
+GEMMA_LAYERS = ["sliding_attention", "full_attention", "sliding_attention"]
 # name: values of config.json beside COMMON. Of the frequencies of `llama_wide` one is kept, one
 # blended, two are stretched; of those of `llama_yarn` one is blended.
 CASES = {
-    "llama": {"model_type": "llama", "num_hidden_layers": 3, "tie_word_embeddings": True},
+    "llama": {"model_type": "llama", "tie_word_embeddings": True},
     "llama_wide": {
         "model_type": "llama", "num_key_value_heads": 1, "head_dim": 8, "attention_bias": True,
         "mlp_bias": True, "tie_word_embeddings": False, "rope_parameters": LLAMA3,
@@ -52,26 +52,26 @@ CASES = {
         "tie_word_embeddings": False, "rope_parameters": YARN,
     },
     "qwen2": {
-        "model_type": "qwen2", "num_hidden_layers": 3, "use_sliding_window": True,
+        "model_type": "qwen2", "use_sliding_window": True,
         "sliding_window": 5, "max_window_layers": 1, "tie_word_embeddings": False,
     },
     "qwen3": {
-        "model_type": "qwen3", "num_hidden_layers": 3, "head_dim": 8, "attention_bias": True,
+        "model_type": "qwen3", "head_dim": 8, "attention_bias": True,
         "tie_word_embeddings": True,
     },
     "gemma3": {
-        "model_type": "gemma3_text", "num_hidden_layers": 4, "num_key_value_heads": 1,
+        "model_type": "gemma3_text", "num_hidden_layers": 3, "num_key_value_heads": 1,
         "head_dim": 8, "layer_types": GEMMA_LAYERS, "sliding_window": 4,
         "query_pre_attn_scalar": 5, "final_logit_softcapping": 3.0,
         "rope_parameters": GEMMA_ROPES,
     },
     "gemma3_v4": {
-        "model_type": "gemma3_text", "num_hidden_layers": 4, "num_key_value_heads": 1,
+        "model_type": "gemma3_text", "num_key_value_heads": 1,
         "head_dim": 8, "sliding_window_pattern": 2, "sliding_window": 4, "rope_theta": 10000.0,
         "rope_local_base_freq": 100.0, "rope_scaling": {"rope_type": "linear", "factor": 2.0},
     },
     "smollm3": {
-        "model_type": "smollm3", "num_hidden_layers": 4, "no_rope_layers": [1, 0, 1, 0],
+        "model_type": "smollm3", "num_hidden_layers": 3, "no_rope_layers": [0, 1, 0],
         "use_sliding_window": True, "sliding_window": 4,
     },
 }  # fmt: skip

@@ -6,13 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.host.files import json_bytes
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.tasks.codec import Task
 
+from .checkpoint.source_files import CONFIG_FILE
 from .checkpoint.special_spellings import frame_remarks, left_out_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
-from .models import Architecture, ModelConfig, architecture_in, architecture_of
+from .models import Architecture, ModelConfig, architecture_in, architecture_of, text_values
 from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
 from .sources.kinds import source_of
 from .sources.source import Source
@@ -89,7 +91,7 @@ def export(
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
     """Reads config.json of a source; InputError where it is no model that can be exported."""
-    values = source.read_config()
+    values = text_values(source.read_config(), str(source.config_path))
     architecture = architecture_in(values, str(source.config_path))
     return architecture, architecture.read_config(values, str(source.config_path))
 
@@ -101,6 +103,19 @@ def _lengths(lengths, style, task_name, most):
     return tuple(sorted(set(lengths)))
 
 
+def _kept_files(source, architecture, say):
+    """Returns the small files that the bundle carries; config.json is that of the text alone."""
+    kept = source.small_files()
+    if architecture.whole is None:
+        return kept
+    values = source.read_config()
+    text = text_values(values, str(source.config_path))
+    if text is values:
+        return kept
+    say(f"model: the text part of {architecture.whole!r}, without what reads images")
+    return replace(kept, files=kept.files | {CONFIG_FILE: json_bytes(text)})
+
+
 def _write(settings, source, out, **callbacks):
     # TensorFlow is loaded after all that can be refused without it.
     from .pipeline import export_bundle
@@ -108,7 +123,7 @@ def _write(settings, source, out, **callbacks):
     architecture, rows = architecture_of(settings.config), settings.config.vocab_size
     usual = architecture.special_tokens
     read = read_tokenizer(source.tokenizer, usual, architecture.model_type, rows)
-    kept, spelled = source.small_files(), usual
+    kept, spelled = _kept_files(source, architecture, callbacks["say"]), usual
     if not source.own_tokenizer:
         spelled = special_spellings(read, usual, architecture.style)
     left_out = left_out_remarks(read, settings.task)

@@ -65,6 +65,7 @@ class Architecture(Generic[Config]):
       forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
         logits [B, C]}: the graph.
       forward_flops: (config, tokens, label words) -> operations of one example's loss.
+      whole: model_type of the model of text and images whose text part this is; None for none.
     """
 
     model_type: str
@@ -83,6 +84,7 @@ class Architecture(Generic[Config]):
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
     ]
     forward_flops: Callable[[Config, int, int], int]
+    whole: str | None = None
 
     def is_class_in(self, classes: list) -> bool:
         """Whether a class of this architecture is among config.json's `architectures`."""

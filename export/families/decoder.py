@@ -39,6 +39,7 @@ def decoder(
     hf_class: str,
     read_config: Callable[[dict[str, Any], str], DecoderConfig],
     design: Design | None = None,
+    whole: str | None = None,
 ) -> Architecture:
     """Returns the architecture of a decoder.
 
@@ -47,6 +48,7 @@ def decoder(
       hf_class: transformers' class of the causal model.
       read_config: (parsed config.json, its path) -> config; raises InputError.
       design: what it has beside Llama's.
+      whole: model_type of the model of text and images whose text part it is.
     """
     design = design or Design()
 
@@ -68,6 +70,7 @@ def decoder(
         prefix_moves_positions=True,
         forward_loss=forward_loss,
         forward_flops=_forward_flops,
+        whole=whole,
     )
 
 

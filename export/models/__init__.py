@@ -11,6 +11,7 @@ from pathlib import Path
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
+from ..checkpoint.text_part import text_part
 from ..families.architecture import Architecture, ModelConfig
 
 # model_type -> all that the rest needs of it; the only table of architectures.
@@ -37,6 +38,19 @@ def architecture_in(values: dict, source: str) -> Architecture:
             None,
         )
     return architecture_named(model_type, source)
+
+
+def text_values(values: dict, source: str) -> dict:
+    """Returns a parsed config.json; of a model of text and images that of its text part.
+
+    Raises:
+      InputError: such a model without a text part that is implemented.
+    """
+    whole = values.get("model_type")
+    for known in ARCHITECTURES.values():
+        if known.whole is not None and known.whole == whole:
+            return text_part(values, known.model_type, known.hf_class, source)
+    return values
 
 
 def architecture_named(model_type: str | None, source: str) -> Architecture:

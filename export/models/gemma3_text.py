@@ -98,4 +98,5 @@ ARCHITECTURE = decoder(
     "Gemma3ForCausalLM",
     read_config,
     Design(head_norms=True, norm_offset=1.0, output_norms=True, scaled_embeddings=True),
+    whole="gemma3",
 )

@@ -99,6 +99,24 @@ def write(folder: Path, case: str, seed: int = 0, **changes) -> Path:
     return folder
 
 
+def write_gemma3(folder: Path, seed: int = 0) -> Path:
+    """Saves a Gemma 3 of text and images, its text part that of the case without a softcap."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration
+
+    folder.mkdir(parents=True)
+    text = config_values("gemma3", write_tokenizer(folder), final_logit_softcapping=None)
+    vision = {
+        "model_type": "siglip_vision_model", "hidden_size": 8, "intermediate_size": 8,
+        "num_hidden_layers": 1, "num_attention_heads": 1, "image_size": 4, "patch_size": 2,
+    }  # fmt: skip
+    image_tokens = {"boi_token_index": 60, "eoi_token_index": 61, "image_token_index": 62}
+    config = Gemma3Config(
+        text_config=text, vision_config=vision, mm_tokens_per_image=4, **image_tokens
+    )
+    tiny.save_random(Gemma3ForConditionalGeneration(config), folder, seed)
+    return folder
+
+
 def causal_model(values: dict):
     """Returns transformers' model of a config.json, with the weights that it starts with."""
     from transformers import AutoConfig, AutoModelForCausalLM

@@ -22,7 +22,6 @@ from .flatbuffer.model import TfliteModel, new_model, serialise
 from .flatbuffer.outputs import check_outputs
 from .flatbuffer.values import stream_constants, stream_variables
 from .manifest import manifest
-from .models import architecture_of
 from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.adam import adam_step
@@ -46,7 +45,7 @@ class Exported:
       tied_decoder: whether the LM head is the word embeddings.
       lengths: tokens of the forward signatures, ascending.
       published_share_truncated: share of the task's published training rows that are longer than
-        the longest bucket; None where nobody measured it.
+        the longest bucket; None where nobody measured it with this tokenizer.
       model_bytes: size of the model file.
       convert_seconds: of graphs to operators.
       bind_seconds: of the model file's layout.
@@ -113,14 +112,14 @@ def export_bundle(
         noise = _noise_entry(settings.noise_kind, values.get(NOISE_TABLE), places)
         entries = manifest(plan, model, noise, places, _files(beside))  # with their checksums
         write_with_checksum(beside / contract.MANIFEST_FILE, entries)
-    style, longest = architecture_of(settings.config).style, settings.lengths[-1]
+    model_type, longest = settings.config.model_type, settings.lengths[-1]
     return Exported(
         bundle=str(out),
         parameters=sum(parameter.values for parameter in weights.parameters),
         trained_parameters=sum(parameter.values for parameter in plan.weights.parameters),
         tied_decoder=weights.tied,
         lengths=settings.lengths,
-        published_share_truncated=share_longer(style, settings.task.name, longest),
+        published_share_truncated=share_longer(model_type, settings.task.name, longest),
         model_bytes=entries["files"][contract.MODEL_FILE]["bytes"],
         convert_seconds=converted - started,
         bind_seconds=bound - converted,

@@ -1,6 +1,7 @@
 """The tokenizer files of a checkpoint folder: which there are, and that each is what it says."""
 
 import codecs
+import importlib.util
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -22,6 +23,8 @@ SETTINGS = (TOKENIZER_CONFIG, "special_tokens_map.json", "added_tokens.json")
 # Vocabularies of other tokenizers, which transformers turns into a tokenizer.json.
 OTHER_VOCABULARIES = ("vocab.txt", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
 TOKENIZER_FILES = (*SETTINGS, TOKENIZER_JSON, VOCAB, MERGES, *OTHER_VOCABULARIES)
+# Vocabularies that transformers reads under no name: of mistral-common, and of Qwen 1.
+FOREIGN = re.compile(r"tekken\.json|.+\.tiktoken")
 AGAIN = "copy it from the checkpoint again"
 
 
@@ -49,11 +52,31 @@ def check_files(folder: Path) -> set[str]:
         return names
     missing = [name for name in (VOCAB, MERGES) if name not in names]
     if missing and not names & set(OTHER_VOCABULARIES):
+        foreign = sorted(path.name for path in folder.glob("*") if FOREIGN.fullmatch(path.name))
+        instead = f" (found {foreign[0]}, which is no tokenizer of transformers)" if foreign else ""
         raise InputError(
-            f"{folder}: {' and '.join(missing)} not found, expected tokenizer.json, or vocab.json "
-            "and merges.txt; copy them from the checkpoint"
+            f"{folder}: {' and '.join(missing)} not found{instead}, expected tokenizer.json, or "
+            "vocab.json and merges.txt; copy them from the checkpoint"
         )
+    if missing:
+        for name in sorted(names & set(OTHER_VOCABULARIES)):
+            _check_convertible(folder / name)
     return names
+
+
+def _check_convertible(path):
+    """Raises InputError for a vocabulary that transformers turns into nothing without a library."""
+    if path.suffix != ".model":
+        return
+    with open(path, "rb") as file:
+        # SentencePiece's is a protobuf, whose first field is a piece; tiktoken's is lines of text.
+        library = "sentencepiece" if file.read(1) == b"\n" else "tiktoken"
+    if importlib.util.find_spec(library) is None:
+        raise InputError(
+            f"{path}: a vocabulary of {library}, without a tokenizer.json beside it; run `pip "
+            f"install {library}`, with which transformers makes one, or copy tokenizer.json from "
+            "the checkpoint"
+        )
 
 
 def is_unframed(names: Collection[str]) -> bool:

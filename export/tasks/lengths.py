@@ -19,6 +19,7 @@ LENGTHS = {
     "record": (256, 384, 512),
 }
 OTHER_LENGTHS = (32, 64, 128)
+MEASURED = "opt"  # whose tokenizer the rows were measured with
 
 
 def default_lengths(style: str, task: str) -> tuple[int, ...]:
@@ -37,9 +38,12 @@ def row_lengths() -> dict:
     return read_json(ROW_LENGTHS, "install pocketllm again")
 
 
-def share_longer(style: str, task: str, tokens: int) -> float | None:
-    """Returns the share of a task's rows longer than `tokens`, None where nobody measured it."""
-    if style != contract.CAUSAL or task not in row_lengths():
+def share_longer(model_type: str, task: str, tokens: int) -> float | None:
+    """Returns the share of a task's rows longer than `tokens`, None where nobody measured it.
+
+    Rows of another model have other lengths: its tokenizer cuts words elsewhere.
+    """
+    if model_type != MEASURED or task not in row_lengths():
         return None
     measured = row_lengths()[task]
     longer = sum(rows for length, rows in measured["tokens"].items() if int(length) > tokens)

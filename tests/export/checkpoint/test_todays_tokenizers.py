@@ -174,3 +174,42 @@ def test_the_published_makes_differ_in_what_they_put_in_front_and_between(tmp_pa
     }
     assert len({json.dumps(value) for value in pieces.values()}) > 2
     assert todays_tokenizers.rows_of("gemma") < read_back["gemma"].get_vocab_size()
+
+
+FOREIGN = {
+    "tokenizer.model": [
+        (b"\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02", "a vocabulary of sentencepiece, without a tok"),
+        (
+            b"IQ== 0\nIg== 1\n",
+            "a vocabulary of tiktoken, without a tokenizer.json beside it; run `p",
+        ),
+    ],
+    "tekken.json": [
+        (b"{}", r"not found \(found tekken.json, which is no tokenizer of transformer")
+    ],
+    "qwen.tiktoken": [(b"IQ== 0\n", r"not found \(found qwen.tiktoken, which is no tokenizer of")],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "problem"),
+    [(name, data, problem) for name, cases in FOREIGN.items() for data, problem in cases],
+)
+def test_vocabularies_of_other_libraries_are_named(name, data, problem, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    (tmp_path / "config.json").write_text('{"model_type": "llama", "vocab_size": 300}')
+    (tmp_path / name).write_bytes(data)
+
+    with pytest.raises(InputError, match=problem) as error:
+        read_tokenizer(tmp_path, NO_TOKENS, "llama", 300)
+
+    assert "\n" not in str(error.value) and "copy" in str(error.value)
+
+
+def test_ordinary_tokens_behind_the_models_rows_are_refused(tmp_path):
+    """Qwen's `<think>` in a model that has no row for it: a text that spells it could not run."""
+    folder = write_make(tmp_path / "m", "qwen")
+    rows = rows_of("qwen") - 1
+    source = read_tokenizer(folder, NO_TOKENS, "qwen3", rows)
+
+    assert source.left_out == () and source.tokenizer.token_to_id("<think>") == rows

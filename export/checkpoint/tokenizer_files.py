@@ -122,8 +122,11 @@ def naming_files(folder: Path) -> Iterator[None]:
 def declared_tokens(folder: Path, names: set[str]) -> set[str]:
     """Returns the tokens beyond the vocabulary that a checkpoint's own files name."""
     tokens: set[str] = set()
-    for name in names & {*SETTINGS, TOKENIZER_JSON} | set(filter(VERSIONED.fullmatch, names)):
-        _collect(read_json(folder / name, AGAIN), tokens, skip=("model", "vocab", "merges"))
+    for name in names & set(SETTINGS):
+        _collect(read_json(folder / name, AGAIN), tokens)
+    for name in names & {TOKENIZER_JSON} | set(filter(VERSIONED.fullmatch, names)):
+        added = Tokenizer.from_file(str(folder / name)).get_added_tokens_decoder()
+        tokens.update(token.content for token in added.values())
     return tokens
 
 
@@ -136,15 +139,14 @@ def _marked(path):
     return "a byte-order mark before its JSON; save it as UTF-8 without one" if marked else None
 
 
-def _collect(value, tokens, skip=()):
+def _collect(value, tokens):
     """Adds every string, and every key, of a JSON value: a token is spelled as one of them."""
     if isinstance(value, str):
         tokens.add(value)
     elif isinstance(value, dict):
         tokens.update(value)
-        for key, inner in value.items():
-            if key not in skip:
-                _collect(inner, tokens)
+        for inner in value.values():
+            _collect(inner, tokens)
     elif isinstance(value, list):
         for inner in value:
             _collect(inner, tokens)

@@ -13,6 +13,7 @@ from pocketllm.runtime.errors import InputError, first_line
 
 from .tokenizer_files import declared_tokens
 
+ADDED = '"added_tokens":'  # before the vocabulary in what `to_str` writes
 ROLES = ("bos", "eos", "unk", "sep", "pad", "cls", "mask")
 
 
@@ -107,16 +108,18 @@ def _as_file(tokenizer, declared, rows, folder):
     for, is left out. So is a special one that files name (Gemma 3's `<image_soft_token>`): a text
     that spells it is text, whatever reads it.
     """
-    values = json.loads(tokenizer.to_str())
-    vocabulary = tokenizer.get_vocab(with_added_tokens=False)
+    # Only its list of added tokens becomes Python values: a vocabulary has 33 MB.
+    text = tokenizer.to_str()
+    first = text.index(ADDED) + len(ADDED)
+    added, end = json.JSONDecoder().raw_decode(text, first)
 
     def is_read(token):
-        if token["id"] < rows or token["content"] in vocabulary:
+        if token["id"] < rows or tokenizer.model.token_to_id(token["content"]) is not None:
             return True
         return token["content"] in declared and not token["special"]
 
-    kept = [token for token in values["added_tokens"] if is_read(token)]
-    written = Tokenizer.from_str(json.dumps(values | {"added_tokens": kept}))
+    kept = [token for token in added if is_read(token)]
+    written = Tokenizer.from_str(text[:first] + json.dumps(kept) + text[end:])
     for token in kept:
         number = written.token_to_id(token["content"])
         if number != token["id"] and token["id"] >= rows:

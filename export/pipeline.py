@@ -112,19 +112,22 @@ def export_bundle(
         noise = _noise_entry(settings.noise_kind, values.get(NOISE_TABLE), places)
         entries = manifest(plan, model, noise, places, _files(beside))  # with their checksums
         write_with_checksum(beside / contract.MANIFEST_FILE, entries)
-    model_type, longest = settings.config.model_type, settings.lengths[-1]
     return Exported(
         bundle=str(out),
         parameters=sum(parameter.values for parameter in weights.parameters),
         trained_parameters=sum(parameter.values for parameter in plan.weights.parameters),
         tied_decoder=weights.tied,
         lengths=settings.lengths,
-        published_share_truncated=share_longer(model_type, settings.task.name, longest),
+        published_share_truncated=_share_truncated(settings),
         model_bytes=entries["files"][contract.MODEL_FILE]["bytes"],
         convert_seconds=converted - started,
         bind_seconds=bound - converted,
         write_seconds=time.monotonic() - bound,
     )
+
+
+def _share_truncated(settings):
+    return share_longer(settings.config.model_type, settings.task.name, settings.lengths[-1])
 
 
 def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:

@@ -102,8 +102,8 @@ def test_the_texts_tensors_are_read_under_their_names_of_both_generations(
     for parameter in weights.parameters:
         name = PREFIXES[names][0] + parameter.name.removeprefix("model.")
         np.testing.assert_array_equal(weights.read(parameter), stored.read(name))
-    said = " ".join(remarks(weights))
-    assert "before them" in said and "vision_tower" in said and "lm_head" not in said
+    lines = " ".join(remarks(weights))
+    assert "before them" in lines and "vision_tower" in lines and "lm_head" not in lines
 
 
 def test_the_text_part_has_the_scores_of_the_whole_and_becomes_a_model_of_its_own(

@@ -6,16 +6,24 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any, cast
 
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import WeakFileLock, build_hf_headers
 
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import sha256_of
 
-from .errors import AGAIN, ELSEWHERE, AwayError, cause_of, in_our_words
+from .errors import (
+    AGAIN,
+    ELSEWHERE,
+    AwayError,
+    HTTPError,  # pyright: ignore[reportPrivateImportUsage]
+    cause_of,
+    in_our_words,
+)
 from .files import HubFile
 from .library import LIBRARY_NAME, cache, cache_of, seconds
 from .repository import Repository
@@ -149,7 +157,7 @@ def _receive(url, path, size, received):
                     headers=_headers(),
                     expected_size=size,
                     displayed_filename=path.name,
-                    tqdm_class=lambda **_: received,
+                    tqdm_class=cast(Any, lambda **_: received),
                 )
                 return
             except HfHubHTTPError:

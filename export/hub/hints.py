@@ -1,5 +1,6 @@
 """What a name on the Hub may have been meant to be."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
@@ -21,7 +22,7 @@ def hint_of(name: HubName) -> str:
     return near(name.repo, _of_owner(name.repo.split("/")[0]))
 
 
-def near(text: str, further: list[str] = ()) -> str:
+def near(text: str, further: Sequence[str] = ()) -> str:
     """Names the nearest of presets, cached models, folders beside it and `further` ones."""
     names = [*PRESETS, *ON_HUB.values(), *cached_models(), *_folders_beside(text), *further]
     lowered = {name.lower(): name for name in reversed(names) if name != text}

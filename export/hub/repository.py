@@ -102,10 +102,11 @@ def _listed(name):
         info = api.model_info(
             name.repo, revision=name.revision, timeout=seconds(), files_metadata=True
         )
-        if not COMMIT.fullmatch(info.sha or ""):
+        commit = info.sha or ""
+        if not COMMIT.fullmatch(commit):
             raise ValueError(f"commit {info.sha!r}")
         files = {file.name: file for file in _files(api, name.repo, info)}
-    return Repository(name, info.sha, files)
+    return Repository(name, commit, files)
 
 
 def _files(api, repo, info):

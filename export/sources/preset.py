@@ -19,14 +19,14 @@ def preset_source(name: str, random_init: bool) -> Source:
       InputError: no weights come with it, and they are not drawn.
     """
     preset = PRESETS[name]
-    if not random_init and preset.checkpoint_folder is None:
+    if not random_init:
+        if preset.checkpoint_folder is not None:
+            return folder_source(preset.checkpoint_folder, name)
         of_hub = f"--model={ON_HUB[name]} (from the Hub), " if name in ON_HUB else ""
         raise InputError(
             f"--model={name}: no weights come with this preset; give {of_hub}the folder of its "
             "checkpoint, or --random_init for measurements"
         )
-    if not random_init:
-        return folder_source(preset.checkpoint_folder, name)
     folder, path = preset.tokenizer_folder, preset.config_path
     paths = files_of_folder(folder) | {CONFIG_FILE: path}
     if preset.tokenizer_config is not None:

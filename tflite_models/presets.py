@@ -43,6 +43,7 @@ SIZES = {
 }
 # The same, with the stand-in tokenizer: sizes to measure, not models to use.
 MEASURED = (
+    "bert-base",
     "smollm2-135m",
     "smollm2-360m",
     "qwen2.5-0.5b",

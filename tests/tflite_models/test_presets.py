@@ -26,6 +26,7 @@ PUBLISHED = {
     "gemma3-270m": 268_098_176,
     "gemma3-1b": 999_885_952,
     "llama3.2-1b": 1_235_814_400,
+    "bert-base": 109_514_298,
 }
 
 
@@ -66,7 +67,7 @@ def test_the_stand_in_tokenizer_fits_the_model_and_every_task(name):
     source = source_of(name, random_init=True)
     architecture, config = model_at(source)
     usual, style = architecture.special_tokens, architecture.style
-    read = read_tokenizer(source.tokenizer, usual, architecture.model_type)
+    read = read_tokenizer(source.tokenizer, usual, architecture.model_type, config.vocab_size)
     ids = special_ids(read.tokenizer, special_spellings(read, usual, style), style)
 
     assert read.tokenizer.get_vocab_size() < config.vocab_size

@@ -83,7 +83,7 @@ def word_loss(
         logits = model(ids, attention_mask=mask).logits[scored]  # B V, of B T V
     else:
         hidden = model.base_model(ids, attention_mask=mask).last_hidden_state  # B T D
-        logits = _lm_head(model)(hidden[scored])  # B V
+        logits = _logits(model, hidden[scored])  # B V
     labels = inputs[contract.LABEL]
     return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels)
 
@@ -106,7 +106,7 @@ def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     places = (first[:, None] + steps).clamp(max=ids.shape[1] - 1)  # S K
     hidden = model.base_model(ids, attention_mask=inputs[contract.ATTENTION_MASK])
     before = hidden.last_hidden_state[torch.arange(len(ids))[:, None], places - 1]  # S K D
-    log_probs = _lm_head(model)(before).log_softmax(-1)  # S K V
+    log_probs = _logits(model, before).log_softmax(-1)  # S K V
     log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
     scores = (log_probs * inside).sum(1) / count
     return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
@@ -119,7 +119,9 @@ def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tens
     return word_loss(model, batch, bundle.word_ids, full_head=False)
 
 
-def _lm_head(model):
-    """Returns the module that makes logits of hidden states."""
+def _logits(model, hidden):
+    """Returns the LM head's logits [.., V] of hidden states [.., D], as the model's forward does."""
     modules = ARCHITECTURES[model.config.model_type].names.head
-    return torch.nn.Sequential(*map(model.get_submodule, modules))
+    logits = torch.nn.Sequential(*map(model.get_submodule, modules))(hidden)
+    cap = getattr(model.config, "final_logit_softcapping", None)
+    return logits if cap is None else torch.tanh(logits / cap) * cap

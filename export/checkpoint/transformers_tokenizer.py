@@ -75,9 +75,8 @@ def transformers_tokenizer(
         )
     declared = declared_tokens(folder, names)
     written = _as_file(tokenizer, declared, config.vocab_size, folder)
-    known = written.get_vocab().keys()
-    named = (token.content for token in tokenizer.get_added_tokens_decoder().values())
-    left_out = (token for token in named if token in declared - known)
+    named = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
+    left_out = (t for t in named if t in declared and written.token_to_id(t) is None)
     return SourceTokenizer(
         written, {role: token for role, token in special.items() if token}, tuple(left_out)
     )

@@ -16,10 +16,11 @@ from peft_reference import torch_model
 from prefix_reference import prefixed
 from small_runs import pocketllm, rows, run_config, write_tsv
 from trajectory import checkpoint_layout, compare
-from tuned import random_state
+from tuned import lora_bundle, random_state
 
 from pocketllm.runtime.contract import LOGITS, LOSS, WEIGHT_SUM, forward_loss_for
 from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.run.loop import train
 
 pytestmark = pytest.mark.desktop
@@ -93,7 +94,7 @@ def losses_and_gradients(bundle, model, tensors):
         name: np.zeros(tensor.shape) if gradient is None else gradient.numpy()
         for (name, tensor), gradient in zip(tensors.items(), derived)
     }
-    return float(loss), logits.detach().numpy(), gradients
+    return loss.item(), logits.detach().numpy(), gradients
 
 
 @pytest.mark.parametrize("case", encoder_cases.CASES)
@@ -200,6 +201,32 @@ def test_peft_reads_the_adapter_that_replay_writes(case, exported, open_ready, t
     assert relative_error(before, actual) > 1e-3, "the adapter counts"
     config = json.loads((out / "adapter_config.json").read_text())
     assert config["modules_to_save"] is None and checkpoint_layout(bundle, model).keys()
+
+
+@pytest.mark.parametrize("case", [case for case in encoder_cases.CASES if case not in PLAIN])
+def test_peft_reads_the_modules_of_an_untied_head(case, make_encoder, make_bundle, tmp_path):
+    import torch
+    from peft import AutoPeftModel
+
+    model_type, changes = encoder_cases.CASES[case]
+    checkpoint = make_encoder(model_type=model_type, **changes)
+    settings = {"rank": 2, "extras": "lm_head"}
+    bundle = lora_bundle(make_bundle, checkpoint, settings, lengths=(TOKENS,))
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(20, seed=3)), bundle)
+    model = open_model(bundle, engine="litert", threads=1)
+    model.initialize()
+    train(model, data, tmp_path / "run", run_config(bundle, data, steps=8, lr=1e-3, eps=0.05))
+    flags = [f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}", f"--out={tmp_path / 'out'}"]
+    done = pocketllm("replay", *flags, f"--base_model={checkpoint}", timeout=300)
+    assert done.returncode == 0, done.stderr
+
+    theirs = AutoPeftModel.from_pretrained(tmp_path / "out", dtype=torch.float32).double().eval()
+    _, logits = model_forward(theirs, inputs_of(bundle), bundle.word_ids)
+    actual = model.engine.run(forward_loss_for(TOKENS), **inputs_of(bundle))[LOGITS]
+    assert relative_error(actual[:2], logits) <= TOLERANCE
+    saved = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["modules_to_save"]
+    heads = {name.split(".")[0] for name in (p.name for p in bundle.parameters)} - {"model"}
+    assert {name.split(".")[0] for name in saved} == heads - {"bert", "distilbert"}
 
 
 @pytest.mark.parametrize("base", BASES)

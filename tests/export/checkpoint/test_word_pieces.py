@@ -101,14 +101,14 @@ def test_label_words_are_one_token_each_whatever_stands_before_them(task, cased,
 def test_a_label_word_that_is_unknown_split_or_another_one_is_refused(tmp_path):
     tokenizer, _ = read(write(tmp_path / "source", {"do_lower_case": True}))
 
-    for words, found in (
+    for words, shown in (
         ("0:great,1:\U0001f600", "[UNK]"),
         ("0:great,1:greatest", "great"),
         ("0:Great,1:great", "another label has too"),
     ):
         with pytest.raises(InputError, match=r"label word .* expected") as caught:
             label_word_ids(text_task("{text} It was {mask}.", words), tokenizer)
-        assert found in str(caught.value)
+        assert shown in str(caught.value)
 
 
 # The reference's templates (MeZO, medium_models), each part of which it tokenises on its own.

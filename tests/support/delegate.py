@@ -17,24 +17,29 @@ def nodes_of(interpreter):
 def partitions_of(nodes):
     """Returns, for every DELEGATE node, the set of original nodes that it replaced.
 
-    They are what lies between its outputs and its inputs.
+    They are what lies between its outputs and its inputs, and what takes a tensor that is made
+    there and is none of its outputs: an update of a variable has no output. An input that one node
+    alone takes shows that node.
     """
-    producer = {
-        tensor: index
-        for index, (name, _, outputs) in enumerate(nodes)
-        if name != DELEGATE_NODE
-        for tensor in outputs
-    }
+    producer, takers = {}, {}
+    for index, (name, inputs, outputs) in enumerate(nodes):
+        if name != DELEGATE_NODE:
+            producer |= dict.fromkeys(outputs, index)
+            for tensor in inputs:
+                takers.setdefault(tensor, []).append(index)
     partitions = []
     for name, inputs, outputs in nodes:
         if name != DELEGATE_NODE:
             continue
-        inside, pending = set(), list(outputs)
+        inside, pending = set(), [producer[tensor] for tensor in outputs if tensor in producer]
+        pending += [takers[t][0] for t in inputs if len(takers.get(t, ())) == 1]
         while pending:
-            tensor = pending.pop()
-            index = producer.get(tensor)
-            if tensor not in inputs and index is not None and index not in inside:
-                inside.add(index)
-                pending += nodes[index][1]
+            index = pending.pop()
+            if index in inside:
+                continue
+            inside.add(index)
+            _, before, behind = nodes[index]
+            pending += [producer[t] for t in before if t not in inputs and t in producer]
+            pending += [taker for t in behind if t not in outputs for taker in takers.get(t, ())]
         partitions.append(inside)
     return partitions

@@ -1,23 +1,19 @@
 """Adam on a frozen base: gradients against torch.autograd, steps against torch.optim.AdamW."""
 
 import json
-from dataclasses import replace
-from unittest import mock
 
 import numpy as np
 import pytest
-import tiny
 from adam_trajectory import take_steps
 from conftest import ENGINES
 from delegate import MATMULS, nodes_of
 from forward import forward_inputs, relative_error
-from gradients import TOLERANCE, export_gradients, gradients_in
+from gradients import TOLERANCE, export_adam_first, export_gradients, gradients_in
 from opt_forward import opt_inputs, task_of, torch_scores
 from small_runs import pocketllm
 from tuned import random_state
 
-from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, WORDS, forward_loss_for
+from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, WORDS
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.engine.private_interface import DELEGATE_NODE
 from pocketllm.tflite_models.presets import MICRO
@@ -187,18 +183,7 @@ def test_gradients_on_integers_point_where_those_on_fp32_do(base, micro):
 
 @pytest.mark.parametrize("base", [FP32, INT8])
 def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
-    from pocketllm.export import pipeline
-    from pocketllm.export.signatures.adam import adam_step
-
-    def adam_first(forward, tokens, aliases):
-        """Stands in for `forward_loss`: the engine shows the first function's nodes alone."""
-        step = adam_step(forward, tuple(dict.fromkeys(forward.variables.values())), tokens)
-        return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
-
-    with mock.patch.object(pipeline, "forward_loss", adam_first):
-        bundle = read_bundle(
-            tiny.export(MICRO, tmp_path / "bundle", kind="lora", base=base, lengths=(64,))
-        )
+    bundle = export_adam_first(MICRO, tmp_path / "bundle", kind="lora", base=base, lengths=(64,))
     nodes = nodes_of(open_ready(bundle, "litert", interpreter=True).engine._interpreter)
     produced = {index for _, _, outputs in nodes for index in outputs}
     # A matrix of the frozen base: what a product takes and no node has produced.

@@ -7,7 +7,7 @@ import tiny
 from desktop_child import in_child
 
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.contract import adam_step_for
+from pocketllm.runtime.contract import adam_step_for, forward_loss_for
 
 # Measured over all cases, both engines: up to 2e-5 of the largest gradient of a parameter.
 TOLERANCE = 1e-4
@@ -64,3 +64,23 @@ def export_here(checkpoint, folder, **settings):
 
     with mock.patch.object(pipeline, "adam_step", gradient_function):
         return tiny.export(checkpoint, folder, adam=True, **settings)
+
+
+def export_adam_first(checkpoint, folder, **settings):
+    """Exports a bundle whose first signature is a step of Adam: an engine shows its nodes alone."""
+    return read_bundle(in_child("gradients.export_adam_here", checkpoint, folder, **settings))
+
+
+def export_adam_here(checkpoint, folder, **settings):
+    """Does the export in this process; returns the bundle's folder."""
+    from dataclasses import replace
+
+    from pocketllm.export import pipeline
+    from pocketllm.export.signatures.adam import adam_step
+
+    def adam_first(forward, tokens, aliases):
+        step = adam_step(forward, tuple(dict.fromkeys(forward.variables.values())), tokens)
+        return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
+
+    with mock.patch.object(pipeline, "forward_loss", adam_first):
+        return tiny.export(checkpoint, folder, **settings)

@@ -93,7 +93,7 @@ def run(values) -> dict:
             packed=packs(bundle, ENGINE),
         )
         result = measure(LITERT, asdict(work))
-        flops = batch_size * forward_flops(bundle.config, values.seq_len, len(bundle.word_ids))
+        flops = batch_size * forward_flops(bundle, values.seq_len)
         summary = summarise(result, flops, result["parameters"], sgemm["gflops"])
         batch = {
             "batch_size": batch_size,

@@ -124,7 +124,9 @@ def _usual(values, defaults):
     if values.get("sliding_window", 0) is None:
         usual.pop("sliding_window", None)
     names = ("hidden_size", "num_attention_heads", "num_hidden_layers", "head_dim")
-    sizes = [usual.get(name) if values.get(name) is None else values[name] for name in names]
+    sizes: list[Any] = [
+        usual.get(name) if values.get(name) is None else values[name] for name in names
+    ]
     # What is no number is refused later, by its own name.
     if not all(type(size) is int and size > 0 for size in sizes[:3]):
         return {"num_key_value_heads": None, "head_dim": None} | usual

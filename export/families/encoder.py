@@ -101,16 +101,16 @@ class Design:
 
 
 def encoder(
-    config: type[EncoderConfig],
+    config: type[Any],
     hf_class: str,
-    read_config: Callable[[dict[str, Any], str], EncoderConfig],
+    read_config: Callable[[dict[str, Any], str], Any],
     design: Design,
     special_tokens: SpecialSpellings = BERT_TOKENS,
 ) -> Architecture:
     """Returns the architecture of an encoder.
 
     Args:
-      config: class of its configs.
+      config: class of its configs, an EncoderConfig.
       hf_class: transformers' class of the masked language model.
       read_config: (parsed config.json, its path) -> config; raises InputError.
       design: names of its tensors, and what is its own.

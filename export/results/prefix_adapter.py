@@ -1,5 +1,7 @@
 """A prefix as PEFT's prefix tuning reads it: one tensor, and what its configuration says of it."""
 
+from typing import Any
+
 import numpy as np
 
 from pocketllm.runtime import contract
@@ -47,10 +49,12 @@ def prefix_settings(bundle: Bundle) -> dict:
     Raises:
       InputError: the parameters are no prefix.
     """
-    layers, heads = (bundle.config.get(key) for key in ("num_hidden_layers", "num_key_value_heads"))
+    layers: Any = bundle.config.get("num_hidden_layers")
+    heads: Any = bundle.config.get("num_key_value_heads")
     shapes = [tuple(parameter.shape) for parameter in bundle.parameters]
-    sound = len(set(shapes)) == 1 and len(shapes[0]) == 2 and len(shapes) == 2 * layers
-    if not sound or type(heads) is not int or heads < 1 or shapes[0][1] % heads:
+    numbers = type(layers) is int and type(heads) is int and heads > 0
+    plain = len(set(shapes)) == 1 and len(shapes[0]) == 2
+    if not numbers or not plain or len(shapes) != 2 * layers or shapes[0][1] % heads:
         raise InputError(
             f"{bundle.folder}: its parameters are not the keys and values of {layers!r} layers "
             f"with {heads!r} heads each; {REMEDY}"

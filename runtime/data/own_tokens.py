@@ -63,7 +63,8 @@ def marked_task(task: CausalTask, tokenizer: Tokenizer) -> MarkedTask:
             for token in spelled.values()
         ]
     )
-    ids = {tokenizer.token_to_id(_mark(t.content)): number for number, t in spelled.items()}
+    marks = {tokenizer.token_to_id(_mark(t.content)): number for number, t in spelled.items()}
+    ids = {mark: number for mark, number in marks.items() if mark is not None}
     longest_first = sorted((token.content for token in spelled.values()), key=len, reverse=True)
     pattern = re.compile("|".join(map(re.escape, longest_first)))
 

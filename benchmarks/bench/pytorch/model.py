@@ -120,7 +120,7 @@ def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tens
 
 
 def _logits(model, hidden):
-    """Returns the LM head's logits [.., V] of hidden states [.., D], as the model's forward does."""
+    """Returns the LM head's logits [.., V] of hidden states [.., D], as its forward does."""
     modules = ARCHITECTURES[model.config.model_type].names.head
     logits = torch.nn.Sequential(*map(model.get_submodule, modules))(hidden)
     cap = getattr(model.config, "final_logit_softcapping", None)

@@ -1,4 +1,4 @@
-"""The bench on every kind of model: transformers' own config and weights, the loss that ours has."""
+"""The bench on every kind of model: transformers' own config and weights, and our loss."""
 
 import numpy as np
 import pytest

@@ -6,10 +6,11 @@
 import json
 from pathlib import Path
 
+import decoder_cases
 import encoder_cases
 import numpy as np
 import tiny
-from checkpoint_files import weights_of
+from checkpoint_files import save_sharded, weights_of
 
 WORD_IDS = (20, 31, 7)
 TOKENS, ROWS = 12, 3
@@ -20,15 +21,17 @@ def compare(folder: Path, model_type: str, odd: dict) -> tuple[np.ndarray, np.nd
 
     Args:
       folder: made here.
-      model_type: roberta, opt or one of encoder_cases.
+      model_type: roberta, opt, one of encoder_cases or a case of decoder_cases.
       odd: what is odd about it: `config`, changes of the tiny one; `file`, changes of config.json
         (null stays, "absent" removes); `names`, {part of a tensor's name: another}; `extra`,
         {tensor: shape}; `copies`, {tensor: a second name}; `dtype` of the tensors; `pickled`, as
-        pytorch_model.bin; `wrapped`, under this key; `foreign`, where transformers does not read
-        the names, so that the model that was saved is the reference.
+        pytorch_model.bin; `wrapped`, under this key; `sharded`, in two files; `foreign`, where
+        transformers does not read the names, so that the model that was saved is the reference.
     """
     if model_type in encoder_cases.SIZES:
         encoder_cases.write(folder, model_type, **odd.get("config", {}))
+    elif model_type in decoder_cases.CASES:
+        decoder_cases.write(folder, model_type, **odd.get("config", {}))
     else:
         write = {"roberta": tiny.write_checkpoint, "opt": tiny.write_opt_checkpoint}[model_type]
         write(folder, **odd.get("config", {}))
@@ -45,9 +48,11 @@ def _model(folder, model_type):
 
     from pocketllm.export.models import ARCHITECTURES
 
-    kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
+    kind = transformers.AutoModelForCausalLM
+    if model_type in ARCHITECTURES:
+        kind = getattr(transformers, ARCHITECTURES[model_type].hf_class)
     # A window of padding alone is NaN in eager attention, whose softmax is float32.
-    attention = "sdpa" if model_type in encoder_cases.SIZES else "eager"
+    attention = "eager" if model_type in ("roberta", "opt") else "sdpa"
     return kind.from_pretrained(folder, attn_implementation=attention).float().double().eval()
 
 
@@ -77,6 +82,9 @@ def _rewrite_tensors(folder, odd):
         path.unlink()
         wrapped = {odd["wrapped"]: tensors, "epoch": 1} if odd.get("wrapped") else tensors
         torch.save(wrapped, folder / "pytorch_model.bin")
+    elif odd.get("sharded"):
+        path.unlink()
+        save_sharded(folder, tensors)
     else:
         save_file(tensors, path, {"format": "pt"})
 

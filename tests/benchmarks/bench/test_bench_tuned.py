@@ -63,7 +63,7 @@ def test_a_lora_bundle_is_measured_three_times_and_against_both_sides_of_pytorch
     assert "no file: packed weights in memory" in done.stdout
     result = json.loads(out.read_text())
     assert (result["tune"], result["base"]) == ("lora", base)
-    assert result["eps"] == {"fp32": 1e-3, "int8": 1e-2}[base]
+    assert result["eps"] == {"fp32": 1e-3, "int8": 3e-2}[base]
     (batch,) = result["batches"]
     ours, packing, unpacked = batch["ours"], batch["packing"], batch["unpacked"]
     assert "packed weights in a mapped file" in ours["runs"] and batch["limited"] is None

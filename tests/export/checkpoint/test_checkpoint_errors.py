@@ -268,7 +268,7 @@ def test_a_folder_without_weights_or_config_says_what_was_expected(source, tmp_p
         ({"model_type": "t5"}, "model_type is 't5', implemented are "),
         ({"model_type": "gpt2"}, "model_type is 'gpt2', implemented are "),
         ({"model_type": "absent", "architectures": None}, "model_type is None"),
-        ({"model_type": "absent", "architectures": ["BertForMaskedLM"]}, "model_type is None"),
+        ({"model_type": "absent", "architectures": ["T5Model"]}, "model_type is None"),
         ({"hidden_act": "mish"}, "hidden_act is 'mish', implemented are gelu,"),
         ({"position_embedding_type": "relative_key"}, "position_embedding_type is 'relative_key'"),
         ({"is_decoder": True}, "is_decoder is True, only False"),

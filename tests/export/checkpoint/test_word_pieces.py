@@ -124,7 +124,7 @@ PAIR = ("It was a GREAT film.", "No film was great; it's a no")
 
 
 def reference_ids(template, texts, tokenizer):
-    """Builds a row as MeZO's `tokenize_multipart_input` does."""
+    """Builds a row as MeZO's `tokenize_multipart_input` does, a special token in a text as text."""
     special = {"cls": tokenizer.cls_token_id, "mask": tokenizer.mask_token_id,
                "sep+": tokenizer.sep_token_id}  # fmt: skip
     ids = []
@@ -139,7 +139,7 @@ def reference_ids(template, texts, tokenizer):
             text = text[:-1] if kind == "sent-" else text
             text = text[:1].lower() + text[1:] if kind == "+sentl" else text
             text = " " + text if kind.startswith("+") else text
-        ids += tokenizer.encode(text, add_special_tokens=False)
+        ids += tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
     return ids
 
 

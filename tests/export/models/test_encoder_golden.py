@@ -5,15 +5,12 @@ import json
 import encoder_cases
 import numpy as np
 import pytest
-from adam_reference import INVARIANT, TorchAdam
 from conftest import ENGINES
 from delegate import MATMULS, nodes_of, partitions_of
 from forward import forward_inputs, model_forward, relative_error
 from gradients import TOLERANCE as GRADIENT_TOLERANCE
 from gradients import export_gradients, gradients_in
 from opt_forward import torch_scores
-from peft_reference import torch_model
-from prefix_reference import prefixed
 from small_runs import pocketllm, rows, run_config, write_tsv
 from trajectory import checkpoint_layout, compare
 from tuned import lora_bundle, random_state
@@ -59,6 +56,8 @@ def inputs_of(bundle):
 
 def check(bundle, values, expected, open_ready):
     """Asserts loss, logits and gradients of both engines; `expected` is that of PyTorch."""
+    from adam_reference import INVARIANT
+
     inputs = inputs_of(bundle)
     loss, logits, gradients = expected
     assert np.ptp(logits) > 0.3, "logits that hardly vary prove nothing"
@@ -84,6 +83,7 @@ def check(bundle, values, expected, open_ready):
 def losses_and_gradients(bundle, model, tensors):
     """Returns (loss, logits, {parameter: gradient}) of PyTorch's model, in float64."""
     import torch
+    from prefix_reference import prefixed
 
     for tensor in tensors.values():
         tensor.requires_grad_()
@@ -100,6 +100,7 @@ def losses_and_gradients(bundle, model, tensors):
 @pytest.mark.parametrize("case", encoder_cases.CASES)
 def test_losses_and_gradients_are_those_of_transformers(case, exported, open_ready):
     import torch
+    from adam_reference import TorchAdam
 
     checkpoint, bundle = exported(case, "full")
     theirs = TorchAdam(checkpoint, bundle, torch.float64)
@@ -113,6 +114,7 @@ def test_losses_and_gradients_of_what_is_added_are_those_of_pytorch(
     case, kind, exported, open_ready
 ):
     import torch
+    from adam_reference import TorchAdam
 
     checkpoint, bundle = exported(case, kind)
     values = random_state(open_ready(bundle, "litert"), seed=7)
@@ -126,6 +128,7 @@ def test_losses_and_gradients_of_what_is_added_are_those_of_pytorch(
 @pytest.mark.parametrize("case", PLAIN)
 def test_the_label_words_rows_of_the_head_are_trained(case, make_encoder, make_bundle, open_ready):
     import torch
+    from peft_reference import torch_model
 
     model_type, changes = encoder_cases.CASES[case]
     checkpoint = make_encoder(model_type=model_type, **changes)

@@ -10,9 +10,10 @@ from small_runs import pocketllm
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 
 KEYS = {
-    "bundle", "model_name", "style", "architecture", "tied_decoder", "config", "task", "labels",
-    "words", "scoring", "option_tokens", "word_ids", "parameters", "batch_size", "lengths", "noise",
-    "signatures", "files", "checksum", "trained_parameters", "tune", "base", "lora",
+    "bundle", "model_name", "model_commit", "style", "architecture", "tied_decoder", "config",
+    "task", "labels", "words", "scoring", "option_tokens", "word_ids", "parameters", "batch_size",
+    "lengths", "noise", "signatures", "files", "checksum", "trained_parameters", "tune", "base",
+    "lora",
 }  # fmt: skip
 
 

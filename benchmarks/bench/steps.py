@@ -138,7 +138,7 @@ def _full_weights(values, bundle: Bundle, out: Path) -> str | None:
 
 def _export(values, lengths, settings, out, *, purpose):
     """Exports the preset of --model with random weights; shows its progress."""
-    with Progress("export", len(lengths) + 3, "stage") as bar:
+    with Progress("export", None, "stage") as bar:
         bar.say(f"exporting {values.model} {purpose}")
         settings = [*random_preset(values.model, values.seed, lengths), *settings]
         return export_measured(settings, out, say=lambda line: bar.advance(1, line))

@@ -21,6 +21,7 @@ SAME_ACTIVATIONS = {
     "gelu_python_tanh": "gelu_pytorch_tanh",
 }
 
+MAY_BE_ZERO = ("pad_token_id", "max_window_layers")
 # Values that would change the graph of any architecture in a way it does not implement.
 REQUIRED_VALUES = {"quantization_config": None, "per_layer_config": None}
 
@@ -96,6 +97,6 @@ def check_heads(
 
 
 def _check_range(source, name, value):
-    lowest = 0 if name == "pad_token_id" else 1e-30
+    lowest = 0 if name in MAY_BE_ZERO else 1e-30
     if type(value) in (int, float) and not lowest <= value < math.inf:
         raise InputError(f"{source}: {name} is {value!r}, expected a positive number")

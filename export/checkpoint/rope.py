@@ -13,6 +13,7 @@ from pocketllm.runtime.host.typed_json import typed
 
 LAYER_TYPES = FULL, SLIDING = "full_attention", "sliding_attention"
 DEFAULT, LINEAR, LLAMA3, YARN = "default", "linear", "llama3", "yarn"
+ORIGINAL = "original_max_position_embeddings"
 # Kind -> the settings that it must have.
 NEEDED = {
     DEFAULT: (),
@@ -74,6 +75,9 @@ def read_ropes(
             for kind in LAYER_TYPES
             if spelled.get(kind) is not None
         }
+    # Beside the other keys it is the one that transformers takes.
+    original = values.get(ORIGINAL)
+    spelled = spelled if original is None else spelled | {ORIGINAL: original}
     return dict.fromkeys(LAYER_TYPES, rope_of(spelled, theta, positions, source))
 
 
@@ -110,7 +114,7 @@ def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
             f"{source}: rope_type is {repr(kind)[:80]}, implemented are {', '.join(NEEDED)}"
         )
     present = {name: value for name, value in spelled.items() if value is not None}
-    original = present.get("original_max_position_embeddings")
+    original = present.get(ORIGINAL)
     if kind == YARN and "factor" in spelled and type(original) is int and original > 0:
         present.setdefault("factor", positions / original)  # of null, as transformers
     missing = [name for name in NEEDED[kind] if name not in present]
@@ -120,7 +124,7 @@ def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
             "config.json of this checkpoint"
         )
     check_whole(present, source)
-    usual = {"rope_theta": theta, "original_max_position_embeddings": positions}
+    usual = {"rope_theta": theta, ORIGINAL: positions}
     try:
         rope = typed(Rope, usual | present | {"rope_type": kind}, further=True)
     except ValueError as error:

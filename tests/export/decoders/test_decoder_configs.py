@@ -51,7 +51,10 @@ ODD = {
     "yarn": (ALL, {"rope_scaling": YARN}),
     "yarn of these positions": (ALL, {"rope_scaling": {"rope_type": "yarn", "factor": 4.0}}),
     "original positions beside it": (
-        ("llama",), {"rope_scaling": YARN, "original_max_position_embeddings": 48}
+        ALL, {"rope_scaling": YARN, "original_max_position_embeddings": 48}
+    ),
+    "original positions beside llama3": (
+        ALL, {"rope_parameters": LLAMA3, "original_max_position_embeddings": 48}
     ),
     "llama3": (ALL, {"rope_scaling": LLAMA3, "rope_theta": 1e5}),
     "two ropes": (("gemma3_text",), {"rope_parameters": TWO_ROPES}),
@@ -66,6 +69,9 @@ ODD = {
         WINDOWED, {"use_sliding_window": True, "sliding_window": None, "max_window_layers": 1}
     ),
     "the usual window": (WINDOWED, {"use_sliding_window": True, "max_window_layers": 2}),
+    "a window of all layers": (
+        WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 0}
+    ),
     "a window above all layers": (
         WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 99}
     ),
@@ -210,6 +216,7 @@ def test_an_odd_config_is_read_as_transformers_reads_it(model_type, name):
 
     values = config_json(model_type, ODD[name][1])
     theirs = AutoConfig.for_model(**copy.deepcopy(values))
+    theirs.standardize_rope_params()  # as its models do before they read it
 
     ours = read(values)
 

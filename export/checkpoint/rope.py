@@ -55,7 +55,7 @@ class Rope:
 def read_ropes(
     values: Mapping[str, Any], theta: float, positions: int, source: str
 ) -> dict[str, Rope]:
-    """Reads the rope of every layer type: one for all, or one each.
+    """Reads the one rope that all layers of an architecture have.
 
     Args:
       values: parsed config.json.
@@ -69,12 +69,12 @@ def read_ropes(
     check_whole(values, source)
     spelled = spelled_rope(values, source)
     theta = theta_of(values, theta)
-    if set(spelled) & set(LAYER_TYPES):
-        return {
-            kind: rope_of(spelled[kind], theta, positions, source)
-            for kind in LAYER_TYPES
-            if spelled.get(kind) is not None
-        }
+    nested = [kind for kind in LAYER_TYPES if kind in spelled]
+    if nested:  # transformers would take the defaults, or fail
+        raise InputError(
+            f"{source}: rope settings of {' and '.join(nested)}, and all layers of this "
+            "architecture have one rope; expected its settings without a layer type"
+        )
     # Beside the other keys it is the one that transformers takes.
     original = values.get(ORIGINAL)
     spelled = spelled if original is None else spelled | {ORIGINAL: original}
@@ -102,6 +102,16 @@ def check_whole(values: Mapping[str, Any], source: str) -> None:
             f"{source}: partial_rotary_factor is {values['partial_rotary_factor']!r}, only 1 is "
             "implemented"
         )
+
+
+def rope_of_layers(spelled: Any, theta: float, positions: int, source: str) -> Rope:
+    """Reads the rope settings of one layer type; arguments and InputError as of `read_ropes`."""
+    if isinstance(spelled, dict) and spelled.get("truncate") is False:
+        raise InputError(
+            f"{source}: truncate is False, which transformers ignores where each layer type has a "
+            "rope; expected true"
+        )
+    return rope_of(spelled, theta, positions, source)
 
 
 def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:

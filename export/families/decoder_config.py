@@ -127,9 +127,9 @@ def _usual(values, defaults):
     sizes: list[Any] = [
         usual.get(name) if values.get(name) is None else values[name] for name in names
     ]
-    # What is no number is refused later, by its own name.
+    # What is no number above 0 is refused later, by its own name.
     if not all(type(size) is int and size > 0 for size in sizes[:3]):
-        return {"num_key_value_heads": None, "head_dim": None} | usual
+        return {"num_key_value_heads": 1, "head_dim": 1} | usual
     hidden, heads, layers, width = sizes
     width = max(1, hidden // heads) if width is None else width
     every = {"layer_types": [FULL] * layers, "no_rope_layers": [1] * layers}
@@ -194,8 +194,11 @@ def read_windows(values: Mapping[str, Any], source: str, defaults: Mapping[str, 
       InputError: a value of another type.
     """
     usual = dict(defaults)
+    used = values.get("use_sliding_window", usual["use_sliding_window"])
     if values.get("sliding_window", 0) is None:  # all rows; the default is for a key left out
         del usual["sliding_window"]
+    elif not used:  # and what it says does not matter
+        values = {name: value for name, value in values.items() if name != "sliding_window"}
     windows = read_fields(_Windows, dict(values), usual, source)
     window = windows.sliding_window if windows.use_sliding_window else None
     sliding = range(windows.max_window_layers if window else windows.num_hidden_layers, 1 << 30)

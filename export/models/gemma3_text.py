@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..checkpoint.config import check_activation, read_fields
-from ..checkpoint.rope import FULL, SLIDING, Rope, check_whole, rope_of
+from ..checkpoint.rope import FULL, SLIDING, Rope, check_whole, rope_of_layers
 from ..families.decoder import Design, decoder
 from ..families.decoder_config import DecoderConfig, read_decoder_config
 
@@ -82,7 +82,7 @@ def _ropes(own: _Own, source: str) -> dict[str, Rope]:
     thetas = {FULL: own.rope_theta, SLIDING: own.rope_local_base_freq}
     scaling = {FULL: own.rope_scaling or {}, SLIDING: {}}
     return {
-        kind: rope_of(
+        kind: rope_of_layers(
             _object(spelled.get(kind)) | scaling[kind], theta, own.max_position_embeddings, source
         )
         for kind, theta in thetas.items()

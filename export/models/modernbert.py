@@ -11,7 +11,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
 from ..checkpoint.config import check_activation, check_heads, read_fields
-from ..checkpoint.rope import DEFAULT, FULL, LAYER_TYPES, SLIDING, Rope, rope_of
+from ..checkpoint.rope import DEFAULT, FULL, LAYER_TYPES, SLIDING, Rope, rope_of_layers
 from ..checkpoint.tensor_names import TensorNames
 from ..checkpoint.tokenizer import BERT_TOKENS
 from ..families.architecture import Architecture
@@ -134,7 +134,7 @@ def read_config(values: dict, source: str) -> ModernBertConfig:
     thetas = {FULL: spelled.global_rope_theta, SLIDING: local}
     settings = {kind: (spelled.rope_parameters or {}).get(kind) for kind in LAYER_TYPES}
     ropes = {
-        kind: rope_of(
+        kind: rope_of_layers(
             (settings[kind] or {"rope_type": DEFAULT}) | (spelled.rope_scaling or {}),
             thetas[kind],
             spelled.max_position_embeddings,

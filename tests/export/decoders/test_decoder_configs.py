@@ -76,6 +76,7 @@ ODD = {
         WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 99}
     ),
     "a window that is off": (WINDOWED, {"use_sliding_window": False, "sliding_window": 5}),
+    "no window that is off": (WINDOWED, {"use_sliding_window": False, "sliding_window": 0}),
     "windows of layers": (
         ("qwen2", "qwen3", "smollm3"),
         {"layer_types": EVERY_SECOND, "sliding_window": 5, "use_sliding_window": True},
@@ -137,6 +138,14 @@ REFUSED = {
     "groups that do not divide": (
         {"num_key_value_heads": 3}, "4 is not a multiple of num_key_value_heads 3"
     ),
+    "ropes of layer types": (
+        {"rope_parameters": TWO_ROPES},
+        "rope settings of full_attention and sliding_attention, and all layers",
+    ),
+    "the rope of one layer type": (
+        {"rope_parameters": {"sliding_attention": LINEAR}}, "rope settings of sliding_attention,"
+    ),
+    "no layers": ({"num_hidden_layers": 0}, "num_hidden_layers is 0, expected a positive number"),
     "an odd width": ({"head_dim": 5}, "head_dim 5 is odd, expected pairs"),
     "quantised": (
         {"quantization_config": {"quant_method": "gptq"}}, "quantization_config is {'quant_method'"
@@ -167,6 +176,7 @@ REFUSED_OF = {
         ),
         "activation": ({"hidden_activation": "mish"}, "hidden_activation is 'mish', implemented"),
         "window": ({"sliding_window": None}, "sliding_window is null"),
+        "bounds": ({"rope_scaling": YARN | {"truncate": False}}, "truncate is False, which"),
     },
     "smollm3": {"short": ({"no_rope_layers": [1, 0]}, "no_rope_layers has 2 entries")},
 }  # fmt: skip

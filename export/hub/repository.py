@@ -88,7 +88,7 @@ def _away(problem, away):
 def remember(repository: Repository) -> None:
     """Notes in the cache which commit a branch or a tag is, for times without a network."""
     revision = repository.name.revision
-    if COMMIT.fullmatch(revision) or ".." in revision:
+    if COMMIT.fullmatch(revision) or not _stays_below(revision):
         return
     path = cache_of(repository.name.repo) / "refs" / revision
     with suppress(OSError, InputError, RunError):  # a cache that is only read
@@ -110,14 +110,24 @@ def _listed(name):
 
 
 def _files(api, repo, info):
-    """Yields what the Hub lists of a commit; its own servers list it with the description."""
+    """Yields what the Hub lists of a commit; its own servers list it with the description.
+
+    A name that leads out of the model's folder is no file of a model.
+    """
     listed = info.siblings or api.list_repo_tree(repo, recursive=True, revision=info.sha)
     for entry in listed:
         name = getattr(entry, "rfilename", None) or entry.path
+        if not _stays_below(name):
+            continue
         if getattr(entry, "lfs", None) is not None:
             yield HubFile(name, entry.lfs.size, entry.lfs.sha256)
         elif hasattr(entry, "blob_id"):  # a folder has none
             yield HubFile(name, entry.size, git_sha1=entry.blob_id)
+
+
+def _stays_below(name):
+    """Whether a name that a server or a user gave names something below the folder it is put in."""
+    return set(name.split("/")).isdisjoint(("", ".", ".."))
 
 
 def _cached(name, away):

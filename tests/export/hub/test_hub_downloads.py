@@ -4,7 +4,7 @@ import errno
 import hashlib
 
 import pytest
-from hub_models import COMMIT, FILES, SMALL, refused
+from hub_models import COMMIT, FILES, SMALL, refused, sharded
 from hub_server import Fault, Repo
 
 from pocketllm.export.sources.kinds import source_of
@@ -170,3 +170,17 @@ def test_another_repository_is_left_alone(hub, snapshot):
     source_of("else/tiny").open_weights()
 
     assert (snapshot() / "model.safetensors").read_bytes() == WEIGHTS
+
+
+@pytest.mark.parametrize("climb", ["../" * 4, "x/" + "../" * 5, "absolute"])
+def test_a_listed_name_that_leads_out_of_the_cache_touches_nothing(climb, hub, tmp_path):
+    precious = tmp_path / "hf" / "precious.safetensors"
+    precious.parent.mkdir()
+    precious.write_bytes(b"mine")
+    name = str(precious) if climb == "absolute" else f"{climb}precious.safetensors"
+    hub.repos["some/tiny"] = Repo({COMMIT: sharded((name,))})
+
+    line = refused(InputError)
+
+    assert line.endswith(f"model.safetensors.index.json names {name}, which the Hub does not have")
+    assert precious.read_bytes() == b"mine"

@@ -1,17 +1,23 @@
 """A GGUF file as a source: its small files are rebuilt in a folder that lives as long."""
 
 import json
+import os
 import shutil
 import tempfile
 import weakref
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+
+from pocketllm.runtime.host.partials import PARTIAL, sweep, under_way
 
 from ..checkpoint.gguf.header import MAGIC
 from ..checkpoint.gguf.model import SUFFIX, read_gguf
 from ..checkpoint.source_files import CONFIG_FILE
 from .folder import small_files
 from .source import Source
+
+FOLDER = "pocketllm-gguf-"  # begins the name of a source's folder
 
 
 def is_gguf(path: Path) -> bool:
@@ -34,7 +40,12 @@ def gguf_source(path: Path) -> Source:
       InputError: it is damaged, or no whole language model that is implemented.
     """
     model = read_gguf(path)
-    folder = Path(tempfile.mkdtemp(prefix="pocketllm-gguf-"))
+    place = tempfile.gettempdir()
+    sweep(Path(place), lambda name: name.startswith(FOLDER))
+    folder = Path(tempfile.mkdtemp(f"{PARTIAL}{os.getpid()}", f".{FOLDER}", place))
+    lifetime = ExitStack()
+    lifetime.callback(shutil.rmtree, folder, ignore_errors=True)
+    lifetime.enter_context(under_way(folder))
     source = Source(
         name=model.name,
         config_path=path,
@@ -43,7 +54,7 @@ def gguf_source(path: Path) -> Source:
         small_files=partial(small_files, folder, model.name),
         open_weights=model.open_weights,
     )
-    weakref.finalize(source, shutil.rmtree, folder, ignore_errors=True)
+    weakref.finalize(source, lifetime.close)
     for name, data in model.files.items():
         (folder / name).write_bytes(data)
     return source

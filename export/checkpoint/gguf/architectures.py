@@ -134,14 +134,19 @@ def transformers_names(
             places[_transformers_name(name, architecture, layers, path)] = name
     needed = [f"{module}.weight" for module in MODULES if f"{module}.weight" != HEAD]
     biases = _biases_present(names, architecture)
+    endings = [*(f"{module}.weight" for module in architecture.layer_modules), *biases]
+    # A damaged number of layers may be two thousand million: no further than where some must lack.
     needed += [
         f"blk.{index}.{ending}"
-        for index in range(layers)
-        for ending in (*(f"{module}.weight" for module in architecture.layer_modules), *biases)
+        for index in range(min(layers, len(names) + 1))
+        for ending in endings
     ]
-    missing = sorted(set(needed) - set(names), key=needed.index)
+    present = set(names)
+    missing = [name for name in needed if name not in present]
     if missing:
-        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        unlisted = (layers - min(layers, len(names) + 1)) * len(endings)
+        count = len(missing) + unlisted
+        more = f" and {count - 3} more" if count > 3 else ""
         raise InputError(
             f"{path}: without tensors {', '.join(missing[:3])}{more}, which a model of "
             f"{architecture.hf_class} with {layers} layers has; download it again"

@@ -79,12 +79,17 @@ def _head_dim(fields, shapes, heads):
     """Returns the width of a head, which the file says up to three times."""
     rows = shapes["blk.0.attn_q.weight"][0]
     width = rows // heads
+    if rows % heads:
+        raise InputError(
+            f"{fields.path}: blk.0.attn_q.weight has {rows} rows for {heads} heads, expected a "
+            "multiple; download the file again"
+        )
     stated = {
         key: fields.size(key, width)
         for key in (".attention.key_length", ".attention.value_length", ".rope.dimension_count")
     }
     for key, value in stated.items():
-        if rows % heads or value != width:
+        if value != width:
             raise InputError(
                 f"{fields.path}: blk.0.attn_q.weight has {rows} rows for {heads} heads, and "
                 f"{fields.place(key)} is {value}; expected heads of one width that rotate whole, "
@@ -102,7 +107,8 @@ def _check_neutral(fields, width):
             if scale and abs(scale * width**0.5 - 1) > 1e-5:
                 raise _refused(fields, ".attention.scale", f"{width}**-0.5")
     for key, only in neutral.items():
-        if fields.values.get(fields.place(key), only) != only:
+        # One entry a layer, or a list of any length, may stand there: an array.
+        if np.any(np.asarray(fields.values.get(fields.place(key), only)) != only):
             raise _refused(fields, key, only)
 
 

@@ -34,10 +34,8 @@ def rope_scaling(fields: Fields, factors: np.ndarray | None, theta: float) -> di
     Raises:
       InputError: a kind that is not implemented, or settings that contradict each other.
     """
-    kind = fields.text(".rope.scaling.type", "none")
-    if kind == "none" and not fields.has(".rope.scaling.type"):
-        old = ".rope.scale_linear"  # llama.cpp's key of 2023
-        kind = "linear" if fields.has(old) and fields.number(old) != 1 else "none"
+    usual = "none" if _factor(fields) == 1 else "linear"  # as llama.cpp
+    kind = fields.text(".rope.scaling.type", usual)
     if kind not in KINDS:
         raise InputError(
             f"{fields.path}: rope of the kind {kind[:80]!r}, implemented are {', '.join(KINDS)} "
@@ -52,9 +50,14 @@ def rope_scaling(fields: Fields, factors: np.ndarray | None, theta: float) -> di
         return llama3_scaling(factors, theta, fields.path)
     if kind == "none":
         return None
-    old = fields.number(".rope.scale_linear", 1.0)
-    scaling = {"rope_type": kind, "factor": fields.number(".rope.scaling.factor", old)}
+    scaling = {"rope_type": kind, "factor": _factor(fields)}
     return scaling | (_yarn(fields) if kind == "yarn" else {})
+
+
+def _factor(fields):
+    """Returns how far positions are stretched: llama.cpp's key, or its key of 2023; 0 is none."""
+    old = fields.number(".rope.scale_linear", 1.0)
+    return fields.number(".rope.scaling.factor", old) or 1.0
 
 
 def _yarn(fields):

@@ -24,6 +24,8 @@ SAME_ACTIVATIONS = {
 MAY_BE_ZERO = ("pad_token_id", "max_window_layers")
 # Values that would change the graph of any architecture in a way it does not implement.
 REQUIRED_VALUES = {"quantization_config": None, "per_layer_config": None}
+# transformers' names of the number of layers. The largest published models have some 130.
+LAYERS, MOST_LAYERS = ("num_hidden_layers", "n_layers"), 1000
 
 
 def read_config_json(path: Path) -> dict:
@@ -58,6 +60,7 @@ def read_fields(
     Raises:
       InputError: a value that is not implemented, or of another type.
     """
+    check_layers(values, source)
     for name, only in (REQUIRED_VALUES | dict(required or {})).items():
         if values.get(name) not in (None, only, {}, []):
             raise InputError(f"{source}: {name} is {values[name]!r}, only {only!r} is implemented")
@@ -74,6 +77,13 @@ def read_fields(
     for field in fields(kind):
         _check_range(source, field.name, getattr(config, field.name))
     return config
+
+
+def check_layers(values: Mapping, source: str) -> None:
+    """Raises InputError for more layers than any model has, before something is made for each."""
+    for name in LAYERS:
+        if type(values.get(name)) is int and values[name] > MOST_LAYERS:
+            raise InputError(f"{source}: {name} is {values[name]}, expected at most {MOST_LAYERS}")
 
 
 def check_activation(source: str, name: str, value: str) -> None:

@@ -53,7 +53,7 @@ def open_checkpoint(folder: Path) -> Checkpoint:
       InputError: no weights, or a file that cannot be read.
     """
     folder = Path(folder)
-    paths = [folder / name for name in FORMATS if (folder / name).exists()]
+    paths = [folder / name for name in FORMATS if (folder / name).is_file()]
     if not paths:
         raise InputError(f"{folder}: {without_weights(folder)}")
     return replace(_opened(paths[0]), beside=tuple(paths[1:]))

@@ -4,6 +4,7 @@ Version 5 writes `rope_parameters`, flat or by layer type; version 4 `rope_theta
 `rope_scaling`, whose `type` was later called `rope_type`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -139,7 +140,7 @@ def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
         rope = typed(Rope, usual | present | {"rope_type": kind}, further=True)
     except ValueError as error:
         raise InputError(f"{source}: rope settings: {error}") from error
-    if rope.rope_theta <= 0 or rope.factor < 1:
+    if not (0 < rope.rope_theta < math.inf and 1 <= rope.factor < math.inf):
         raise InputError(
             f"{source}: rope_theta {rope.rope_theta} and factor {rope.factor}, expected a positive "
             "number and 1 or more"

@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 from pocketllm.runtime.errors import InputError
 
-from ..checkpoint.config import REQUIRED_VALUES, check_activation, check_heads, read_fields
+from ..checkpoint.config import (
+    REQUIRED_VALUES,
+    check_activation,
+    check_heads,
+    check_layers,
+    read_fields,
+)
 from ..checkpoint.rope import FULL, LAYER_TYPES, SLIDING, Rope, read_ropes
 
 # transformers' own, where an architecture has none.
@@ -102,6 +108,7 @@ def read_decoder_config(
     Raises:
       InputError: a value that is not implemented, or of another type.
     """
+    check_layers(values, source)
     usual = _usual(values, defaults)
     names = {*defaults, "num_key_value_heads", "head_dim", *(required or ()), *REQUIRED_VALUES}
     read = {name: value for name, value in values.items() if name in names}

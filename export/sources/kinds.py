@@ -1,10 +1,11 @@
 """`source_of`: which kind of source a model's name means."""
 
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, first_line
 from pocketllm.tflite_models.presets import PRESETS
 
 from .folder import folder_source
@@ -41,20 +42,26 @@ def source_of(
     if random_init and not preset:
         raise InputError(f"--random_init goes with a preset ({', '.join(PRESETS)})")
     path, is_address = Path(model), "://" in str(model)
-    lies_here = path.is_dir() or path.is_file()
-    if revision is not None and (preset or lies_here):
-        kind = "a preset" if preset else "a file" if path.is_file() else "a folder"
+    kind = _kind_here(path)
+    if revision is not None and (preset or kind):
+        kind = "a preset" if preset else kind
         raise InputError(f"--revision goes with a name on the Hub, --model={model} is {kind}")
     if preset:
         return preset_source(str(model), random_init)
     if not is_address and is_gguf(path):
         return gguf_source(path)
-    if lies_here:
+    if kind:
         return folder_source(path)
     # The library is loaded where its network is meant.
-    from ..hub.download import no_bar
-    from ..hub.hints import near
-    from .hub import hub_source, name_on_hub
+    try:
+        from ..hub.download import no_bar
+        from ..hub.hints import near
+        from .hub import hub_source, name_on_hub
+    except ValueError as error:  # it reads its settings while it loads
+        raise InputError(
+            f"--model={model}: huggingface_hub does not load ({first_line(error)}); check the "
+            "variables HF_… of the environment"
+        ) from error
 
     name = name_on_hub(str(model), revision)
     if name is None:
@@ -63,3 +70,23 @@ def source_of(
             f"OWNER/NAME of a model on the Hub{near(str(model))}"
         )
     return hub_source(name, say, bar or no_bar)
+
+
+def _kind_here(path):
+    """Returns "a folder" or "a file"; "" where nothing lies there.
+
+    Raises:
+      InputError: neither of both, or a path that cannot be looked at.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # nothing there; a NUL inside
+        return ""
+    except OSError as error:  # too long, a loop of links, a folder that may not be entered
+        raise InputError(f"--model={str(path)[:200]}: {error.strerror}; check the path") from error
+    if not stat.S_ISDIR(mode) and not stat.S_ISREG(mode):
+        raise InputError(
+            f"--model={path}: a pipe or a device, which cannot be read twice; give a folder or a "
+            "file"
+        )
+    return "a folder" if stat.S_ISDIR(mode) else "a file"

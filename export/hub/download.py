@@ -26,6 +26,7 @@ from .errors import (
 )
 from .files import HubFile
 from .library import LIBRARY_NAME, cache, cache_of, seconds
+from .patience import is_passing, patiently
 from .repository import Repository
 
 TRIES = 5  # at one file, each goes on where the one before was cut off
@@ -61,7 +62,7 @@ def fetch(repository: Repository, files: Iterable[HubFile], bar: Bar) -> None:
 
 
 def _is_cached(repository, file):
-    """Whether a file is in the cache; one of another size is removed, and its blob."""
+    """Whether a file is in the cache; one of another size is removed, and its blob there."""
     path = repository.folder / file.name
     try:
         if file.size in (None, path.stat().st_size):
@@ -69,7 +70,9 @@ def _is_cached(repository, file):
     except OSError:
         return False
     with suppress(OSError):
-        path.resolve().unlink()
+        blob = path.resolve()
+        if blob.is_relative_to(cache_of(repository.name.repo)):  # not a file of the user's
+            blob.unlink()
         path.unlink(missing_ok=True)
     return False
 
@@ -95,7 +98,9 @@ def _blobs(repository):
 def _fetch(repository, file, count):
     """Downloads one file to its blob, and has the library link it into the snapshot."""
     url = hf_hub_url(repository.name.repo, file.name, revision=repository.commit)
-    metadata = get_hf_file_metadata(url, timeout=seconds(), library_name=LIBRARY_NAME)
+    metadata = patiently(
+        lambda: get_hf_file_metadata(url, timeout=seconds(), library_name=LIBRARY_NAME)
+    )
     etag = metadata.etag
     if not etag or os.path.basename(etag) != etag:
         raise ValueError(f"ETag {etag!r} of {file.name}")
@@ -112,12 +117,14 @@ def _fetch(repository, file, count):
         if not blob.is_file():
             size = metadata.size if file.size is None else file.size
             _download(url, file, size, blob, count)
-    path = hf_hub_download(
-        repository.name.repo,
-        file.name,
-        revision=repository.commit,
-        etag_timeout=seconds(),
-        library_name=LIBRARY_NAME,
+    path = patiently(
+        lambda: hf_hub_download(
+            repository.name.repo,
+            file.name,
+            revision=repository.commit,
+            etag_timeout=seconds(),
+            library_name=LIBRARY_NAME,
+        )
     )
     if os.path.abspath(path) != str(repository.folder / file.name):
         raise ValueError(f"{file.name} at {path}, expected commit {repository.commit}")
@@ -145,7 +152,7 @@ def _download(url, file, size, blob, count):
 
 
 def _receive(url, path, size, received):
-    """Receives the rest of a file; goes on a few times where the connection is reset."""
+    """Receives the rest of a file; goes on a few times where the connection or the server fails."""
     for rest in reversed(range(TRIES)):
         with open(path, "ab") as file:
             received.begin(file.tell())
@@ -160,8 +167,10 @@ def _receive(url, path, size, received):
                     tqdm_class=cast(Any, lambda **_: received),
                 )
                 return
-            except HfHubHTTPError:
-                raise
+            except HfHubHTTPError as error:
+                if not rest or not is_passing(error):
+                    raise
+                time.sleep(1)
             except HTTPError as error:
                 if not rest or type(error).__name__ not in RESETS:
                     raise AwayError(

@@ -59,6 +59,11 @@ def in_our_words(name: HubName) -> Iterator[None]:
         raise AwayError(f"the Hub ({endpoint()}) broke off ({cause_of(cause)}); {AGAIN}") from error
     except OSError as error:
         raise _disk(error) from error
+    except UnicodeEncodeError as error:  # of a header
+        raise InputError(
+            f"--model={name.repo}: the token holds {error.object[error.start]!r}, which no token "
+            "does; set HF_TOKEN to a valid one, or `hf auth login` again"
+        ) from error
     except Exception as error:  # an answer that is none of the Hub's: a page of a proxy, say
         raise RunError(
             f"--model={name.repo}: {endpoint()} does not answer as the Hub does "

@@ -16,6 +16,7 @@ from .files import HubFile
 from .hints import near
 from .library import LIBRARY_NAME, cache_of, is_offline, seconds
 from .names import COMMIT, MAIN, HubName
+from .patience import patiently
 
 OFFLINE = "HF_HUB_OFFLINE keeps this command from the network"
 
@@ -99,13 +100,15 @@ def remember(repository: Repository) -> None:
 def _listed(name):
     with in_our_words(name):
         api = HfApi(library_name=LIBRARY_NAME)
-        info = api.model_info(
-            name.repo, revision=name.revision, timeout=seconds(), files_metadata=True
+        info = patiently(
+            lambda: api.model_info(
+                name.repo, revision=name.revision, timeout=seconds(), files_metadata=True
+            )
         )
         commit = info.sha or ""
         if not COMMIT.fullmatch(commit):
             raise ValueError(f"commit {info.sha!r}")
-        files = {file.name: file for file in _files(api, name.repo, info)}
+        files = patiently(lambda: {file.name: file for file in _files(api, name.repo, info)})
     return Repository(name, commit, files)
 
 

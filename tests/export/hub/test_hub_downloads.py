@@ -7,6 +7,7 @@ import pytest
 from hub_models import COMMIT, FILES, SMALL, refused, sharded
 from hub_server import Fault, Repo
 
+from pocketllm.export.hub.patience import TRIES
 from pocketllm.export.sources.kinds import source_of
 from pocketllm.runtime.errors import InputError, RunError
 
@@ -124,7 +125,7 @@ def test_an_interrupted_first_download_is_not_taken_for_whole_offline(hub, offli
 
 
 def test_a_later_file_that_fails_leaves_the_earlier_ones(hub):
-    hub.faults.append(Fault("HEAD.*tokenizer_config.json", status=503, times=1))
+    hub.faults.append(Fault("HEAD.*tokenizer_config.json", status=503, times=TRIES))
     refused(RunError)
     hub.requests.clear()
 
@@ -184,3 +185,36 @@ def test_a_listed_name_that_leads_out_of_the_cache_touches_nothing(climb, hub, t
 
     assert line.endswith(f"model.safetensors.index.json names {name}, which the Hub does not have")
     assert precious.read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize("status", [500, 503])
+@pytest.mark.parametrize(
+    "path", ["/api/models/some", "HEAD .*config.json", f"GET /{STORED}", "HEAD .*safetensors"]
+)
+def test_a_server_that_fails_for_a_moment_is_asked_again(status, path, hub, snapshot):
+    hub.faults.append(Fault(path, status, times=2))
+
+    source_of("some/tiny").open_weights()
+
+    assert hub.faults[0].times == 0
+    assert (snapshot() / "model.safetensors").read_bytes() == WEIGHTS
+
+
+def test_a_server_that_goes_on_failing_is_given_up(hub):
+    hub.faults.append(Fault("HEAD .*config.json", 503))
+
+    assert refused(RunError).endswith(" fails (503); try again later")
+    assert (1 << 30) - hub.faults[0].times == TRIES
+
+
+def test_what_a_link_in_the_cache_leads_to_is_left_alone(hub, snapshot, tmp_path):
+    source_of("some/tiny").open_weights()
+    mine, link = tmp_path / "mine", snapshot() / "model.safetensors"
+    mine.write_bytes(b"of another size")
+    link.unlink()
+    link.symlink_to(mine)
+
+    source_of("some/tiny").open_weights()
+
+    assert mine.read_bytes() == b"of another size"
+    assert link.read_bytes() == WEIGHTS

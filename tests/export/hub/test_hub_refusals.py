@@ -178,3 +178,12 @@ def test_a_preset_without_weights_says_its_name_on_the_hub():
 
 def test_two_names_that_the_hub_does_not_allow_are_refused(hub):
     assert "no name on the Hub (" in refused(InputError, "some/ti--ny")
+
+
+def test_a_token_that_no_header_can_hold_is_said(hub, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+
+    assert refused(InputError) == (
+        "--model=some/tiny: the token holds 'é', which no token does; set HF_TOKEN to a valid one, "
+        "or `hf auth login` again"
+    )

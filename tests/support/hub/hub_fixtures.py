@@ -13,9 +13,12 @@ def hub(tmp_path, monkeypatch):
     """A Hub with the model some/tiny; the library asks it, with a cache of its own."""
     from huggingface_hub import close_session, constants, file_download
 
-    # It waits a second before it goes on.
+    from pocketllm.export.hub import download, patience
+
+    # They wait a second before they go on.
     at_once = SimpleNamespace(sleep=lambda seconds: None, time=time.time)
-    monkeypatch.setattr(file_download, "time", at_once)
+    for module in (file_download, download, patience):
+        monkeypatch.setattr(module, "time", at_once)
     with hub_server() as server:
         server.repos["some/tiny"] = Repo(
             {OLDER: FILES | {"config.json": b'{"model_type": "opt"}'}, COMMIT: FILES},

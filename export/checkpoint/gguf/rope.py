@@ -7,7 +7,7 @@ import numpy as np
 
 from pocketllm.runtime.errors import InputError
 
-from .fields import Fields
+from .fields import LARGEST, Fields
 
 KINDS = ("none", "linear", "yarn")
 # YaRN's settings: the ends of llama.cpp's keys, of two spellings -> transformers' name.
@@ -109,7 +109,7 @@ def llama3_factors(wavelengths: np.ndarray, settings: dict) -> np.ndarray | None
             "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
         )
     )  # fmt: skip
-    if not 0 < low < high:
+    if not 0 < low < high or original >= LARGEST:
         return None
     share = np.clip((original / wavelengths - low) / (high - low), 0, 1)
     return 1 / ((1 - share) / factor + share)

@@ -1,6 +1,7 @@
 """tokenizer.json of a GGUF file: a BPE over bytes, or SentencePiece's with scores for ranks."""
 
 from collections import defaultdict
+from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
@@ -128,9 +129,14 @@ def _merges_of(vocabulary, tokens, ids, ordered):
     if not ordered:
         ranks[np.argsort(-vocabulary.scores, kind="stable")] = np.arange(count)
     mergeable = {tokens[number]: number for number in whole if tokens[number] in ids}
+    lengths = {len(token) for token in mergeable}
+    shortest_first = sorted(lengths - {0})
     pairs: dict[int, list] = defaultdict(list)
     for token, number in mergeable.items():
-        for cut in range(1, len(token)):
+        # Lengths that tokens have, not every place: a damaged file may hold one of megabytes.
+        for cut in takewhile(len(token).__gt__, shortest_first):
+            if len(token) - cut not in lengths:
+                continue
             first, second = mergeable.get(token[:cut]), mergeable.get(token[cut:])
             if first is not None and second is not None:
                 pairs[int(ranks[number])].append((first, second))

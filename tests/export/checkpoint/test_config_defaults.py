@@ -4,6 +4,7 @@ from dataclasses import fields
 
 import pytest
 import tiny
+from checkpoint_files import refusal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -85,3 +86,30 @@ def test_other_names_of_an_activation_are_the_same_function(other):
 
     x = torch.linspace(-6, 6, 1001, dtype=torch.float64)
     torch.testing.assert_close(ACT2FN[other](x), ACT2FN[ours](x), atol=1e-10, rtol=0)
+
+
+def architectures():
+    from pocketllm.export.models import ARCHITECTURES
+
+    return list(ARCHITECTURES)
+
+
+@pytest.mark.parametrize("layers", [1001, 2_000_000_000])
+@pytest.mark.parametrize("model_type", architectures())
+def test_more_layers_than_any_model_has_are_refused_before_anything_is_made_of_them(
+    model_type, layers
+):
+    name = "n_layers" if model_type == "distilbert" else "num_hidden_layers"
+
+    assert refusal(read, model_type, {name: layers}) == (
+        f"config.json: {name} is {layers}, expected at most 1000"
+    )
+
+
+@pytest.mark.parametrize("endless", [{"rope_theta": float("inf")}, {"factor": float("inf")}])
+def test_an_endless_rope_setting_is_refused(endless):
+    rope = {"rope_type": "linear", "rope_theta": 1e4, "factor": 2.0} | endless
+
+    line = refusal(read, "llama", {"rope_parameters": rope})
+
+    assert line.startswith("config.json: rope_theta ") and "inf" in line

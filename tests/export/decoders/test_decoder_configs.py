@@ -27,6 +27,7 @@ TWO_ROPES = {
     "full_attention": {"rope_type": "default", "rope_theta": 11.0},
     "sliding_attention": {"rope_type": "default", "rope_theta": 12.0},
 }
+WINDOW = {"use_sliding_window": True, "sliding_window": 5}
 EVERY_SECOND = ["full_attention", "sliding_attention"] * 2
 # (model types, values of config.json beside BASE): odd, and read by transformers.
 ODD = {
@@ -62,19 +63,11 @@ ODD = {
         ("gemma3_text",), {"rope_parameters": TWO_ROPES, "rope_scaling": LINEAR}
     ),
     "local theta": (("gemma3_text",), {"rope_local_base_freq": 77, "rope_theta": 99}),
-    "a window": (
-        WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 1}
-    ),
-    "a null window": (
-        WINDOWED, {"use_sliding_window": True, "sliding_window": None, "max_window_layers": 1}
-    ),
+    "a window": (WINDOWED, WINDOW | {"max_window_layers": 1}),
+    "a null window": (WINDOWED, WINDOW | {"sliding_window": None, "max_window_layers": 1}),
     "the usual window": (WINDOWED, {"use_sliding_window": True, "max_window_layers": 2}),
-    "a window of all layers": (
-        WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 0}
-    ),
-    "a window above all layers": (
-        WINDOWED, {"use_sliding_window": True, "sliding_window": 5, "max_window_layers": 99}
-    ),
+    "a window of all layers": (WINDOWED, WINDOW | {"max_window_layers": 0}),
+    "a window above all layers": (WINDOWED, WINDOW | {"max_window_layers": 99}),
     "a window that is off": (WINDOWED, {"use_sliding_window": False, "sliding_window": 5}),
     "no window that is off": (WINDOWED, {"use_sliding_window": False, "sliding_window": 0}),
     "windows of layers": (
@@ -180,7 +173,7 @@ REFUSED_OF = {
     },
     "smollm3": {"short": ({"no_rope_layers": [1, 0]}, "no_rope_layers has 2 entries")},
 }  # fmt: skip
-UNKNOWN_TYPES = ("qwen2_moe", "qwen2_vl", "qwen3_moe", "gemma2", "gemma3n", "mistral", "phi3")
+UNKNOWN_TYPES = ("qwen2_moe", "qwen2_vl", "qwen3_moe", "gemma2", "gemma3n", "mixtral", "phi3")
 
 
 def config_json(model_type, changes):

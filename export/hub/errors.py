@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from huggingface_hub import get_token
 from huggingface_hub.errors import (
@@ -25,7 +26,8 @@ from .names import WRITE, HubName
 
 LOG_IN = "give a token that may read it (HF_TOKEN, or `hf auth login`)"
 AGAIN = "what has come stays: run the same command again"
-ELSEWHERE = "free some space, or set HF_HOME to another folder, and run the same command again"
+# HF_HOME would move nothing where HF_HUB_CACHE is set, which decides.
+ELSEWHERE = "free some space, or set HF_HUB_CACHE to another folder, and run the same command again"
 
 
 class AwayError(RunError):
@@ -141,5 +143,5 @@ def _disk(error):
         return RunError(f"{place}: the disk is full; {ELSEWHERE}")
     return RunError(
         f"{place}: the Hub's cache cannot be written: {error.strerror or first_line(error)}; set "
-        "HF_HOME to a folder that can"
+        f"{'HF_HOME' if Path(place).name == 'token' else 'HF_HUB_CACHE'} to a folder that can"
     )

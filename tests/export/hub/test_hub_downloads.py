@@ -152,16 +152,21 @@ def test_a_disk_that_fills_is_said(hub, monkeypatch):
     source = source_of("some/tiny")
     monkeypatch.setattr("pocketllm.export.hub.download.http_get", full)
 
-    with pytest.raises(RunError, match="the disk is full; free some space, or set HF_HOME"):
+    with pytest.raises(RunError, match="the disk is full; free some space, or set HF_HUB_CACHE"):
         source.open_weights()
 
 
-def test_a_cache_that_cannot_be_written_is_said(hub, tmp_path):
-    (tmp_path / "hf").write_text("no folder")
+@pytest.mark.parametrize(
+    ("file", "variable"),
+    [("hf", "HF_HOME"), ("hf/hub", "HF_HUB_CACHE")],  # a login lies in the one, not in the other
+)
+def test_a_cache_that_cannot_be_written_is_said(file, variable, hub, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("no folder")
 
     line = refused(RunError)
 
-    assert "the Hub's cache cannot be written: Not a directory; set HF_HOME to a folder" in line
+    assert f"cannot be written: Not a directory; set {variable} to a folder that can" in line
 
 
 def test_another_repository_is_left_alone(hub, snapshot):

@@ -1,6 +1,7 @@
 """The small files of a checkpoint, as they were: source.json of a bundle, which `replay` reads.
 
-`{"name": …, "files": {file name: {"text": …} or {"base64": …}}}`. The runtime reads none of it.
+`{"name": …, "files": {file name: {"text": …} or {"base64": …}}}`, and `"gguf": file name` where the
+model was one. The runtime reads none of it.
 """
 
 import base64
@@ -41,10 +42,12 @@ class SourceFiles:
     Attributes:
       name: of the model: the Hub's where the folder lies in the Hub's cache, else the folder's.
       files: {name: bytes}, some of SMALL_FILES, and those that FURTHER_NAME matches.
+      gguf: name of the GGUF file that the model was; None of a checkpoint's folder.
     """
 
     name: str
     files: dict[str, bytes]
+    gguf: str | None = None
 
 
 def collect_files(paths: Mapping[str, Path], name: str) -> SourceFiles:
@@ -108,7 +111,8 @@ def hub_name_of(folder: Path) -> tuple[str, str] | None:
 def source_json(source: SourceFiles) -> bytes:
     """Returns the bytes of source.json, the same ones for the same files."""
     entries = {name: _entry(source.files[name]) for name in _in_order(source.files)}
-    return json_bytes({"name": source.name, "files": entries})
+    of_file = {} if source.gguf is None else {"gguf": source.gguf}
+    return json_bytes({"name": source.name, **of_file, "files": entries})
 
 
 def _entry(data):
@@ -135,8 +139,9 @@ def read_source_files(bundle: Bundle) -> SourceFiles:
         if not all(map(is_small_file, files)) or CONFIG_FILE not in files:
             raise ValueError(f"files {', '.join(sorted(files))}")
         name = typed(str, values["name"], "name")
-        name.encode()  # model cards and pocketllm.json hold it
-        return SourceFiles(name, files)
+        gguf = typed(str | None, values.get("gguf"), "gguf")
+        f"{name}{gguf}".encode()  # model cards and pocketllm.json hold them
+        return SourceFiles(name, files, gguf)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: not as `export` writes it ({error}); {REMEDY}") from error
 

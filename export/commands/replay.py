@@ -104,7 +104,7 @@ def _origin(values, bundle, point):
     if values.base_model is None:
         return origin
     # The commit is of the base that the bundle names.
-    named = replace(origin.source, name=values.base_model)
+    named = replace(origin.source, name=values.base_model, gguf=None)
     return replace(origin, bundle=replace(bundle, model_commit=None), source=named)
 
 

@@ -13,8 +13,8 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes, write_json
 
 from ..models import architecture_in_bundle
-from .adapter_card import CARD_FILE, adapter_card
-from .origin import ORIGIN_FILE, Origin, origin_json
+from .adapter_card import adapter_card
+from .origin import CARD_FILE, ORIGIN_FILE, Origin, origin_json
 from .prefix_adapter import check_prefix, prefix_settings, prefix_tensors
 from .safetensors_file import write_tensors
 from .trained_tensors import trained_tensors

@@ -7,7 +7,6 @@ from pocketllm.runtime import contract
 from ..models import architecture_in_bundle
 from .origin import Origin, origin_json
 
-CARD_FILE = "README.md"
 CARD = """---
 base_model: {base}
 library_name: peft
@@ -25,7 +24,7 @@ Accuracy measured on that base: {accuracy}
     from peft import PeftModel
     from transformers import {hf_class}
 
-    base = {hf_class}.from_pretrained({base})
+    base = {hf_class}.from_pretrained({load})
     model = PeftModel.from_pretrained(base, "the folder of this file")
 
 Where it comes from, as in pocketllm.json:
@@ -54,12 +53,20 @@ def adapter_card(origin: Origin) -> str:
         tag=tag,
         what=what,
         base=json.dumps(origin.source.name),  # a string of YAML and of Python, too
+        load=_loaded(origin.source),
         title=" ".join(origin.source.name.split()),
         storage=WHOLE if whole else QUANTISED.format(base=bundle.base),
         accuracy=_measured(origin),
         hf_class=WHOLE_CLASS if origin.is_text_part else architecture_in_bundle(bundle).hf_class,
         origin="\n".join(f"    {line}" for line in values.splitlines()),
     )
+
+
+def _loaded(source):
+    """Returns the arguments of `from_pretrained` for the base."""
+    if source.gguf is None:
+        return json.dumps(source.name)
+    return f'"the folder of the GGUF file", gguf_file={json.dumps(source.gguf)}'
 
 
 def _measured(origin):

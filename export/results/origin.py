@@ -14,7 +14,7 @@ from ..checkpoint.tensor_names import shown
 from ..checkpoint.tokenizer_files import is_unframed
 from ..models import architecture_in_bundle
 
-ORIGIN_FILE = "pocketllm.json"
+ORIGIN_FILE, CARD_FILE = "pocketllm.json", "README.md"
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,26 @@ def left_out(bundle: Bundle) -> tuple[str, ...]:
 
 
 def remarks(origin: Origin) -> list[str]:
-    """Returns a line each about what a user of a checkpoint must know; none of an adapter."""
-    bundle, names, lines = origin.bundle, origin.left_out, []
-    if bundle.tune != contract.FULL:
+    """Returns a line each about what a user of the result must know."""
+    lines = []
+    if origin.step == 0:
+        lines.append("step 0 is the model before training; --at_step writes another step")
+    whole = origin.bundle.tune == contract.FULL
+    return lines + (_of_checkpoint(origin) if whole else _of_adapter(origin))
+
+
+def _of_adapter(origin):
+    source = origin.source
+    if source.gguf is None:
         return []
+    return [
+        f"its base is {source.gguf}, which peft does not find as {source.name!r}: {CARD_FILE} says "
+        "how to load it; --base_model names a checkpoint instead"
+    ]
+
+
+def _of_checkpoint(origin):
+    bundle, names, lines = origin.bundle, origin.left_out, []
     if names:
         config = "that of the text part alone" if origin.is_text_part else "as it was"
         lines.append(

@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import weakref
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def gguf_source(path: Path) -> Source:
       InputError: it is damaged, or no whole language model that is implemented.
     """
     model = read_gguf(path)
+    file_name = path.name.encode(errors="replace").decode()
     place = tempfile.gettempdir()
     sweep(Path(place), lambda name: name.startswith(FOLDER))
     folder = Path(tempfile.mkdtemp(f"{PARTIAL}{os.getpid()}", f".{FOLDER}", place))
@@ -51,7 +53,7 @@ def gguf_source(path: Path) -> Source:
         config_path=path,
         read_config=partial(json.loads, model.files[CONFIG_FILE]),
         tokenizer=folder,
-        small_files=partial(small_files, folder, model.name),
+        small_files=lambda: replace(small_files(folder, model.name), gguf=file_name),
         open_weights=model.open_weights,
     )
     weakref.finalize(source, lifetime.close)

@@ -55,7 +55,9 @@ def test_every_small_file_keeps_its_bytes_and_no_other_file_travels(
 
     again = read_source_files(bundle_of(source, tmp_path / "bundle", golden_bundle))
 
-    assert again == source and again.name == "mine"
+    assert again == source and (again.name, again.gguf) == ("mine", None)
+    of_file = replace(source, gguf="mine.gguf")
+    assert read_source_files(bundle_of(of_file, tmp_path / "file", golden_bundle)) == of_file
     assert set(again.files) == set(SMALL_FILES)
     for name, data in again.files.items():
         assert data == (folder / name).read_bytes()
@@ -101,6 +103,7 @@ def test_files_too_large_for_a_tokenizer_are_refused_before_they_are_read(folder
         (b"{", "not JSON"),
         (b'{"name": "a"}', "not as `export` writes it"),
         (b'{"name": "a", "files": {}}', "not as `export` writes it"),
+        (b'{"name": "a", "gguf": 1, "files": {"config.json": {"text": ""}}}', "gguf is 1"),
         (b'{"name": "a", "files": {"config.json": {"base64": "*"}}}', "not as `export` writes"),
         (b'{"name": "a", "files": {"config.json": null}}', "not as `export` writes it"),
         (

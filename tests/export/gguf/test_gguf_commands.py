@@ -95,6 +95,8 @@ def test_a_source_keeps_its_small_files_while_it_lives(tmp_path):
     write_plain_llama(tmp_path / "tiny.gguf")
     source = source_of(tmp_path / "tiny.gguf")
     folder = source.tokenizer
-    assert {path.name for path in folder.iterdir()} == set(source.small_files().files)
+    small_files = source.small_files()
+    assert {path.name for path in folder.iterdir()} == set(small_files.files)
+    assert (small_files.name, small_files.gguf) == ("Tiny", "tiny.gguf")
     del source
     assert not folder.exists()

@@ -123,3 +123,26 @@ def test_an_adapter_of_a_text_part_names_the_layers_of_the_whole_model(origin):
     names.append("model.vision_tower.encoder.layers.0.self_attn.q_proj")
     assert [name for name in names if re.fullmatch(targets, name)] == names[: len(matched)]
     assert "import AutoModelForCausalLM" in card(replace(whole, bundle=bundle)).text
+
+
+def test_the_card_loads_a_base_that_is_a_gguf_file_as_transformers_does(origin):
+    whole = origin(name="Tiny")
+    of_file = replace(whole, source=SourceFiles("Tiny", {}, "tiny.gguf"))
+
+    assert 'from_pretrained("Tiny")' in card(whole).text
+    expected = 'from_pretrained("the folder of the GGUF file", gguf_file="tiny.gguf")'
+    assert expected in card(of_file).text
+    assert card(of_file).data.base_model == "Tiny"
+
+
+def test_replay_says_how_a_base_that_is_a_gguf_file_is_found_and_what_step_0_is(origin):
+    from pocketllm.export.results.origin import remarks
+
+    whole = origin()
+    of_file = replace(whole, source=SourceFiles("Tiny", {}, "tiny.gguf"))
+
+    assert remarks(whole) == []
+    (line,) = remarks(of_file)
+    assert line.startswith("its base is tiny.gguf, which peft does not find as 'Tiny': README.md ")
+    (line,) = remarks(replace(whole, step=0))
+    assert line.startswith("step 0 is the model before training; --at_step writes another")

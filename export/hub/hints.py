@@ -19,12 +19,15 @@ def hint_of(name: HubName) -> str:
     """Returns what continues an error about a name that the Hub does not know; "" for nothing."""
     if _is_dataset(name.repo):
         return ": it is a dataset there; give the model that is to be trained on it"
-    return near(name.repo, _of_owner(name.repo.split("/")[0]))
+    return near(name.repo, [*ON_HUB.values(), *_of_owner(name.repo.split("/")[0])])
 
 
 def near(text: str, further: Sequence[str] = ()) -> str:
-    """Names the nearest of presets, cached models, folders beside it and `further` ones."""
-    names = [*PRESETS, *ON_HUB.values(), *cached_models(), *_folders_beside(text), *further]
+    """Names the nearest of what lies here and of `further` names.
+
+    Here are presets, models in the Hub's cache, and folders beside the one named.
+    """
+    names = [*PRESETS, *cached_models(), *_folders_beside(text), *further]
     lowered = {name.lower(): name for name in reversed(names) if name != text}
     close = get_close_matches(text.lower(), lowered, 1, 0.75)
     if not close and "/" in text:  # OWNER/PRESET, or the owner misspelt

@@ -159,11 +159,19 @@ def test_offline_without_a_copy_is_refused(hub, offline):
     assert hub.requests == []
 
 
+def test_offline_the_hint_is_of_what_lies_here(offline, tmp_path):
+    offline()
+    (tmp_path / "HuggingFaceTB" / "SmolLM2").mkdir(parents=True)
+
+    assert "did you mean" not in refused(InputError, "FacebookAI/roberta-large-mnli")
+    assert "; did you mean HuggingFaceTB/SmolLM2?" in refused(InputError, "HuggingFaceTB/SmolLM3")
+
+
 @pytest.mark.parametrize("model", ["nowhere", "roberta_micro", "some tiny/x", "a/b/c"])
 def test_what_is_no_name_on_the_hub_is_refused_without_asking(model, hub):
     line = refused(InputError, model)
 
-    assert line.startswith(f"--model={model}: neither a folder nor a preset (")
+    assert line.startswith(f"--model={model}: neither a folder, a GGUF file nor a preset (")
     assert "nor OWNER/NAME of a model on the Hub" in line and hub.requests == []
     assert ("; did you mean roberta-micro?" in line) == (model == "roberta_micro")
 

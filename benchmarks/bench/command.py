@@ -27,8 +27,8 @@ files; the table then says so.
 
 --signal is another measurement: along --directions directions, at several eps, how well the
 projected gradients of a quantised base correlate with those of the same model in fp32. --model may
-be a checkpoint folder; none: roberta-micro with its trained weights. Without --tune and --base all
-pairs are measured. The default eps are chosen by this measurement.
+be a checkpoint folder or a GGUF file; none: roberta-micro with its trained weights. Without --tune
+and --base all pairs are measured. The default eps are chosen by this measurement.
 
 --race trains --model with LoRA (--base=int8 unless given) on SST-2, once an arm and seed, from the
 same start and for the same budget: --forwards forward passes of a batch, of which an Adam step
@@ -60,7 +60,12 @@ FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.bool("signal", False, "measure projected gradients instead of steps")
 define.bool("race", False, "train with several optimizers, and compare what they reach")
-define.string("model", None, "preset: " + ", ".join(PRESETS))
+define.string(
+    "model",
+    None,
+    "preset, or of --signal and --race a checkpoint folder or GGUF file; presets: "
+    + ", ".join(PRESETS),
+)
 define.enum("engine", "litert", list(contract.ENGINES), "interpreter")
 define.integer("threads", None, "kernel threads on every side; none: all cores", 1)
 define.integer("seed", 0, "random seed of weights, inputs and directions", 0)

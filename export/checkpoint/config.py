@@ -87,7 +87,7 @@ def check_layers(values: Mapping, source: str) -> None:
 
 
 def check_activation(source: str, name: str, value: str) -> None:
-    """Raises InputError for an activation that models/activations.py does not know."""
+    """Raises InputError for an activation that graph/activations.py does not know."""
     if value not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
         raise InputError(f"{source}: {name} is {value!r}, implemented are {known}")

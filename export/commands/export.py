@@ -1,9 +1,14 @@
-"""Turns a RoBERTa or OPT checkpoint into a bundle: model.tflite, bundle.json, tokenizer.json.
+"""Turns a model into a bundle: model.tflite, bundle.json, tokenizer.json, source.json.
+
+The model is a checkpoint of Hugging Face (a folder, or a name on the Hub) or a GGUF file of
+llama.cpp. --task lists the architectures that are implemented.
 
 examples:
   pocketllm export --model=roberta-micro --task=sst2 --out=micro
   pocketllm export --model=CHECKPOINT_DIR --task=sst2 --out=large --lengths=32,64,128
   pocketllm export --model=FacebookAI/roberta-large --task=sst2 --out=large
+  pocketllm export --model=SmolLM2-135M-Instruct.Q4_1.gguf --task=sst2 --tune=lora --base=int8 \\
+      --out=lora
   pocketllm export --model=opt-1.3b --random_init --task=boolq --out=opt
   pocketllm export --model=CHECKPOINT_DIR --task=text --prompt='{text} It was {mask}.' \\
       --label_words='0:bad,1:good' --out=mine
@@ -64,7 +69,8 @@ define.string("label_words", None, "labels and words of --task=text, e.g. '0:ter
 define.integer(
     "option_tokens",
     None,
-    "longest option of an OPT task in tokens; none: 128 for copa and record, else as the words",
+    "longest option of a causal model's task in tokens; none: 128 for copa and record, else as the "
+    "words",
     1,
 )
 define.bool("force", False, "replace --out")
@@ -113,7 +119,7 @@ def _print(exported, task):
     count, trained = exported.parameters, exported.trained_parameters
     print(
         f"{exported.bundle}: {count / 1e6:.1f} M parameters"
-        f"{'' if trained == count else f', {trained / 1e6:.3f} M trained on a frozen base'}"
+        f"{'' if trained == count else f', {trained:,} trained on a frozen base'}"
         f"{'' if exported.tied_decoder else ', decoder not tied'}, "
         f"model {exported.model_bytes / 1e9:.3f} GB; converted in "
         f"{exported.convert_seconds:.1f} s, bound in {exported.bind_seconds:.1f} s, "

@@ -31,7 +31,8 @@ def folder_source(folder: Path, name: str | None = None) -> Source:
     """
     if folder.is_file():
         raise InputError(
-            f"--model={folder}: a file, expected a folder or a preset; {as_file(folder)}"
+            f"--model={folder}: a file, expected a folder, a GGUF file or a preset; "
+            f"{as_file(folder)}"
         )
     path = folder / CONFIG_FILE
     cached = hub_name_of(folder)

@@ -66,8 +66,8 @@ def source_of(
     name = name_on_hub(str(model), revision)
     if name is None:
         raise InputError(
-            f"--model={model}: neither a folder nor a preset ({', '.join(PRESETS)}), nor "
-            f"OWNER/NAME of a model on the Hub{near(str(model))}"
+            f"--model={model}: neither a folder, a GGUF file nor a preset "
+            f"({', '.join(PRESETS)}), nor OWNER/NAME of a model on the Hub{near(str(model))}"
         )
     return hub_source(name, say, bar or no_bar)
 

@@ -13,7 +13,7 @@ class Source:
     """A model: its config, its tokenizer and its weights, none of them read yet.
 
     Attributes:
-      name: of the model, for people: the preset's, the folder's.
+      name: of the model, for people: the preset's, the folder's, the Hub's, the GGUF file's own.
       config_path: the file that the config stands in, for error messages.
       read_config: returns the values of config.json; InputError where there are none.
       tokenizer: folder of the tokenizer's files.

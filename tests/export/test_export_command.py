@@ -213,7 +213,10 @@ def test_settings_the_model_cannot_have_are_named(arguments, problems, make_chec
 @pytest.mark.parametrize(
     "arguments, problems",
     [
-        (["--model=nowhere"], ["--model=nowhere: neither a folder nor a preset", "roberta-large"]),
+        (
+            ["--model=nowhere"],
+            ["--model=nowhere: neither a folder, a GGUF file nor a preset (roberta"],
+        ),
         (["--model=roberta-large"], ["no weights come with this preset", "--random_init"]),
         (["--model=.", "--random_init"], ["--random_init goes with a preset"]),
     ],

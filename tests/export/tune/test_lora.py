@@ -136,7 +136,7 @@ def test_the_command_line_trains_an_adapter_and_says_what_is_trained(tmp_path):
     assert done.returncode == 0, done.stderr
     exported = read_bundle(bundle)
     trained = sum(np.prod(p.shape) for p in exported.parameters)
-    assert f"{trained / 1e6:.3f} M trained" in done.stdout
+    assert f"{trained:,} trained" in done.stdout
     assert exported.tune == "lora" and exported.lora["rank"] == 4 and len(exported.frozen) > 40
     printed = pocketllm("inspect", f"--bundle={bundle}", f"--json={tmp_path / 'told.json'}").stdout
     assert "lora of rank 4, alpha 16, on query, value, float32" in printed

@@ -10,7 +10,7 @@ import sys
 from pocketllm.export import Lora, Tuning, export
 
 exported = export(
-    "roberta-micro",  # a preset with a checkpoint in the package, or a checkpoint's folder
+    "roberta-micro",  # what `pocketllm export --model` takes
     "sst2",
     sys.argv[1],
     lengths=[32, 64],  # tokens; a row runs in the shortest that it fits

@@ -159,11 +159,11 @@ def test_offline_without_a_copy_is_refused(hub, offline):
     assert hub.requests == []
 
 
-def test_offline_the_hint_is_of_what_lies_here(offline, tmp_path):
+def test_offline_the_hint_is_of_what_lies_here(hub, offline, tmp_path):
     offline()
     (tmp_path / "HuggingFaceTB" / "SmolLM2").mkdir(parents=True)
 
-    assert "did you mean" not in refused(InputError, "FacebookAI/roberta-large-mnli")
+    assert "did you mean" not in refused(InputError, "Qwen/Qwen2.5-0.5B-Instruct")
     assert "; did you mean HuggingFaceTB/SmolLM2?" in refused(InputError, "HuggingFaceTB/SmolLM3")
 
 

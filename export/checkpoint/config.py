@@ -21,6 +21,7 @@ SAME_ACTIVATIONS = {
     "gelu_python_tanh": "gelu_pytorch_tanh",
 }
 
+ONE_OF_THESE = "give a checkpoint with one of these"
 MAY_BE_ZERO = ("pad_token_id", "max_window_layers")
 # Values that would change the graph of any architecture in a way it does not implement.
 REQUIRED_VALUES = {"quantization_config": None, "per_layer_config": None}
@@ -63,7 +64,11 @@ def read_fields(
     check_layers(values, source)
     for name, only in (REQUIRED_VALUES | dict(required or {})).items():
         if values.get(name) not in (None, only, {}, []):
-            raise InputError(f"{source}: {name} is {values[name]!r}, only {only!r} is implemented")
+            raise InputError(
+                f"{source}: {name} is {repr(values[name])[:80]}, only "
+                f"{'null' if only is None else repr(only)} is implemented; give a checkpoint "
+                "without it"
+            )
     present = {**defaults, **{name: v for name, v in values.items() if v is not None}}
     present |= {
         name: SAME_ACTIVATIONS[v]
@@ -90,7 +95,7 @@ def check_activation(source: str, name: str, value: str) -> None:
     """Raises InputError for an activation that graph/activations.py does not know."""
     if value not in ACTIVATIONS:
         known = ", ".join(ACTIVATIONS)
-        raise InputError(f"{source}: {name} is {value!r}, implemented are {known}")
+        raise InputError(f"{source}: {name} is {value!r}, implemented are {known}; {ONE_OF_THESE}")
 
 
 def check_heads(

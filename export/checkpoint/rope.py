@@ -101,7 +101,7 @@ def check_whole(values: Mapping[str, Any], source: str) -> None:
     if values.get("partial_rotary_factor") not in (None, 1):
         raise InputError(
             f"{source}: partial_rotary_factor is {values['partial_rotary_factor']!r}, only 1 is "
-            "implemented"
+            "implemented; give a checkpoint whose heads rotate whole"
         )
 
 
@@ -122,7 +122,8 @@ def rope_of(spelled: Any, theta: float, positions: int, source: str) -> Rope:
     kind = spelled.get("rope_type", spelled.get("type", DEFAULT))
     if not isinstance(kind, str) or kind not in NEEDED:
         raise InputError(
-            f"{source}: rope_type is {repr(kind)[:80]}, implemented are {', '.join(NEEDED)}"
+            f"{source}: rope_type is {repr(kind)[:80]}, implemented are {', '.join(NEEDED)}; "
+            "give a checkpoint with one of these"
         )
     present = {name: value for name, value in spelled.items() if value is not None}
     original = present.get(ORIGINAL)

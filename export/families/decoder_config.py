@@ -168,7 +168,7 @@ def _check(config, source):
     if unknown:
         raise InputError(
             f"{source}: layer_types holds {', '.join(sorted(unknown))}, implemented are "
-            f"{', '.join(LAYER_TYPES)}"
+            f"{', '.join(LAYER_TYPES)}; give a checkpoint with these alone"
         )
     if SLIDING in config.layer_types and config.sliding_window is None:
         raise InputError(

@@ -85,7 +85,7 @@ def read_header(path: Path) -> GgufHeader:
         with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _header(path, _Cursor(data))
     except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+        raise InputError(f"{path}: cannot be read: {error.strerror}; give a GGUF file") from error
     except _Cut as error:
         raise InputError(f"{path}: cut, it ends inside {error}; {AGAIN}") from error
     except _Bad as error:

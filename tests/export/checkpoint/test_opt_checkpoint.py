@@ -103,7 +103,7 @@ def test_a_config_that_leaves_out_what_is_usual_is_read(source, tensors):
         ({"word_embed_proj_dim": 8}, "embed_tokens.weight is"),
         ({"num_attention_heads": 3}, "hidden_size 16 is not a multiple of num_attention_heads 3"),
         ({"ffn_dim": "absent"}, "fc1.weight is [24, 16], expected [3072, 16]"),
-        ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, only None"),
+        ({"quantization_config": {"bits": 4}}, "quantization_config is {'bits': 4}, only null"),
         ({"max_position_embeddings": 41}, "is [42, 16], expected [43, 16]"),
     ],
 )

@@ -220,7 +220,9 @@ def test_a_file_that_is_no_gguf_file_is_named_as_what_it_is(head, words, tmp_pat
 
 
 def test_a_file_that_is_not_there_is_refused(tmp_path):
-    assert refused(tmp_path / "x.gguf") == "cannot be read: No such file or directory"
+    assert refused(tmp_path / "x.gguf") == (
+        "cannot be read: No such file or directory; give a GGUF file"
+    )
 
 
 def test_a_file_cut_anywhere_says_so(sound, tmp_path):

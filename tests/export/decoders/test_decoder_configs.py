@@ -114,7 +114,9 @@ REFUSED = {
         {"rope_scaling": {"rope_type": "linear"}}, "of the kind 'linear' without factor"
     ),
     "ropes in a list": ({"rope_scaling": [1]}, "rope settings are [1], expected an object"),
-    "a factor in words": ({"rope_scaling": LINEAR | {"factor": "2"}}, "factor is '2', expected"),
+    "a factor in words": (
+        {"rope_scaling": LINEAR | {"factor": "2"}}, "factor is '2', expected float"
+    ),
     "a part of a head": (
         {"partial_rotary_factor": 0.5}, "partial_rotary_factor is 0.5, only 1 is implemented"
     ),

@@ -112,3 +112,17 @@ def test_an_encoder_without_its_head_is_refused(model_type, prefixed, tmp_path):
 
     assert "no language-modelling head (" in message
     assert f"give a checkpoint of {ARCHITECTURES[model_type].hf_class}" in message
+
+
+def test_a_classifier_with_a_module_called_head_is_refused_as_one(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    folder = encoder_cases.write(tmp_path / "source", "modernbert")
+    path = folder / "model.safetensors"
+    tensors = {n: v for n, v in load_file(path).items() if not n.startswith("decoder.")}
+    save_file(tensors | {"classifier.weight": np.ones((2, 16), np.float32)}, path)
+
+    message = refusal(weights_of, folder)
+
+    assert "no language-modelling head (decoder.bias, …)" in message
+    assert message.endswith("give a checkpoint of ModernBertForMaskedLM")

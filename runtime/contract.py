@@ -28,6 +28,9 @@ PERTURB_AND_DECAY = "perturb_and_decay"
 DECAY = "decay"
 ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
 ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
+PREFILL = "prefill"
+DECODE = "decode"
+CACHE_INITIALIZE = "cache_initialize"  # once, before the first prefill
 INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
@@ -46,6 +49,8 @@ MASK_POSITION = "mask_position"  # [B] int32, where the mask token stands (maske
 LAST_POSITION = "last_position"  # [B] int32, where the prompt's last token stands (causal, words)
 OPTION_START = "option_start"  # [B * C] int32, where an option's first token stands (causal)
 OPTION_TOKENS = "option_tokens"  # [B * C] int32, how many tokens the option has (causal)
+POSITION = "position"  # [1] int32, where the first of these tokens stands in the sequence
+TOKENS = "tokens"  # [1] int32, how many of the tokens count; padding follows
 LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
@@ -86,6 +91,11 @@ def forward_loss_for(tokens: int) -> str:
 def adam_step_for(tokens: int) -> str:
     """Names the Adam signature of the bucket of `tokens` tokens."""
     return f"{ADAM_STEP}_{tokens}"
+
+
+def prefill_for(tokens: int) -> str:
+    """Names the signature that reads up to `tokens` tokens of a prompt."""
+    return f"{PREFILL}_{tokens}"
 
 
 def numbered(stem: str, index: int) -> str:

@@ -45,6 +45,18 @@ def of_scored_rows(
     return Attendance([bias], rotation and Rotation(*map(picked, rotation)))
 
 
+def of_rows_at(
+    config: DecoderConfig, kind: LayerAttention, rows, keys: int, prefix: int
+) -> Attendance:
+    """Returns what rows at positions [Q] of one sequence see of `keys` positions."""
+    bias = _for_each_head(config, causal.bias_at(rows, keys, prefix, kind.window))
+    if kind.rope is None:
+        return Attendance([bias], None)
+    within = tf.minimum(rows, keys - 1)  # padding may stand behind the last position
+    tables = rotary_tables(kind.rope, prefix, keys, config.head_dim)
+    return Attendance([bias], Rotation(*(tf.gather(tf.constant(t), within) for t in tables)))
+
+
 def _rotation(config, kind, prefix, tokens):
     if kind.rope is None:
         return None

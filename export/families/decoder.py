@@ -19,7 +19,7 @@ from ..graph.parameters import HeadNames, Parameter
 from ..graph.scoring import Target
 from ..graph.weights_view import WeightsView
 from .architecture import Architecture
-from .attendance import of_all_rows, of_scored_rows
+from .attendance import of_all_rows, of_rows_at, of_scored_rows
 from .decoder_config import DecoderConfig
 from .decoder_layer import DecoderLayer, Design
 
@@ -55,6 +55,9 @@ def decoder(
     def forward_loss(config, target, inputs, weights):
         return _forward_loss(design, config, target, inputs, weights)
 
+    def next_logits(config, inputs, weights):
+        return _next_logits(design, config, inputs, weights)
+
     return Architecture(
         model_type=model_type,
         style=contract.CAUSAL,
@@ -69,6 +72,7 @@ def decoder(
         key_value_layers=_key_value_layers,
         prefix_moves_positions=True,
         forward_loss=forward_loss,
+        next_logits=next_logits,
         forward_flops=_forward_flops,
         whole=whole,
     )
@@ -140,13 +144,8 @@ def _forward_loss(design, config, target: Target, inputs: dict, weights: Weights
     all_rows = {kind: of_all_rows(config, kind, mask, prefix) for kind in kinds}
     last_rows = of_scored_rows(config, config.attentions[-1], mask, prefix, selector)
 
-    x = embedded * config.hidden_size**0.5 if design.scaled_embeddings else embedded
     layer = DecoderLayer(design, config, weights, sequences)
-    for index, kind in enumerate(config.attentions):
-        # Only the scored rows leave the last layer.
-        chosen = (selector, last_rows) if index == config.num_hidden_layers - 1 else None
-        x = layer.forward(f"model.layers.{index}", x, all_rows[kind], chosen)
-    x = weights.rms_norm(FINAL_NORM, x, config.rms_norm_eps, design.norm_offset)
+    x = _through_layers(layer, embedded, all_rows, (selector, last_rows))
     return causal.scored_loss(
         target,
         inputs,
@@ -157,6 +156,40 @@ def _forward_loss(design, config, target: Target, inputs: dict, weights: Weights
         words=words,
         softcap=config.final_logit_softcapping,
     )
+
+
+def _next_logits(design, config, inputs: dict, weights: WeightsView):
+    """Computes the logits [1, V] of the token behind those that come in, which join the cache.
+
+    Args:
+      inputs: input_ids [1, T], position [1], tokens [1].
+      weights: with a cache of C positions.
+    """
+    ids, context = inputs[contract.INPUT_IDS], weights.cache.context
+    tokens = ids.shape[1]
+    embedded, _ = weights.embed(tf.reshape(ids, [-1]), ())
+    embedded = tf.expand_dims(embedded, 0)  # 1 T D
+    rows = inputs[contract.POSITION] + tf.range(tokens)  # T
+    kinds, prefix = dict.fromkeys(config.attentions), weights.prefix_tokens
+    all_rows = {kind: of_rows_at(config, kind, rows, context, prefix) for kind in kinds}
+    chosen = None
+    if tokens > 1:
+        selector = tf.one_hot(inputs[contract.TOKENS] - 1, tokens)[None]  # 1 1 T
+        last = tf.gather(rows, inputs[contract.TOKENS] - 1)
+        chosen = selector, of_rows_at(config, config.attentions[-1], last, context, prefix)
+    x = _through_layers(DecoderLayer(design, config, weights, 1), embedded, all_rows, chosen)
+    return causal.all_logits(x, weights.head, config.final_logit_softcapping)
+
+
+def _through_layers(layer: DecoderLayer, embedded, all_rows, chosen):
+    """Returns the rows that leave the model, [1, S * Q, D]: of the last layer the chosen ones."""
+    config, design = layer.config, layer.design
+    x = embedded * config.hidden_size**0.5 if design.scaled_embeddings else embedded
+    last = config.num_hidden_layers - 1
+    for index, kind in enumerate(config.attentions):
+        leaving = chosen if index == last else None
+        x = layer.forward(f"model.layers.{index}", x, all_rows[kind], leaving)
+    return layer.weights.rms_norm(FINAL_NORM, x, config.rms_norm_eps, design.norm_offset)
 
 
 def _forward_flops(config: DecoderConfig, tokens: int, words: int) -> int:

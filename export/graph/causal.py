@@ -51,6 +51,25 @@ def causal_bias(rows: range, keys: int, prefix: int = 0, window: int | None = No
     return np.where(seen, 0, IGNORED_SCORE).astype(np.float32)
 
 
+def bias_at(rows, keys: int, prefix: int = 0, window: int | None = None):
+    """Returns [1, 1, q, P + keys] float32 of rows at positions [q]: 0 for what a row sees.
+
+    As `causal_bias`, for positions that are known only when the graph runs.
+    """
+    places = tf.range(keys)[None]
+    hidden = tf.cast(places > rows[:, None], tf.float32)
+    if window is not None:
+        hidden += tf.cast(places <= rows[:, None] - window, tf.float32)
+    bias = hidden * IGNORED_SCORE
+    if prefix:
+        seen = tf.zeros([bias.shape[0], prefix])
+        if window is not None:
+            before = tf.range(-prefix, 0)[None]
+            seen = tf.cast(before <= rows[:, None] - window, tf.float32) * IGNORED_SCORE
+        bias = tf.concat([seen, bias], 1)
+    return bias[None, None]
+
+
 def padding_bias(mask, keys: int, prefix: int = 0):
     """Returns [S, 1, 1, P + keys] float32: 0 for a prefix and tokens, IGNORED_SCORE for padding."""
     bias = (1.0 - tf.cast(mask[:, :keys], tf.float32)) * IGNORED_SCORE
@@ -111,6 +130,12 @@ def scored_loss(
 def capped(logits, softcap: float | None):
     """Returns c tanh(logits / c) for a softcap c, else the logits (arXiv 2408.00118, section 2)."""
     return logits if softcap is None else tf.tanh(logits * (1.0 / softcap)) * softcap
+
+
+def all_logits(hidden, head, softcap: float | None = None):
+    """Returns the logits [1, V] of one row [1, 1, E], under the chunks [1, rows, E] of the head."""
+    logits = tf.concat([tf.matmul(hidden, chunk, transpose_b=True) for chunk in head], -1)
+    return capped(tf.reshape(logits, [1, -1]), softcap)
 
 
 def token_log_probs(hidden, rows, head, softcap: float | None = None):

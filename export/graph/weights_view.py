@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from . import lazy_tensorflow as tf
+from .cache import Cache
 from .layers import gather, lookup, normalise, normalise_rms, rows_of, split_heads
 from .parameters import HeadNames
 
@@ -35,6 +36,7 @@ class WeightsView:
       names: of the tables at the bottom and at the top.
       tied: whether the LM head is the word embeddings.
       head: chunks [1, rows, E] of the LM head, where it is scored whole.
+      cache: keys and values of a sequence's tokens so far, where one is generated.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class WeightsView:
     ):
         self.tensors, self.tables, self.names = tensors, tables, names
         self.tied, self.head = tied, head
+        self.cache: Cache | None = None
 
     def linear(self, name: str, x):
         """Returns x @ weight + bias, where there is one; x [1, N, in] -> [1, N, out]."""
@@ -119,7 +122,8 @@ class WeightsView:
           finish: applied to the row's own keys [B, H, T, K], for norms and rotations.
         """
         rows = split_heads(self.linear(name, x), batch, heads)
-        return self.with_prefix(name, finish(rows) if finish else rows)
+        rows = finish(rows) if finish else rows
+        return self.with_prefix(name, self.cache.with_rows(name, rows) if self.cache else rows)
 
     def with_prefix(self, name: str, rows):
         """Returns a layer's keys or values [B, H, T, K] behind those of a prefix, where it has one.

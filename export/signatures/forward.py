@@ -61,16 +61,54 @@ def forward_pass(
     """
     architecture = architecture_of(config)
     positions = TARGET_INPUTS[architecture.style, target.scoring]
-    weights = (*variables, *constants)
+    whole_head = target.scoring != contract.WORDS
+    weights = graph_weights(config, (*variables, *constants), tied, whole_head, view)
 
-    # Weights are inputs while converting: the converter never sees a value.
-    inputs = _signature_inputs(positions, target, batch, tokens)
-    inputs |= {weight.name: Input(weight.shape, _dtype(weight)) for weight in weights}
+    def compute(tensors):
+        return architecture.forward_loss(config, target, tensors, weights.view(tensors))
 
-    # A head that is scored whole is read again at the end, chunk by chunk: read once, all chunks
+    inputs = _signature_inputs(positions, target, batch, tokens) | weights.inputs
+    return ForwardGraph(inputs, weights.variables, weights.constants, compute)
+
+
+@dataclass(frozen=True)
+class GraphWeights:
+    """The weights of a model as inputs of a graph: while converting, no value is ever seen.
+
+    Attributes:
+      inputs, variables, constants: as in ForwardGraph.
+      view: {input name: tensor} -> what the model reads its weights through.
+    """
+
+    inputs: dict[str, Input]
+    variables: dict[str, Variable]
+    constants: dict[str, Constant]
+    view: Callable[[dict[str, tf.Tensor]], WeightsView]
+
+
+def graph_weights(
+    config,
+    weights: Sequence[Variable | Constant],
+    tied: bool,
+    whole_head: bool,
+    view: Callable[..., WeightsView],
+) -> GraphWeights:
+    """Describes a model's weights as inputs of a graph.
+
+    Args:
+      config: the architecture.
+      weights: trained and frozen ones.
+      tied: whether the LM head is the word embeddings.
+      whole_head: whether every row of the LM head is multiplied with.
+      view: what the model reads its weights through.
+    """
+    architecture = architecture_of(config)
+    inputs = {weight.name: Input(weight.shape, _dtype(weight)) for weight in weights}
+
+    # A head that is read whole is read again at the end, chunk by chunk: read once, all chunks
     # would stay alive between. Both readings have one shape, or the delegate takes only the first.
     head = {}
-    if target.scoring != contract.WORDS:
+    if whole_head:
         table = architecture.head.table(tied)
         head = {f"{HEAD}/{w.name}": w for w in _valued(chunks_of(weights, table))}
     for name, weight in head.items():
@@ -79,16 +117,15 @@ def forward_pass(
             inputs[weight.name] = inputs[name]
 
     # A model knows parameters, not chunks: these are grouped under the parameters' names.
-    def compute(tensors):
+    def viewed(tensors):
         tables, linears = _by_parameter(weights, tensors)
         chunks_of_head = [tensors[name] for name in head]
-        parameters = view(tensors | linears, tables, architecture.head, tied, chunks_of_head)
-        return architecture.forward_loss(config, target, tensors, parameters)
+        return view(tensors | linears, tables, architecture.head, tied, chunks_of_head)
 
     sources = {weight.name: weight for weight in weights} | head
     read = {name: weight for name, weight in sources.items() if isinstance(weight, Variable)}
     fixed = {name: weight for name, weight in sources.items() if isinstance(weight, Constant)}
-    return ForwardGraph(inputs, read, fixed, compute)
+    return GraphWeights(inputs, read, fixed, viewed)
 
 
 def forward_loss(

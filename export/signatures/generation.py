@@ -1,0 +1,94 @@
+"""The signatures that generate: `prefill_T` and `decode`, and the cache that they share.
+
+The cache is a variable for the keys and one for the values of every layer. It takes memory from
+`cache_initialize` on, and none in a run that generates nothing.
+"""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+from pocketllm.runtime import contract
+
+from ..flatbuffer.constants import Constant
+from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.variables import Variable
+from ..graph.cache import Cache
+from ..graph.parameters import Parameter
+from ..graph.weights_view import WeightsView
+from ..models import architecture_of
+from .forward import graph_weights
+
+
+def cache_of(config, context: int) -> tuple[Variable, ...]:
+    """Returns the variables [1, G, context, K] of the cache."""
+    variables = []
+    for name, width in architecture_of(config).key_value_layers(config).items():
+        heads = width // config.head_dim
+        shape = (1, heads, context, config.head_dim)
+        parameter = Parameter(f"cache/{name}", shape, "vector", False)
+        variables.append(Variable(parameter.name, shape, parameter, None, -1))
+    return tuple(variables)
+
+
+def generation(
+    config,
+    weights: Sequence[Variable | Constant],
+    cache: Sequence[Variable],
+    *,
+    tied: bool,
+    tokens: int,
+    view: Callable[..., WeightsView],
+) -> ConvertedFunction:
+    """Converts `prefill_T` for T tokens, or `decode` for one.
+
+    Args:
+      config: the architecture.
+      weights: the trained and the frozen parameters.
+      cache: from `cache_of`.
+      tied: whether the LM head is the word embeddings.
+      tokens: T.
+      view: what the model reads its weights through.
+    """
+    architecture = architecture_of(config)
+    model = graph_weights(config, weights, tied, True, view)
+    inputs = {
+        contract.INPUT_IDS: Input((1, tokens), tf.int32),
+        contract.POSITION: Input((1,), tf.int32),
+    }
+    if tokens > 1:
+        inputs[contract.TOKENS] = Input((1,), tf.int32)
+    of_cache = {variable.name: variable for variable in cache}
+
+    def graph(tensors):
+        viewed = model.view(tensors)
+        viewed.cache = _cache(tensors, of_cache, tokens)
+        logits = architecture.next_logits(config, tensors, viewed)
+        return {contract.LOGITS: logits} | {
+            f"o{number}": viewed.cache.updated[name.removeprefix("cache/")]
+            for number, name in enumerate(of_cache)
+        }
+
+    all_inputs = (
+        inputs | model.inputs | {v.name: Input(v.shape, tf.float32) for v in of_cache.values()}
+    )
+    return ConvertedFunction(
+        signature=contract.DECODE if tokens == 1 else contract.prefill_for(tokens),
+        flatbuffer=convert(graph, all_inputs),
+        inputs=list(all_inputs),
+        variables=model.variables | of_cache,
+        constants=model.constants,
+        assigned={f"o{number}": variable for number, variable in enumerate(cache)},
+    )
+
+
+def _cache(tensors, of_cache, tokens):
+    context = next(iter(of_cache.values())).shape[2]
+    places = tensors[contract.POSITION] + tf.range(tokens)  # T
+    if tokens > 1:
+        # Padding is written nowhere.
+        counted = tf.range(tokens) < tensors[contract.TOKENS]
+        places = tf.where(counted, places, context)
+    columns = tf.transpose(tf.one_hot(places, context))  # C T
+    return Cache({n.removeprefix("cache/"): tensors[n] for n in of_cache}, columns)

@@ -51,6 +51,7 @@ OPTION_START = "option_start"  # [B * C] int32, where an option's first token st
 OPTION_TOKENS = "option_tokens"  # [B * C] int32, how many tokens the option has (causal)
 POSITION = "position"  # [1] int32, where the first of these tokens stands in the sequence
 TOKENS = "tokens"  # [1] int32, how many of the tokens count; padding follows
+LOSS_MASK = "loss_mask"  # [B, T] int32, 1 for a token that is learnt (causal, tokens)
 LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
@@ -67,9 +68,10 @@ DONE = "done"  # [1] float32
 
 # What the logits [B, C] are. "words": the label words' logits at one position of one sequence.
 # "options": the mean log-probability of each of C options, each a sequence of its own. "gold": that
-# of the row's only option (C = 1), and the loss is the mean over option tokens.
-WORDS, OPTIONS, GOLD = "words", "options", "gold"
-SCORINGS = (WORDS, OPTIONS, GOLD)
+# of the row's only option (C = 1), and the loss is the mean over option tokens. "tokens": that of
+# the row's learnt tokens (C = 1), and the loss is the mean over these.
+WORDS, OPTIONS, GOLD, TOKEN_LOSS = "words", "options", "gold", "tokens"
+SCORINGS = (WORDS, OPTIONS, GOLD, TOKEN_LOSS)
 
 # Which parameters are trained, and how the frozen ones are stored.
 FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"

@@ -138,14 +138,17 @@ def _forward_loss(design, config, target: Target, inputs: dict, weights: Weights
     embedded, words = weights.embed(tf.reshape(ids, [-1]), target.word_ids)
     embedded = tf.expand_dims(embedded, 0)  # 1 S*T D
     scored = causal.scored_rows(target, inputs, tokens)  # S Q
-    selector = tf.one_hot(scored, tokens)  # S Q T
     # Layers of one kind share one set of constants.
     kinds, prefix = dict.fromkeys(config.attentions), weights.prefix_tokens
     all_rows = {kind: of_all_rows(config, kind, mask, prefix) for kind in kinds}
-    last_rows = of_scored_rows(config, config.attentions[-1], mask, prefix, selector)
+    chosen = None
+    if scored is not None:
+        selector = tf.one_hot(scored, tokens)  # S Q T
+        last_kind = config.attentions[-1]
+        chosen = selector, of_scored_rows(config, last_kind, mask, prefix, selector)
 
     layer = DecoderLayer(design, config, weights, sequences)
-    x = _through_layers(layer, embedded, all_rows, (selector, last_rows))
+    x = _through_layers(layer, embedded, all_rows, chosen)
     return causal.scored_loss(
         target,
         inputs,

@@ -10,7 +10,7 @@ from pocketllm.runtime import contract
 
 from . import lazy_tensorflow as tf
 from .attention import IGNORED_SCORE
-from .layers import select, weighted_cross_entropy, weighted_mean, word_logits
+from .layers import rows_of, select, weighted_cross_entropy, weighted_mean, word_logits
 from .scoring import Target
 from .weights_view import WeightsView
 
@@ -20,7 +20,9 @@ ATTENTION_BLOCK = 128
 
 
 def scored_rows(target: Target, inputs: dict, tokens: int):
-    """Returns the rows [S, Q] whose next token is scored."""
+    """Returns the rows [S, Q] whose next token is scored; None for all rows."""
+    if target.scoring == contract.TOKEN_LOSS:
+        return None
     if target.scoring == contract.WORDS:
         return inputs[contract.LAST_POSITION][:, None]
     rows = inputs[contract.OPTION_START][:, None] - 1 + tf.range(target.option_rows(tokens))[None]
@@ -102,7 +104,7 @@ def scored_loss(
       inputs: the signature's.
       weights: of the LM head.
       hidden: [1, S * Q, E], the scored rows as they leave the model.
-      scored: [S, Q], which rows of a sequence they are.
+      scored: [S, Q], which rows of a sequence they are; None for all.
       embedded: [1, S * T, E], the word embeddings of all tokens.
       words: the label words; none for options.
       softcap: bound of the logits' size, softly; None for none.
@@ -117,6 +119,13 @@ def scored_loss(
         )
         return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
     ids = inputs[contract.INPUT_IDS]
+    if scored is None:
+        if weights.tied:
+            rows = next_rows(embedded, ids.shape[0])
+        else:
+            behind = tf.reshape(tf.concat([ids[:, 1:], ids[:, :1]], 1), [-1])
+            rows = tf.expand_dims(weights.lookup(weights.names.decoder, behind), 0)
+        return token_loss(token_log_probs(hidden, rows, weights.head, softcap), inputs)
     expected = scored + 1  # S K, the option's own tokens
     if weights.tied:
         rows = select(tf.one_hot(expected, ids.shape[1]), embedded)
@@ -162,6 +171,34 @@ def token_log_probs(hidden, rows, head, softcap: float | None = None):
     # The sum first: that way round (bind schedules in this order) each chunk is done with before
     # the next one's logits are computed.
     return tf.reshape(logit - (tf.math.log(total) + highest), [-1])
+
+
+def next_rows(rows, sequences: int):
+    """Returns, for every row of x [1, S * T, E], the row behind it; for the last of T, the first."""
+    x = tf.reshape(rows, [sequences, -1, rows.shape[-1]])
+    moved = tf.concat([rows_of(x, 1, x.shape[1] - 1), rows_of(x, 0, 1)], 1)
+    return tf.reshape(moved, rows.shape)
+
+
+def token_loss(log_probs, inputs: dict):
+    """From the log-probabilities [S * T] of every next token to loss, weight_sum and logits.
+
+    The loss is the mean over the learnt tokens of all rows, each row's times its weight.
+    """
+    learnt, weight = inputs[contract.LOSS_MASK], inputs[contract.WEIGHT]
+    sequences, tokens = learnt.shape
+    # Row t has the log-probability of token t + 1; nothing comes behind the last one.
+    behind = tf.concat([learnt[:, 1:], tf.zeros([sequences, 1], tf.int32)], 1)
+    counted = tf.cast(behind, tf.float32)
+    count = tf.reduce_sum(counted, -1)  # S
+    total = tf.reduce_sum(tf.reshape(log_probs, [sequences, tokens]) * counted, -1)
+    scores = total / tf.maximum(count, 1.0)
+    loss, weight_sum = weighted_mean(-scores, weight * count)
+    return {
+        contract.LOSS: loss,
+        contract.WEIGHT_SUM: weight_sum,
+        contract.LOGITS: tf.reshape(scores, [-1, 1]),
+    }
 
 
 def option_loss(log_probs, inputs: dict, target: Target):

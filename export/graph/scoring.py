@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 from pocketllm.runtime import contract
 from pocketllm.runtime.tasks.codec import Task
 from pocketllm.runtime.tasks.masked import MaskedTask
+from pocketllm.runtime.tasks.text import TextTask
 
 from ..checkpoint.label_words import label_word_ids, scoring_of
 
@@ -16,6 +17,7 @@ TARGET_INPUTS = {
     (contract.CAUSAL, contract.WORDS): (contract.LAST_POSITION,),
     (contract.CAUSAL, contract.OPTIONS): (contract.OPTION_START, contract.OPTION_TOKENS),
     (contract.CAUSAL, contract.GOLD): (contract.OPTION_START, contract.OPTION_TOKENS),
+    (contract.CAUSAL, contract.TOKEN_LOSS): (contract.LOSS_MASK,),
 }
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.
@@ -32,7 +34,7 @@ class Target:
       scoring: one of contract.SCORINGS.
       word_ids: token ids of the label words; empty unless the scoring is WORDS.
       classes: C, columns of the logits.
-      option_tokens: longest option that is scored; 0 for WORDS.
+      option_tokens: longest option that is scored; 0 for WORDS and TOKEN_LOSS.
     """
 
     scoring: str
@@ -47,8 +49,8 @@ class Target:
 
     @property
     def has_label(self) -> bool:
-        """Whether the signature takes labels: a row of GOLD holds its option alone."""
-        return self.scoring != contract.GOLD
+        """Whether the signature takes labels: a row of GOLD or TOKEN_LOSS holds its text alone."""
+        return self.scoring not in (contract.GOLD, contract.TOKEN_LOSS)
 
     def option_rows(self, tokens: int) -> int:
         """Returns K, the scored tokens of a sequence in the bucket of `tokens`: BOS never is."""
@@ -65,6 +67,8 @@ def target_of(task: Task, option_tokens: int, tokenizer: Tokenizer) -> Target:
     """
     if isinstance(task, MaskedTask):
         return Target(contract.WORDS, label_word_ids(task, tokenizer), len(task.words), 0)
+    if isinstance(task, TextTask):
+        return Target(contract.TOKEN_LOSS, (), 1, 0)
     scoring = scoring_of(task, tokenizer)
     if scoring.kind == contract.GOLD:
         return Target(scoring.kind, (), 1, option_tokens or GOLD_OPTION_TOKENS)

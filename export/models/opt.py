@@ -172,12 +172,13 @@ def forward_loss(config: OptConfig, target: Target, inputs: dict, weights: Weigh
     positions = tf.reshape(tf.cumsum(mask, 1) * mask + PADDING_POSITION, [-1])
     positions = tf.expand_dims(weights.lookup(POSITIONS, positions), 0)  # 1 S*T D
     scored = causal.scored_rows(target, inputs, tokens)  # S Q
-    selector = tf.one_hot(scored, tokens)  # S Q T
-    scored_bias = weights.attendable(causal.attention_bias(scored, mask, tokens))
     biases = [
         weights.attendable(causal.attention_bias(tf.range(first, last)[None], mask, last))
         for first, last in causal.attention_blocks(tokens)
     ]
+    if scored is not None:
+        selector = tf.one_hot(scored, tokens)  # S Q T
+        scored_bias = weights.attendable(causal.attention_bias(scored, mask, tokens))
 
     x = embedded
     if config.has_projections:
@@ -185,8 +186,8 @@ def forward_loss(config: OptConfig, target: Target, inputs: dict, weights: Weigh
     x = x + positions
     for index in range(config.num_hidden_layers):
         # Only the scored rows leave the last layer.
-        last = index == config.num_hidden_layers - 1
-        rows, seen = (select(selector, x), [scored_bias]) if last else (x, biases)
+        choose = scored is not None and index == config.num_hidden_layers - 1
+        rows, seen = (select(selector, x), [scored_bias]) if choose else (x, biases)
         x = _decoder_layer(config, index, weights, rows, x, biases=seen, sequences=sequences)
     if config.has_final_layer_norm:
         x = weights.layer_norm(f"{DECODER}.final_layer_norm", x, LAYER_NORM_EPS)

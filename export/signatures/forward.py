@@ -148,7 +148,12 @@ def _signature_inputs(target_inputs, target, batch, tokens):
     return {
         contract.INPUT_IDS: Input((sequences, tokens), tf.int32),
         contract.ATTENTION_MASK: Input((sequences, tokens), tf.int32),
-        **{name: Input((sequences,), tf.int32) for name in target_inputs},
+        **{
+            name: Input(
+                (sequences, tokens) if name == contract.LOSS_MASK else (sequences,), tf.int32
+            )
+            for name in target_inputs
+        },
         **({contract.LABEL: Input((batch,), tf.int32)} if target.has_label else {}),
         contract.WEIGHT: Input((batch,), tf.float32),
     }

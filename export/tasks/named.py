@@ -2,7 +2,7 @@
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.tasks import causal, masked
+from pocketllm.runtime.tasks import causal, masked, text
 from pocketllm.runtime.tasks.codec import Task
 
 from ..families.architecture import Architecture
@@ -10,7 +10,7 @@ from .own_data import option_text_task, text_task
 
 TEXT = "text"
 # Style -> its tasks, and what makes the one of --task=text.
-TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS}
+TASKS = {contract.MASKED: masked.TASKS, contract.CAUSAL: causal.TASKS | text.TASKS}
 TEXT_TASKS = {contract.MASKED: text_task, contract.CAUSAL: option_text_task}
 
 

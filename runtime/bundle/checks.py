@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 
 from .. import contract
 from ..host.typed_json import typed
+from ..tasks.text import TextTask
 from .contents import Bundle
 
 # TFLite counts a dimension in 31 bits; a tensor's bytes must fit a file's offset.
@@ -157,6 +158,10 @@ def _check_scoring(bundle):
         raise ValueError(f"unknown scoring {scoring!r}")
     if bundle.style == contract.MASKED and scoring != contract.WORDS:
         raise ValueError(f"scoring {scoring!r} of a task with one row for all words")
+    if (scoring == contract.TOKEN_LOSS) != isinstance(bundle.task, TextTask):
+        raise ValueError(f"scoring {scoring!r} of a task of the form {bundle.task}")
+    if scoring == contract.TOKEN_LOSS:
+        return
     if (scoring == contract.GOLD) == bool(bundle.task.words):
         raise ValueError(f"scoring {scoring!r} of a task with words {list(bundle.task.words)}")
     if len(bundle.word_ids) != (len(bundle.task.words) if scoring == contract.WORDS else 0):

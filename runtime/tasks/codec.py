@@ -14,8 +14,9 @@ from .masked import MaskedTask
 from .metrics import METRICS
 from .rows import LAYOUTS, LAYOUTS_WITH_OPTIONS
 from .templates import TRANSFORMS, template_fields, template_tokens
+from .text import ANSWERS, EVERYTHING, FORMS, LM, TextTask
 
-Task = MaskedTask | CausalTask
+Task = MaskedTask | CausalTask | TextTask
 
 
 def to_json(task: Task) -> dict:
@@ -36,6 +37,8 @@ def from_json(entry: object, style: str) -> Task:
     if style not in _STYLES:
         raise _refused(f"found the style {style!r}, expected {' or '.join(_STYLES)}")
     kind, problems = _STYLES[style]
+    if style == contract.CAUSAL and isinstance(entry, dict) and "form" in entry:
+        kind, problems = TextTask, _text_problems
     try:
         task = typed(kind, entry, "task")
     except MistypedError as error:
@@ -143,6 +146,16 @@ def _choice_problems(choice: WordChoice | FieldChoice) -> Iterator[str]:
         (spelled <= set(labels), f"label aliases lead to {sorted(spelled)!r}, not all labels"),
     )
     yield from (problem for good, problem in checks if not good)
+
+
+def _text_problems(task: TextTask) -> Iterator[str]:
+    """Yields the reasons why a well-typed task of learnt text cannot be used."""
+    if task.form not in FORMS:
+        yield f"form {task.form!r} is unknown"
+    if task.learnt not in (ANSWERS, EVERYTHING):
+        yield f"learnt {task.learnt!r} is unknown"
+    if task.form == LM and task.learnt != EVERYTHING:
+        yield f"learnt {task.learnt!r} of plain text, which holds no answers"
 
 
 # Style -> class of its tasks, and their checks.

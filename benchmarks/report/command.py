@@ -74,8 +74,9 @@ def write_report(folders: Sequence[str | Path], out: Path, force: bool = False) 
 
 def _line(row):
     best = ""
-    if row["best_dev_accuracy"] is not None:
-        best = f", best dev accuracy {row['best_dev_accuracy']:.4f} at {row['best_dev_step']}"
+    if row["best_dev_loss"] is not None:
+        measure = "loss" if row["best_dev_accuracy"] is None else "accuracy"
+        best = f", best dev {measure} {row[f'best_dev_{measure}']:.4f} at {row['best_dev_step']}"
     return (
         f"{row['run']}: {row['optimizer']}, {row['steps']} steps, loss {row['first_loss']:.4f} "
         f"to {row['last_loss']:.4f}{best}, {row['step_seconds']:.3f} s a step"

@@ -93,6 +93,8 @@ def summarise(run: Run) -> dict:
         "lowest_loss": losses[lowest],
         "lowest_loss_step": run.steps[lowest].step,
         "best_dev_accuracy": best and best.accuracy,
+        "best_dev_loss": best and best.loss,
+        "dev_tokens": best and best.tokens,
         "best_dev_step": best and best.step,
         "dev_examples": best and best.examples,
         "dev_sha256": best and best.data_sha256,

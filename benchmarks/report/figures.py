@@ -61,7 +61,13 @@ class Panel:
 
 
 def _accuracies(run):
-    return [(record.step, 100 * record.accuracy) for record in run.evaluations]
+    accuracies = [(record.step, record.accuracy) for record in run.evaluations]
+    return [(step, 100 * accuracy) for step, accuracy in accuracies if accuracy is not None]
+
+
+def _dev_losses(run):
+    """Of learnt text alone: beside an accuracy the loss says little."""
+    return [(record.step, record.loss) for record in run.evaluations if record.accuracy is None]
 
 
 def _gradients(run):
@@ -86,6 +92,7 @@ ACCURACY = Panel("dev accuracy, %", _accuracies, "marked", False)
 PANELS = (
     LOSS,
     ACCURACY,
+    Panel("dev loss, nats per learnt token", _dev_losses, "marked", False),
     Panel("|projected gradient|,\nnats per unit of z", _gradients),
     Panel("time per step, s", lambda run: [(cost.step, cost.seconds) for cost in run.costs]),
     Panel("peak anonymous memory, GB", _gigabytes("peak_anon_bytes"), "line"),

@@ -4,6 +4,8 @@ import re
 import textwrap
 from collections.abc import Sequence
 
+from pocketllm.runtime.run.evaluate import perplexity
+
 DASH = "–"
 NOT_RECORDED = "machine not recorded"
 CAPTION_WIDTH = 150  # characters of small print beside each other
@@ -41,7 +43,7 @@ def runs_table(runs: Sequence[dict]) -> str:
         "first loss": lambda run: f"{run['first_loss']:.4f}",
         "last loss": lambda run: f"{run['last_loss']:.4f}",
         "lowest loss": lambda run: f"{run['lowest_loss']:.4f} (step {run['lowest_loss_step']})",
-        "best dev accuracy": _accuracy,
+        **_dev_columns(runs),
         "step, s": lambda run: f"{run['step_seconds']:.3f}",
         "peak anonymous, GB": lambda run: _gigabytes(run["peak_anon_bytes"]),
         "peak all pages, GB": lambda run: _gigabytes(run["peak_rss_bytes"]),
@@ -74,12 +76,13 @@ def _notes(runs):
     notes = [
         "Losses are of single steps, each on its own minibatch (MeZO: the mean of loss_plus and "
         "loss_minus), in nats. The best dev accuracy is the highest, the one of lowest loss among "
-        "equals. A step's time is the median over all steps. Peak anonymous is the highest "
+        "equals; the best dev loss, of learnt text, is the lowest, a mean over learnt tokens. A "
+        "step's time is the median over all steps. Peak anonymous is the highest "
         "RssAnon + RssShmem, peak all pages the highest VmHWM, of the process that trained; GB = "
         "1e9 bytes."
     ]
     if len({run["dev_sha256"] for run in runs} - {None}) > 1:
-        notes.append("\nThe dev sets differ: these accuracies cannot be compared.")
+        notes.append("\nThe dev sets differ: these figures cannot be compared.")
     return notes
 
 
@@ -130,10 +133,26 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {line} |" for line in lines)
 
 
+def _dev_columns(runs):
+    """Returns the columns of the best dev evaluations: accuracy, or what learnt text has."""
+    if any(map(_dev_loss, runs)):
+        accuracy = {"best dev accuracy": _accuracy} if any(map(_accuracy, runs)) else {}
+        return accuracy | {"best dev loss": _dev_loss}
+    return {"best dev accuracy": _accuracy}
+
+
 def _accuracy(run):
     if run["best_dev_accuracy"] is None:
-        return DASH
+        return ""
     return f"{100 * run['best_dev_accuracy']:.1f}% (step {run['best_dev_step']})"
+
+
+def _dev_loss(run):
+    """Of learnt text, whose best step is that of the lowest loss."""
+    if run["best_dev_loss"] is None or run["best_dev_accuracy"] is not None:
+        return ""
+    loss = run["best_dev_loss"]
+    return f"{loss:.4f}, perplexity {perplexity(loss):.4g} (step {run['best_dev_step']})"
 
 
 def _gigabytes(count, decimals=3):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.data.own_tokens import marked_task, spelled_tokens
+from pocketllm.runtime.data.own_tokens import marked_task, spells_tokens
 from pocketllm.runtime.data.tokenizer import all_token_ids
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import CausalTask
@@ -65,7 +65,7 @@ def scoring_of(task: CausalTask, tokenizer) -> Scoring:
     """
     if not task.words:
         return Scoring(contract.GOLD, (), 0)
-    if spelled_tokens(task, tokenizer):
+    if spells_tokens(task, tokenizer):
         tokenizer = Tokenizer.from_str(tokenizer.to_str())  # a bundle's own has no marks
     marked = marked_task(task, tokenizer)
     template = marked.task.template

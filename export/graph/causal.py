@@ -174,7 +174,7 @@ def token_log_probs(hidden, rows, head, softcap: float | None = None):
 
 
 def next_rows(rows, sequences: int):
-    """Returns, for every row of x [1, S * T, E], the row behind it; for the last of T, the first."""
+    """Returns the row behind each of x [1, S * T, E]; behind the last of T, the first."""
     x = tf.reshape(rows, [sequences, -1, rows.shape[-1]])
     moved = tf.concat([rows_of(x, 1, x.shape[1] - 1), rows_of(x, 0, 1)], 1)
     return tf.reshape(moved, rows.shape)

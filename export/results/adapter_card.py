@@ -19,7 +19,7 @@ tags:
 
 {storage}
 
-Accuracy measured on that base: {accuracy}
+Measured on that base: {measured}
 
     from peft import PeftModel
     from transformers import {hf_class}
@@ -56,7 +56,7 @@ def adapter_card(origin: Origin) -> str:
         load=_loaded(origin.source),
         title=" ".join(origin.source.name.split()),
         storage=WHOLE if whole else QUANTISED.format(base=bundle.base),
-        accuracy=_measured(origin),
+        measured=_measured(origin),
         hf_class=WHOLE_CLASS if origin.is_text_part else architecture_in_bundle(bundle).hf_class,
         origin="\n".join(f"    {line}" for line in values.splitlines()),
     )
@@ -71,9 +71,10 @@ def _loaded(source):
 
 def _measured(origin):
     if origin.dev is None:
-        return f"not measured (the run has no dev evaluation after step {origin.step})."
-    dev = origin.dev
+        return f"nothing (the run has no dev evaluation after step {origin.step})."
+    dev, after = origin.dev, f"after step {origin.step}."
+    if dev.accuracy is None:
+        return f"loss {dev.loss:.4f} a token, over {dev.tokens} learnt tokens of a dev set, {after}"
     return (
-        f"{dev.accuracy:.1%} of {dev.examples} dev examples, loss {dev.loss:.4f}, after step "
-        f"{origin.step}."
+        f"accuracy {dev.accuracy:.1%} of {dev.examples} dev examples, loss {dev.loss:.4f}, {after}"
     )

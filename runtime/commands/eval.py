@@ -2,7 +2,8 @@
 
 With --run at the best dev step, the last one where no dev set was given, or --at_step. A MeZO
 run's steps are done again up to there (noise passes only, no data); an Adam run has kept the
-parameters of the best dev step and the last, and no others.
+parameters of the best dev step and the last, and no others. Of learnt text (--task=sft, chat, lm of
+the export) it gives loss and perplexity per learnt token, of other tasks accuracy and loss.
 
 examples:
   pocketllm eval --bundle=micro --data=heldout.tsv
@@ -25,7 +26,7 @@ from .shared import define_session_flags, open_bundle, open_session, required
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define_session_flags(FLAGS)
-define.string("data", None, "labelled data: .tsv, .txt or .csv with a header, .jsonl or .json")
+define.string("data", None, "data as trained on: .tsv, .txt or .csv with a header, .jsonl or .json")
 define.string("run", None, "run directory of `pocketllm train`")
 define.integer("sample", 0, "number of examples to evaluate, drawn as the reference draws; 0: all")
 define.integer("at_step", None, "step of the run to evaluate")
@@ -57,11 +58,8 @@ def run(values) -> dict:
         "data": str(data.path),
         "run": values.run,
         "step": point.step,
-        "accuracy": evaluation.accuracy,
-        "loss": evaluation.loss,
-        "metrics": evaluation.metrics,
-        "examples": evaluation.examples,
         **data.summary(),
+        **evaluation.summary(),
         "engine": model.engine.describe(),
         "warnings": list(redone.warnings),
     }

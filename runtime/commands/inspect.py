@@ -15,6 +15,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import read_bundle
 from ..tasks.causal import CausalTask
+from ..tasks.text import CHAT, EVERYTHING, SFT, TextTask
 from .flags import definer
 from .shared import required
 
@@ -51,6 +52,7 @@ def run(values) -> dict:
         "task": bundle.task.name,
         "labels": list(bundle.task.labels),
         "words": list(bundle.task.words),
+        **({"learnt": bundle.task.learnt} if isinstance(bundle.task, TextTask) else {}),
         "scoring": bundle.scoring,
         "word_ids": list(bundle.word_ids),
         "option_tokens": bundle.option_tokens,
@@ -69,7 +71,6 @@ def run(values) -> dict:
 
 
 def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
-    task = bundle.task
     architecture = f"{bundle.architecture}, {bundle.style} prompts"
     return [
         ("bundle", f"{bundle.folder}, format {contract.FORMAT_VERSION}, files intact"),
@@ -79,11 +80,16 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
         ("trained", f"{trained:,} in {len(bundle.parameters)} tensors, {_tuning(bundle)}, float32"),
         ("frozen", _frozen(bundle)),
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
-        ("task", f"{task.name}; template {task.template!r}"),
+        ("task", _task(bundle)),
         _options(bundle),
         ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
         ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
     ]
+
+
+def _task(bundle: Bundle) -> str:
+    task = bundle.task
+    return f"{task.name}; template {task.template!r}" if task.template else task.name
 
 
 def _tuning(bundle: Bundle) -> str:
@@ -115,6 +121,10 @@ def _options(bundle: Bundle) -> tuple[str, str]:
     if bundle.scoring == contract.WORDS:
         words = zip(task.labels, task.words, bundle.word_ids)
         return "label words", ", ".join(f"{label}:{word!r} (id {n})" for label, word, n in words)
+    if isinstance(task, TextTask):
+        answers = {SFT: "the completion and its end token", CHAT: "the assistant's turns"}
+        everything = "every token"
+        return "learnt", everything if task.learnt == EVERYTHING else answers[task.form]
     options = ", ".join(cast(CausalTask, task).choice.shown)
     return "options", f"{options}; up to {bundle.option_tokens} tokens each"
 

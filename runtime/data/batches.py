@@ -17,7 +17,7 @@ FILLER_TARGET = {contract.OPTION_START: 1, contract.OPTION_TOKENS: 1}
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a forward signature: C sequences, its label (None for "gold"), its weight."""
+    """One row of a forward signature: C sequences, its weight, and its label where it has one."""
 
     sequences: tuple[Encoded, ...]
     label: int | None
@@ -48,6 +48,8 @@ class Batch:
 
 def training_row(example: EncodedExample, scoring: str) -> Row:
     """Returns the row that an example is trained on; for "gold", the first gold option's."""
+    if scoring == contract.TOKEN_LOSS:
+        return Row(example.sequences, None)
     gold = example.golds[0]
     if scoring == contract.GOLD:
         return Row((example.sequences[gold],), None)
@@ -96,11 +98,15 @@ def _batch(rows, members, batch_size, lengths, pad_id):
     mask = np.zeros((slots, tokens), np.int32)
     mask[:, 0] = 1  # a filler row attends to itself, so that its softmax is an ordinary one
     inputs: dict[str, np.ndarray] = {contract.INPUT_IDS: ids, contract.ATTENTION_MASK: mask}
+    if sequences[0].loss_mask is not None:
+        inputs[contract.LOSS_MASK] = np.zeros((slots, tokens), np.int32)
     for name in sequences[0].target:
         inputs[name] = np.full(slots, FILLER_TARGET.get(name, 0), np.int32)
     for slot, sequence in enumerate(sequences):
         length = len(sequence.input_ids)
         ids[slot, :length], mask[slot, :length] = sequence.input_ids, 1
+        if sequence.loss_mask is not None:
+            inputs[contract.LOSS_MASK][slot, :length] = sequence.loss_mask
         for name, value in sequence.target.items():
             inputs[name][slot] = value
     if chosen[0].label is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from .. import contract
@@ -10,11 +11,14 @@ from ..errors import InputError
 from ..host.files import sha256_of
 from ..host.pages import release_freed_memory
 from ..host.progress import Progress
+from ..tasks.codec import Task
 from ..tasks.draws import drawn, split_places
-from . import encode_causal, encode_masked
+from ..tasks.text import LM, TextTask
+from . import encode_causal, encode_masked, encode_text
 from .batches import Batch, micro_batches, training_row
 from .encoded import EncodedExample, RowFormat
 from .reader import DataFile, Example
+from .text_reader import TextFile, TextRow
 from .tokenizer import load_tokenizer, tokenising
 
 ENCODERS = {
@@ -57,6 +61,8 @@ class Dataset:
         if self.truncated:
             line += f", {self.truncated} truncated to fit {self.cut}"
             line += f" ({100 * self.truncated / len(self.examples):.1f}%)"
+        if tokens := self.learnt_tokens:
+            line += f", {tokens:,} of {self.tokens:,} tokens learnt"
         if self.skipped:
             line += f", {self.skipped} without a label skipped"
         if self.labels:
@@ -66,12 +72,24 @@ class Dataset:
 
     def summary(self) -> dict:
         """Returns what was cut, left out, and read in which way, for --json."""
+        learnt = {"row_tokens": self.tokens, "learnt_tokens": self.learnt_tokens}
         return {
             "truncated": self.truncated,
             "skipped": self.skipped,
             "labels": self.labels,
             "notes": list(self.notes),
+            **(learnt if self.learnt_tokens else {}),
         }
+
+    @property
+    def learnt_tokens(self) -> int:
+        """The number of tokens that are learnt; 0 of a task with labels."""
+        return sum(example.learnt_tokens for example in self.examples)
+
+    @property
+    def tokens(self) -> int:
+        """The number of tokens of all rows."""
+        return sum(len(row.input_ids) for example in self.examples for row in example.sequences)
 
 
 def load_dataset(
@@ -85,7 +103,7 @@ def load_dataset(
       training: encode no option that is not trained on; such a data set cannot be evaluated.
       sample: draw so many examples, as the reference does; 0 takes all.
     """
-    file = DataFile(Path(path), bundle.task)
+    file = data_file(Path(path), bundle.task)
     count = sum(1 for _ in file.examples()) if sample > 0 else 0
     if not 0 < sample < count:
         return _encoded(file, bundle, training=training)
@@ -99,7 +117,7 @@ def load_split(path: str | Path, bundle: Bundle, train: int, dev: int) -> tuple[
     Raises:
       InputError: as `load_dataset`, or nothing would be left to train on.
     """
-    file = DataFile(Path(path), bundle.task)
+    file = data_file(Path(path), bundle.task)
     count = sum(1 for _ in file.examples())
     places = split_places(count, train, dev)
     if not places[0]:
@@ -129,12 +147,18 @@ def batches_of(
     return micro_batches(rows, bundle.batch_size, bundle.lengths, dataset.pad_id)
 
 
-def _chosen(file: DataFile, places: Sequence[int]) -> Iterator[Example]:
+def data_file(path: Path, task: Task) -> DataFile | TextFile:
+    """Returns a data file of a task, not read yet."""
+    return TextFile(path, task) if isinstance(task, TextTask) else DataFile(path, task)
+
+
+def _chosen(file: DataFile | TextFile, places: Sequence[int]) -> Iterator[Example | TextRow]:
     """Yields some examples; a question that may miss answers cannot be judged as a whole."""
     wanted, chosen = set(places), {}
     for place, example in enumerate(file.examples()):
         if place in wanted:
-            chosen[place] = replace(example, group=None)
+            is_text = isinstance(example, TextRow)
+            chosen[place] = example if is_text else replace(example, group=None)
     yield from (chosen[place] for place in places)
 
 
@@ -148,11 +172,12 @@ def row_format(bundle: Bundle) -> RowFormat:
         word_ids=bundle.word_ids,
         tokens=bundle.lengths[-1],
         option_tokens=bundle.option_tokens,
+        chat=getattr(bundle, "chat", None),
     )
 
 
 def _encoded(
-    file: DataFile,
+    file: DataFile | TextFile,
     bundle: Bundle,
     *,
     training: bool,
@@ -160,15 +185,26 @@ def _encoded(
     part: str = "",
 ) -> Dataset:
     """Encodes the examples of a file for a bundle, or those at some places, row by row."""
-    encode_all, path = ENCODERS[bundle.style], file.path
+    path, is_text, typed = file.path, isinstance(bundle.task, TextTask), {}
+    encode_all, further = ENCODERS[bundle.style], (training,)
+    if is_text:
+        encode_all, further = partial(encode_text.encode_all, typed=typed), ()
     examples = file.examples() if places is None else _chosen(file, places)
-    total = None if places is None else len(places)
+    total, rows = None if places is None else len(places), 0
     with (
         Progress(f"reading {path}", total, "example") as bar,
         tokenising(bundle.tokenizer_path, path),
     ):
-        encoded = encode_all(examples, row_format(bundle), path, training, bar.advance)
+
+        def advance(count):
+            nonlocal rows
+            rows += count
+            bar.advance(count)
+
+        encoded = encode_all(examples, row_format(bundle), path, *further, progress=advance)
     release_freed_memory()  # the tokenizer of a large vocabulary had 200 MB
+    if is_text and bundle.task.form == LM:
+        part = f" in windows of {rows} text{'s' * (rows != 1)}{part}"
     return Dataset(
         path=path,
         examples=encoded,
@@ -178,8 +214,8 @@ def _encoded(
         pad_id=bundle.special_tokens.pad,
         part=part,
         cut=_limit(bundle),
-        labels=file.labels.meanings(),
-        notes=tuple(file.notes),
+        labels=file.meanings(),
+        notes=(*file.notes, *encode_text.typed_note(typed)),
     )
 
 

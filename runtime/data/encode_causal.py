@@ -19,7 +19,8 @@ from ..tasks.causal import CausalTask, FieldChoice, WordChoice
 from ..tasks.templates import TRANSFORMS, fill
 from .encoded import Encoded, EncodedExample, RowFormat
 from .long_texts import LONG, head_ids, tail_of
-from .own_tokens import MarkedTask, marked_task, unmarked
+from .marks import unmarked
+from .own_tokens import MarkedTask, marked_task
 from .reader import Example
 from .tokenizer import all_token_ids
 

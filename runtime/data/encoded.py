@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from ..bundle.contents import SpecialTokens
+from ..tasks.chat import ChatPieces
 from ..tasks.codec import Task
 
 
@@ -20,7 +21,8 @@ class RowFormat:
       scoring: one of contract.SCORINGS.
       word_ids: token ids of the label words, for "words".
       tokens: the longest row that the forward signatures take, and the only limit of a row.
-      option_tokens: the longest option, for the other scorings.
+      option_tokens: the longest option, for "options" and "gold".
+      chat: pieces of the template, for chats.
     """
 
     task: Task
@@ -30,6 +32,7 @@ class RowFormat:
     word_ids: tuple[int, ...]
     tokens: int
     option_tokens: int
+    chat: ChatPieces | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Encoded:
     input_ids: np.ndarray  # [tokens] int32
     target: dict[str, int]  # further inputs of the forward signature: name -> value
     truncated: bool  # whether tokens were left out
+    loss_mask: np.ndarray | None = None  # [tokens] int32, 1 for a learnt one, for "tokens"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +50,8 @@ class EncodedExample:
     """One example: a sequence for each option, or the one that all label words share.
 
     Attributes:
-      sequences: in label order.
-      golds: the right classes or options; the first is trained on.
+      sequences: in label order; of "tokens" the only one.
+      golds: the right classes or options; the first is trained on. None of "tokens".
       group: shared by the answers to one question, or None.
       answers: what each option answers, where the data says it.
     """
@@ -56,6 +60,12 @@ class EncodedExample:
     golds: tuple[int, ...]
     group: str | None = None
     answers: tuple[str, ...] = ()
+
+    @property
+    def learnt_tokens(self) -> int:
+        """The number of learnt tokens, for "tokens"."""
+        masks = (sequence.loss_mask for sequence in self.sequences)
+        return sum(int(mask.sum()) for mask in masks if mask is not None)
 
     @property
     def truncated(self) -> bool:

@@ -7,12 +7,12 @@ from pathlib import Path
 from ..errors import InputError
 from ..tasks.codec import Task
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
-from .files.columns import FileRow, column_of
+from .files.columns import Columns, FileRow, column_of
 from .files.json_rows import json_rows
 from .files.labels import LabelReader
 from .files.tables import csv_rows, tsv_rows
 
-Rows = Callable[[Path, Task, list[str]], Iterator[FileRow]]
+Rows = Callable[[Path, Columns, list[str]], Iterator[FileRow]]
 # Extension -> what reads it; a .gz behind it says nothing more, the content does.
 FORMATS: dict[str, Rows] = {
     ".tsv": tsv_rows,
@@ -77,6 +77,10 @@ class DataFile:
             raise InputError(
                 f"{self.path}: found no labelled rows, expected at least one; check the file"
             )
+
+    def meanings(self) -> dict[str, str]:
+        """Returns {number in the file: the label that it was read as}."""
+        return self.labels.meanings()
 
 
 def read_examples(path: str | Path, task: Task) -> tuple[list[Example], int]:

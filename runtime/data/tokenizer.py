@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError, first_line, is_of_tokenizers
 
@@ -71,9 +71,13 @@ def token_ids(tokenizer: Tokenizer, text: str) -> list[int]:
 
 def all_token_ids(tokenizer: Tokenizer, texts: Sequence[str]) -> list[list[int]]:
     """Returns the ids of each text, as `token_ids` does, on all cores."""
+    return [encoding.ids for encoding in all_encodings(tokenizer, texts)]
+
+
+def all_encodings(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
+    """Returns the ids of each text with their offsets, as `token_ids` does, on all cores."""
     with _as_text(tokenizer):
-        encodings = tokenizer.encode_batch(list(texts), add_special_tokens=False)
-    return [encoding.ids for encoding in encodings]
+        return tokenizer.encode_batch(list(texts), add_special_tokens=False)
 
 
 def template_ids(tokenizer: Tokenizer, text: str) -> list[int]:

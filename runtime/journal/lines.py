@@ -30,15 +30,17 @@ INT32 = np.iinfo(np.int32)
 class Evaluated:
     """A dev evaluation after `step` (0: before the first), on the data of this sha256.
 
-    `metrics` are the task's own, beside the accuracy; lines of earlier versions have none.
+    `metrics` are the task's own, beside the accuracy; lines of earlier versions have none. Learnt
+    text has no accuracy; its `loss` is the mean over `tokens` learnt tokens.
     """
 
     step: int
-    accuracy: float
     loss: float
     examples: int
     data_sha256: str
+    accuracy: float | None = None
     metrics: dict = field(default_factory=dict)
+    tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -148,7 +150,9 @@ def append_step(
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
     """Adds a dev evaluation to `evaluations.jsonl`, with a CRC-32 of its own."""
-    text = json.dumps(asdict(record))
+    order = ("step", "accuracy", "loss", "examples", "data_sha256", "metrics", "tokens")
+    values = asdict(record)
+    text = json.dumps({name: values[name] for name in order if values[name] is not None})
     checksum = zlib.crc32(text.encode())
     _append(Path(folder) / EVALUATIONS, f'{text[:-1]}, "checksum": {checksum}}}')
 
@@ -181,14 +185,17 @@ def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evalu
 
 
 def best_step(folder: Path, last: int) -> int:
-    """Returns the dev step of highest accuracy (then lowest loss), `last` without a dev set."""
+    """Returns the step of the best dev evaluation, `last` without a dev set."""
     best = best_evaluation([line for line in read_evaluations(folder) if line.step <= last])
     return best.step if best else last
 
 
 def best_evaluation(evaluations: Sequence[Evaluated]) -> Evaluated | None:
-    """Returns the one of highest accuracy, then lowest loss, then the earliest; None of none."""
-    return max(evaluations, key=lambda r: (r.accuracy, -r.loss, -r.step), default=None)
+    """Returns the one of highest accuracy, then lowest loss, then the earliest; None of none.
+
+    Learnt text has no accuracy: there it is the one of lowest loss.
+    """
+    return max(evaluations, key=lambda r: (r.accuracy or 0.0, -r.loss, -r.step), default=None)
 
 
 def _whole_lines(path):

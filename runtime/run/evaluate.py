@@ -1,7 +1,9 @@
-"""Accuracy, loss and the task's metrics of a model on labelled examples."""
+"""What a model gets right: accuracy, loss and metrics on labelled examples, loss on learnt text."""
 
+import math
+import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -15,17 +17,44 @@ from ..tasks.metrics import Prediction, accuracy, measured
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Over examples: share of right answers, loss as in training in nats, the task's metrics."""
+    """Of a model on a data set.
 
-    accuracy: float
+    Attributes:
+      loss: as in training, in nats: of learnt text, the mean over all learnt tokens.
+      examples: how many there are.
+      accuracy: the share of right answers; None of learnt text, which has none.
+      metrics: the task's own.
+      tokens: of learnt text, the number of learnt tokens; None of a task with labels.
+    """
+
     loss: float
     examples: int
-    metrics: dict[str, float]
+    accuracy: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    tokens: int | None = None
 
     def describe(self) -> str:
-        """Returns accuracy, loss and metrics in one line."""
+        """Returns accuracy, loss and metrics, or loss and perplexity, in one line."""
+        if self.accuracy is None:
+            shown = f"loss {self.loss:.4f}, perplexity {perplexity(self.loss):.4g}"
+            return f"{shown}, {self.tokens:,} tokens"
         named = {"accuracy": self.accuracy, "loss": self.loss} | self.metrics
         return ", ".join(f"{name} {value:.4f}" for name, value in named.items())
+
+    def summary(self) -> dict:
+        """Returns what was measured, for --json."""
+        values = {"loss": self.loss, "metrics": self.metrics, "examples": self.examples}
+        if self.accuracy is None:
+            return {**values, "perplexity": perplexity(self.loss), "tokens": self.tokens}
+        return {"accuracy": self.accuracy, **values}
+
+
+def perplexity(loss: float) -> float:
+    """Returns e to the loss, the largest float where it is beyond any."""
+    try:
+        return math.exp(loss)
+    except OverflowError:
+        return sys.float_info.max
 
 
 def rows_of(data: Dataset, bundle: Bundle) -> list[Row]:
@@ -37,6 +66,8 @@ def evaluate(
     model: Model, data: Dataset, progress: Callable[[int], None] = lambda rows: None
 ) -> Evaluation:
     """Runs every row once; the prediction is the class or option with the highest logit.
+
+    Learnt text has no prediction: its loss is joined over the tokens of all rows.
 
     Args:
       model: holds the parameters.
@@ -55,9 +86,11 @@ def evaluate(
         loss += float(outputs[contract.LOSS][0]) * weight_sum
         weight += weight_sum
         progress(batch.rows)
+    if bundle.scoring == contract.TOKEN_LOSS:
+        return Evaluation(loss / weight, len(data.examples), tokens=data.learnt_tokens)
     predictions = _predictions(data, logits, bundle.scoring)
     metrics = measured(bundle.task.metrics, predictions)
-    return Evaluation(accuracy(predictions), loss / weight, len(predictions), metrics)
+    return Evaluation(loss / weight, len(predictions), accuracy(predictions), metrics)
 
 
 def _predictions(data, logits, scoring):

@@ -126,12 +126,13 @@ class DevEvaluations:
         if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
         record = Evaluated(
-            step,
-            evaluation.accuracy,
-            evaluation.loss,
-            evaluation.examples,
-            dev.sha256,
-            evaluation.metrics,
+            step=step,
+            accuracy=evaluation.accuracy,
+            loss=evaluation.loss,
+            examples=evaluation.examples,
+            data_sha256=dev.sha256,
+            metrics=evaluation.metrics,
+            tokens=evaluation.tokens,
         )
         self._before_record(record)
         append_evaluation(training.folder, record)

@@ -16,17 +16,19 @@ class TextTask:
     Attributes:
       name: for people.
       form: of a row, one of FORMS: a prompt and its completion, the turns of a chat, or a text.
-      learnt: ANSWERS (the completion, the assistant's turns) or EVERYTHING; of LM always the latter.
+      learnt: ANSWERS (the completion, the assistant's turns) or EVERYTHING, as always of LM.
     """
 
     name: str
     form: str
     learnt: str
 
-    # What tasks with labels have.
+    # What tasks with labels have, and their own text in a row.
+    template: ClassVar[str] = ""
     labels: ClassVar[tuple[str, ...]] = ()
     words: ClassVar[tuple[str, ...]] = ()
     metrics: ClassVar[tuple[str, ...]] = ()
+    split: ClassVar[tuple[int, ...]] = ()
 
 
 TASKS = {

@@ -4,13 +4,32 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 
 from ...errors import InputError
-from ...tasks.codec import Task
 from ...tasks.rows import shown
 
 KINDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
+
+
+class Columns(Protocol):
+    """What is known of the columns of a file: a task's, or those of a form of learnt text."""
+
+    @property
+    def columns(self) -> dict[str, tuple[str, ...]]: ...
+
+    @property
+    def label_columns(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+
+    @property
+    def label_aliases(self) -> dict[str, str]: ...
+
+    @property
+    def layout(self) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -63,13 +82,13 @@ def label_column_of(where: str, columns: Iterable[str], accepted: tuple[str, ...
     return column
 
 
-def spelled(row: dict[str, object], task: Task) -> dict[str, object]:
+def spelled(row: dict[str, object], task: Columns) -> dict[str, object]:
     """Returns a row with the task's columns named as the task names them."""
     names = renamed(row, task)
     return {names.get(name, name): value for name, value in row.items()} if names else row
 
 
-def renamed(columns: Iterable[str], task: Task) -> dict[str, str]:
+def renamed(columns: Iterable[str], task: Columns) -> dict[str, str]:
     """Returns {column: the name that it spells in another case or with spaces around}.
 
     There are those that the task needs and that no column spells as it does, and one does so.
@@ -86,7 +105,7 @@ def renamed(columns: Iterable[str], task: Task) -> dict[str, str]:
     return names
 
 
-def check_header(where: str, header: list[str], task: Task, separator: str) -> None:
+def check_header(where: str, header: list[str], task: Columns, separator: str) -> None:
     """Checks the first line of a TSV or CSV file, so that it is to blame, not a row.
 
     Args:
@@ -109,7 +128,7 @@ def check_header(where: str, header: list[str], task: Task, separator: str) -> N
             )
 
 
-def missing_columns(header: Iterable[str], task: Task) -> str:
+def missing_columns(header: Iterable[str], task: Columns) -> str:
     """Returns what the task needs and the header lacks, "" for nothing."""
     lacking = (
         what
@@ -119,7 +138,7 @@ def missing_columns(header: Iterable[str], task: Task) -> str:
     return next(lacking, "")
 
 
-def accepted_columns(task: Task) -> dict[str, tuple[str, ...]]:
+def accepted_columns(task: Columns) -> dict[str, tuple[str, ...]]:
     """Returns {field, or "label": the columns that it may stand in, the first that is there}."""
     return task.columns | ({"label": task.label_columns} if task.label_columns else {})
 
@@ -147,7 +166,7 @@ def _wrapper(values: Mapping[str, object]) -> str:
     )
 
 
-def _check_first_line(where: str, header: list[str], task: Task, separator: str) -> None:
+def _check_first_line(where: str, header: list[str], task: Columns, separator: str) -> None:
     """Raises InputError where it is no header of such a file, and says what it is."""
     line = shown(header[0] if len(header) == 1 else header)
     names = ", ".join(accepted[0] for accepted in accepted_columns(task).values())

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import cast
 
 from ...errors import InputError
-from ...tasks.codec import Task
 from ...tasks.rows import shown
-from .columns import FileRow, spelled
+from .columns import Columns, FileRow, spelled
 from .json_shapes import EXPECTED, check_shape
 from .lines import CHUNK, LONGEST, lines_of, open_text
 
 _SPACE = " \t\r\n"
 
 
-def json_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
+def json_rows(path: Path, task: Columns, notes: list[str]) -> Iterator[FileRow]:
     """Yields the objects of a .jsonl, .ndjson or .json file, read piece by piece.
 
     Raises:
@@ -35,7 +34,7 @@ def json_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
         yield FileRow(spelled(value, task), line)
 
 
-def _check_first(path: Path, task: Task) -> None:
+def _check_first(path: Path, task: Columns) -> None:
     """Checks the first object of a file: that a line is a row, and not the file one object."""
     with open_text(path) as read:
         text = _Text(path, read)

@@ -1,9 +1,8 @@
 """JSON that holds its rows in another form than an object a line or one array: what it is."""
 
 from ...errors import InputError
-from ...tasks.codec import Task
 from ...tasks.rows import shown
-from .columns import accepted_columns, missing_columns, spelled
+from .columns import Columns, accepted_columns, missing_columns, spelled
 
 EXPECTED = "expected an object a line or one array"
 # Keys that rows stand under, whatever columns they have.
@@ -11,7 +10,7 @@ _USUAL_KEYS = ("data", "rows", "train", "validation", "dev", "test", "examples",
 _RECORDS = "to_json(path, orient='records', lines=True)"
 
 
-def check_shape(path, value: dict, task: Task) -> None:
+def check_shape(path, value: dict, task: Columns) -> None:
     """Checks the only object of a file.
 
     Raises:
@@ -23,7 +22,7 @@ def check_shape(path, value: dict, task: Task) -> None:
             raise InputError(f"{path}: found {problem[0]}, {EXPECTED}; {problem[1]}")
 
 
-def _wrapped(value: dict, task: Task) -> tuple[str, str] | None:
+def _wrapped(value: dict, task: Columns) -> tuple[str, str] | None:
     """Rows as a list under a key, or lists of several splits."""
     rows = {key: row for key, inner in value.items() if (row := _first(inner)) is not None}
     keys = [key for key, row in rows.items() if key in _USUAL_KEYS or _fits(row, task)]
@@ -39,7 +38,7 @@ def _wrapped(value: dict, task: Task) -> tuple[str, str] | None:
     return f"one object around the rows: the rows stand in {names}", f"give {which} alone"
 
 
-def _split(value: dict, task: Task) -> tuple[str, str] | None:
+def _split(value: dict, task: Columns) -> tuple[str, str] | None:
     """What pandas writes with orient='split'."""
     names, rows = value.get("columns"), value.get("data")
     if isinstance(names, list) and isinstance(rows, list):
@@ -47,7 +46,7 @@ def _split(value: dict, task: Task) -> tuple[str, str] | None:
     return None
 
 
-def _columns(value: dict, task: Task) -> tuple[str, str] | None:
+def _columns(value: dict, task: Columns) -> tuple[str, str] | None:
     """A list for each column, or what pandas writes by default: {index: value} for each."""
     if task.layout != "flat":
         return None
@@ -63,7 +62,7 @@ def _columns(value: dict, task: Task) -> tuple[str, str] | None:
     return what, f"write rows: pandas' DataFrame of it and {_RECORDS}"
 
 
-def _indexed(value: dict, task: Task) -> tuple[str, str] | None:
+def _indexed(value: dict, task: Columns) -> tuple[str, str] | None:
     """What pandas writes with orient='index'."""
     if value and all(isinstance(row, dict) and _fits(row, task) for row in value.values()):
         if _columns(next(iter(value.values())), task):
@@ -82,7 +81,7 @@ def _first(inner: object) -> dict | None:
     return inner[0] if isinstance(inner, list) and inner and isinstance(inner[0], dict) else None
 
 
-def _fits(row: dict, task: Task) -> bool:
+def _fits(row: dict, task: Columns) -> bool:
     """Returns whether an object has the task's columns, itself or in 'row'."""
     inner = row.get("row")
     rows = [values for values in (row, inner) if isinstance(values, dict)]

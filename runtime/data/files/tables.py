@@ -10,8 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from ...errors import InputError
-from ...tasks.codec import Task
-from .columns import KINDS, FileRow, check_header, missing_columns, renamed
+from .columns import KINDS, Columns, FileRow, check_header, missing_columns, renamed
 from .lines import LONGEST, lines_of, rows_of_text
 
 SEPARATORS = (",", ";", "\t", "|")
@@ -23,7 +22,7 @@ KEPT = (
 )
 
 
-def tsv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
+def tsv_rows(path: Path, task: Columns, notes: list[str]) -> Iterator[FileRow]:
     """Yields the rows of a .tsv or .txt file.
 
     Args:
@@ -89,7 +88,7 @@ def _is_quoted(cell: str) -> bool:
     return whole and '"' not in cell[1:-1].replace('""', "")
 
 
-def csv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
+def csv_rows(path: Path, task: Columns, notes: list[str]) -> Iterator[FileRow]:
     """Yields the rows of a .csv file; the arguments are those of `tsv_rows`.
 
     Raises:
@@ -131,7 +130,7 @@ def csv_rows(path: Path, task: Task, notes: list[str]) -> Iterator[FileRow]:
             yield FileRow(dict(zip(header, cells)), line)
 
 
-def _separator(first: str, task: Task) -> tuple[str, bool]:
+def _separator(first: str, task: Columns) -> tuple[str, bool]:
     """Returns what the header shows, and whether a space stands behind each.
 
     It is what gives the task's columns, else what gives the most.
@@ -148,11 +147,11 @@ def _separator(first: str, task: Task) -> tuple[str, bool]:
     return separator, bool(others) and all(name[:1] == " " and name.strip() for name in others)
 
 
-def _fits(header: list[str], task: Task) -> bool:
+def _fits(header: list[str], task: Columns) -> bool:
     return not missing_columns(_named([name.strip(' "') for name in header], task), task)
 
 
-def _named(header: list[str], task: Task) -> list[str]:
+def _named(header: list[str], task: Columns) -> list[str]:
     """Returns the columns, those of the task named as the task names them."""
     names = renamed(header, task)
     return [names.get(name, name) for name in header]

@@ -47,7 +47,7 @@ def test_a_whole_base_is_named_and_what_was_not_measured_is_said(origin):
     text = card(origin("fp32", None)).text
 
     assert "The base was in fp32" in text and "may differ" not in text
-    assert "not measured (the run has no dev evaluation after step 12)" in text
+    assert "nothing (the run has no dev evaluation after step 12)" in text
 
 
 @pytest.mark.parametrize("name", ["facebook/opt-125m", 'my "own": model', "a\nb: c", "- x", "null"])

@@ -1,0 +1,197 @@
+"""Learnt text to token ids: prompts with completions, chats, plain text in windows.
+
+Every text is tokenised whole (spans.py). What of a prompt or chat does not fit is cut at the end; a
+row whose first learnt token would be cut loses tokens in front instead. A plain text loses nothing:
+it becomes windows, each beginning with the last token of the one before.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from ..errors import InputError
+from ..tasks.chat import ChatPieces, Span, render
+from ..tasks.text import CHAT, EVERYTHING, LM, TextTask
+from .encoded import Encoded, EncodedExample, RowFormat
+from .spans import SpanTokenizer
+from .text_reader import TextRow
+
+# Tokenised together, on all cores: so many characters.
+CHARACTERS_AT_ONCE = 1 << 19
+
+
+def spans_of(row: TextRow, task: TextTask, end: str, chat: ChatPieces | None) -> tuple[Span, ...]:
+    """Returns the text of a row in spans.
+
+    Args:
+      row: of a file.
+      task: says its form, and what is learnt.
+      end: the end token, as the tokenizer spells it.
+      chat: pieces of the bundle's template, for chats.
+
+    Raises:
+      InputError: a chat that the template does not take.
+    """
+    if task.form == CHAT:
+        assert chat is not None  # `encode_all` checks it
+        spans = render(chat, row.messages, generation_prompt=False)
+    else:
+        *prompt, answer = (message["content"] for message in row.messages)
+        spans = (
+            *(Span(text, spelled=False, learnt=False) for text in prompt),
+            Span(answer, spelled=False, learnt=True),
+            Span(end, spelled=True, learnt=True),
+        )
+    if task.learnt == EVERYTHING:
+        spans = (Span(span.text, span.spelled, learnt=True) for span in spans)
+    return tuple(span for span in spans if span.text)
+
+
+def encode_all(
+    rows: Iterable[TextRow],
+    row_format: RowFormat,
+    path,
+    progress: Callable[[int], None] = lambda rows: None,
+    typed: dict[str, int] | None = None,
+) -> list[EncodedExample]:
+    """Encodes the rows of a file, in their order; a plain text may become several examples.
+
+    Args:
+      rows: of the file.
+      row_format: of the bundle.
+      path: the file, for errors.
+      progress: called with the number of rows done.
+      typed: gets {special token that a row's own text spells: in how many rows}.
+
+    Raises:
+      InputError: a row of which nothing is learnt, or a bundle that can learn none.
+    """
+    task = cast(TextTask, row_format.task)
+    end, tokenizer = _end_of(row_format), SpanTokenizer(row_format.tokenizer, row_format.special)
+    typed = {} if typed is None else typed
+    encoded = []
+    for texts in _grouped(_planned(rows, task, end, row_format.chat, path)):
+        for spans in (text.spans for text in texts):
+            for token in tokenizer.typed_tokens(spans):
+                typed[token] = typed.get(token, 0) + 1
+        for text, ids in zip(texts, tokenizer.encode_all([text.spans for text in texts])):
+            encoded += _examples(text.where, *ids, row_format)
+        progress(len(texts))
+    return encoded
+
+
+@dataclass(frozen=True)
+class _Text:
+    """A row as spans; where it stands."""
+
+    where: str  # file and line
+    spans: tuple[Span, ...]
+
+
+def _end_of(row_format):
+    """Returns how the tokenizer spells the end token; "" for a chat, which brings its own."""
+    task, end = row_format.task, row_format.special.eos
+    if task.form == CHAT:
+        if row_format.chat is None:
+            raise InputError(
+                "bundle.json: found no chat template, expected one to learn chats; export the "
+                "bundle again"
+            )
+        return ""
+    if end is None:
+        raise InputError(
+            f"{NO_END}; name its eos_token in tokenizer_config.json and export the bundle again"
+        )
+    return row_format.tokenizer.id_to_token(end)
+
+
+NO_END = "tokenizer: found no end token, expected one that ends what is learnt"
+
+
+def _planned(rows, task, end, chat, path) -> Iterator[_Text]:
+    for row in rows:
+        where = f"{path} line {row.line}"
+        try:
+            spans = spans_of(row, task, end, chat)
+        except InputError as error:
+            raise InputError(f"{where}: found {error}; leave the row out") from error
+        yield _Text(where, spans)
+
+
+def _grouped(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
+    """Yields texts together, as far as memory bears it."""
+    some, size = [], 0
+    for text in texts:
+        some.append(text)
+        size += sum(len(span.text) for span in text.spans)
+        if size >= CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
+
+
+def _examples(where, ids, mask, row_format) -> list[EncodedExample]:
+    task, room, bos = row_format.task, row_format.tokens, row_format.special.bos
+    if not mask.any():
+        raise InputError(
+            f"{where}: found {len(ids)} tokens of which none is learnt, expected one at least; "
+            "leave the row out"
+        )
+    begin = 1 if len(ids) and ids[0] == bos else 0
+    if task.form == LM:
+        pieces = [(*window, False) for window in windows(ids, mask, room, begin)]
+    else:
+        pieces = [(*cut(ids, mask, room, begin), len(ids) > room)]
+    return [EncodedExample((Encoded(i, {}, is_cut, m),), ()) for i, m, is_cut in pieces]
+
+
+def cut(ids: np.ndarray, mask: np.ndarray, room: int, begin: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns at most `room` of a row's tokens, and their mask.
+
+    Tokens at the end are left out. Where that would leave the first learnt one out, the tokens
+    before it go first, all but the `begin` tokens at the beginning: as few as leave room for
+    min(learnt tokens, room // 2) of the learnt ones.
+
+    Args:
+      ids: [n] of the row.
+      mask: [n], 1 for a learnt token, never the first.
+      room: of the longest bucket.
+      begin: tokens at the beginning that stay, 0 or 1.
+    """
+    learnt = np.flatnonzero(mask)
+    if len(ids) <= room or learnt[0] < room:
+        return ids[:room], mask[:room]
+    wanted = learnt[min(len(learnt), room // 2) - 1] + 1
+    # The first learnt token stays, with a token before it.
+    last = min(wanted, learnt[0] + room - max(begin, 1))
+    kept = np.r_[0:begin, last - (room - begin) : last]
+    return ids[kept], mask[kept]
+
+
+def windows(
+    ids: np.ndarray, mask: np.ndarray, room: int, begin: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields windows of at most `room` tokens: every learnt token is learnt in one of them.
+
+    A window begins with the row's `begin` tokens and the last token of the window before, neither
+    of which is learnt there. Arguments are those of `cut`.
+    """
+    yield ids[:room], mask[:room]
+    front, step = np.arange(begin), room - begin - 1
+    for first in range(room, len(ids), step):
+        chosen = np.concatenate([front, np.arange(first - 1, min(first + step, len(ids)))])
+        of_window = mask[chosen]
+        of_window[: begin + 1] = 0
+        yield ids[chosen], of_window
+
+
+def typed_note(typed: dict[str, int]) -> Sequence[str]:
+    """Returns a sentence on the special tokens that rows spell, none where no row does."""
+    if not typed:
+        return ()
+    most = sorted(typed, key=lambda token: (-typed[token], token))[:3]
+    named = ", ".join(f"{token!r} in {typed[token]}" for token in most)
+    return (f"special tokens that rows spell are read as text ({named})",)

@@ -15,7 +15,7 @@ from .checkpoint.special_spellings import frame_remarks, left_out_remarks, speci
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of, text_values
-from .settings import USUAL_SIZES, Settings, Sizes, signatures_of
+from .settings import USUAL_SIZES, Settings, Sizes, context_of, signatures_of
 from .sources.kinds import source_of
 from .sources.source import Source
 from .tasks.lengths import default_lengths
@@ -41,6 +41,8 @@ def export(
     random_init: bool = False,
     revision: str | None = None,
     seed: int = 0,
+    generate: bool | None = None,
+    context: int | None = None,
     force: bool = False,
     sizes: Sizes = USUAL_SIZES,
     say: Callable[[str], None] = lambda line: None,
@@ -58,6 +60,8 @@ def export(
       option_tokens: longest option to score; 0 for what the task needs.
       tuning: what is trained, how the rest is stored.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
+      generate, context: add signatures that write text (None: for tasks of own text); positions
+        of their cache, None for the usual ones.
       revision: of a model on the Hub: a branch, a tag or a commit.
       force, sizes: replace `out`; largest pieces of the parameters.
       say, progress: get a line about each stage; (bytes written, bytes of all).
@@ -72,18 +76,20 @@ def export(
         source = source_of(source, random_init, revision=revision, say=say)
     architecture, config = model_at(source)
     task = task_named(task, architecture) if isinstance(task, str) else task
+    lengths = _lengths(lengths, architecture.style, task.name, config.max_tokens)
     settings = Settings(
         model_name=source.name,
         model_commit=source.commit,
         config=config,
         task=task,
         batch_size=batch_size,
-        lengths=_lengths(lengths, architecture.style, task.name, config.max_tokens),
+        lengths=lengths,
         noise_kind=noise,
         option_tokens=option_tokens,
         tuning=replace(check_tuning(tuning), seed=seed),
         optimizers=signatures_of(optimizers),
         sizes=sizes,
+        context=context_of(generate, context, task, lengths, config=config, tuning=tuning),
     )
     with naming_files(source.tokenizer):
         return _write(settings, source, Path(out), force=force, say=say, progress=progress)

@@ -59,6 +59,7 @@ def manifest(
         "optimizers": list(settings.optimizers),
         "batch_size": settings.batch_size,
         "lengths": list(settings.lengths),
+        "context": settings.context,
         "slices": len(plan.slices),
         "noise": noise,
         "ignored_tensors": list(weights.ignored),

@@ -26,8 +26,9 @@ from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.adam import adam_step
 from .signatures.forward import forward_loss, forward_pass
+from .signatures.generation import cache_of, generation
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
-from .signatures.state import bind_adam_initialize, bind_decay, bind_transfers
+from .signatures.state import bind_decay, bind_transfers, bind_zeros
 from .signatures.tables import noise_table
 from .tasks.lengths import share_longer
 from .tune.apply import view_of
@@ -160,6 +161,8 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     bind_decay(model, [v for v in variables if v.parameter.decays])
     if contract.ADAM in settings.optimizers:
         _bind_adam(model, forwards, variables, say)
+    if settings.context:
+        _bind_generation(model, plan, say)
     bind_transfers(model, plan.slices)
     check_outputs(model)
     return model, counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
@@ -173,7 +176,25 @@ def _bind_adam(model, forwards, variables, say):
         step = adam_step(forward, variables, tokens, aliases)
         bind(model, step)
     moments = set(step.assigned.values()) - set(variables)
-    bind_adam_initialize(model, sorted(moments, key=lambda v: v.name))
+    bind_zeros(model, contract.ADAM_INITIALIZE, sorted(moments, key=lambda v: v.name))
+
+
+def _bind_generation(model, plan, say):
+    """Adds `prefill_<tokens>`, `decode`, and what sets the cache that they share to 0."""
+    settings = plan.settings
+    cache = cache_of(settings.config, settings.context)
+    for tokens in (*settings.prefills, 1):
+        say(f"converting {contract.DECODE if tokens == 1 else contract.prefill_for(tokens)}")
+        function = generation(
+            settings.config,
+            (*plan.variables, *plan.constants),
+            cache,
+            tied=plan.weights.tied,
+            tokens=tokens,
+            view=view_of(settings.tuning),
+        )
+        bind(model, function)
+    bind_zeros(model, contract.CACHE_INITIALIZE, list(cache))
 
 
 def _all_values(plan, model, values, places) -> Iterator[tuple[str, np.ndarray]]:

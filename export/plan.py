@@ -10,7 +10,7 @@ from .flatbuffer.constants import Constant, constants_of
 from .flatbuffer.variables import Variable, slices_of, variables_of
 from .graph.scoring import Target, target_of
 from .models import architecture_of
-from .settings import Settings, check_lengths, check_tokenizer
+from .settings import Settings, check_context, check_lengths, check_tokenizer
 from .tune.apply import tuned, with_targets
 from .weights.weights import Weights
 
@@ -48,6 +48,7 @@ def plan_of(settings: Settings, weights: Weights, tokenizer: Tokenizer) -> Plan:
       InputError: settings that the model, its tokenizer or the task do not allow.
     """
     check_lengths(settings)
+    check_context(settings)
     check_tokenizer(settings, tokenizer)
     target = target_of(settings.task, settings.option_tokens, tokenizer)
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
@@ -62,7 +63,7 @@ def _constants(settings, weights, target):
     """Lays the frozen parameters out; a head that is scored whole is read chunk by chunk."""
     head = architecture_of(settings.config).head
     words = frozenset((head.word_embeddings, head.decoder))
-    whole_head = target.scoring != contract.WORDS
+    whole_head = target.scoring != contract.WORDS or settings.context > 0
     chunked = frozenset({head.table(weights.tied)} if whole_head else ())
     base, values = settings.tuning.base, settings.sizes.linear_values
     return constants_of(weights.frozen, base, words, chunked, values)

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS, SIGNATURES
 from pocketllm.runtime.tasks.codec import Task
+from pocketllm.runtime.tasks.text import TextTask
 
 from .checkpoint.tokenizer import SpecialSpellings, special_ids
 from .flatbuffer.variables import CHUNK_VALUES, LINEAR_VALUES, SLICE_BYTES
@@ -31,6 +33,8 @@ class Sizes:
 
 
 USUAL_SIZES = Sizes()
+LEAST_CONTEXT = 8
+USUAL_CONTEXT = 256  # or twice the longest length: a prompt, and as much behind it
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,7 @@ class Settings:
       optimizers: whose signatures are exported, from `signatures_of`.
       sizes: of the pieces of parameters.
       special_tokens: how the checkpoint's tokenizer spells them; None as the architecture does.
+      context: positions of the cache of the signatures that generate; 0 for none of these.
     """
 
     model_name: str
@@ -64,11 +69,17 @@ class Settings:
     sizes: Sizes = USUAL_SIZES
     special_tokens: SpecialSpellings | None = None
     model_commit: str | None = None
+    context: int = 0
 
     @property
     def spellings(self) -> SpecialSpellings:
         """How the tokens that frame and fill a row are spelled."""
         return self.special_tokens or architecture_of(self.config).special_tokens
+
+    @property
+    def prefills(self) -> tuple[int, ...]:
+        """Tokens of the signatures that read a prompt, ascending: the lengths, within the cache."""
+        return tuple(sorted({min(length, self.context) for length in self.lengths}))
 
 
 def signatures_of(optimizers: Sequence[str]) -> tuple[str, ...]:
@@ -83,6 +94,69 @@ def signatures_of(optimizers: Sequence[str]) -> tuple[str, ...]:
             f"--optimizers={','.join(optimizers)}: expected some of {', '.join(SIGNATURES)}"
         )
     return tuple(n for n in SIGNATURES if n in (OPTIMIZERS[DEFAULT].signatures, *optimizers))
+
+
+def context_of(
+    generate: bool | None,
+    context: int | None,
+    task: Task,
+    lengths: Sequence[int],
+    *,
+    config: ModelConfig,
+    tuning: Tuning,
+) -> int:
+    """Returns the positions of the cache of a bundle that generates, 0 of one that does not.
+
+    Args:
+      generate: whether it was asked for; None where neither yes nor no was said.
+      context: positions asked for; None for the usual ones.
+      task: own text is generated unless it was refused.
+      lengths: tokens of the forward signatures.
+      config: of the architecture.
+      tuning: a prefix may take positions.
+
+    Raises:
+      InputError: positions for nothing.
+    """
+    if generate is None:
+        generate = isinstance(task, TextTask) or context is not None
+    if not generate:
+        if context is not None:
+            raise InputError(f"--context={context} goes with --generate")
+        return 0
+    if context is not None:
+        return context
+    usual = max(USUAL_CONTEXT, 2 * max(lengths, default=0))
+    return min(usual, _free_positions(config, tuning))
+
+
+def check_context(settings: Settings) -> None:
+    """Raises InputError for signatures that generate which the model cannot have."""
+    context, architecture = settings.context, architecture_of(settings.config)
+    if context == 0:
+        return
+    if architecture.next_logits is None:
+        raise InputError(
+            f"--generate: {architecture.model_type} models fill in masked words and write no text; "
+            "export a causal model, or leave it out"
+        )
+    if settings.tuning.kind == contract.HEAD_WORDS:
+        raise InputError(
+            "--generate: --tune=head trains the rows of the label words alone, which no text is "
+            "written with; take another --tune, or leave it out"
+        )
+    most = _free_positions(settings.config, settings.tuning)
+    if not LEAST_CONTEXT <= context <= most:
+        raise InputError(
+            f"--context={context}: expected {LEAST_CONTEXT} to {most}, the positions that "
+            f"{settings.model_name} has for tokens"
+        )
+
+
+def _free_positions(config, tuning):
+    """Returns the positions of a model that a learnt prefix does not take."""
+    moved = architecture_of(config).prefix_moves_positions and tuning.kind == contract.PREFIX
+    return config.max_tokens - (tuning.prefix_tokens if moved else 0)
 
 
 def check_lengths(settings: Settings) -> None:

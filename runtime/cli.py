@@ -1,7 +1,7 @@
 """The `pocketllm` command: a table of commands, each imported only when it is called.
 
 A command is a module with a docstring (its help), FLAGS (its own absl.flags.FlagValues) and
-run(), which reads FLAGS, prints for people and returns one JSON-ready dict for `--json`. A command
+run(), which reads FLAGS, prints for people and returns one JSON-ready value for `--json`. A command
 that takes arguments names them in ARGUMENTS, and its run() gets their list too. A module with
 COMMANDS, a table like the one here, is a group: its commands have names of two words.
 """
@@ -31,6 +31,7 @@ COMMANDS = {
     "inspect": ("pocketllm.runtime.commands.inspect", "print what a bundle holds"),
     "train": ("pocketllm.runtime.commands.train", "fine-tune a bundle"),
     "eval": ("pocketllm.runtime.commands.eval", "evaluate a bundle or a run"),
+    "generate": ("pocketllm.runtime.commands.generate", "write text with a bundle or a run"),
     "replay": ("pocketllm.export.commands.replay", "write what a run reached, for other programs"),
     "report": ("pocketllm.benchmarks.report.command", "draw runs and put their figures in a table"),
     "reproduce": ("pocketllm.benchmarks.reproduce.command", "repeat the paper's comparison"),

@@ -73,6 +73,13 @@ define.integer(
     "words",
     1,
 )
+define.bool("generate", None, "add signatures that write text; none: with sft, chat and lm")
+define.integer(
+    "context",
+    None,
+    "longest text of --generate in tokens, its prompt included; none: 256, or twice the longest "
+    "of --lengths where that is more",
+)
 define.bool("force", False, "replace --out")
 
 
@@ -101,6 +108,8 @@ def run(values) -> dict:
             option_tokens=values.option_tokens or 0,
             tuning=tuning,
             seed=values.seed,
+            generate=values.generate,
+            context=values.context,
             force=values.force,
             say=bar.say,
             progress=lambda size, total: bar.advance(size, total=total),

@@ -79,6 +79,11 @@ class OptConfig:
         return self.max_position_embeddings
 
     @property
+    def head_dim(self) -> int:
+        """K, width of a head."""
+        return self.hidden_size // self.num_attention_heads
+
+    @property
     def has_projections(self) -> bool:
         """Whether word embeddings are narrower (or wider) than the layers, as in opt-350m."""
         return self.word_embed_proj_dim != self.hidden_size
@@ -180,22 +185,55 @@ def forward_loss(config: OptConfig, target: Target, inputs: dict, weights: Weigh
         selector = tf.one_hot(scored, tokens)  # S Q T
         scored_bias = weights.attendable(causal.attention_bias(scored, mask, tokens))
 
-    x = embedded
+    chosen = None if scored is None else (selector, [scored_bias])
+    x = _through_layers(config, weights, (embedded, positions), biases, chosen, sequences)
+    return causal.scored_loss(
+        target, inputs, weights, x, scored=scored, embedded=embedded, words=words
+    )
+
+
+def next_logits(config: OptConfig, inputs: dict, weights: WeightsView):
+    """Computes the logits [1, V] of the token behind those that come in, which join the cache.
+
+    Args:
+      config: the architecture.
+      inputs: input_ids [1, T], position [1], tokens [1].
+      weights: with a cache of C positions.
+    """
+    ids, context = inputs[contract.INPUT_IDS], weights.cache.context
+    tokens = ids.shape[1]
+    embedded, _ = weights.embed(tf.reshape(ids, [-1]), ())
+    rows = inputs[contract.POSITION] + tf.range(tokens)  # T
+    within = tf.minimum(rows, context - 1)  # padding may stand behind the last position
+    positions = weights.lookup(POSITIONS, within + FIRST_POSITION)
+    biases = [weights.attendable(causal.bias_at(rows, context))]
+    chosen = None
+    if tokens > 1:
+        selector = tf.one_hot(inputs[contract.TOKENS] - 1, tokens)[None]  # 1 1 T
+        last = tf.gather(rows, inputs[contract.TOKENS] - 1)
+        chosen = selector, [weights.attendable(causal.bias_at(last, context))]
+    both = tf.expand_dims(embedded, 0), tf.expand_dims(positions, 0)  # 1 T E, 1 T D
+    x = _through_layers(config, weights, both, biases, chosen, 1)
+    return causal.all_logits(x, weights.head)
+
+
+def _through_layers(config, weights, embeddings, biases, chosen, sequences):
+    """Returns the rows that leave the model, [1, S * Q, E]: of the last layer the chosen ones."""
+    x, positions = embeddings
     if config.has_projections:
         x = weights.linear(f"{DECODER}.project_in", x)
     x = x + positions
     for index in range(config.num_hidden_layers):
-        # Only the scored rows leave the last layer.
-        choose = scored is not None and index == config.num_hidden_layers - 1
-        rows, seen = (select(selector, x), [scored_bias]) if choose else (x, biases)
+        rows, seen = x, biases
+        if chosen and index == config.num_hidden_layers - 1:
+            selector, seen = chosen
+            rows = select(selector, x)
         x = _decoder_layer(config, index, weights, rows, x, biases=seen, sequences=sequences)
     if config.has_final_layer_norm:
         x = weights.layer_norm(f"{DECODER}.final_layer_norm", x, LAYER_NORM_EPS)
     if config.has_projections:
         x = weights.linear(f"{DECODER}.project_out", x)  # 1 S*Q E
-    return causal.scored_loss(
-        target, inputs, weights, x, scored=scored, embedded=embedded, words=words
-    )
+    return x
 
 
 def _decoder_layer(config, index, weights, rows, x, *, biases, sequences):
@@ -251,5 +289,6 @@ ARCHITECTURE = Architecture(
     key_value_layers=key_value_layers,
     prefix_moves_positions=False,
     forward_loss=forward_loss,
+    next_logits=next_logits,
     forward_flops=forward_flops,
 )

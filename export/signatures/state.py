@@ -1,4 +1,4 @@
-"""The signatures that move whole variables: initialize, read, write, decay, adam_initialize.
+"""The signatures that move whole variables: initialize, read, write, decay, and those of zeros.
 
 They are a few operators a variable, so they are written directly, without the converter.
 """
@@ -70,12 +70,12 @@ def bind_decay(model: TfliteModel, variables: list[Variable]) -> None:
     add_signature(model, contract.DECAY, decay, {contract.FACTOR: factor}, {contract.DONE: done})
 
 
-def bind_adam_initialize(model: TfliteModel, variables: list[Variable]) -> None:
-    """Adds `adam_initialize`: it sets every variable given to 0.
+def bind_zeros(model: TfliteModel, signature: str, variables: list[Variable]) -> None:
+    """Adds a signature that sets every variable given to 0.
 
     One tensor of zeros serves all variables of a shape, so that the workspace stays small.
     """
-    initialize = new_subgraph(contract.ADAM_INITIALIZE)
+    initialize = new_subgraph(signature)
     zero = add_constant(model, initialize, "zero", np.array(0.0, np.float32))
     for shape in dict.fromkeys(variable.shape for variable in variables):
         dims = add_constant(model, initialize, "shape", np.array(shape, np.int32))
@@ -88,7 +88,7 @@ def bind_adam_initialize(model: TfliteModel, variables: list[Variable]) -> None:
             if variable.shape == shape:
                 _store(model, initialize, variable, zeros)
     done = _done(model, initialize)
-    add_signature(model, contract.ADAM_INITIALIZE, initialize, {}, {contract.DONE: done})
+    add_signature(model, signature, initialize, {}, {contract.DONE: done})
 
 
 def _store(model, subgraph, variable, value):

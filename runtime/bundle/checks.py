@@ -74,6 +74,29 @@ def check_bundle(bundle: Bundle) -> None:
             bundle.signatures[contract.adam_step_for(tokens)]
     for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
         bundle.signatures[signature]
+    _check_generation(bundle)
+
+
+def _check_generation(bundle):
+    """Raises ValueError, KeyError where what generates is not of one cache of `context` tokens."""
+    if not 0 <= bundle.context <= bundle.max_tokens:
+        raise ValueError(f"context {bundle.context} is not in 0 to {bundle.max_tokens}")
+    if bundle.context == 0:
+        return
+    bundle.signatures[contract.CACHE_INITIALIZE]
+    if not bundle.prefills:
+        raise ValueError(f"context {bundle.context} without a {contract.PREFILL} signature")
+    logits = {contract.LOGITS: ("float32", (1, bundle.config["vocab_size"]))}
+    for tokens in (*bundle.prefills, 1):
+        name = contract.DECODE if tokens == 1 else contract.prefill_for(tokens)
+        inputs = {contract.INPUT_IDS: ("int32", (1, tokens)), contract.POSITION: ("int32", (1,))}
+        if tokens > 1:
+            inputs[contract.TOKENS] = ("int32", (1,))
+        expected = Signature(inputs, logits)
+        if typed(Signature, bundle.signatures[name], name, further=True) != expected:
+            raise ValueError(f"signature {name!r} does not read {tokens} tokens to logits of words")
+        if tokens > bundle.context:
+            raise ValueError(f"{name} reads more tokens than the context {bundle.context} has")
 
 
 def _check_numbers(bundle):

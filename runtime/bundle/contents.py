@@ -80,6 +80,7 @@ class Bundle:
       frozen: name -> shape of the parameters that are not trained.
       lora: rank, alpha, targets and extras, where `tune` is "lora".
       model_commit: of a model of the Hub, None of any other.
+      context: positions of the cache of the signatures that generate, 0 without these.
     """
 
     folder: Path
@@ -109,11 +110,19 @@ class Bundle:
     frozen: dict
     lora: dict
     model_commit: str | None = None
+    context: int = 0
 
     @property
     def model_path(self) -> Path:
         """The .tflite file."""
         return self.folder / contract.MODEL_FILE
+
+    @property
+    def prefills(self) -> tuple[int, ...]:
+        """Tokens of the signatures that read a prompt, ascending."""
+        stem = contract.prefill_for(0)[:-1]
+        numbers = [name.removeprefix(stem) for name in self.signatures if name.startswith(stem)]
+        return tuple(sorted(int(number) for number in numbers if number.isdecimal()))
 
     @property
     def tokenizer_path(self) -> Path:

@@ -116,6 +116,7 @@ def _parse(folder, values):
         },
         lora=read(dict, "lora") if values["tune"] == contract.LORA else {},
         model_commit=read(str, "model_commit") if "model_commit" in values else None,
+        context=read(int, "context") if "context" in values else 0,
     )
     check_bundle(bundle)
     return bundle

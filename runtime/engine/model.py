@@ -98,6 +98,27 @@ class Model:
         )
         return float(outputs[contract.LOSS][0])
 
+    def initialize_cache(self) -> None:
+        """Sets the cache to zero, which makes it take memory; before the first `prefill`."""
+        self.engine.run(contract.CACHE_INITIALIZE)
+
+    def prefill(self, ids: Sequence[int], position: int, bucket: int) -> np.ndarray:
+        """Reads tokens into the cache; returns the logits [V] of the one behind them.
+
+        Args:
+          ids: at most `bucket`.
+          position: of the first, in the sequence; what stands before it is in the cache.
+          bucket: of `bundle.prefills`, or 1.
+        """
+        inputs = {contract.POSITION: np.array([position], np.int32)}
+        padded = np.zeros([1, bucket], np.int32)
+        padded[0, : len(ids)] = ids
+        if bucket > 1:
+            inputs[contract.TOKENS] = np.array([len(ids)], np.int32)
+        signature = contract.DECODE if bucket == 1 else contract.prefill_for(bucket)
+        outputs = self.engine.run(signature, **{contract.INPUT_IDS: padded}, **inputs)
+        return outputs[contract.LOGITS][0]
+
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (variable name, values) of the trainable state, slice by slice."""
         for number in range(self.bundle.slices):

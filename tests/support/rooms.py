@@ -4,8 +4,7 @@ PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness
 ROOMS = {
     "runtime": (
         "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
-        "optim", "journal", "health", "run",
-        "commands", "cli",
+        "generate", "optim", "journal", "health", "run", "commands", "cli",
     ),
     "tflite_models": ("presets", "micro"),
     "export": (

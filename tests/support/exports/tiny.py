@@ -151,6 +151,8 @@ def export(
     chunk_values: int | None = None,
     linear_values: int | None = None,
     slice_bytes: int | None = None,
+    generate: bool | None = None,
+    context: int | None = None,
     **tuning,
 ) -> Path:
     """Exports a checkpoint folder as `pocketllm export` does; returns the bundle.
@@ -177,6 +179,8 @@ def export(
         option_tokens=option_tokens,
         tuning=pocketllm.export.Tuning(**tuning),
         seed=seed,
+        generate=generate,
+        context=context,
         sizes=Sizes(**{name: size for name, size in sizes.items() if size}),
     )
     return out

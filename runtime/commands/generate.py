@@ -1,0 +1,162 @@
+"""Writes text behind a prompt, with a bundle or with the parameters that a run reached from it.
+
+--prompt is continued as it stands; --chat is a message that the model answers, through the chat
+template that the bundle holds. --data takes a file of prompts (as of training rows: what they
+answer is left out), or a prompt a line of a .txt file. With none of the three, on a terminal, it
+is a chat: Ctrl-C ends an answer, /new begins anew, Ctrl-D ends the chat.
+
+The most likely token is taken, or with --temperature one is drawn; the same --seed draws the same.
+With --run at the best dev step, the last one where no dev set was given, or --at_step.
+
+examples:
+  pocketllm generate --bundle=mine --chat='How long do eggs take?'
+  pocketllm generate --bundle=mine --run=run --data=questions.jsonl --json=answers.json
+  pocketllm generate --bundle=mine --prompt='Once upon a time' --temperature=0.8 --top_p=0.95
+"""
+
+import sys
+from functools import partial
+
+from absl import flags
+
+from ..bundle.contents import Bundle
+from ..errors import InputError
+from ..generate.conversation import Conversation
+from ..generate.prompts import Prompt, chat_prompt, read_prompts, text_prompt
+from ..generate.sampling import GREATEST_SEED, Sampling, check_sampling
+from ..generate.statistics import describe_end, describe_speed
+from ..generate.writer import Writer, check_generates
+from ..host import signals
+from .flags import definer
+from .run_point import bring_with_progress, read_point
+from .shared import define_session_flags, open_bundle, open_session, required
+
+MOST_NEW_TOKENS = 128
+NEW = "/new"
+
+FLAGS = flags.FlagValues()
+define = definer(FLAGS)
+define_session_flags(FLAGS)
+define.string("run", None, "run directory of `pocketllm train`")
+define.integer("at_step", None, "step of the run to generate with")
+define.string("prompt", None, "text to continue")
+define.string("chat", None, "message to answer")
+define.string("data", None, "prompts: .jsonl or .json rows, or .txt, a prompt a line")
+define.integer("max_new_tokens", MOST_NEW_TOKENS, "longest text to write, in tokens", 1)
+define.float("temperature", 0.0, "divides the logits of tokens; 0: the most likely one, none drawn")
+define.float("top_p", 1.0, "draw from the most likely tokens that together have this probability")
+define.integer("top_k", 0, "draw from so many of the most likely tokens; 0: all")
+define.float("repetition_penalty", 1.0, "makes tokens that the text has less likely; 1: none")
+define.integer("seed", 0, f"of the draws, 0 to {GREATEST_SEED}")
+
+
+def run(values) -> list[dict]:
+    """Writes; see the module's docstring."""
+    required(values, "bundle")
+    sampling = sampling_of(values)
+    bundle = open_bundle(values)
+    check_generates(bundle)
+    prompts = _prompts(values, bundle)
+    point = read_point(values, bundle)
+    conversation = Conversation(bundle)
+    for prompt in prompts or ():
+        conversation.ids_of(prompt)  # too long, or empty: refused before gigabytes are read
+    model = open_session(values, bundle)
+    bring_with_progress(model, point)
+    writer = Writer(model, conversation.tokenizer, conversation.known)
+    write = partial(writer.write, most=values.max_new_tokens, sampling=sampling)
+    if prompts is None:
+        return _talk(bundle, conversation, write)
+    results = []
+    for number, prompt in enumerate(prompts):
+        if len(prompts) > 1:
+            print(f"\n{number + 1}/{len(prompts)}: {prompt.shown}", flush=True)
+        written = write(conversation.ids_of(prompt), number=number, hear=_show)
+        _print_end(written, bundle)
+        results.append(_entry(prompt, written))
+    return results
+
+
+def sampling_of(values: flags.FlagValues) -> Sampling:
+    """Returns what the flags say of how tokens are chosen; InputError for what cannot be."""
+    sampling = Sampling(
+        values.temperature, values.top_k, values.top_p, values.repetition_penalty, values.seed
+    )
+    check_sampling(sampling)
+    if sampling.is_greedy and (sampling.top_k or sampling.top_p < 1):
+        print("--temperature=0 takes the most likely token: --top_k and --top_p change nothing")
+    return sampling
+
+
+def _prompts(values, bundle: Bundle) -> list[Prompt] | None:
+    """Returns what to write behind; None for a chat on the terminal."""
+    given = [name for name in ("prompt", "chat", "data") if values[name].value is not None]
+    if len(given) > 1:
+        raise InputError(f"--{given[0]} and --{given[1]} both say what to write; give one of them")
+    if values.prompt is not None:
+        return [text_prompt(values.prompt)]
+    if values.chat is not None:
+        return [chat_prompt(bundle, [{"role": "user", "content": values.chat}])]
+    if values.data is not None:
+        return read_prompts(values.data, bundle)
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise InputError("--prompt, --chat or --data is missing; see --help")
+    return None
+
+
+def _talk(bundle, conversation, write):
+    """Answers what is typed, until the end of input."""
+    print(f"{NEW} begins anew, Ctrl-D ends")
+    results = []
+    while True:
+        try:
+            line = input("\n> ")
+        except EOFError:
+            print()
+            return results
+        if line.strip() == NEW:
+            conversation.begin()
+        if not line.strip() or line.strip() == NEW:
+            continue
+        try:
+            prompt = conversation.prompt_behind(line)
+            ids = conversation.ids_of(prompt)
+        except InputError as error:
+            if not conversation.messages:
+                print(error)
+                continue
+            print(f"the chat is longer than {bundle.context} tokens: begun anew with this message")
+            conversation.begin()
+            prompt = conversation.prompt_behind(line)
+            ids = conversation.ids_of(prompt)
+        heard = []
+        try:
+            written = write(ids, number=len(results), hear=lambda text: _show(text, heard))
+        except KeyboardInterrupt:
+            signals.install()  # the next one counts anew
+            print(" [stopped]")
+            conversation.answered(prompt, "".join(heard))
+            continue
+        _print_end(written, bundle)
+        conversation.answered(prompt, written.text)
+        results.append(_entry(prompt, written))
+
+
+def _show(text, heard=None):
+    print(text, end="", flush=True)
+    if heard is not None:
+        heard.append(text)
+
+
+def _print_end(written, bundle):
+    end = describe_end(written, bundle)
+    print(f"\n[{describe_speed(written, bundle)}{'; ' + end if end else ''}]", flush=True)
+
+
+def _entry(prompt, written):
+    return {
+        "prompt": prompt.shown,
+        "text": written.text,
+        "token_ids": list(written.token_ids),
+        "seconds": written.seconds,
+    }

@@ -24,15 +24,13 @@ from ..errors import InputError
 from ..generate.conversation import Conversation
 from ..generate.prompts import Prompt, chat_prompt, read_prompts, text_prompt
 from ..generate.sampling import GREATEST_SEED, Sampling, check_sampling
-from ..generate.statistics import describe_end, describe_speed
 from ..generate.writer import Writer, check_generates
-from ..host import signals
 from .flags import definer
 from .run_point import bring_with_progress, read_point
 from .shared import define_session_flags, open_bundle, open_session, required
+from .talk import print_end, show, talk
 
 MOST_NEW_TOKENS = 128
-NEW = "/new"
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -66,13 +64,14 @@ def run(values) -> list[dict]:
     writer = Writer(model, conversation.tokenizer, conversation.known)
     write = partial(writer.write, most=values.max_new_tokens, sampling=sampling)
     if prompts is None:
-        return _talk(bundle, conversation, write)
+        turns = talk(bundle, conversation, write)
+        return [_entry(prompt, written) for prompt, written in turns]
     results = []
     for number, prompt in enumerate(prompts):
         if len(prompts) > 1:
             print(f"\n{number + 1}/{len(prompts)}: {prompt.shown}", flush=True)
-        written = write(conversation.ids_of(prompt), number=number, hear=_show)
-        _print_end(written, bundle)
+        written = write(conversation.ids_of(prompt), number=number, hear=show)
+        print_end(written, bundle)
         results.append(_entry(prompt, written))
     return results
 
@@ -102,55 +101,6 @@ def _prompts(values, bundle: Bundle) -> list[Prompt] | None:
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("--prompt, --chat or --data is missing; see --help")
     return None
-
-
-def _talk(bundle, conversation, write):
-    """Answers what is typed, until the end of input."""
-    print(f"{NEW} begins anew, Ctrl-D ends")
-    results = []
-    while True:
-        try:
-            line = input("\n> ")
-        except EOFError:
-            print()
-            return results
-        if line.strip() == NEW:
-            conversation.begin()
-        if not line.strip() or line.strip() == NEW:
-            continue
-        try:
-            prompt = conversation.prompt_behind(line)
-            ids = conversation.ids_of(prompt)
-        except InputError as error:
-            if not conversation.messages:
-                print(error)
-                continue
-            print(f"the chat is longer than {bundle.context} tokens: begun anew with this message")
-            conversation.begin()
-            prompt = conversation.prompt_behind(line)
-            ids = conversation.ids_of(prompt)
-        heard = []
-        try:
-            written = write(ids, number=len(results), hear=lambda text: _show(text, heard))
-        except KeyboardInterrupt:
-            signals.install()  # the next one counts anew
-            print(" [stopped]")
-            conversation.answered(prompt, "".join(heard))
-            continue
-        _print_end(written, bundle)
-        conversation.answered(prompt, written.text)
-        results.append(_entry(prompt, written))
-
-
-def _show(text, heard=None):
-    print(text, end="", flush=True)
-    if heard is not None:
-        heard.append(text)
-
-
-def _print_end(written, bundle):
-    end = describe_end(written, bundle)
-    print(f"\n[{describe_speed(written, bundle)}{'; ' + end if end else ''}]", flush=True)
 
 
 def _entry(prompt, written):

@@ -20,7 +20,7 @@ from functools import partial
 from absl import flags
 
 from ..bundle.contents import Bundle
-from ..errors import InputError
+from ..errors import InputError, LossError, RunError
 from ..generate.conversation import Conversation
 from ..generate.prompts import Prompt, chat_prompt, read_prompts, text_prompt
 from ..generate.sampling import GREATEST_SEED, Sampling, check_sampling
@@ -70,7 +70,11 @@ def run(values) -> list[dict]:
     for number, prompt in enumerate(prompts):
         if len(prompts) > 1:
             print(f"\n{number + 1}/{len(prompts)}: {prompt.shown}", flush=True)
-        written = write(conversation.ids_of(prompt), number=number, hear=show)
+        try:
+            written = write(conversation.ids_of(prompt), number=number, hear=show)
+        except LossError as error:
+            where = f"{values.run} at step {point.step}" if values.run else "untuned"
+            raise RunError(f"{error} ({where}); choose an earlier --at_step") from error
         print_end(written, bundle)
         results.append(_entry(prompt, written))
     return results

@@ -25,6 +25,7 @@ from absl import flags
 
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
+from ..generate.samples import Samples, check_prompts
 from ..health.settings import typical_size
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
@@ -51,6 +52,7 @@ define.string(
     None,
     "draw training and dev examples from --train: TRAIN/DEV, e.g. 800/200, or reference",
 )
+define.string("samples", None, "prompts to answer at each evaluation: RUN/samples.jsonl")
 define.string("run", None, "run directory")
 define.integer("steps", None, "length of the run")
 define.integer("batch_size", 8, "examples a step")
@@ -58,7 +60,7 @@ define.float("lr", 1e-6, "learning rate")
 define.integer("seed", 0, "random seed of batches and directions")
 define.float("weight_decay", 0.0, "decoupled weight decay")
 define.enum("lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps")
-define.integer("eval_every", 0, "steps between dev evaluations; 0: start and end")
+define.integer("eval_every", 0, "steps between evaluations (--dev, --samples); 0: start and end")
 define.float(
     "recovery_seconds",
     RECOVERY_SECONDS,
@@ -106,6 +108,8 @@ def run(values) -> dict:
         print(torn, flush=True)
     if values.strict:
         _refuse(values, bundle, data, dev, config)
+    if values.samples:
+        check_prompts(values.samples, bundle)
     model = open_session(values, bundle)
     trained = _train(values, model, data, dev, config)
     print(
@@ -148,6 +152,7 @@ def _train(values, model, data, dev, config) -> Trained:
             replayed=bar.advance,
             stepped=lambda step, seconds: bar.advance(1, step.describe()),
             evaluated=lambda step, evaluation: bar.say(f"step {step}: dev {evaluation.describe()}"),
+            sampled=lambda step, samples: bar.say(f"step {step}: {samples[0].describe()}"),
             say=bar.say,
             awaited=pauses,
         )
@@ -157,6 +162,7 @@ def _train(values, model, data, dev, config) -> Trained:
             Path(values.run),
             config,
             dev,
+            samples=Samples(model, values.samples) if values.samples else None,
             eval_every=values.eval_every,
             listener=listener,
             recovery_seconds=values.recovery_seconds,

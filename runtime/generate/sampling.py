@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError, RunError
+from ..errors import InputError, LossError
 
 GREATEST_SEED = 2**32 - 1
 
@@ -79,13 +79,10 @@ class Sampler:
           ids: the text so far, prompt included.
 
         Raises:
-          RunError: a logit is not finite.
+          LossError: a logit is not finite.
         """
         if not np.isfinite(logits[self._known]).all():
-            raise RunError(
-                "the model's logits are not finite: its parameters are ruined; give an earlier "
-                "step of the run with --at_step"
-            )
+            raise LossError("the logits of the next token are not finite")
         scores = np.where(self._known, logits, np.float32(-np.inf))
         scores = penalised(scores, ids, self._sampling.repetition_penalty)
         if self._sampling.is_greedy:

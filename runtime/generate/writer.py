@@ -44,12 +44,13 @@ class Written:
     seconds: float
 
 
-def check_generates(bundle: Bundle) -> None:
-    """Raises InputError for a bundle without signatures that generate."""
+def check_generates(bundle: Bundle) -> Bundle:
+    """Returns a bundle that has signatures that generate; raises InputError for any other."""
     if not bundle.context:
         raise InputError(
             f"{bundle.folder}: exported without what generates; export it again with --generate"
         )
+    return bundle
 
 
 def known_ids(tokenizer: Tokenizer, vocabulary: int) -> np.ndarray:
@@ -93,7 +94,7 @@ class Writer:
 
         Raises:
           InputError: no token, or more than there are positions.
-          RunError: a logit is not finite.
+          LossError: a logit is not finite.
           KeyboardInterrupt: a signal came.
         """
         context, ids = self._model.bundle.context, list(map(int, ids))

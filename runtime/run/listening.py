@@ -9,12 +9,14 @@ from ..data.batches import Batch
 from ..data.dataset import Dataset
 from ..engine.model import Model
 from ..errors import LossError
+from ..generate.samples import Sample, Samples
 from ..health.record import RunWarning
 from ..host.memory import Peak
 from ..journal.lines import Evaluated, append_evaluation, read_evaluations
 from ..optim.interface import Step
 from .evaluate import Evaluation, evaluate
 from .folder import RunConfig
+from .optional import OptionalWrites
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,7 @@ class Listener:
     replayed: Callable[[int], None] = lambda steps: None
     stepped: Callable[[Step, float], None] = lambda step, seconds: None
     evaluated: Callable[[int, Evaluation], None] = lambda step, evaluation: None
+    sampled: Callable[[int, Sequence[Sample]], None] = lambda step, samples: None
     say: Callable[[str], None] = lambda line: None
     awaited: Callable[[Callable[[str], None]], dict] = lambda say: {}
 
@@ -49,6 +52,7 @@ class Training:
     listener: Listener
     recovery_seconds: float
     strict: bool = False
+    samples: Samples | None = None
 
     @property
     def last(self) -> int:
@@ -78,7 +82,10 @@ class Trained:
 
 
 class DevEvaluations:
-    """The dev evaluations of a run: after which steps one is due, and making and recording it."""
+    """The evaluations of a run: after which steps one is due, and making and recording it.
+
+    Each is the loss on the dev set, or what the model writes behind some prompts, or both.
+    """
 
     def __init__(
         self,
@@ -97,6 +104,8 @@ class DevEvaluations:
         folder, dev = training.folder, training.dev
         recorded = read_evaluations(folder, dev.sha256) if dev else []
         self._recorded = {record.step for record in recorded}
+        self._optional = OptionalWrites(training.listener.say)
+        self._sampled = training.samples.recorded_steps(folder) if training.samples else set()
         self._measured: dict = {}
 
     def measured(self) -> dict:
@@ -106,9 +115,7 @@ class DevEvaluations:
 
     def is_missing(self, step: int) -> bool:
         """Whether an evaluation after this step is due and not recorded."""
-        every = self._training.eval_every
-        due = step in (0, self._training.last) or (every and step % every == 0)
-        return bool(self._training.dev and due and step not in self._recorded)
+        return self._lacks_loss(step) or self._lacks_samples(step)
 
     def after(self, step: int) -> None:
         """Evaluates and records where that is missing; the model holds the step's parameters.
@@ -116,12 +123,30 @@ class DevEvaluations:
         Raises:
           LossError: the loss is not finite.
         """
-        training, dev = self._training, self._training.dev
-        if dev is None or not self.is_missing(step):
+        training = self._training
+        if not self.is_missing(step):
             return
         self._flush()
         # Battery and heat: an evaluation may take as long as many steps.
         self._measured |= training.listener.awaited(training.listener.say)
+        if training.dev and self._lacks_loss(step):
+            self._evaluate(training.dev, step)
+        if training.samples and self._lacks_samples(step):
+            self._write_samples(training.samples, step)
+
+    def _is_due(self, step):
+        every = self._training.eval_every
+        return step in (0, self._training.last) or (every and step % every == 0)
+
+    def _lacks_loss(self, step):
+        return bool(self._training.dev and self._is_due(step) and step not in self._recorded)
+
+    def _lacks_samples(self, step):
+        return bool(self._training.samples and self._is_due(step) and step not in self._sampled)
+
+    def _evaluate(self, dev, step):
+        """Records the loss on the dev set."""
+        training = self._training
         evaluation = evaluate(training.model, dev)
         if not math.isfinite(evaluation.loss):
             raise LossError(f"step {step}: the dev loss is not finite")
@@ -138,6 +163,18 @@ class DevEvaluations:
         append_evaluation(training.folder, record)
         self._flush()
         training.listener.evaluated(step, evaluation)
+
+    def _write_samples(self, samples, step):
+        """Writes what the model says, which is for people: the run can do without."""
+        folder, listener = self._training.folder, self._training.listener
+
+        def write():
+            try:
+                listener.sampled(step, samples.write(folder, step))
+            except LossError as error:
+                raise LossError(f"step {step}: {error}") from error
+
+        self._optional.attempt("samples", write)
 
 
 def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:

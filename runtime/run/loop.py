@@ -15,6 +15,7 @@ from ..data.dataset import Dataset, batches_of
 from ..data.order import step_members, step_seed
 from ..engine.model import Model
 from ..errors import LossError, RunError
+from ..generate.samples import Samples
 from ..host import signals
 from ..host.lock import run_lock
 from ..host.memory import PeakMemory
@@ -96,6 +97,7 @@ def train(
     config: RunConfig,
     dev: Dataset | None = None,
     *,
+    samples: Samples | None = None,
     eval_every: int = 0,
     listener: Listener = SILENT,
     recovery_seconds: float = RECOVERY_SECONDS,
@@ -113,7 +115,8 @@ def train(
       folder: the run directory.
       config: what the steps depend on; its settings' type says which optimizer.
       dev: examples to choose the best step by, or None.
-      eval_every: steps between dev evaluations; 0 evaluates at the start and the end only.
+      samples: writes what the model says at each evaluation, or None.
+      eval_every: steps between evaluations; 0 evaluates at the start and the end only.
       listener: told of steps and evaluations.
       recovery_seconds: that going on may take without a snapshot, see snapshots.py.
       strict: whether a warning (watch.py) is an error.
@@ -128,7 +131,16 @@ def train(
       KeyboardInterrupt: a signal ended a kept run, which cannot go on.
     """
     training = Training(
-        model, data, Path(folder), config, dev, eval_every, listener, recovery_seconds, strict
+        model,
+        data,
+        Path(folder),
+        config,
+        dev,
+        eval_every,
+        listener,
+        recovery_seconds,
+        strict,
+        samples,
     )
     check_bundle(config.optimizer, model.bundle, config.batch_size)
     with PeakMemory() as memory, run_lock(folder):

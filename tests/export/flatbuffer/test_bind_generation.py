@@ -49,10 +49,12 @@ def test_each_matmul_and_the_reads_of_its_weights_are_in_one_partition(
         products = of_weights + (2 if tokens == 1 else 4) * layers
         count = sum(name in MATMULS for name, _, _ in nodes)
         assert count >= products
-        assert_matmuls_are_in_partitions(nodes, count, of_weights)
+        # Attention reads what was written to the cache, keys and values of every layer.
+        assert_matmuls_are_in_partitions(nodes, count, of_weights + 2 * layers)
         names = {name for name, _, _ in nodes}
         assert not ABSENT & names
-        assert len(partitions_of(nodes)) <= 3, "the layers are one partition"
+        products = {i for i, (name, _, _) in enumerate(nodes) if name in MATMULS}
+        assert any(products <= inside for inside in partitions_of(nodes)), "all in one partition"
         caches = [name for name, _, _ in nodes if name == "ASSIGN_VARIABLE"]
         assert len(caches) == 2 * layers
 

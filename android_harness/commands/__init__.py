@@ -10,6 +10,7 @@ COMMANDS = {
     "push": ("pocketllm.android_harness.commands.push", "copy the image and a bundle to the phone"),
     "train": ("pocketllm.android_harness.commands.train", "fine-tune on the phone"),
     "eval": ("pocketllm.android_harness.commands.eval", "evaluate on the phone"),
+    "generate": ("pocketllm.android_harness.commands.generate", "write text on the phone"),
     "attach": ("pocketllm.android_harness.commands.attach", "follow a job on the phone"),
     "bench": ("pocketllm.android_harness.commands.bench", "measure on the phone"),
     "pull": ("pocketllm.android_harness.commands.pull", "copy a run back"),

@@ -124,4 +124,4 @@ def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> dict:
         raise RunError(
             f"{name}: it ended well, and left no whole result ({error}){full_remedy(phone)}"
         ) from error
-    return result | {"serial": phone.serial, "job": name}
+    return result if isinstance(result, list) else result | {"serial": phone.serial, "job": name}

@@ -1,7 +1,8 @@
 """Fine-tunes on the phone, as `pocketllm train` does here; it goes on when the cable is pulled.
 
---bundle and --run are names on the phone (the last part of a path). --train and --dev are files
-here, which are sent; --device_data and --device_dev are paths on the phone. All other flags, exit
+--bundle and --run are names on the phone (the last part of a path). --train, --dev and --samples
+are files here, which are sent; --device_data, --device_dev and --device_samples are paths on the
+phone. All other flags, exit
 codes and errors are those of `pocketllm train`. Ctrl-C ends the run after the step under way; the
 same command continues it. If this computer or the connection fails, `pocketllm device attach`
 follows the run again.
@@ -22,6 +23,7 @@ from .forward import DataFile, define_forward_flags, forward_command
 FILES = (
     DataFile("train", "device_data", "training data"),
     DataFile("dev", "device_dev", "dev data", required=False),
+    DataFile("samples", "device_samples", "prompts to answer at each evaluation", required=False),
 )
 
 FLAGS = flags.FlagValues()

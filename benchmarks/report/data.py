@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.generate.samples import Sample, read_samples
 from pocketllm.runtime.health.record import read_warnings
 from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.journal.lines import (
@@ -20,6 +21,8 @@ from pocketllm.runtime.journal.lines import (
 from pocketllm.runtime.optim.interface import JOURNALLED, Step
 from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import Session, read_sessions
+
+from .samples import samples_of
 
 WINDOW_SHARE, LARGEST_WINDOW = 20, 200
 
@@ -48,6 +51,7 @@ class Run:
       evaluations: on the dev set that was evaluated last, none beyond the last step.
       sessions: what made the steps, empty for a run that does not say.
       warnings: why it cannot work as it is.
+      samples: what the model wrote at the evaluations.
     """
 
     name: str
@@ -59,6 +63,7 @@ class Run:
     evaluations: tuple[Evaluated, ...]
     sessions: tuple[Session, ...]
     warnings: tuple[str, ...] = ()
+    samples: tuple[Sample, ...] = ()
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
@@ -103,6 +108,7 @@ def summarise(run: Run) -> dict:
         "peak_anon_bytes": max(cost.peak_anon_bytes for cost in run.costs) or None,
         "peak_rss_bytes": max(cost.peak_rss_bytes for cost in run.costs) or None,
         "warnings": list(run.warnings),
+        "samples": samples_of(run.samples, run.steps[-1].step),
         "config": run.config,
         "sessions": [asdict(session) for session in run.sessions],
     }
@@ -150,6 +156,7 @@ def _read(folder, name):
         tuple(entry for entry in read_evaluations(folder) if entry.step <= steps[-1].step),
         tuple(read_sessions(folder)),
         tuple(warning.text for warning in read_warnings(folder)),
+        tuple(read_samples(folder)),
     )
 
 

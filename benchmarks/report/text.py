@@ -1,10 +1,12 @@
 """A report for people, in Markdown: the runs' table, their settings and what they ran on."""
 
-import re
 import textwrap
 from collections.abc import Sequence
 
 from pocketllm.runtime.run.evaluate import perplexity
+
+from .markdown import escaped, table
+from .samples import samples_section
 
 DASH = "–"
 NOT_RECORDED = "machine not recorded"
@@ -24,6 +26,7 @@ def report_text(result: dict) -> str:
         f"![{', '.join(escaped(run['run']) for run in runs)}: curves over the steps]"
         f"({result['figures'][0]})",
         f"For print: {', '.join(f'[{name}]({name})' for name in result['figures'])}.",
+        *samples_section(runs),
         "## Settings",
         _settings_table(runs),
         "## Machine and versions",
@@ -127,12 +130,6 @@ def _without_delegate(session):
     return ", ".join(session["engine"].rstrip(")").split(", ")[:2]) + ")"
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Returns a Markdown table; cells are taken as they are."""
-    lines = [" | ".join(cells) for cells in (heads, ["---"] * len(heads), *rows)]
-    return "\n".join(f"| {line} |" for line in lines)
-
-
 def _dev_columns(runs):
     """Returns the columns of the best dev evaluations: accuracy, or what learnt text has."""
     if any(map(_dev_loss, runs)):
@@ -161,8 +158,3 @@ def _gigabytes(count, decimals=3):
 
 def _cores(machine):
     return f"{machine['cores']} core{'s' * (machine['cores'] != 1)}"
-
-
-def escaped(text: str) -> str:
-    """Returns text that Markdown shows as it is, inside a table too."""
-    return re.sub(r"([\\`*|<\[\]])", r"\\\1", " ".join(text.split()))

@@ -4,7 +4,8 @@ import shlex
 
 from pocketllm.runtime.contract import ADAM, MEZO
 
-from ..report.text import DASH, escaped, machine_line, table
+from ..report.markdown import escaped, table
+from ..report.text import DASH, machine_line
 from .cell import DONE, OUT_OF_MEMORY
 from .plan import MICRO_SHARE, MODELS, POCKETLLM, PYTORCH
 

@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Sequence
 from statistics import mean, median
 
-from ...report.text import DASH, machine_line, table
+from ...report.markdown import table
+from ...report.text import DASH, machine_line
 from .arms import ARMS, BATCH_SIZE
 from .trials import SPLIT
 

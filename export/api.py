@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import json_bytes
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.tasks.codec import Task
+from pocketllm.runtime.tasks.text import CHAT, TextTask
 
+from .chat.choose import TEMPLATE_FILE, chat_pieces, read_template
+from .chat.stops import stop_ids
 from .checkpoint.source_files import CONFIG_FILE
 from .checkpoint.special_spellings import frame_remarks, left_out_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
@@ -40,6 +44,7 @@ def export(
     tuning: Tuning = FULL_TUNING,
     random_init: bool = False,
     revision: str | None = None,
+    chat_template: str | Path | None = None,
     seed: int = 0,
     generate: bool | None = None,
     context: int | None = None,
@@ -63,6 +68,7 @@ def export(
       generate, context: add signatures that write text (None: for tasks of own text); positions
         of their cache, None for the usual ones.
       revision: of a model on the Hub: a branch, a tag or a commit.
+      chat_template: file of a template in Jinja instead of the checkpoint's own.
       force, sizes: replace `out`; largest pieces of the parameters.
       say, progress: get a line about each stage; (bytes written, bytes of all).
 
@@ -71,6 +77,7 @@ def export(
       RunError: the disk is full or cannot be written, or a download fails.
     """
     check_replaceable(Path(out).absolute(), force)
+    override = None if chat_template is None else read_template(Path(chat_template))
     source = model
     if not isinstance(source, Source):
         source = source_of(source, random_init, revision=revision, say=say)
@@ -92,7 +99,9 @@ def export(
         context=context_of(generate, context, task, lengths, config=config, tuning=tuning),
     )
     with naming_files(source.tokenizer):
-        return _write(settings, source, Path(out), force=force, say=say, progress=progress)
+        return _write(
+            settings, source, Path(out), override, force=force, say=say, progress=progress
+        )
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
@@ -122,7 +131,18 @@ def _kept_files(source, architecture, say):
     return replace(kept, files=kept.files | {CONFIG_FILE: json_bytes(text)})
 
 
-def _write(settings, source, out, **callbacks):
+def _pieces(settings, read, chat_template, say):
+    """Returns the pieces of the chat template; None where there is none to use."""
+    style, task = architecture_of(settings.config).style, settings.task
+    if style == contract.CAUSAL:
+        needed = isinstance(task, TextTask) and task.form == CHAT
+        return chat_pieces(read, settings.spellings, chat_template, needed=needed, say=say)
+    if chat_template is not None:
+        raise InputError(f"--chat_template goes with models that write a text, not {style} ones")
+    return None
+
+
+def _write(settings, source, out, chat_template, **callbacks):
     # TensorFlow is loaded after all that can be refused without it.
     from .pipeline import export_bundle
 
@@ -136,6 +156,12 @@ def _write(settings, source, out, **callbacks):
     for line in (*left_out, *frame_remarks(spelled, architecture.style)):
         callbacks["say"](line)
     settings = replace(settings, special_tokens=spelled)
+    chat = _pieces(settings, read, chat_template, callbacks["say"])
+    if chat_template is not None:
+        kept = replace(kept, files=kept.files | {TEMPLATE_FILE: chat_template.encode("utf-8")})
+    if architecture.style == contract.CAUSAL:
+        stops = stop_ids(read.tokenizer, spelled.eos, source.read_config(), kept.files, chat)
+        settings = replace(settings, chat=chat, stop_ids=stops)
     if source.open_weights is None:
         weights = random_weights(settings.config, settings.tuning.seed)
     else:

@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.tasks.chat_codec import pieces_to_json
 from pocketllm.runtime.tasks.codec import to_json
 
 from .checkpoint.tokenizer import special_ids
@@ -50,6 +51,8 @@ def manifest(
         "option_tokens": target.option_tokens,
         # The runtime reads no architecture, so what it needs of one stands here as numbers.
         "special_tokens": asdict(special_ids(plan.tokenizer, tokens, style)),
+        "chat": pieces_to_json(settings.chat),
+        "stop_ids": list(settings.stop_ids),
         "max_tokens": settings.config.max_tokens,
         # Only LoRA has settings to write down: another tuning's are its parameters' shapes.
         "tune": tuning.kind,

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer
 from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS, SIGNATURES
+from pocketllm.runtime.tasks.chat import ChatPieces
 from pocketllm.runtime.tasks.codec import Task
 from pocketllm.runtime.tasks.text import TextTask
 
@@ -55,6 +56,8 @@ class Settings:
       sizes: of the pieces of parameters.
       special_tokens: how the checkpoint's tokenizer spells them; None as the architecture does.
       context: positions of the cache of the signatures that generate; 0 for none of these.
+      chat: pieces of the chat template; None without one.
+      stop_ids: of the tokens that end a text.
     """
 
     model_name: str
@@ -70,6 +73,8 @@ class Settings:
     special_tokens: SpecialSpellings | None = None
     model_commit: str | None = None
     context: int = 0
+    chat: ChatPieces | None = None
+    stop_ids: tuple[int, ...] = ()
 
     @property
     def spellings(self) -> SpecialSpellings:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tokenizers import Tokenizer
@@ -25,11 +25,15 @@ class SourceTokenizer:
       tokenizer: its ids are AutoTokenizer's.
       special: {"pad": its spelling, …}; None where the files do not say how a text is framed.
       left_out: special tokens that the files name and the model has no rows for.
+      chat_template: of the files; {its name: a template} where there are several; None without.
+      variables: what a chat template may use: {"bos_token": its spelling, …}.
     """
 
     tokenizer: Tokenizer
     special: Mapping[str, str] | None
     left_out: tuple[str, ...] = ()
+    chat_template: str | Mapping[str, str] | None = None
+    variables: Mapping[str, object] = field(default_factory=dict)
 
 
 def transformers_tokenizer(
@@ -58,6 +62,7 @@ def transformers_tokenizer(
                 str(folder), config=config, local_files_only=True, trust_remote_code=False
             )
         special = {role: getattr(loaded, f"{role}_token", None) for role in ROLES}
+        template, variables = loaded.chat_template, dict(loaded.special_tokens_map)
     except BaseException as error:  # whatever the files lead transformers or `tokenizers` to
         if isinstance(error, (KeyboardInterrupt, SystemExit, MemoryError)):
             raise
@@ -77,9 +82,8 @@ def transformers_tokenizer(
     written = _as_file(tokenizer, declared, config.vocab_size, folder)
     named = [token.content for token in tokenizer.get_added_tokens_decoder().values()]
     left_out = (t for t in named if t in declared and written.token_to_id(t) is None)
-    return SourceTokenizer(
-        written, {role: token for role, token in special.items() if token}, tuple(left_out)
-    )
+    special = {role: token for role, token in special.items() if token}
+    return SourceTokenizer(written, special, tuple(left_out), template, variables)
 
 
 def _config(folder, model_type):

@@ -80,6 +80,7 @@ define.integer(
     "longest text of --generate in tokens, its prompt included; none: 256, or twice the longest "
     "of --lengths where that is more",
 )
+define.string("chat_template", None, "file of a chat template in Jinja; none: the checkpoint's own")
 define.bool("force", False, "replace --out")
 
 
@@ -110,6 +111,7 @@ def run(values) -> dict:
             seed=values.seed,
             generate=values.generate,
             context=values.context,
+            chat_template=values.chat_template,
             force=values.force,
             say=bar.say,
             progress=lambda size, total: bar.advance(size, total=total),

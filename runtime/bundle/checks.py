@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 
 from .. import contract
 from ..host.typed_json import typed
-from ..tasks.text import TextTask
+from ..tasks.text import CHAT, TextTask
 from .contents import Bundle
 
 # TFLite counts a dimension in 31 bits; a tensor's bytes must fit a file's offset.
@@ -62,6 +62,7 @@ def check_bundle(bundle: Bundle) -> None:
         raise ValueError(f"default_eps {bundle.default_eps} is not positive")
     _check_special_tokens(bundle)
     _check_scoring(bundle)
+    _check_text(bundle)
     if contract.MEZO not in bundle.optimizers:
         raise ValueError(f"optimizers {list(bundle.optimizers)} without mezo")
     for needed in (contract.MODEL_FILE, contract.TOKENIZER_FILE):
@@ -173,6 +174,15 @@ def _check_special_tokens(bundle):
     wrong = [role for role, n in special.items() if n is not None and not 0 <= n <= largest]
     if wrong:
         raise ValueError(f"special_tokens with ids of {', '.join(wrong)} not in 0 to {largest}")
+
+
+def _check_text(bundle):
+    """Raises ValueError where chats cannot be rendered, or a text would end with no token."""
+    largest, stops = bundle.config["vocab_size"] - 1, list(bundle.stop_ids)
+    if stops != sorted(set(stops)) or any(not 0 <= token <= largest for token in stops):
+        raise ValueError(f"stop_ids {stops} are not ascending in 0 to {largest}")
+    if isinstance(bundle.task, TextTask) and bundle.task.form == CHAT and bundle.chat is None:
+        raise ValueError("a task of chats, and chat is null")
 
 
 def _check_scoring(bundle):

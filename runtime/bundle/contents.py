@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import contract
+from ..tasks.chat import ChatPieces
 from ..tasks.codec import Task
 
 
@@ -81,6 +82,8 @@ class Bundle:
       lora: rank, alpha, targets and extras, where `tune` is "lora".
       model_commit: of a model of the Hub, None of any other.
       context: positions of the cache of the signatures that generate, 0 without these.
+      chat: pieces of the model's chat template, None where it has none that is such a table.
+      stop_ids: of the tokens that end a text, ascending.
     """
 
     folder: Path
@@ -111,6 +114,8 @@ class Bundle:
     lora: dict
     model_commit: str | None = None
     context: int = 0
+    chat: ChatPieces | None = None
+    stop_ids: tuple[int, ...] = ()
 
     @property
     def model_path(self) -> Path:

@@ -12,6 +12,7 @@ from ..errors import InputError
 from ..host.files import read_json, sha256_of
 from ..host.typed_json import typed
 from ..noise import Noise
+from ..tasks.chat_codec import pieces_from_json
 from ..tasks.codec import from_json
 from .checks import check_bundle
 from .checksum import CHECKSUM, verify_checksum
@@ -117,6 +118,8 @@ def _parse(folder, values):
         lora=read(dict, "lora") if values["tune"] == contract.LORA else {},
         model_commit=read(str, "model_commit") if "model_commit" in values else None,
         context=read(int, "context") if "context" in values else 0,
+        chat=pieces_from_json(values.get("chat")),
+        stop_ids=typed(tuple[int, ...], values.get("stop_ids", []), "stop_ids"),
     )
     check_bundle(bundle)
     return bundle

@@ -8,7 +8,7 @@ ROOMS = {
     ),
     "tflite_models": ("presets", "micro"),
     "export": (
-        "private_interface", "checkpoint", "graph", "families", "models", "weights", "tune",
+        "private_interface", "checkpoint", "chat", "graph", "families", "models", "weights", "tune",
         "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "pipeline", "hub",
         "sources", "api", "results", "commands",
     ),

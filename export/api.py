@@ -57,18 +57,14 @@ def export(
 
     Args:
       model: preset, checkpoint's folder, GGUF file, OWNER/NAME on the Hub, or an opened source.
-      task: name of a task of the model's style, or a task.
-      out: folder to write; it appears whole.
+      task, out: name of a task of the model's style, or a task; folder that appears whole.
       batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.
-      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, which is always exported, or
-        with ADAM.
-      option_tokens: longest option to score; 0 for what the task needs.
-      tuning: what is trained, how the rest is stored.
+      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, always exported, or with ADAM.
+      option_tokens, tuning: longest option, 0 for what the task needs; what is trained, and how.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
       generate, context: add signatures that write text (None: for tasks of own text); positions
         of their cache, None for the usual ones.
-      revision: of a model on the Hub: a branch, a tag or a commit.
-      chat_template: file of a template in Jinja instead of the checkpoint's own.
+      revision, chat_template: branch, tag or commit on the Hub; file of a template in Jinja.
       force, sizes: replace `out`; largest pieces of the parameters.
       say, progress: get a line about each stage; (bytes written, bytes of all).
 
@@ -77,31 +73,24 @@ def export(
       RunError: the disk is full or cannot be written, or a download fails.
     """
     check_replaceable(Path(out).absolute(), force)
-    override = None if chat_template is None else read_template(Path(chat_template))
     source = model
     if not isinstance(source, Source):
         source = source_of(source, random_init, revision=revision, say=say)
-    architecture, config = model_at(source)
-    task = task_named(task, architecture) if isinstance(task, str) else task
-    lengths = _lengths(lengths, architecture.style, task.name, config.max_tokens)
-    settings = Settings(
-        model_name=source.name,
-        model_commit=source.commit,
-        config=config,
-        task=task,
+    settings = _settings(
+        source,
+        task,
+        lengths,
+        replace(check_tuning(tuning), seed=seed),
+        (generate, context),
         batch_size=batch_size,
-        lengths=lengths,
         noise_kind=noise,
         option_tokens=option_tokens,
-        tuning=replace(check_tuning(tuning), seed=seed),
         optimizers=signatures_of(optimizers),
         sizes=sizes,
-        context=context_of(generate, context, task, lengths, config=config, tuning=tuning),
     )
+    callbacks = {"force": force, "say": say, "progress": progress}
     with naming_files(source.tokenizer):
-        return _write(
-            settings, source, Path(out), override, force=force, say=say, progress=progress
-        )
+        return _write(settings, source, Path(out), chat_template, **callbacks)
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
@@ -109,6 +98,23 @@ def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
     values = text_values(source.read_config(), str(source.config_path))
     architecture = architecture_in(values, str(source.config_path))
     return architecture, architecture.read_config(values, str(source.config_path))
+
+
+def _settings(source, task, lengths, tuning, writing, **others):
+    """Returns the settings; `writing` says whether the bundle generates, and how far."""
+    architecture, config = model_at(source)
+    task = task_named(task, architecture) if isinstance(task, str) else task
+    lengths = _lengths(lengths, architecture.style, task.name, config.max_tokens)
+    return Settings(
+        model_name=source.name,
+        model_commit=source.commit,
+        config=config,
+        task=task,
+        lengths=lengths,
+        tuning=tuning,
+        context=context_of(*writing, task, lengths, config=config, tuning=tuning),
+        **others,
+    )
 
 
 def _lengths(lengths, style, task_name, most):
@@ -131,15 +137,20 @@ def _kept_files(source, architecture, say):
     return replace(kept, files=kept.files | {CONFIG_FILE: json_bytes(text)})
 
 
-def _pieces(settings, read, chat_template, say):
-    """Returns the pieces of the chat template; None where there is none to use."""
+def _with_chat(settings, read, config, kept, *, chat_template, say):
+    """Returns (settings with what a chat is made of and what ends a text, the small files)."""
     style, task = architecture_of(settings.config).style, settings.task
-    if style == contract.CAUSAL:
-        needed = isinstance(task, TextTask) and task.form == CHAT
-        return chat_pieces(read, settings.spellings, chat_template, needed=needed, say=say)
-    if chat_template is not None:
-        raise InputError(f"--chat_template goes with models that write a text, not {style} ones")
-    return None
+    if style != contract.CAUSAL:
+        if chat_template is not None:
+            raise InputError(f"--chat_template goes with models that write text, not {style} ones")
+        return settings, kept
+    override = None if chat_template is None else read_template(Path(chat_template))
+    if override is not None:
+        kept = replace(kept, files=kept.files | {TEMPLATE_FILE: override.encode("utf-8")})
+    spelled, needed = settings.spellings, isinstance(task, TextTask) and task.form == CHAT
+    pieces = chat_pieces(read, spelled, override, needed=needed, say=say)
+    stops = stop_ids(read.tokenizer, spelled.eos, config, kept.files, pieces)
+    return replace(settings, chat=pieces, stop_ids=stops), kept
 
 
 def _write(settings, source, out, chat_template, **callbacks):
@@ -156,12 +167,14 @@ def _write(settings, source, out, chat_template, **callbacks):
     for line in (*left_out, *frame_remarks(spelled, architecture.style)):
         callbacks["say"](line)
     settings = replace(settings, special_tokens=spelled)
-    chat = _pieces(settings, read, chat_template, callbacks["say"])
-    if chat_template is not None:
-        kept = replace(kept, files=kept.files | {TEMPLATE_FILE: chat_template.encode("utf-8")})
-    if architecture.style == contract.CAUSAL:
-        stops = stop_ids(read.tokenizer, spelled.eos, source.read_config(), kept.files, chat)
-        settings = replace(settings, chat=chat, stop_ids=stops)
+    settings, kept = _with_chat(
+        settings,
+        read,
+        source.read_config(),
+        kept,
+        chat_template=chat_template,
+        say=callbacks["say"],
+    )
     if source.open_weights is None:
         weights = random_weights(settings.config, settings.tuning.seed)
     else:

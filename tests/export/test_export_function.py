@@ -10,7 +10,7 @@ import pocketllm.export
 NAMES = ["Exported", "Lora", "Tuning", "export"]
 SETTINGS = [
     "batch_size", "lengths", "noise", "optimizers", "option_tokens", "tuning", "random_init",
-    "revision", "chat_template", "seed", "force", "sizes", "say", "progress",
+    "revision", "chat_template", "seed", "generate", "context", "force", "sizes", "say", "progress",
 ]  # fmt: skip
 
 

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.data.encode_text import NO_END
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS, SIGNATURES
 from pocketllm.runtime.tasks.chat import ChatPieces
 from pocketllm.runtime.tasks.codec import Task
-from pocketllm.runtime.tasks.text import TextTask
+from pocketllm.runtime.tasks.text import CHAT, TextTask
 
 from .checkpoint.tokenizer import SpecialSpellings, special_ids
 from .flatbuffer.variables import CHUNK_VALUES, LINEAR_VALUES, SLICE_BYTES
@@ -181,7 +182,11 @@ def check_lengths(settings: Settings) -> None:
 
 def check_tokenizer(settings: Settings, tokenizer: Tokenizer) -> None:
     """Raises InputError for a tokenizer that is not the checkpoint's."""
-    special_ids(tokenizer, settings.spellings, architecture_of(settings.config).style)
+    special = special_ids(tokenizer, settings.spellings, architecture_of(settings.config).style)
+    if isinstance(settings.task, TextTask) and settings.task.form != CHAT and special.eos is None:
+        raise InputError(
+            f"{settings.model_name}: {NO_END}; name its eos_token in tokenizer_config.json"
+        )
     vocabulary, tokens = tokenizer.get_vocab(with_added_tokens=True), settings.config.vocab_size
     last = max(vocabulary, key=vocabulary.__getitem__)
     if vocabulary[last] >= tokens:

@@ -10,6 +10,7 @@ examples:
   pocketllm export --model=SmolLM2-135M-Instruct.Q4_1.gguf --task=sst2 --tune=lora --base=int8 \\
       --out=lora
   pocketllm export --model=opt-1.3b --random_init --task=boolq --out=opt
+  pocketllm export --model=CHECKPOINT_DIR --task=sft --out=mine --tune=lora --base=int8
   pocketllm export --model=CHECKPOINT_DIR --task=text --prompt='{text} It was {mask}.' \\
       --label_words='0:bad,1:good' --out=mine
 """
@@ -33,7 +34,7 @@ from pocketllm.tflite_models.presets import PRESETS
 from ..api import export, model_at
 from ..models import ARCHITECTURES
 from ..sources.kinds import source_of
-from ..tasks.named import TASKS, task_named
+from ..tasks.named import MASKS, TASKS, task_named
 from ..tune.settings import Tuning
 from .tuning_flags import define_tuning_flags, lora_of
 
@@ -66,6 +67,9 @@ define.integer("batch_size", 8, "rows of a forward signature")
 define.list("lengths", None, "tokens of the forward signatures; none: as the task needs")
 define.string("prompt", None, "template of --task=text, e.g. '{text} It was {mask}.'")
 define.string("label_words", None, "labels and words of --task=text, e.g. '0:terrible,1:great'")
+define.enum(
+    "mask", "answers", list(MASKS), "tokens that are learnt of sft and chat: answers; none: all"
+)
 define.integer(
     "option_tokens",
     None,
@@ -100,7 +104,9 @@ def run(values) -> dict:
     with Progress("writing", 0, "B", scale=True) as bar:
         exported = export(
             source,
-            task_named(values.task, architecture, values.prompt, values.label_words),
+            task_named(
+                values.task, architecture, values.prompt, values.label_words, mask=values.mask
+            ),
             values.out,
             batch_size=values.batch_size,
             lengths=_numbers(values.lengths),

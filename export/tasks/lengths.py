@@ -4,6 +4,7 @@ from functools import cache
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.host.files import read_json
+from pocketllm.runtime.tasks import text
 from pocketllm.tflite_models.presets import ROW_LENGTHS
 
 # Buckets around the quartiles; the longest truncates at most 5% of the rows that were measured.
@@ -19,12 +20,15 @@ LENGTHS = {
     "record": (256, 384, 512),
 }
 OTHER_LENGTHS = (32, 64, 128)
+TEXT_LENGTHS = (64, 128, 256)  # of learnt text: prompts with answers are a few sentences long
 MEASURED = "opt"  # whose tokenizer the rows were measured with
 
 
 def default_lengths(style: str, task: str) -> tuple[int, ...]:
     """Returns the buckets to export where none are asked for, ascending."""
-    return LENGTHS.get(task, OTHER_LENGTHS) if style == contract.CAUSAL else OTHER_LENGTHS
+    if style != contract.CAUSAL:
+        return OTHER_LENGTHS
+    return TEXT_LENGTHS if task in text.TASKS else LENGTHS.get(task, OTHER_LENGTHS)
 
 
 @cache

@@ -172,7 +172,7 @@ def row_format(bundle: Bundle) -> RowFormat:
         word_ids=bundle.word_ids,
         tokens=bundle.lengths[-1],
         option_tokens=bundle.option_tokens,
-        chat=getattr(bundle, "chat", None),
+        chat=bundle.chat,
     )
 
 

@@ -6,8 +6,7 @@ it becomes windows, each beginning with the last token of the one before.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -15,11 +14,13 @@ from ..errors import InputError
 from ..tasks.chat import ChatPieces, Span, render
 from ..tasks.text import CHAT, EVERYTHING, LM, TextTask
 from .encoded import Encoded, EncodedExample, RowFormat
+from .long_texts import LONG, head_of, tail_of
 from .spans import SpanTokenizer
 from .text_reader import TextRow
 
 # Tokenised together, on all cores: so many characters.
 CHARACTERS_AT_ONCE = 1 << 19
+LONG_TEXT = 1 << 17  # characters of a plain text from which on it is tokenised in parts
 
 
 def spans_of(row: TextRow, task: TextTask, end: str, chat: ChatPieces | None) -> tuple[Span, ...]:
@@ -68,16 +69,15 @@ def encode_all(
     Raises:
       InputError: a row of which nothing is learnt, or a bundle that can learn none.
     """
-    task = cast(TextTask, row_format.task)
     end, tokenizer = _end_of(row_format), SpanTokenizer(row_format.tokenizer, row_format.special)
     typed = {} if typed is None else typed
     encoded = []
-    for texts in _grouped(_planned(rows, task, end, row_format.chat, path)):
+    for texts in _grouped(_planned(rows, row_format, end, path)):
         for spans in (text.spans for text in texts):
             for token in tokenizer.typed_tokens(spans):
                 typed[token] = typed.get(token, 0) + 1
-        for text, ids in zip(texts, tokenizer.encode_all([text.spans for text in texts])):
-            encoded += _examples(text.where, *ids, row_format)
+        for text, ids, mask in _rows_of(texts, tokenizer):
+            encoded += _examples(text.where, ids, mask, row_format)
         progress(len(texts))
     return encoded
 
@@ -88,6 +88,7 @@ class _Text:
 
     where: str  # file and line
     spans: tuple[Span, ...]
+    is_long: bool  # whether it is a plain text, tokenised in parts
 
 
 def _end_of(row_format):
@@ -110,14 +111,46 @@ def _end_of(row_format):
 NO_END = "tokenizer: found no end token, expected one that ends what is learnt"
 
 
-def _planned(rows, task, end, chat, path) -> Iterator[_Text]:
+def _planned(rows, row_format, end, path) -> Iterator[_Text]:
+    task, tokenizer, room = row_format.task, row_format.tokenizer, row_format.tokens
     for row in rows:
         where = f"{path} line {row.line}"
         try:
-            spans = spans_of(row, task, end, chat)
+            spans = spans_of(row, task, end, row_format.chat)
         except InputError as error:
             raise InputError(f"{where}: found {error}; leave the row out") from error
-        yield _Text(where, spans)
+        if task.form == LM:
+            yield _Text(where, spans, len(spans[0].text) > LONG_TEXT)
+        else:
+            yield _Text(where, _shortened(spans, tokenizer, room), False)
+
+
+def _shortened(spans, tokenizer, room) -> tuple[Span, ...]:
+    """Returns spans of which those far longer than a row are as long as the row can need.
+
+    Before the first learnt span that is the end of a span; of any other the beginning, and what
+    follows that cannot reach the row.
+    """
+    kept: list[Span] = []
+    for span in spans:
+        if span.spelled or len(span.text) <= LONG * room:
+            kept.append(span)
+        elif any(other.learnt for other in (*kept, span)):
+            head = head_of(tokenizer, span.text, room)
+            kept.append(replace(span, text=head))
+            if head != span.text:
+                break
+        else:
+            kept.append(replace(span, text=tail_of(tokenizer, span.text, room)))
+    return tuple(kept)
+
+
+def _rows_of(texts: Sequence[_Text], tokenizer: SpanTokenizer):
+    """Yields each text with its ids and mask."""
+    encoded = iter(tokenizer.encode_all([text.spans for text in texts if not text.is_long]))
+    for text in texts:
+        row = tokenizer.encode_long(text.spans[0].text) if text.is_long else next(encoded)
+        yield text, *row
 
 
 def _grouped(texts: Iterable[_Text]) -> Iterator[list[_Text]]:

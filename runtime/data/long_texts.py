@@ -7,6 +7,7 @@ is cut where the part ends, and may there be other tokens than in the whole.
 """
 
 import unicodedata
+from collections.abc import Iterator
 
 from tokenizers import Tokenizer
 
@@ -24,15 +25,25 @@ UNBROKEN = 8192
 
 def head_ids(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:
     """Returns the ids of a text: all, or of a long one its first, `tokens` of them at least."""
+    head = head_of(tokenizer, text, tokens)
+    ids = token_ids(tokenizer, head)
+    return ids if len(head) == len(text) else ids[:-MARGIN]
+
+
+def head_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
+    """Returns a text, or of a long one its beginning, whose first `tokens` tokens are the whole's.
+
+    It has MARGIN more, or is all.
+    """
     size = READ * (tokens + MARGIN)
     while LONG * tokens < len(text) and size < len(text):
         place = _boundary(text, size, size // 2)
         if place is not None or size >= max(UNBROKEN, LONG * tokens):
-            ids = token_ids(tokenizer, text[: place or size])
-            if len(ids) >= tokens + MARGIN:
-                return ids[:-MARGIN]
+            head = text[: place or size]
+            if len(token_ids(tokenizer, head)) >= tokens + MARGIN:
+                return head
         size *= 2
-    return token_ids(tokenizer, text)
+    return text
 
 
 def tail_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
@@ -51,6 +62,31 @@ def tail_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
                 return end
         size *= 2
     return text
+
+
+def parts_of(text: str, size: int) -> Iterator[tuple[int, int, int]]:
+    """Yields places (before, first, last) of parts of at most `size` characters, all of a text.
+
+    The tokens of text[before:last] that end behind `first` are those of the whole text there: parts
+    end before a lone space. Where there is none, a part ends anywhere, and the next begins there.
+    """
+    before = first = 0
+    while first < len(text):
+        last, follows = len(text), len(text)
+        if first + size < last:
+            space = _space(text, first + size, first + size // 2)
+            last = space or first + size
+            follows = last - MARGIN if space else last
+        yield before, first, last
+        before, first = follows, last
+
+
+def _space(text: str, place: int, first: int) -> int | None:
+    """Returns the last place from `first` to `place` of a lone space; None if there is none."""
+    for i in range(place, first, -1):
+        if text[i] == " " and not text[i - 1].isspace() and not text[i + 1 : i + 2].isspace():
+            return i
+    return None
 
 
 def _boundary(text: str, place: int, first: int) -> int | None:

@@ -12,8 +12,12 @@ from tokenizers import Tokenizer, processors
 
 from ..bundle.contents import SpecialTokens
 from ..tasks.chat import Span
+from .long_texts import parts_of
 from .marks import Marks, without_marks
 from .tokenizer import all_encodings
+
+# Characters of a long text that are tokenised together.
+PART = 1 << 16
 
 
 class SpanTokenizer:
@@ -61,6 +65,22 @@ class SpanTokenizer:
         mask = mask.astype(np.int32)
         mask[:1] = 0
         return np.array(ids, np.int32), mask
+
+    def encode_long(self, text: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns ids and mask of a person's text and the end token, all learnt, as `encode_all`.
+
+        It goes part by part: 5 MB at once would need 1 GB.
+        """
+        special, text = self._special, without_marks(text)
+        ids = [[] if special.bos is None else [special.bos]]
+        for before, first, last in parts_of(text, PART):
+            (encoding,) = all_encodings(self._tokenizer, [text[before:last]])
+            ends = np.array(encoding.offsets, np.int64).reshape(-1, 2)[:, 1]
+            ids.append(np.array(encoding.ids)[(ends > first - before) | (first == 0)])
+        whole = np.concatenate([*ids, [special.eos]]).astype(np.int32)
+        mask = np.ones(len(whole), np.int32)
+        mask[0] = 0
+        return whole, mask
 
 
 def span_ids(

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from pocketllm.runtime.contract import GOLD, OPTIONS, WORDS, forward_loss_for
+from pocketllm.runtime.contract import GOLD, OPTIONS, TOKEN_LOSS, WORDS, forward_loss_for
 
-SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa"}
+SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa", TOKEN_LOSS: "sft"}
 
 
 def task_of(scoring):
@@ -38,6 +38,11 @@ def opt_inputs(bundle, tokens, seed):
         inputs["label"] = np.array([classes - 1, 0, 1], np.int32)
     if bundle.scoring == WORDS:
         inputs["last_position"] = (lengths - 1).astype(np.int32)
+    elif bundle.scoring == TOKEN_LOSS:
+        learnt = mask * rng.integers(0, 2, mask.shape).astype(np.int32)
+        learnt[:, 0], learnt[:, 1] = rng.integers(0, 2, sequences), 1  # nothing predicts the first
+        learnt[-1] = 0
+        inputs["loss_mask"] = learnt
     else:
         scored = rng.integers(1, min(bundle.option_tokens, tokens - 1) + 1, sequences)
         scored[0] = min(bundle.option_tokens, tokens - 1)
@@ -59,6 +64,8 @@ def torch_scores(model, bundle, inputs):
     scores = model(ids.long(), attention_mask=mask).logits
     weight = torch.tensor(inputs["weight"][:2]).double()
     rows = torch.arange(len(ids))
+    if bundle.scoring == TOKEN_LOSS:
+        return _token_scores(scores, ids.long(), torch.tensor(inputs["loss_mask"]), weight)
     if bundle.scoring == WORDS:
         positions = inputs.get("last_position", inputs.get("mask_position"))
         logits = scores[rows, positions][:2, list(bundle.word_ids)]
@@ -77,6 +84,17 @@ def torch_scores(model, bundle, inputs):
         labels = torch.tensor(inputs["label"][:2]).long()
         losses = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
     return (losses * weight).sum() / weight.sum(), logits, weight.sum()
+
+
+def _token_scores(scores, ids, learnt, weight):
+    """Computes the same of two rows' learnt tokens."""
+    import torch
+
+    expected = torch.log_softmax(scores[:2, :-1], -1).gather(-1, ids[:2, 1:, None])[..., 0]
+    counted = learnt[:2, 1:]
+    sums, counts = (expected * counted).sum(-1), counted.sum(-1)
+    total = (weight * counts).sum()
+    return -(weight * sums).sum() / total, (sums / counts)[:, None], total
 
 
 def score_arrays(model, bundle, inputs):

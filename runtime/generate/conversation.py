@@ -42,7 +42,7 @@ class Conversation:
 
     def prompt_behind(self, text: str) -> Prompt:
         """Returns the prompt that a person's next message makes with all before it."""
-        if getattr(self._bundle, "chat", None) is None:
+        if self._bundle.chat is None:
             return text_prompt(text)
         return chat_prompt(self._bundle, [*self.messages, {"role": USER, "content": text}])
 

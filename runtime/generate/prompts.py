@@ -44,7 +44,7 @@ def chat_prompt(bundle: Bundle, messages: Sequence[Mapping[str, str]]) -> Prompt
     Raises:
       InputError: the bundle has no chat template, or messages that are no chat.
     """
-    if getattr(bundle, "chat", None) is None:
+    if bundle.chat is None:
         raise InputError(
             f"{bundle.folder}: without a chat template; give --prompt, or export a model that has "
             "one, or with --chat_template"
@@ -54,7 +54,7 @@ def chat_prompt(bundle: Bundle, messages: Sequence[Mapping[str, str]]) -> Prompt
         problem = "the last message is the assistant's, expected a user's"
     if problem:
         raise InputError(problem)
-    spans = render(getattr(bundle, "chat", None), messages, generation_prompt=True)
+    spans = render(bundle.chat, messages, generation_prompt=True)
     return Prompt(messages[-1]["content"], spans, tuple(messages))
 
 
@@ -110,6 +110,6 @@ def _task_for(values, bundle):
     """Returns the task whose forms a row is read in; those of plain text as of a prompt."""
     of_chat = any(name in values for name in OF_CHATS)
     form = getattr(bundle.task, "form", SFT)
-    if of_chat and getattr(bundle, "chat", None) is not None:
+    if of_chat and bundle.chat is not None:
         form = CHAT
     return TextTask(form, SFT if form == LM else form, "all")

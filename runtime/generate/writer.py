@@ -163,9 +163,8 @@ class Writer:
 
 def stop_ids(bundle: Bundle) -> frozenset[int]:
     """Returns the ids that end a text."""
-    listed = getattr(bundle, "stop_ids", ())
     eos = bundle.special_tokens.eos
-    return frozenset(listed) or frozenset([] if eos is None else [eos])
+    return frozenset(bundle.stop_ids) or frozenset([] if eos is None else [eos])
 
 
 def check_prompt(bundle: Bundle, tokens: int) -> None:

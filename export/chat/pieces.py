@@ -68,9 +68,7 @@ def find_pieces(template: ChatTemplate, tokens: Sequence[str]) -> ChatPieces:
     """
     around = _around(template, tokens)
     before_system, system, in_user = _system(template, around)
-    bos = template.variables.get("bos_token")
-    begins = [around.begin, *([] if system is None else [before_system])]
-    start = bos if bos and all(text.startswith(bos) for text in begins) else ""
+    start = _start(template, around, [] if system is None else [before_system])
     without = around.begin.removeprefix(start)
     if system is not None:
         prefix = before_system.removeprefix(start)
@@ -121,6 +119,14 @@ def _around(template, tokens):
         generation=generation,
         end=end,
     )
+
+
+def _start(template, around, begins):
+    """Returns the token that begins every chat; "" where there is none, or each turn begins so."""
+    bos = template.variables.get("bos_token")
+    if not bos or around.user[0].startswith(bos):
+        return ""
+    return bos if all(text.startswith(bos) for text in (around.begin, *begins)) else ""
 
 
 def _system(template, around):

@@ -10,7 +10,8 @@ import pytest
 from pocketllm.runtime import contract, noise
 from pocketllm.runtime.bundle.contents import SpecialTokens
 from pocketllm.runtime.data import order
-from pocketllm.runtime.tasks import causal, masked
+from pocketllm.runtime.data.files.text_forms import FORMS, MEANING_MORE
+from pocketllm.runtime.tasks import causal, masked, text
 from pocketllm.runtime.tasks.codec import to_json
 from pocketllm.runtime.tasks.metrics import METRICS
 from pocketllm.runtime.tasks.rows import LAYOUTS
@@ -162,3 +163,18 @@ def test_the_reader_reads_no_key_that_the_page_lacks(manifest):
     read = set(re.findall(r'values(?:\.get\(|\[)"(\w+)"', source))
 
     assert read and read <= described
+
+
+def test_tasks_of_learnt_text_and_the_forms_of_their_rows_are_those_of_the_code():
+    paragraph = section("Tasks").split("has another `task`")[1].split("\n\n")[0]
+    assert [n for n in names(paragraph) if n in to_json(text.TASKS["sft"])][:3] == list(
+        to_json(text.TASKS["sft"])
+    )
+    assert set(text.FORMS) | {text.ANSWERS, text.EVERYTHING} <= set(names(paragraph))
+    described = section("Data files")
+    rows = re.findall(r"^\| `(\w+)` \| (`.*?) \|", described.split("| `form` | keys")[1], re.M)
+    coded = [
+        (form, {*kind.keys, *kind.further}) for form, kinds in FORMS.items() for kind in kinds
+    ]
+    assert [(form, set(names(keys))) for form, keys in rows] == coded
+    assert set(MEANING_MORE) <= set(names(described))

@@ -173,8 +173,6 @@ def test_tasks_of_learnt_text_and_the_forms_of_their_rows_are_those_of_the_code(
     assert set(text.FORMS) | {text.ANSWERS, text.EVERYTHING} <= set(names(paragraph))
     described = section("Data files")
     rows = re.findall(r"^\| `(\w+)` \| (`.*?) \|", described.split("| `form` | keys")[1], re.M)
-    coded = [
-        (form, {*kind.keys, *kind.further}) for form, kinds in FORMS.items() for kind in kinds
-    ]
+    coded = [(form, {*kind.keys, *kind.further}) for form, kinds in FORMS.items() for kind in kinds]
     assert [(form, set(names(keys))) for form, keys in rows] == coded
     assert set(MEANING_MORE) <= set(names(described))

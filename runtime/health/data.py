@@ -8,7 +8,8 @@ from ..data.encoded import EncodedExample
 from .record import RunWarning
 
 TRAIN_ONE_CLASS, DEV_ONE_CLASS, DEV_IN_TRAIN = "train-one-class", "dev-one-class", "dev-in-train"
-TRAIN_KINDS, DEV_KINDS = (TRAIN_ONE_CLASS,), (DEV_ONE_CLASS, DEV_IN_TRAIN)
+ALL_CUT = "all-cut"
+TRAIN_KINDS, DEV_KINDS = (TRAIN_ONE_CLASS, ALL_CUT), (DEV_ONE_CLASS, DEV_IN_TRAIN)
 WITH_CLASSES = (contract.WORDS, contract.OPTIONS)  # scorings whose options are the task's classes
 
 
@@ -25,6 +26,13 @@ def data_warnings(data: Dataset, dev: Dataset | None, scoring: str) -> Iterator[
             TRAIN_ONE_CLASS,
             f"{data.path}: all {len(data.examples)} training examples have the same label, so the "
             "model learns to give it to everything; train on examples of every label",
+        )
+    if scoring == contract.TOKEN_LOSS and _is_cut(data):
+        yield RunWarning(
+            ALL_CUT,
+            f"{data.path}: each of the {len(data.examples)} training examples is cut to fit "
+            f"{data.cut}, so the model hardly sees where an answer ends; export with longer "
+            "--lengths",
         )
     if dev is None:
         return
@@ -45,6 +53,10 @@ def data_warnings(data: Dataset, dev: Dataset | None, scoring: str) -> Iterator[
 
 def _is_of_one_class(data: Dataset) -> bool:
     return len(data.examples) > 1 and len({example.golds for example in data.examples}) == 1
+
+
+def _is_cut(data: Dataset) -> bool:
+    return len(data.examples) > 1 and data.truncated == len(data.examples)
 
 
 def _key(example: EncodedExample) -> tuple:

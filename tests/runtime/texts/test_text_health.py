@@ -1,0 +1,78 @@
+"""Warnings about learnt text, and its evaluations as lines and as the best step."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pocketllm.runtime.contract import GOLD, TOKEN_LOSS
+from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.data.encoded import Encoded, EncodedExample
+from pocketllm.runtime.health.data import data_warnings
+from pocketllm.runtime.journal.lines import (
+    Evaluated,
+    append_evaluation,
+    best_evaluation,
+    read_evaluations,
+)
+from pocketllm.runtime.run.evaluate import Evaluation, perplexity
+
+
+def dataset(*rows):
+    """Returns a data set of (ids, whether they were cut)."""
+    mask = np.array([0, 1, 1], np.int32)
+    examples = [
+        EncodedExample((Encoded(np.array(ids, np.int32), {}, cut, mask),), ()) for ids, cut in rows
+    ]
+    cut = sum(example.truncated for example in examples)
+    return Dataset(Path("d.jsonl"), examples, cut, 0, "a" * 64, 1, cut="3 tokens")
+
+
+def test_a_data_set_says_how_much_of_it_is_learnt_and_cut():
+    data = dataset(([1, 2, 3], False), ([4, 5, 6], True))
+
+    assert data.describe() == (
+        "d.jsonl: 2 examples, 1 truncated to fit 3 tokens (50.0%), 4 of 6 tokens learnt"
+    )
+    assert (data.summary()["row_tokens"], data.summary()["learnt_tokens"]) == (6, 4)
+
+
+def test_rows_that_are_all_cut_and_a_dev_set_of_training_rows_are_warned_of():
+    whole, cut = dataset(([1, 2, 3], False), ([4, 5, 6], True)), dataset(*[([1, 2, 3], True)] * 2)
+
+    assert list(data_warnings(whole, None, TOKEN_LOSS)) == []
+    (warning,) = data_warnings(cut, None, TOKEN_LOSS)
+    assert warning.kind == "all-cut" and "longer --lengths" in warning.text
+    assert not list(data_warnings(cut, None, GOLD))
+    (warning,) = data_warnings(whole, dataset(*[([4, 5, 6], False)] * 2), TOKEN_LOSS)
+    assert warning.kind == "dev-in-train"
+
+
+def test_the_best_step_is_that_of_the_lowest_loss_and_lines_have_no_accuracy(tmp_path):
+    for step, loss in enumerate((2.5, 1.25, 1.25, 1.5)):
+        append_evaluation(tmp_path, Evaluated(step, loss, 3, "d" * 64, tokens=40))
+
+    records = read_evaluations(tmp_path)
+
+    assert best_evaluation(records) == Evaluated(1, 1.25, 3, "d" * 64, tokens=40)
+    (first, *_) = (tmp_path / "evaluations.jsonl").read_text().splitlines()
+    keys = ["step", "loss", "examples", "data_sha256", "metrics", "tokens", "checksum"]
+    assert list(json.loads(first)) == keys
+
+
+def test_an_evaluation_gives_loss_perplexity_and_tokens_or_accuracy():
+    text = Evaluation(2.0, 5, tokens=1234)
+    assert text.describe() == "loss 2.0000, perplexity 7.389, 1,234 tokens"
+    assert text.summary() == {
+        "loss": 2.0, "metrics": {}, "examples": 5, "perplexity": math.exp(2), "tokens": 1234,
+    }  # fmt: skip
+    labels = Evaluation(2.0, 5, 0.75, {"f1": 0.5})
+    assert labels.describe() == "accuracy 0.7500, loss 2.0000, f1 0.5000"
+    assert "perplexity" not in labels.summary() and labels.summary()["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize("loss", [0.0, 700.0, 710.0, 1e9])
+def test_a_perplexity_is_a_finite_float(loss):
+    assert 1 <= perplexity(loss) < math.inf

@@ -120,10 +120,12 @@ def scored_loss(
         return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
     ids = inputs[contract.INPUT_IDS]
     if scored is None:
+        behind = tf.reshape(tf.concat([ids[:, 1:], ids[:, :1]], 1), [-1])
+        if weights.head_is_quantised:
+            return token_loss(token_log_probs_by_id(hidden, behind, weights.head, softcap), inputs)
         if weights.tied:
             rows = next_rows(embedded, ids.shape[0])
         else:
-            behind = tf.reshape(tf.concat([ids[:, 1:], ids[:, :1]], 1), [-1])
             rows = tf.expand_dims(weights.lookup(weights.names.decoder, behind), 0)
         return token_loss(token_log_probs(hidden, rows, weights.head, softcap), inputs)
     expected = scored + 1  # S K, the option's own tokens
@@ -162,15 +164,35 @@ def token_log_probs(hidden, rows, head, softcap: float | None = None):
     highest, total = None, None
     for chunk in head:
         logits = capped(tf.matmul(hidden, chunk, transpose_b=True), softcap)  # 1 N rows
-        peak = tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
-        above = peak if highest is None else tf.maximum(highest, peak)
-        here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
-        total = here if total is None else total * tf.exp(highest - above) + here
-        highest = above
+        highest, total = _added(highest, total, logits)
     logit = capped(tf.reduce_sum(hidden * rows, -1, keepdims=True), softcap)
     # The sum first: that way round (bind schedules in this order) each chunk is done with before
     # the next one's logits are computed.
     return tf.reshape(logit - (tf.math.log(total) + highest), [-1])
+
+
+def token_log_probs_by_id(hidden, ids, head, softcap: float | None = None):
+    """As `token_log_probs`, with the tokens' logits taken from the products: ids [N] int32.
+
+    A quantised head rounds the rows that come in: a token's logit without that rounding would not
+    go with the sum over all tokens, and a token that is certain would have a loss below 0.
+    """
+    highest, total, logit, first = None, None, 0.0, 0
+    for chunk in head:
+        logits = capped(tf.matmul(hidden, chunk, transpose_b=True), softcap)  # 1 N rows
+        highest, total = _added(highest, total, logits)
+        own = tf.one_hot(ids - first, chunk.shape[1])[None]  # all 0 where another chunk has it
+        logit += tf.reduce_sum(logits * own, -1, keepdims=True)
+        first += chunk.shape[1]
+    return tf.reshape(logit - (tf.math.log(total) + highest), [-1])
+
+
+def _added(highest, total, logits):
+    """Adds a chunk's logits to a sum of exponentials; returns (the logit that is 1 in it, sum)."""
+    peak = tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
+    above = peak if highest is None else tf.maximum(highest, peak)
+    here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
+    return above, here if total is None else total * tf.exp(highest - above) + here
 
 
 def next_rows(rows, sequences: int):

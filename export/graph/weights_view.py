@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from . import lazy_tensorflow as tf
 from .cache import Cache
-from .layers import gather, lookup, normalise, normalise_rms, rows_of, split_heads
+from .layers import ScaledRows, gather, lookup, normalise, normalise_rms, rows_of, split_heads
 from .parameters import HeadNames
 
 
@@ -45,6 +45,12 @@ class WeightsView:
         self.tensors, self.tables, self.names = tensors, tables, names
         self.tied, self.head = tied, head
         self.cache: Cache | None = None
+
+    @property
+    def head_is_quantised(self) -> bool:
+        """Whether the LM head holds integers."""
+        table = self.names.word_embeddings if self.tied else self.names.decoder
+        return isinstance(self.tables[table][0][1], ScaledRows)
 
     def linear(self, name: str, x):
         """Returns x @ weight + bias, where there is one; x [1, N, in] -> [1, N, out]."""

@@ -74,8 +74,9 @@ def print_end(written: Written, bundle: Bundle) -> None:
 def _lines() -> Iterator[str]:
     """Yields what is typed, until the end of input."""
     while True:
+        print("\n> ", end="", flush=True)  # by input, it would go where libraries' lines go
         try:
-            line = input("\n> ")
+            line = input()
         except EOFError:
             print()
             return

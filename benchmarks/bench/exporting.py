@@ -22,19 +22,22 @@ def random_preset(model: str, seed: int, lengths: Sequence[int]) -> list[str]:
     ]
 
 
-def export_measured(settings: Sequence[str], out: Path, say: Callable[[str], None]) -> dict:
-    """Exports a bundle for SST-2.
+def export_measured(
+    settings: Sequence[str], out: Path, say: Callable[[str], None], task: str = "sst2"
+) -> dict:
+    """Exports a bundle of a task.
 
     Args:
       settings: flags of `pocketllm export`, without --task, --out and --json.
       out: folder to write.
       say: takes one line a stage.
+      task: of the bundle.
 
     Returns:
       {"seconds": wall time, "peak_rss_bytes", "model_bytes", "stages": {name: seconds}}.
     """
     summary = out.with_name(f"{out.name}.json")
-    arguments = ["export", *settings, "--task=sst2", f"--out={out}", f"--json={summary}"]
+    arguments = ["export", *settings, f"--task={task}", f"--out={out}", f"--json={summary}"]
     ended = run_module("export", "pocketllm.runtime.cli", arguments, {}, say)
     stages = read_json(summary, "run the bench again")
     return {

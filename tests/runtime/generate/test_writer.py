@@ -1,4 +1,4 @@
-"""The loop that writes, on a model that is a table: what follows depends on the last token alone."""
+"""The loop that writes, on a model that is a table: what follows depends on the last token."""
 
 from types import SimpleNamespace
 

@@ -1,0 +1,1 @@
+"""How fast text is written: ours, and transformers with its cache."""

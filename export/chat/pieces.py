@@ -73,7 +73,9 @@ def find_pieces(template: ChatTemplate, tokens: Sequence[str]) -> ChatPieces:
     if system is not None:
         prefix = before_system.removeprefix(start)
         if in_user:
-            prefix = _behind(prefix, without + around.user[0], "a system message")
+            # What stands before the user's turn stands there with a system message too.
+            start, without = start + without, ""
+            prefix = _behind(before_system, start + around.user[0], "nothing")
         system = replace(system, prefix=prefix)
     lead, suffix, tail = _learnt(template, around, tokens)
     prefix = around.assistant[0].removesuffix(lead)

@@ -1,6 +1,6 @@
 """From a data file to encoded examples and batches of a bundle."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from .reader import DataFile, Example
 from .text_reader import TextFile, TextRow
 from .tokenizer import load_tokenizer, tokenising
 
-ENCODERS = {
+ENCODERS: dict[str, Callable[..., list[EncodedExample]]] = {
     contract.MASKED: encode_masked.encode_all,
     contract.CAUSAL: encode_causal.encode_all,
 }
@@ -185,11 +185,13 @@ def _encoded(
     part: str = "",
 ) -> Dataset:
     """Encodes the examples of a file for a bundle, or those at some places, row by row."""
-    path, is_text, typed = file.path, isinstance(bundle.task, TextTask), {}
-    encode_all, further = ENCODERS[bundle.style], (training,)
-    if is_text:
-        encode_all, further = partial(encode_text.encode_all, typed=typed), ()
-    examples = file.examples() if places is None else _chosen(file, places)
+    path, task, typed = file.path, bundle.task, {}
+    encode_all: Callable[..., list[EncodedExample]] = partial(
+        ENCODERS[bundle.style], only_gold=training
+    )
+    if isinstance(task, TextTask):
+        encode_all = partial(encode_text.encode_all, typed=typed)
+    examples: Iterator = file.examples() if places is None else _chosen(file, places)
     total, rows = None if places is None else len(places), 0
     with (
         Progress(f"reading {path}", total, "example") as bar,
@@ -201,9 +203,9 @@ def _encoded(
             rows += count
             bar.advance(count)
 
-        encoded = encode_all(examples, row_format(bundle), path, *further, progress=advance)
+        encoded = encode_all(examples, row_format(bundle), path, progress=advance)
     release_freed_memory()  # the tokenizer of a large vocabulary had 200 MB
-    if is_text and bundle.task.form == LM:
+    if isinstance(task, TextTask) and task.form == LM:
         part = f" in windows of {rows} text{'s' * (rows != 1)}{part}"
     return Dataset(
         path=path,

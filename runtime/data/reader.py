@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import InputError
-from ..tasks.codec import Task
+from ..tasks.codec import LabelledTask
 from ..tasks.rows import LAYOUTS, Part, shown, text_of
 from .files.columns import Columns, FileRow, column_of
 from .files.json_rows import json_rows
@@ -51,7 +51,7 @@ class DataFile:
     """
 
     path: Path
-    task: Task
+    task: LabelledTask
     skipped: int = 0
     labels: LabelReader = field(init=False)
     notes: list[str] = field(default_factory=list)
@@ -83,7 +83,7 @@ class DataFile:
         return self.labels.meanings()
 
 
-def read_examples(path: str | Path, task: Task) -> tuple[list[Example], int]:
+def read_examples(path: str | Path, task: LabelledTask) -> tuple[list[Example], int]:
     """Returns all examples of a file, and how many rows nobody could label."""
     file = DataFile(Path(path), task)
     return list(file.examples()), file.skipped
@@ -100,7 +100,7 @@ def _reader_of(path: Path) -> Rows:
     return reader or tsv_rows  # which refuses a folder
 
 
-def _example(part: Part, line: int, task: Task, labels: LabelReader) -> Example | None:
+def _example(part: Part, line: int, task: LabelledTask, labels: LabelReader) -> Example | None:
     """Returns the labelled example, None for a row that nobody could label."""
     where = part.where
     if part.golds:

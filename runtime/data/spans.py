@@ -72,12 +72,13 @@ class SpanTokenizer:
         It goes part by part: 5 MB at once would need 1 GB.
         """
         special, text = self._special, without_marks(text)
-        ids = [[] if special.bos is None else [special.bos]]
+        front, back = ([] if token is None else [token] for token in (special.bos, special.eos))
+        ids = [np.array(front, np.int32)]
         for before, first, last in parts_of(text, PART):
             (encoding,) = all_encodings(self._tokenizer, [text[before:last]])
             ends = np.array(encoding.offsets, np.int64).reshape(-1, 2)[:, 1]
-            ids.append(np.array(encoding.ids)[(ends > first - before) | (first == 0)])
-        whole = np.concatenate([*ids, [special.eos]]).astype(np.int32)
+            ids.append(np.array(encoding.ids, np.int32)[(ends > first - before) | (first == 0)])
+        whole = np.concatenate([*ids, np.array(back, np.int32)])
         mask = np.ones(len(whole), np.int32)
         mask[0] = 0
         return whole, mask

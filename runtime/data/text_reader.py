@@ -8,7 +8,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..tasks.rows import shown
 from ..tasks.text import CHAT, LM, TextTask
-from .files.columns import FileRow, spelled
+from .files.columns import FileRow, FormColumns, spelled
 from .files.json_rows import json_rows
 from .files.lines import lines_of, open_text, rows_of_text
 from .files.tables import csv_rows, tsv_rows
@@ -25,17 +25,6 @@ class TextRow:
 
     messages: Messages
     line: int  # of the file, from 1
-
-
-@dataclass(frozen=True)
-class FormColumns:
-    """The columns of a form, as what reads tables knows those of a task with labels."""
-
-    columns: dict[str, tuple[str, ...]]
-    layout: str
-    label_columns: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    label_aliases: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass

@@ -16,7 +16,8 @@ from .rows import LAYOUTS, LAYOUTS_WITH_OPTIONS
 from .templates import TRANSFORMS, template_fields, template_tokens
 from .text import ANSWERS, EVERYTHING, FORMS, LM, TextTask
 
-Task = MaskedTask | CausalTask | TextTask
+LabelledTask = MaskedTask | CausalTask
+Task = LabelledTask | TextTask
 
 
 def to_json(task: Task) -> dict:

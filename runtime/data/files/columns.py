@@ -2,34 +2,29 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Protocol
 
 from ...errors import InputError
+from ...tasks.codec import LabelledTask
 from ...tasks.rows import shown
 
 KINDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
-class Columns(Protocol):
-    """What is known of the columns of a file: a task's, or those of a form of learnt text."""
+@dataclass(frozen=True)
+class FormColumns:
+    """The columns of a form of learnt text, as what reads tables knows those of a task."""
 
-    @property
-    def columns(self) -> dict[str, tuple[str, ...]]: ...
+    columns: dict[str, tuple[str, ...]]
+    layout: str
+    label_columns: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    label_aliases: dict[str, str] = field(default_factory=dict)
 
-    @property
-    def label_columns(self) -> tuple[str, ...]: ...
 
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    @property
-    def label_aliases(self) -> dict[str, str]: ...
-
-    @property
-    def layout(self) -> str: ...
+Columns = LabelledTask | FormColumns
 
 
 @dataclass(frozen=True)

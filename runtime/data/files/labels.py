@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ...errors import InputError
-from ...tasks.codec import Task
+from ...tasks.codec import LabelledTask
 from ...tasks.rows import shown
 from .columns import label_column_of
 
@@ -28,7 +28,7 @@ class LabelReader:
       unlabelled: spelling of a label that nobody could give -> rows of it.
     """
 
-    task: Task
+    task: LabelledTask
     seen: dict[str, int] = field(default_factory=dict)
     notes: dict[str, None] = field(default_factory=dict)
     unlabelled: Counter[str] = field(default_factory=Counter)
@@ -108,7 +108,7 @@ class LabelReader:
         return {number: _meaning(self.task, self.seen[number]) for number in numbers}
 
 
-def classes_of(task: Task, column: str) -> tuple[dict[str, int], dict[str, int]]:
+def classes_of(task: LabelledTask, column: str) -> tuple[dict[str, int], dict[str, int]]:
     """Returns {spelling: class} of a label column: as written, and without regard to case.
 
     The numbers of that column go before the labels, these before aliases. Without regard to case
@@ -124,7 +124,7 @@ def classes_of(task: Task, column: str) -> tuple[dict[str, int], dict[str, int]]
     return exact, {name: min(some) for name, some in folded.items() if len(some) == 1}
 
 
-def _meaning(task: Task, place: int) -> str:
+def _meaning(task: LabelledTask, place: int) -> str:
     """Returns the name of a class: its label, or where this is a number, its word or field."""
     label = task.labels[place]
     if not _NUMBER.fullmatch(label):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
-from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
+from opt_forward import WITH_TOKENS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, pocketllm, rows, run_config, write_tsv
 from trajectory import check, checkpoint_layout, compare
 from tuned import lora_bundle, random_state
@@ -66,7 +66,7 @@ def test_roberta_has_the_losses_and_logits_of_peft(
             assert relative_error(before[:2], logits) > 0.05, "the adapter counts"
 
 
-@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("scoring", WITH_TOKENS)
 @pytest.mark.parametrize("case", OPT_CASES)
 def test_opt_has_the_losses_and_scores_of_peft(
     case, scoring, engine, make_opt_checkpoint, make_bundle, open_ready

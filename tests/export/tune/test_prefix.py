@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from forward import forward_inputs, model_forward, relative_error
-from opt_forward import SCORINGS, opt_inputs, score_arrays, task_of
+from opt_forward import WITH_TOKENS, opt_inputs, score_arrays, task_of
 from small_runs import complaint, mezo_steps, pocketllm, rows, run_config, write_tsv
 from trajectory import check, checkpoint_layout, compare
 from tuned import random_state
@@ -41,7 +41,7 @@ def test_roberta_has_the_losses_and_logits_of_transformers(
         assert relative_error(plain, logits) > 0.01, "the prefix counts"
 
 
-@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("scoring", WITH_TOKENS)
 def test_opt_has_the_losses_and_scores_of_transformers(
     scoring, engine, make_opt_checkpoint, make_bundle, open_ready
 ):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from delegate import MATMULS, nodes_of, partitions_of
 from forward import relative_error
-from opt_forward import SCORINGS, opt_inputs, task_of
+from opt_forward import WITH_TOKENS, opt_inputs, task_of
 from small_runs import complaint, pocketllm
 
 from pocketllm.runtime.contract import LOGITS, forward_loss_for
@@ -140,7 +140,7 @@ def test_projected_gradients_are_those_of_the_fp32_base(base, micro):
     assert correlation >= BOUNDS[base][2]
 
 
-@pytest.mark.parametrize("scoring", SCORINGS)
+@pytest.mark.parametrize("scoring", WITH_TOKENS)
 def test_opts_scores_on_int8_are_near_those_on_fp32(
     scoring, make_opt_checkpoint, make_bundle, open_ready
 ):

@@ -4,11 +4,14 @@ import numpy as np
 
 from pocketllm.runtime.contract import GOLD, OPTIONS, TOKEN_LOSS, WORDS, forward_loss_for
 
-SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa", TOKEN_LOSS: "sft"}
+SCORINGS = {WORDS: "cb", OPTIONS: "text", GOLD: "copa"}
+WITH_TOKENS = (*SCORINGS, TOKEN_LOSS)
 
 
 def task_of(scoring):
     """Returns a task with this scoring under the tiny vocabulary."""
+    if scoring == TOKEN_LOSS:
+        return "sft"
     if scoring != OPTIONS:
         return SCORINGS[scoring]
     from pocketllm.export.tasks.own_data import option_text_task

@@ -13,7 +13,7 @@ from pocketllm.runtime.tasks.codec import Task
 from pocketllm.runtime.tasks.text import CHAT, TextTask
 
 from .chat.choose import TEMPLATE_FILE, chat_pieces, read_template
-from .chat.stops import stop_ids
+from .chat.stops import GENERATION_FILE, generation_config, stop_ids
 from .checkpoint.source_files import CONFIG_FILE
 from .checkpoint.special_spellings import frame_remarks, left_out_remarks, special_spellings
 from .checkpoint.tokenizer import read_tokenizer
@@ -62,8 +62,7 @@ def export(
       noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, always exported, or with ADAM.
       option_tokens, tuning: longest option, 0 for what the task needs; what is trained, and how.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
-      generate, context: add signatures that write text (None: for tasks of own text); positions
-        of their cache, None for the usual ones.
+      generate, context: add signatures that write text; positions of their cache. None: as usual.
       revision, chat_template: branch, tag or commit on the Hub; file of a template in Jinja.
       force, sizes: replace `out`; largest pieces of the parameters.
       say, progress: get a line about each stage; (bytes written, bytes of all).
@@ -73,6 +72,7 @@ def export(
       RunError: the disk is full or cannot be written, or a download fails.
     """
     check_replaceable(Path(out).absolute(), force)
+    template = None if chat_template is None else read_template(Path(chat_template))
     source = model
     if not isinstance(source, Source):
         source = source_of(source, random_init, revision=revision, say=say)
@@ -90,7 +90,7 @@ def export(
     )
     callbacks = {"force": force, "say": say, "progress": progress}
     with naming_files(source.tokenizer):
-        return _write(settings, source, Path(out), chat_template, **callbacks)
+        return _write(settings, source, Path(out), template, **callbacks)
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
@@ -144,12 +144,15 @@ def _with_chat(settings, read, config, kept, *, chat_template, say):
         if chat_template is not None:
             raise InputError(f"--chat_template goes with models that write text, not {style} ones")
         return settings, kept
-    override = None if chat_template is None else read_template(Path(chat_template))
-    if override is not None:
-        kept = replace(kept, files=kept.files | {TEMPLATE_FILE: override.encode("utf-8")})
+    if chat_template is not None:
+        kept = replace(kept, files=kept.files | {TEMPLATE_FILE: chat_template.encode("utf-8")})
     spelled, needed = settings.spellings, isinstance(task, TextTask) and task.form == CHAT
-    pieces = chat_pieces(read, spelled, override, needed=needed, say=say)
+    pieces = chat_pieces(read, spelled, chat_template, needed=needed, say=say)
     stops = stop_ids(read.tokenizer, spelled.eos, config, kept.files, pieces)
+    generation = generation_config(kept.files, config, stops)
+    if isinstance(task, TextTask) and generation is not None:
+        kept = replace(kept, files=kept.files | {GENERATION_FILE: generation})
+        say(f"{GENERATION_FILE}: a checkpoint of a run stops at {', '.join(map(str, stops))}")
     return replace(settings, chat=pieces, stop_ids=stops), kept
 
 

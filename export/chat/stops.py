@@ -1,10 +1,11 @@
 """The tokens that end a text: what the checkpoint's files say, and what ends an answer."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from tokenizers import Tokenizer
 
+from pocketllm.runtime.host.files import json_bytes
 from pocketllm.runtime.tasks.chat import ChatPieces
 
 from .pieces import token_spans
@@ -39,6 +40,25 @@ def stop_ids(
     }
     ids |= {tokenizer.token_to_id(eos) if eos else None, _turn_end(tokenizer, pieces)}
     return tuple(sorted(n for n in ids if n is not None and tokenizer.id_to_token(n) is not None))
+
+
+def generation_config(
+    files: Mapping[str, bytes], config: Mapping, stops: Sequence[int]
+) -> bytes | None:
+    """Returns a generation_config.json with all ids that end a text; None where it says them.
+
+    A model that learnt to end its answers goes on behind them in a program that stops elsewhere.
+    """
+    text_part = config.get("text_config")
+    usual = {**(text_part if isinstance(text_part, Mapping) else {}), **config}
+    roles = {name: usual[name] for name in ("bos_token_id", EOS, "pad_token_id") if usual.get(name)}
+    values = _values(files[GENERATION_FILE]) if GENERATION_FILE in files else roles
+    known = [*_numbers(values.get(EOS))]
+    missing = [number for number in stops if number not in known]
+    if not missing:
+        return None
+    ends = known + missing
+    return json_bytes({**values, EOS: ends if len(ends) > 1 else ends[0]})
 
 
 def _turn_end(tokenizer, pieces):

@@ -1,5 +1,6 @@
 """The device image's aarch64 programs, run by QEMU, against this machine's."""
 
+import json
 import os
 import subprocess
 from importlib import metadata
@@ -132,3 +133,22 @@ def test_noise_is_that_of_here_to_the_bit(image, micro):
     digests = {line.split()[1] for line in there.stdout.splitlines()}
     assert len(digests) == 4, "seeds differ"
     assert there.stdout == here.stdout
+
+
+def test_text_is_that_of_here(image, make_decoder, make_bundle, tmp_path):
+    """The most likely tokens, and drawn ones."""
+    bundle = make_bundle(make_decoder(case="llama"), task="sft", lengths=(8,), context=64)
+    prompts = tmp_path / "prompts.txt"
+    prompts.write_text("a great film\nIt was\n")
+    texts = []
+    for drawing in ([], ["--temperature=0.7", "--top_p=0.9", "--seed=5"]):
+        arguments = [f"--bundle={bundle.folder}", f"--data={prompts}", "--threads=1", *drawing]
+        out = tmp_path / "there.json"
+        there = phone.run_image(image, "generate", *arguments, f"--json={out}")
+        assert (there.returncode, there.stderr) == (0, "")
+        texts.append([entry["token_ids"] for entry in json.loads(out.read_text())])
+        here = pocketllm("generate", *arguments, f"--json={tmp_path / 'here.json'}")
+        assert here.returncode == 0, here.stderr
+        ours = json.loads((tmp_path / "here.json").read_text())
+        assert [entry["token_ids"] for entry in ours] == texts[-1]
+    assert texts[0] != texts[1]

@@ -202,3 +202,20 @@ def test_eval_is_a_job_too(phone, data):
     assert done.returncode == 0, done.stderr
     for given in ("eval", "--sample=3", f"--run={HOME}/runs/r"):
         assert f"given: {given}\n" in done.stdout
+
+
+@new_device
+def test_generate_is_a_job_too(phone, tmp_path):
+    let_end(phone)
+    (tmp_path / "prompts.jsonl").write_text('{"prompt": "a"}\n')
+    text = "--chat=It's 5 o'clock: $(rm -rf /) \"now\"?"
+
+    done = device(phone, "generate", f"--bundle={BUNDLE}", "--run=r", text, "--top_p=0.9")
+    assert done.returncode == 0, done.stderr
+    for given in ("generate", "--top_p=0.9", f"--run={HOME}/runs/r", text):
+        assert f"given: {given}\n" in done.stdout
+
+    sent = device(phone, "generate", f"--bundle={BUNDLE}", f"--data={tmp_path / 'prompts.jsonl'}")
+    assert sent.returncode == 0, sent.stderr
+    assert "/prompts.jsonl\n" in sent.stdout
+    complaint(device(phone, "generate", f"--bundle={BUNDLE}"), 2, "--prompt, --chat or --data")

@@ -36,3 +36,42 @@ def token_ids(gguf: Path, texts: Sequence[str], specials: bool) -> list[list[int
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     settings = {"add_special_tokens": False, "split_special_tokens": not specials}
     return [tokenizer(text, **settings).input_ids for text in texts]
+
+
+def differences(
+    gguf: Path, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+) -> list[float | None]:
+    """Compares texts with transformers' greedy ones.
+
+    Args:
+      gguf: the weights.
+      prompts: ids.
+      texts: the new ids behind each, as many as transformers is to write.
+
+    Returns:
+      For each text None where it is the same, otherwise the gap of the logits, where the two part,
+      between transformers' token and the text's.
+    """
+    import torch
+
+    model, gaps = loaded(gguf), []
+    for ids, text in zip(prompts, texts):
+        row = torch.tensor([list(ids)])
+        with torch.no_grad():
+            both = model.generate(
+                row, attention_mask=torch.ones_like(row), max_new_tokens=len(text),
+                do_sample=False, repetition_penalty=1.0,
+            )  # fmt: skip
+        theirs = both[0, len(ids) :].tolist()
+        if theirs == list(text):
+            gaps.append(None)
+            continue
+        pairs = enumerate(zip(theirs, text))
+        place = next((n for n, (a, b) in pairs if a != b), None)
+        if place is None:  # one ended where the other goes on
+            gaps.append(float("inf"))
+            continue
+        with torch.no_grad():
+            logits = model(torch.tensor([[*ids, *theirs[:place]]])).logits[0, -1].double()
+        gaps.append(float(logits[theirs[place]] - logits[text[place]]))
+    return gaps

@@ -19,7 +19,7 @@ from .checkpoint.special_spellings import frame_remarks, left_out_remarks, speci
 from .checkpoint.tokenizer import read_tokenizer
 from .checkpoint.tokenizer_files import naming_files
 from .models import Architecture, ModelConfig, architecture_in, architecture_of, text_values
-from .settings import USUAL_SIZES, Settings, Sizes, context_of, signatures_of
+from .settings import USUAL_SIZES, Settings, Sizes, check_context, context_of, signatures_of
 from .sources.kinds import source_of
 from .sources.source import Source
 from .tasks.lengths import default_lengths
@@ -89,6 +89,7 @@ def export(
         sizes=sizes,
     )
     callbacks = {"force": force, "say": say, "progress": progress}
+    check_context(settings)
     with naming_files(source.tokenizer):
         return _write(settings, source, Path(out), template, **callbacks)
 

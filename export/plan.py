@@ -10,7 +10,7 @@ from .flatbuffer.constants import Constant, constants_of
 from .flatbuffer.variables import Variable, slices_of, variables_of
 from .graph.scoring import Target, target_of
 from .models import architecture_of
-from .settings import Settings, check_context, check_lengths, check_tokenizer
+from .settings import Settings, check_lengths, check_tokenizer
 from .tune.apply import tuned, with_targets
 from .weights.weights import Weights
 
@@ -48,7 +48,6 @@ def plan_of(settings: Settings, weights: Weights, tokenizer: Tokenizer) -> Plan:
       InputError: settings that the model, its tokenizer or the task do not allow.
     """
     check_lengths(settings)
-    check_context(settings)
     check_tokenizer(settings, tokenizer)
     target = target_of(settings.task, settings.option_tokens, tokenizer)
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))

@@ -7,6 +7,7 @@ file is either sent from here or a path of the phone.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -65,7 +66,7 @@ def forward_command(
     files: Sequence[DataFile],
     *,
     job: str,
-) -> dict:
+) -> Any:
     """Runs a command on the phone to its end; returns its result.
 
     Args:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 from absl import flags
 
@@ -95,7 +96,7 @@ def run_job(
     reconnect_seconds: float,
     *,
     variables: Mapping[str, str] = {},
-) -> dict:
+) -> Any:
     """Runs a command on the phone, detached, and prints its output to the end; returns its result.
 
     Args:
@@ -114,7 +115,7 @@ def run_job(
         return finish_job(phone, name, reconnect_seconds)
 
 
-def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> dict:
+def finish_job(phone: Phone, name: str, reconnect_seconds: float) -> Any:
     """Prints a job's output until it ends; returns its result; for errors see `follow`."""
     follow(phone, name, reconnect_seconds)
     cat = script('cat "$result" 2>/dev/null; true', result=result_file(name))

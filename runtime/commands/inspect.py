@@ -63,6 +63,7 @@ def run(values) -> dict:
         "lora": bundle.lora,
         "batch_size": bundle.batch_size,
         "lengths": list(bundle.lengths),
+        "context": bundle.context,
         "noise": bundle.noise,
         "signatures": bundle.signatures,
         "files": bundle.files,
@@ -82,6 +83,7 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
         ("decoder", "tied to the word embeddings" if bundle.tied_decoder else "not tied"),
         ("task", _task(bundle)),
         _options(bundle),
+        *([("generates", _generates(bundle))] if bundle.context else []),
         ("noise", ", ".join(f"{k} {v}" for k, v in bundle.noise.items() if k != "offset")),
         ("files", ", ".join(f"{n} {e['bytes']:,} B" for n, e in bundle.files.items())),
     ]
@@ -90,6 +92,12 @@ def _summary(bundle: Bundle, trained: int) -> list[tuple[str, str]]:
 def _task(bundle: Bundle) -> str:
     task = bundle.task
     return f"{task.name}; template {task.template!r}" if task.template else task.name
+
+
+def _generates(bundle: Bundle) -> str:
+    chat = "chats and text" if bundle.chat else "text"
+    stops = ", ".join(map(str, bundle.stop_ids)) or str(bundle.special_tokens.eos)
+    return f"{chat} of up to {bundle.context} tokens with the prompt; stop ids {stops}"
 
 
 def _tuning(bundle: Bundle) -> str:

@@ -1,6 +1,6 @@
 """Conversation: prompts to tokens, and a chat that goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..bundle.contents import Bundle
 from ..data.spans import SpanTokenizer
@@ -24,7 +24,7 @@ class Conversation:
         self.tokenizer = load_tokenizer(bundle.tokenizer_path)
         self.known = known_ids(self.tokenizer, bundle.config["vocab_size"])
         self._spans = SpanTokenizer(self.tokenizer, bundle.special_tokens)
-        self.messages: Sequence[dict[str, str]] = ()
+        self.messages: Sequence[Mapping[str, str]] = ()
 
     def ids_of(self, prompt: Prompt) -> list[int]:
         """Returns the tokens of a prompt.

@@ -89,7 +89,9 @@ def _prompt_of(where, values, bundle) -> Prompt:
     task = _task_for(values, bundle)
     if task.form != CHAT and TEXT in values and PROMPT not in values:
         values = {PROMPT: values[TEXT]}
-    lacking = {name: empty for name, empty in ANSWERS.items() if values.get(name) is None}
+    lacking: dict[str, object] = {
+        name: empty for name, empty in ANSWERS.items() if values.get(name) is None
+    }
     if isinstance(values.get(PROMPT), list):
         lacking[COMPLETION] = []
     values = {**values, **lacking}

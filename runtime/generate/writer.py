@@ -72,7 +72,8 @@ class Writer:
         check_generates(model.bundle)
         self._model, self._tokenizer, self._known = model, tokenizer, known
         self._stops = stop_ids(model.bundle)
-        self._cached: list[int] | None = None  # the tokens in the cache; None before it is made
+        self._has_cache = False
+        self._cached: list[int] = []  # the tokens in it
 
     def write(
         self,
@@ -135,18 +136,17 @@ class Writer:
 
     def forget(self) -> None:
         """Drops what the cache holds: the model's parameters were changed."""
-        if self._cached:
-            self._cached = []
+        self._cached = []
 
     def _read(self, ids):
         """Reads a prompt; returns (logits [V] behind it, tokens that were read)."""
-        if self._cached is None:
+        if not self._has_cache:
             self._model.initialize_cache()
-            self._cached = []
+            self._has_cache = True
         # The last token is always read: its logits are wanted.
         place = min(_common(self._cached, ids), len(ids) - 1)
         del self._cached[place:]
-        count, logits = len(ids) - place, None
+        count, logits = len(ids) - place, np.empty(0)
         for bucket, tokens in prefill_plan(count, self._model.bundle.prefills):
             signals.check()
             logits = self._model.prefill(ids[place : place + tokens], place, bucket)

@@ -86,8 +86,8 @@ def write_bytes(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-def write_json(path: Path, value: dict) -> None:
-    """Writes one JSON object, indented, by rename."""
+def write_json(path: Path, value: dict | list) -> None:
+    """Writes a JSON object or array, indented, by rename."""
     write_bytes(path, json_bytes(value))
 
 
@@ -100,8 +100,8 @@ def replace_json(path: Path, value: dict) -> None:
     write_bytes(path, data)
 
 
-def json_bytes(value: dict) -> bytes:
-    """Returns one JSON object as files hold it: indented, UTF-8."""
+def json_bytes(value: dict | list) -> bytes:
+    """Returns a JSON object or array as files hold it: indented, UTF-8."""
     return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
 
 

@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import torch
 
@@ -20,7 +21,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
     torch.set_num_threads(request["threads"])
     say("loading")
     bundle = read_bundle(request["bundle"], verify=False)
-    model = load_model(bundle)
+    model: Any = load_model(bundle)
     ids = prompt_ids(bundle.config["vocab_size"], request["prompt_tokens"], request["seed"])
     row = torch.tensor([ids])
 

@@ -89,7 +89,6 @@ def export(
         sizes=sizes,
     )
     callbacks = {"force": force, "say": say, "progress": progress}
-    check_context(settings)
     with naming_files(source.tokenizer):
         return _write(settings, source, Path(out), template, **callbacks)
 
@@ -106,7 +105,7 @@ def _settings(source, task, lengths, tuning, writing, **others):
     architecture, config = model_at(source)
     task = task_named(task, architecture) if isinstance(task, str) else task
     lengths = _lengths(lengths, architecture.style, task.name, config.max_tokens)
-    return Settings(
+    settings = Settings(
         model_name=source.name,
         model_commit=source.commit,
         config=config,
@@ -116,6 +115,8 @@ def _settings(source, task, lengths, tuning, writing, **others):
         context=context_of(*writing, task, lengths, config=config, tuning=tuning),
         **others,
     )
+    check_context(settings)
+    return settings
 
 
 def _lengths(lengths, style, task_name, most):

@@ -186,7 +186,9 @@ def forward_loss(config: OptConfig, target: Target, inputs: dict, weights: Weigh
         scored_bias = weights.attendable(causal.attention_bias(scored, mask, tokens))
 
     chosen = None if scored is None else (selector, [scored_bias])
-    x = _through_layers(config, weights, (embedded, positions), biases, chosen, sequences)
+    x = _through_layers(
+        config, weights, (embedded, positions), biases, chosen=chosen, sequences=sequences
+    )
     return causal.scored_loss(
         target, inputs, weights, x, scored=scored, embedded=embedded, words=words
     )
@@ -213,11 +215,11 @@ def next_logits(config: OptConfig, inputs: dict, weights: WeightsView):
         last = tf.gather(rows, inputs[contract.TOKENS] - 1)
         chosen = selector, [weights.attendable(causal.bias_at(last, context))]
     both = tf.expand_dims(embedded, 0), tf.expand_dims(positions, 0)  # 1 T E, 1 T D
-    x = _through_layers(config, weights, both, biases, chosen, 1)
+    x = _through_layers(config, weights, both, biases, chosen=chosen, sequences=1)
     return causal.all_logits(x, weights.head)
 
 
-def _through_layers(config, weights, embeddings, biases, chosen, sequences):
+def _through_layers(config, weights, embeddings, biases, *, chosen, sequences):
     """Returns the rows that leave the model, [1, S * Q, E]: of the last layer the chosen ones."""
     x, positions = embeddings
     if config.has_projections:

@@ -130,18 +130,8 @@ def train(
         `strict`; the steps before are kept.
       KeyboardInterrupt: a signal ended a kept run, which cannot go on.
     """
-    training = Training(
-        model,
-        data,
-        Path(folder),
-        config,
-        dev,
-        eval_every,
-        listener,
-        recovery_seconds,
-        strict,
-        samples,
-    )
+    folder, limits = Path(folder), (recovery_seconds, strict)
+    training = Training(model, data, folder, config, dev, eval_every, listener, *limits, samples)
     check_bundle(config.optimizer, model.bundle, config.batch_size)
     with PeakMemory() as memory, run_lock(folder):
         steps = start_or_continue(folder, config)

@@ -37,8 +37,8 @@ def run_generation(values) -> dict:
     if values.model not in PRESETS:
         raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
     threads = values.threads or cores()
-    asked = values["tune"].present or values["base"].present
-    kinds = ((values.tune, values.base),) if asked else USUAL
+    is_chosen = values["tune"].present or values["base"].present
+    kinds = ((values.tune, values.base),) if is_chosen else USUAL
     with tempfile.TemporaryDirectory(prefix="pocketllm-bench-") as folder:
         needed = (*kinds, *((FULL,) if values.against and FULL not in kinds else ()))
         bundles = {kind: _export(values, kind, Path(folder)) for kind in needed}

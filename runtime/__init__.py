@@ -10,7 +10,7 @@
   batches_of     those examples -> micro-batches of the bundle's sizes
   mezo_step      one MeZO step with MezoSettings
   train          a run in a folder, described by RunConfig; it can be continued
-  evaluate       accuracy, loss and the task's metrics on a data set
+  evaluate       accuracy, loss and metrics on a data set; of learnt text, its loss
   read_run       a run's folder -> what its steps applied
   replay         does steps again, without data; apply_step does one, in the graph
   Recorder       a model that notes what a step of your own does to it

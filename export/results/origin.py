@@ -1,13 +1,13 @@
 """pocketllm.json: where a written checkpoint or adapter comes from, for programs and for people."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import read_json
-from pocketllm.runtime.journal.lines import Evaluated, read_evaluations
+from pocketllm.runtime.journal.lines import Evaluated, known_values, read_evaluations
 
 from ..checkpoint.source_files import REMEDY, SourceFiles, read_source_files
 from ..checkpoint.tensor_names import shown
@@ -66,7 +66,7 @@ def origin_json(origin: Origin) -> dict:
         "labels": list(task.labels),
         "label_words": list(task.words),
         "step": origin.step,
-        "dev": None if origin.dev is None else asdict(origin.dev),
+        "dev": None if origin.dev is None else known_values(origin.dev),
         "left_out": list(origin.left_out),
     }
 

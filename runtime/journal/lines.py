@@ -35,10 +35,10 @@ class Evaluated:
     """
 
     step: int
+    accuracy: float | None
     loss: float
     examples: int
     data_sha256: str
-    accuracy: float | None = None
     metrics: dict = field(default_factory=dict)
     tokens: int | None = None
 
@@ -150,11 +150,14 @@ def append_step(
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
     """Adds a dev evaluation to `evaluations.jsonl`, with a CRC-32 of its own."""
-    order = ("step", "accuracy", "loss", "examples", "data_sha256", "metrics", "tokens")
-    values = asdict(record)
-    text = json.dumps({name: values[name] for name in order if values[name] is not None})
+    text = json.dumps(known_values(record))
     checksum = zlib.crc32(text.encode())
     _append(Path(folder) / EVALUATIONS, f'{text[:-1]}, "checksum": {checksum}}}')
+
+
+def known_values(record: Evaluated) -> dict:
+    """Returns an evaluation as a line holds it: without an accuracy or tokens where it has none."""
+    return {name: value for name, value in asdict(record).items() if value is not None}
 
 
 def read_evaluations(folder: Path, data_sha256: str | None = None) -> list[Evaluated]:

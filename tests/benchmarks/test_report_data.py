@@ -53,6 +53,8 @@ def test_the_figures_of_a_mezo_run(tmp_path):
         "lowest_loss": pytest.approx(0.4),
         "lowest_loss_step": 2,
         "best_dev_accuracy": 0.875,
+        "best_dev_loss": 0.4,
+        "dev_tokens": None,
         "best_dev_step": 2,  # as accurate as step 3, with the lower loss
         "dev_examples": 100,
         "dev_sha256": "dev",
@@ -61,6 +63,7 @@ def test_the_figures_of_a_mezo_run(tmp_path):
         "peak_anon_bytes": 2_345_678_901,
         "peak_rss_bytes": 2_987_654_321,
         "warnings": [],
+        "samples": [],
         "sessions": [MACHINE],
     }
 

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime.journal.reader import read_journal
-
 pytestmark = pytest.mark.desktop
 
 ANSWERS = {"It was": " a film", "a film": " great", "Yes": " No", "No": " Maybe great", "a": " was"}
@@ -104,26 +102,13 @@ def test_a_run_is_trained_evaluated_and_becomes_a_checkpoint_of_transformers(
     assert abs(untuned - recorded[0]["loss"]) <= 1e-5 * untuned and abs(loss - untuned) > 1e-3
 
 
-def test_a_run_that_was_broken_off_goes_on_to_the_same_bits(bundle, files, tmp_path):
+def test_a_run_that_is_killed_in_each_phase_ends_with_the_same_bytes(bundle, files):
     train, dev = files
-    mezo = (
-        "train", f"--bundle={bundle.folder}", f"--train={train}", f"--dev={dev}", "--batch_size=4",
-        "--lr=1e-2", "--eps=1e-2", "--eval_every=2",
+    printed = succeed(
+        "torture", "kills", f"--bundle={bundle.folder}", f"--train={train}", f"--dev={dev}",
+        "--kills=8", "--steps=30", "--snapshot_steps=8",
     )  # fmt: skip
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    succeed(*mezo, "--steps=5", f"--run={whole}")
-    succeed(*mezo, "--steps=3", f"--run={broken}")
-    with (broken / "journal").open("r+b") as file:  # as a kill in the midst of a record leaves it
-        file.truncate((broken / "journal").stat().st_size - 5)
-
-    succeed(*mezo, "--steps=5", f"--run={broken}")
-
-    assert (broken / "journal").read_bytes() == (whole / "journal").read_bytes()
-    assert len(read_journal(broken / "journal").steps) == 5
-    last = [entry for entry in evaluations(broken) if entry["step"] in (0, 2, 4, 5)]
-    assert {e["step"]: e["loss"] for e in last} == {
-        e["step"]: e["loss"] for e in evaluations(whole)
-    }
+    assert "8 kills" in printed and "every run ended with the same bytes" in printed
 
 
 def test_adam_learns_the_answers_and_keeps_the_step_of_lowest_loss(bundle, files, tmp_path):

@@ -52,11 +52,11 @@ def test_rows_that_are_all_cut_and_a_dev_set_of_training_rows_are_warned_of():
 
 def test_the_best_step_is_that_of_the_lowest_loss_and_lines_have_no_accuracy(tmp_path):
     for step, loss in enumerate((2.5, 1.25, 1.25, 1.5)):
-        append_evaluation(tmp_path, Evaluated(step, loss, 3, "d" * 64, tokens=40))
+        append_evaluation(tmp_path, Evaluated(step, None, loss, 3, "d" * 64, tokens=40))
 
     records = read_evaluations(tmp_path)
 
-    assert best_evaluation(records) == Evaluated(1, 1.25, 3, "d" * 64, tokens=40)
+    assert best_evaluation(records) == Evaluated(1, None, 1.25, 3, "d" * 64, tokens=40)
     (first, *_) = (tmp_path / "evaluations.jsonl").read_text().splitlines()
     keys = ["step", "loss", "examples", "data_sha256", "metrics", "tokens", "checksum"]
     assert list(json.loads(first)) == keys

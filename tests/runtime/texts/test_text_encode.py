@@ -19,10 +19,11 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.chat import ChatPieces, Span, Turn
 from pocketllm.runtime.tasks.text import EVERYTHING, TASKS, TextTask
 
+ENDS = "<|im_end|>\n", "nothing", "nothing", ()
 CHATML = ChatPieces(
-    start="", without_system="", system=Turn("<|im_start|>system\n", "<|im_end|>\n", False),
-    system_in_user=False, user=Turn("<|im_start|>user\n", "<|im_end|>\n", False),
-    assistant=Turn("<|im_start|>assistant\n", "<|im_end|>\n", False), last_answer="",
+    start="", without_system="", system=Turn("<|im_start|>system\n", *ENDS),
+    system_in_user=False, drops_empty_system=False, user=Turn("<|im_start|>user\n", *ENDS),
+    assistant=Turn("<|im_start|>assistant\n", *ENDS), lead="", tail="", thinking=None,
     generation="<|im_start|>assistant\n", end="",
 )  # fmt: skip
 # Words and signs that tokens begin and end with, and characters of several bytes.

@@ -10,12 +10,14 @@ from ..checkpoint.tokenizer import SpecialSpellings
 from ..checkpoint.transformers_tokenizer import SourceTokenizer
 from .pieces import find_pieces
 from .template import CLOCK, ChatTemplate
+from .time_limit import processor_seconds
 from .verify import verify
 
 TEMPLATE_FILE = "chat_template.jinja"
 DEFAULT = "default"  # the template of several that transformers takes
 OVERRIDE = "give another with --chat_template=FILE"
 MOST_BYTES = 1_000_000
+MOST_SECONDS = 60  # of processor time; published templates take less than one
 
 
 def read_template(path: Path) -> str:
@@ -115,7 +117,8 @@ def _pieces(template, tokenizer):
     added = tokenizer.get_added_tokens_decoder().values()
     tokens = tuple(token.content for token in added if token.special)
     try:
-        pieces = verify(find_pieces(template, tokens), template)
+        with processor_seconds(MOST_SECONDS):
+            pieces = verify(find_pieces(template, tokens), template)
         if not any(token in pieces.assistant.suffix for token in tokens):
             raise InputError(
                 f"{pieces.assistant.suffix!r} ends an answer, expected a special token of this "

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from todays_tokenizers import MAKES
 
+from pocketllm.export.chat import choose
 from pocketllm.export.chat.choose import chat_pieces
 from pocketllm.export.chat.template import ChatTemplate
 from pocketllm.export.chat.verify import grid
@@ -177,6 +178,14 @@ def test_a_template_that_is_no_table_is_refused_in_one_line_with_what_differs(na
     assert line.endswith("; give another with --chat_template=FILE")
     pieces, lines = pieces_of(SMOLLM2, text, needed=False)
     assert pieces is None and lines == [f"chat: null in bundle.json, {line}"]
+
+
+def test_a_template_that_never_ends_is_ended(monkeypatch):
+    monkeypatch.setattr(choose, "MOST_SECONDS", 0.5)
+    loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
+
+    with pytest.raises(InputError, match="it runs for more than 0.5 s"):
+        pieces_of(SMOLLM2, loops + SMOLLM2.text)
 
 
 def test_the_default_of_several_templates_is_taken_and_a_missing_one_is_refused():

@@ -65,7 +65,7 @@ def export(
       generate, context: add signatures that write text; positions of their cache. None: as usual.
       revision, chat_template: branch, tag or commit on the Hub; file of a template in Jinja.
       force, sizes: replace `out`; largest pieces of the parameters.
-      say, progress: get a line about each stage; (bytes written, bytes of all).
+      say, progress: get a line about a stage; (bytes written, bytes of all).
 
     Raises:
       InputError: settings that contradict each other, the model or the task.
@@ -73,11 +73,10 @@ def export(
     """
     check_replaceable(Path(out).absolute(), force)
     template = None if chat_template is None else read_template(Path(chat_template))
-    source = model
-    if not isinstance(source, Source):
-        source = source_of(source, random_init, revision=revision, say=say)
+    if not isinstance(model, Source):
+        model = source_of(model, random_init, revision=revision, say=say)
     settings = _settings(
-        source,
+        model,
         task,
         lengths,
         replace(check_tuning(tuning), seed=seed),
@@ -89,8 +88,8 @@ def export(
         sizes=sizes,
     )
     callbacks = {"force": force, "say": say, "progress": progress}
-    with naming_files(source.tokenizer):
-        return _write(settings, source, Path(out), template, **callbacks)
+    with naming_files(model.tokenizer):
+        return _write(settings, model, Path(out), template, **callbacks)
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:

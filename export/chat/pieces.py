@@ -126,7 +126,7 @@ def _around(template, tokens):
 def _start(template, around, begins):
     """Returns the token that begins every chat; "" where there is none, or each turn begins so."""
     bos = template.variables.get("bos_token")
-    if not bos or around.user[0].startswith(bos):
+    if not isinstance(bos, str) or not bos or around.user[0].startswith(bos):
         return ""
     return bos if all(text.startswith(bos) for text in (around.begin, *begins)) else ""
 

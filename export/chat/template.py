@@ -76,7 +76,9 @@ class ChatTemplate:
         return _rendered(self._text, messages, generation_prompt, self.variables, **options)
 
 
-def _rendered(text, messages, generation_prompt, variables, **options):
+def _rendered(
+    text: str, messages: Messages, generation_prompt: bool, variables: Mapping, **options
+) -> tuple[str, list[tuple[int, int]]]:
     """Returns (the text of a chat, parts that the template marks)."""
     from transformers.utils.chat_template_utils import render_jinja_template
 
@@ -90,7 +92,7 @@ def _rendered(text, messages, generation_prompt, variables, **options):
         )
     except Exception as error:  # whatever the template leads Jinja to
         raise InputError(first_line(error) or type(error).__name__) from error
-    return texts[0], parts[0] if parts else []
+    return texts[0], [(first, last) for first, last in parts[0]] if parts else []
 
 
 def date_formats(text: str) -> set[str]:

@@ -52,14 +52,13 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def train(out: Path, optimizer: str, steps: int, lr: float, schedule: str) -> dict:
+def train(out: Path, optimizer: str, steps: int, lr: float) -> dict:
     """Trains a run of OUT; returns what it took."""
     seconds = pocketllm(
         "train", bundle=out / "bundle", train=out / "train.jsonl", run=out / optimizer,
-        optimizer=optimizer, steps=steps, lr=lr, lr_schedule=schedule,
-        json=out / f"{optimizer}.json",
+        optimizer=optimizer, steps=steps, lr=lr,
     )  # fmt: skip
-    return {"steps": steps, "lr": lr, "lr_schedule": schedule, "seconds": round(seconds, 1)}
+    return {"steps": steps, "lr": lr, "seconds": round(seconds, 1)}
 
 
 def answers(out: Path, state: str) -> list[str]:
@@ -144,11 +143,11 @@ def main() -> None:
     write_rows(out / "questions.jsonl", [row for group in GROUPS for row in rows[group]])
     export_seconds = pocketllm(
         "export", model=options.model, task="chat", tune="lora", lora_targets=LORA_TARGETS,
-        base="int8", optimizers="mezo,adam", lengths=64, out=out / "bundle",
+        base="int8", optimizers="mezo,adam", lengths=56, out=out / "bundle",
     )  # fmt: skip
     runs = {
-        "adam": train(out, "adam", options.adam_steps, options.adam_lr, "linear"),
-        "mezo": train(out, "mezo", options.mezo_steps, options.mezo_lr, "constant"),
+        "adam": train(out, "adam", options.adam_steps, options.adam_lr),
+        "mezo": train(out, "mezo", options.mezo_steps, options.mezo_lr),
     }
     entries = entries_of(rows, {state: answers(out, state) for state in STATES})
     result = {"export_seconds": round(export_seconds, 1), "runs": runs, "questions": entries}

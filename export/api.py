@@ -101,7 +101,7 @@ def model_at(source: Source) -> tuple[Architecture, ModelConfig]:
 
 def _settings(source, task, lengths, tuning, writing, **others):
     """Returns the settings; `writing` says whether the bundle generates, and how far."""
-    architecture, config = model_at(source)
+    (generate, context), (architecture, config) = writing, model_at(source)
     task = task_named(task, architecture) if isinstance(task, str) else task
     lengths = _lengths(lengths, architecture.style, task.name, config.max_tokens)
     settings = Settings(
@@ -111,7 +111,7 @@ def _settings(source, task, lengths, tuning, writing, **others):
         task=task,
         lengths=lengths,
         tuning=tuning,
-        context=context_of(*writing, task, lengths, config=config, tuning=tuning),
+        context=context_of(generate, context, task, lengths, config=config, tuning=tuning),
         **others,
     )
     check_context(settings)

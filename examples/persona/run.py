@@ -117,7 +117,7 @@ def pairs(entries: list[dict]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
-    summary, _, description = __doc__.partition("\n\n")
+    summary, _, description = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         description=f"{summary}\n\n{description}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -92,7 +92,7 @@ def _rendered(
         )
     except Exception as error:  # whatever the template leads Jinja to
         raise InputError(first_line(error) or type(error).__name__) from error
-    return texts[0], [(first, last) for first, last in parts[0]] if parts else []
+    return texts[0], [(int(first), int(last)) for first, last in parts[0]] if parts else []
 
 
 def date_formats(text: str) -> set[str]:

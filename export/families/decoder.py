@@ -168,6 +168,7 @@ def _next_logits(design, config, inputs: dict, weights: WeightsView):
       inputs: input_ids [1, T], position [1], tokens [1].
       weights: with a cache of C positions.
     """
+    assert weights.cache is not None, "a graph that generates has a cache"
     ids, context = inputs[contract.INPUT_IDS], weights.cache.context
     tokens = ids.shape[1]
     embedded, _ = weights.embed(tf.reshape(ids, [-1]), ())

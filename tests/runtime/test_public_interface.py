@@ -29,7 +29,8 @@ SIGNATURES = {
     "step_members": "(count, batch_size, seed, step)",
     "step_seed": "(seed, step)",
     "train": (
-        "(model, data, folder, config, dev, *, eval_every, listener, recovery_seconds, strict)"
+        "(model, data, folder, config, dev, *, samples, eval_every, listener, recovery_seconds, "
+        "strict)"
     ),
 }
 

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 from forward import relative_error
-from prefix_reference import prefixed
 from trajectory import checkpoint_layout
 from tuned import random_state
 
@@ -59,6 +58,7 @@ def read_all(model, ids, plan=READ):
 def torch_logits(checkpoint, bundle, ids, values=None):
     """Returns transformers' logits [T, V] of the whole row, float64; with a learnt prefix's."""
     import torch
+    from prefix_reference import prefixed
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(

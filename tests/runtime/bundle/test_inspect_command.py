@@ -13,7 +13,7 @@ KEYS = {
     "bundle", "model_name", "model_commit", "style", "architecture", "tied_decoder", "config",
     "task", "labels", "words", "scoring", "option_tokens", "word_ids", "parameters", "batch_size",
     "lengths", "noise", "signatures", "files", "checksum", "trained_parameters", "tune", "base",
-    "lora",
+    "lora", "context",
 }  # fmt: skip
 
 

@@ -118,24 +118,33 @@ def scored_loss(
             logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
         )
         return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}
-    ids = inputs[contract.INPUT_IDS]
-    if scored is None:
-        behind = tf.reshape(tf.concat([ids[:, 1:], ids[:, :1]], 1), [-1])
-        if weights.head_is_quantised:
-            return token_loss(token_log_probs_by_id(hidden, behind, weights.head, softcap), inputs)
-        if weights.tied:
+    log_probs = _log_probs(
+        weights, hidden, inputs[contract.INPUT_IDS], scored, embedded=embedded, softcap=softcap
+    )
+    return (
+        token_loss(log_probs, inputs) if scored is None else option_loss(log_probs, inputs, target)
+    )
+
+
+def _log_probs(weights, hidden, ids, scored, *, embedded, softcap):
+    """Returns the log-probabilities of the tokens behind the scored rows; see `scored_loss`."""
+    tokens = ids.shape[1]
+    if weights.tied and not weights.head_is_quantised:
+        if scored is None:
             rows = next_rows(embedded, ids.shape[0])
         else:
-            rows = tf.expand_dims(weights.lookup(weights.names.decoder, behind), 0)
-        return token_loss(token_log_probs(hidden, rows, weights.head, softcap), inputs)
-    expected = scored + 1  # S K, the option's own tokens
-    if weights.tied:
-        rows = select(tf.one_hot(expected, ids.shape[1]), embedded)
+            rows = select(tf.one_hot(scored + 1, tokens), embedded)
+        return token_log_probs(hidden, rows, weights.head, softcap)
+    if scored is None:
+        expected = tf.concat([ids[:, 1:], ids[:, :1]], 1)  # S T; behind the last one, the first
     else:
-        at = tf.one_hot(expected, ids.shape[1], dtype=tf.int32)
-        expected_ids = tf.reshape(tf.reduce_sum(at * ids[:, None], -1), [-1])
-        rows = tf.expand_dims(weights.lookup(weights.names.decoder, expected_ids), 0)
-    return option_loss(token_log_probs(hidden, rows, weights.head, softcap), inputs, target)
+        at = tf.one_hot(scored + 1, tokens, dtype=tf.int32)
+        expected = tf.reduce_sum(at * ids[:, None], -1)  # S K, the option's own tokens
+    expected = tf.reshape(expected, [-1])
+    if weights.head_is_quantised:
+        return token_log_probs_by_id(hidden, expected, weights.head, softcap)
+    rows = tf.expand_dims(weights.lookup(weights.names.decoder, expected), 0)
+    return token_log_probs(hidden, rows, weights.head, softcap)
 
 
 def capped(logits, softcap: float | None):

@@ -184,7 +184,7 @@ def _bind_generation(model, plan, say):
     settings = plan.settings
     cache = cache_of(settings.config, settings.context)
     for tokens in (*settings.prefills, 1):
-        say(f"converting {contract.DECODE if tokens == 1 else contract.prefill_for(tokens)}")
+        say(f"converting {contract.prefill_for(tokens)}")
         function = generation(
             settings.config,
             (*plan.variables, *plan.constants),
@@ -194,7 +194,7 @@ def _bind_generation(model, plan, say):
             view=view_of(settings.tuning),
         )
         bind(model, function)
-    bind_zeros(model, contract.CACHE_INITIALIZE, list(cache))
+    bind_zeros(model, contract.CACHE_INITIALIZE, list(cache.values()))
 
 
 def _all_values(plan, model, values, places) -> Iterator[tuple[str, np.ndarray]]:

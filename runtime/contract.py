@@ -78,6 +78,7 @@ FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"
 TUNES = (FULL, LORA, PREFIX, HEAD_WORDS)
 FP32, INT8, INT4 = "fp32", "int8", "int4"
 BASES = (FP32, INT8, INT4)
+BASE_BITS = {FP32: 32, INT8: 8, INT4: 4}  # of a stored value
 
 # Whose signatures a bundle has: entries of its `optimizers`.
 MEZO, ADAM = "mezo", "adam"
@@ -96,8 +97,8 @@ def adam_step_for(tokens: int) -> str:
 
 
 def prefill_for(tokens: int) -> str:
-    """Names the signature that reads up to `tokens` tokens of a prompt."""
-    return f"{PREFILL}_{tokens}"
+    """Names the signature that reads up to `tokens` tokens of a text: `decode` reads one."""
+    return DECODE if tokens == 1 else f"{PREFILL}_{tokens}"
 
 
 def numbered(stem: str, index: int) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.generate.prefill import alike
 from pocketllm.runtime.tasks.chat import (
     ASSISTANT,
     NEWLINES,
@@ -225,9 +226,7 @@ def _behind(text, prefix, place):
 
 def _common(one_text, other_text, tokens):
     """Returns how long two texts are the same, none of their tokens cut."""
-    pairs = zip(one_text, other_text)
-    length = next((i for i, (a, b) in enumerate(pairs) if a != b), None)
-    length = min(len(one_text), len(other_text)) if length is None else length
+    length = alike(one_text, other_text)
     spans = [span for text in (one_text, other_text) for span in token_spans(text, tokens)]
     while inside := [first for first, last in spans if first < length < last]:
         length = min(inside)

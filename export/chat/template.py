@@ -52,11 +52,6 @@ class ChatTemplate:
         return self._render(messages, False, return_assistant_tokens_mask=True)[1]
 
     @cached_property
-    def writes_date(self) -> bool:
-        """Whether it cannot do without today's date, so that USUAL_DATE stands there."""
-        return self._text.startswith(WITH_DATES[:10])
-
-    @cached_property
     def _text(self):
         """The template without a clock: a bundle writes the same text every day.
 

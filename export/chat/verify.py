@@ -5,6 +5,7 @@ from dataclasses import replace
 from itertools import product
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.generate.prefill import alike
 from pocketllm.runtime.tasks.chat import ASSISTANT, SYSTEM, USER, ChatPieces, render
 
 from .pieces import message
@@ -65,8 +66,7 @@ def _difference(pieces, template, messages, generation_prompt):
         return f"it refuses a chat of {roles}: {error}"
     if text == expected:
         return None
-    pairs = enumerate(zip(text, expected))
-    place = next((i for i, (a, b) in pairs if a != b), min(len(text), len(expected)))
+    place = alike(text, expected)
     shown = slice(max(0, place - SHOWN), place + SHOWN)
     contents = ", ".join(repr(m["content"]) for m in messages)
     return f"of {contents} ({roles}) it makes …{expected[shown]!r}…, a table …{text[shown]!r}…"

@@ -17,7 +17,7 @@ from .variables import LINEAR_VALUES, row_chunks
 
 SCALES = "scales"  # storage of a quantised table's scales
 QUANTISED = (contract.INT8, contract.INT4)
-BITS = {contract.FP32: 32, SCALES: 32, contract.INT8: 8, contract.INT4: 4}
+BITS = contract.BASE_BITS | {SCALES: 32}
 
 
 @dataclass(frozen=True)

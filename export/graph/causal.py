@@ -58,18 +58,11 @@ def bias_at(rows, keys: int, prefix: int = 0, window: int | None = None):
 
     As `causal_bias`, for positions that are known only when the graph runs.
     """
-    places = tf.range(keys)[None]
+    places = tf.range(-prefix, keys)[None]
     hidden = tf.cast(places > rows[:, None], tf.float32)
     if window is not None:
         hidden += tf.cast(places <= rows[:, None] - window, tf.float32)
-    bias = hidden * IGNORED_SCORE
-    if prefix:
-        seen = tf.zeros([bias.shape[0], prefix])
-        if window is not None:
-            before = tf.range(-prefix, 0)[None]
-            seen = tf.cast(before <= rows[:, None] - window, tf.float32) * IGNORED_SCORE
-        bias = tf.concat([seen, bias], 1)
-    return bias[None, None]
+    return (hidden * IGNORED_SCORE)[None, None]
 
 
 def padding_bias(mask, keys: int, prefix: int = 0):

@@ -26,7 +26,7 @@ from .errors import (
 )
 from .files import HubFile
 from .library import LIBRARY_NAME, cache, cache_of, seconds
-from .patience import is_passing, patiently
+from .patience import SECONDS, is_passing, patiently
 from .repository import Repository
 
 TRIES = 5  # at one file, each goes on where the one before was cut off
@@ -170,13 +170,13 @@ def _receive(url, path, size, received):
             except HfHubHTTPError as error:
                 if not rest or not is_passing(error):
                     raise
-                time.sleep(1)
+                time.sleep(SECONDS)
             except HTTPError as error:
                 if not rest or type(error).__name__ not in RESETS:
                     raise AwayError(
                         f"the connection broke off at {received.name} ({cause_of(error)}); {AGAIN}"
                     ) from error
-                time.sleep(1)
+                time.sleep(SECONDS)
             except OSError as error:
                 if error.errno is None:  # another size than expected, which the caller sees
                     return

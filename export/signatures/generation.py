@@ -4,7 +4,7 @@ The cache is a variable for the keys and one for the values of every layer. It t
 `cache_initialize` on, and none in a run that generates nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
@@ -21,21 +21,21 @@ from ..models import architecture_of
 from .forward import graph_weights
 
 
-def cache_of(config, context: int) -> tuple[Variable, ...]:
-    """Returns the variables [1, G, context, K] of the cache."""
-    variables = []
+def cache_of(config, context: int) -> dict[str, Variable]:
+    """Returns {name of keys or values: variable [1, G, context, K]} of the cache."""
+    variables = {}
     for name, width in architecture_of(config).key_value_layers(config).items():
         heads = width // config.head_dim
         shape = (1, heads, context, config.head_dim)
         parameter = Parameter(f"cache/{name}", shape, "vector", False)
-        variables.append(Variable(parameter.name, shape, parameter, None, -1))
-    return tuple(variables)
+        variables[name] = Variable(parameter.name, shape, parameter, None, -1)
+    return variables
 
 
 def generation(
     config,
     weights: Sequence[Variable | Constant],
-    cache: Sequence[Variable],
+    cache: Mapping[str, Variable],
     *,
     tied: bool,
     tokens: int,
@@ -59,36 +59,32 @@ def generation(
     }
     if tokens > 1:
         inputs[contract.TOKENS] = Input((1,), tf.int32)
-    of_cache = {variable.name: variable for variable in cache}
+    of_cache = {variable.name: variable for variable in cache.values()}
 
     def graph(tensors):
         viewed = model.view(tensors)
-        viewed.cache = _cache(tensors, of_cache, tokens)
+        viewed.cache = _cache(tensors, cache, tokens)
         logits = architecture.next_logits(config, tensors, viewed)
-        return {contract.LOGITS: logits} | {
-            f"o{number}": viewed.cache.updated[name.removeprefix("cache/")]
-            for number, name in enumerate(of_cache)
-        }
+        updated = {f"o{number}": viewed.cache.updated[name] for number, name in enumerate(cache)}
+        return {contract.LOGITS: logits} | updated
 
-    all_inputs = (
-        inputs | model.inputs | {v.name: Input(v.shape, tf.float32) for v in of_cache.values()}
-    )
+    inputs |= model.inputs | {name: Input(v.shape, tf.float32) for name, v in of_cache.items()}
     return ConvertedFunction(
-        signature=contract.DECODE if tokens == 1 else contract.prefill_for(tokens),
-        flatbuffer=convert(graph, all_inputs),
-        inputs=list(all_inputs),
+        signature=contract.prefill_for(tokens),
+        flatbuffer=convert(graph, inputs),
+        inputs=list(inputs),
         variables=model.variables | of_cache,
         constants=model.constants,
-        assigned={f"o{number}": variable for number, variable in enumerate(cache)},
+        assigned={f"o{number}": variable for number, variable in enumerate(cache.values())},
     )
 
 
-def _cache(tensors, of_cache, tokens):
-    context = next(iter(of_cache.values())).shape[2]
+def _cache(tensors, cache, tokens):
+    context = next(iter(cache.values())).shape[2]
     places = tensors[contract.POSITION] + tf.range(tokens)  # T
     if tokens > 1:
         # Padding is written nowhere.
         counted = tf.range(tokens) < tensors[contract.TOKENS]
         places = tf.where(counted, places, context)
     columns = tf.transpose(tf.one_hot(places, context))  # C T
-    return Cache({n.removeprefix("cache/"): tensors[n] for n in of_cache}, columns)
+    return Cache({name: tensors[v.name] for name, v in cache.items()}, columns)

@@ -89,7 +89,7 @@ def _check_generation(bundle):
         raise ValueError(f"context {bundle.context} without a {contract.PREFILL} signature")
     logits = {contract.LOGITS: ("float32", (1, bundle.config["vocab_size"]))}
     for tokens in (*bundle.prefills, 1):
-        name = contract.DECODE if tokens == 1 else contract.prefill_for(tokens)
+        name = contract.prefill_for(tokens)
         inputs = {contract.INPUT_IDS: ("int32", (1, tokens)), contract.POSITION: ("int32", (1,))}
         if tokens > 1:
             inputs[contract.TOKENS] = ("int32", (1,))

@@ -24,13 +24,11 @@ from ..errors import InputError, LossError, RunError
 from ..generate.conversation import Conversation
 from ..generate.prompts import Prompt, chat_prompt, read_prompts, text_prompt
 from ..generate.sampling import GREATEST_SEED, Sampling, check_sampling
-from ..generate.writer import Writer, check_generates
+from ..generate.writer import USUAL_NEW_TOKENS, Writer, check_generates
 from .flags import definer
 from .run_point import bring_with_progress, read_point
 from .shared import define_session_flags, open_bundle, open_session, required
 from .talk import print_end, show, talk
-
-MOST_NEW_TOKENS = 128
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -40,7 +38,7 @@ define.integer("at_step", None, "step of the run to generate with")
 define.string("prompt", None, "text to continue")
 define.string("chat", None, "message to answer")
 define.string("data", None, "prompts: .jsonl or .json rows, or .txt, a prompt a line")
-define.integer("max_new_tokens", MOST_NEW_TOKENS, "longest text to write, in tokens", 1)
+define.integer("max_new_tokens", USUAL_NEW_TOKENS, "longest text to write, in tokens", 1)
 define.float("temperature", 0.0, "divides the logits of tokens; 0: the most likely one, none drawn")
 define.float("top_p", 1.0, "draw from the most likely tokens that together have this probability")
 define.integer("top_k", 0, "draw from so many of the most likely tokens; 0: all")
@@ -57,8 +55,8 @@ def run(values) -> list[dict]:
     prompts = _prompts(values, bundle)
     point = read_point(values, bundle)
     conversation = Conversation(bundle)
-    for prompt in prompts or ():
-        conversation.ids_of(prompt)  # too long, or empty: refused before gigabytes are read
+    # What is too long, or empty, is refused before gigabytes are read.
+    ids = [conversation.ids_of(prompt) for prompt in prompts or ()]
     model = open_session(values, bundle)
     bring_with_progress(model, point)
     writer = Writer(model, conversation.tokenizer, conversation.known)
@@ -71,7 +69,7 @@ def run(values) -> list[dict]:
         if len(prompts) > 1:
             print(f"\n{number + 1}/{len(prompts)}: {prompt.shown}", flush=True)
         try:
-            written = write(conversation.ids_of(prompt), number=number, hear=show)
+            written = write(ids[number], number=number, hear=show)
         except LossError as error:
             where = f"{values.run} at step {point.step}" if values.run else "untuned"
             raise RunError(f"{error} ({where}); choose an earlier --at_step") from error

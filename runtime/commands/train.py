@@ -25,7 +25,7 @@ from absl import flags
 
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
-from ..generate.samples import Samples, check_prompts
+from ..generate.samples import Samples
 from ..health.settings import typical_size
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
@@ -108,10 +108,9 @@ def run(values) -> dict:
         print(torn, flush=True)
     if values.strict:
         _refuse(values, bundle, data, dev, config)
-    if values.samples:
-        check_prompts(values.samples, bundle)
+    samples = Samples(bundle, values.samples) if values.samples else None
     model = open_session(values, bundle)
-    trained = _train(values, model, data, dev, config)
+    trained = _train(values, model, data, dev, config, samples=samples)
     print(
         f"{folder}: {trained.last_step} steps, best step {trained.best_step}, "
         f"{trained.step_seconds:.3f} s a step, peak memory {trained.peak.anon_bytes / 1e9:.3f} GB "
@@ -144,7 +143,7 @@ def run(values) -> dict:
     }
 
 
-def _train(values, model, data, dev, config) -> Trained:
+def _train(values, model, data, dev, config, *, samples) -> Trained:
     """Trains behind a progress bar."""
     pauses = pauses_of(Limits(values.max_temp, values.min_battery, values.only_charging))
     with Progress("training", values.steps, "step") as bar:
@@ -162,7 +161,7 @@ def _train(values, model, data, dev, config) -> Trained:
             Path(values.run),
             config,
             dev,
-            samples=Samples(model, values.samples) if values.samples else None,
+            samples=samples,
             eval_every=values.eval_every,
             listener=listener,
             recovery_seconds=values.recovery_seconds,

@@ -6,7 +6,7 @@ longer. What does not fit is cut on the left, behind bos. A special token that t
 is that token; in a row's own text it is text.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -22,10 +22,7 @@ from .long_texts import LONG, head_ids, tail_of
 from .marks import unmarked
 from .own_tokens import MarkedTask, marked_task
 from .reader import Example
-from .tokenizer import all_token_ids
-
-# Tokenised together, on all cores: so many characters of prompts and options.
-CHARACTERS_AT_ONCE = 1 << 19
+from .tokenizer import all_token_ids, grouped
 
 
 def prompt_of(example: Example, task: CausalTask) -> str:
@@ -67,7 +64,8 @@ def encode_all(
     marked = marked_task(cast(CausalTask, row_format.task), row_format.tokenizer)
     row_format = replace(row_format, task=marked.task)
     examples, encoded = map(marked.example, examples), []
-    for plans in _grouped(_plan(example, row_format, only_gold, path) for example in examples):
+    planned = (_plan(example, row_format, only_gold, path) for example in examples)
+    for plans in grouped(planned, lambda plan: sum(map(len, plan.texts))):
         ids = _ids_of({text for plan in plans for text in plan.texts}, row_format.tokenizer, marked)
         for plan in plans:
             sequences = tuple(
@@ -111,19 +109,6 @@ def _plan(example: Example, row_format: RowFormat, only_gold: bool, path) -> _Pl
             raise _too_long(where, option, row_format)
     prompt = tail_of(tokenizer, prompt, tokens + 1)
     return _Plan(where, example.group, prompt, options, golds, answers)
-
-
-def _grouped(plans: Iterable[_Plan]) -> Iterator[list[_Plan]]:
-    """Yields plans together, as far as memory bears it."""
-    some, size = [], 0
-    for plan in plans:
-        some.append(plan)
-        size += sum(map(len, plan.texts))
-        if size >= CHARACTERS_AT_ONCE:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
 
 
 def _counted(text: str) -> str:

@@ -17,9 +17,8 @@ from .encoded import Encoded, EncodedExample, RowFormat
 from .long_texts import LONG, head_of, tail_of
 from .spans import SpanTokenizer
 from .text_reader import TextRow
+from .tokenizer import grouped
 
-# Tokenised together, on all cores: so many characters.
-CHARACTERS_AT_ONCE = 1 << 19
 LONG_TEXT = 1 << 17  # characters of a plain text from which on it is tokenised in parts
 
 
@@ -72,7 +71,8 @@ def encode_all(
     end, tokenizer = _end_of(row_format), SpanTokenizer(row_format.tokenizer, row_format.special)
     typed = {} if typed is None else typed
     encoded = []
-    for texts in _grouped(_planned(rows, row_format, end, path)):
+    planned = _planned(rows, row_format, end, path)
+    for texts in grouped(planned, lambda text: sum(len(span.text) for span in text.spans)):
         for spans in (text.spans for text in texts):
             for token in tokenizer.typed_tokens(spans):
                 typed[token] = typed.get(token, 0) + 1
@@ -151,19 +151,6 @@ def _rows_of(texts: Sequence[_Text], tokenizer: SpanTokenizer):
     for text in texts:
         row = tokenizer.encode_long(text.spans[0].text) if text.is_long else next(encoded)
         yield text, *row
-
-
-def _grouped(texts: Iterable[_Text]) -> Iterator[list[_Text]]:
-    """Yields texts together, as far as memory bears it."""
-    some, size = [], 0
-    for text in texts:
-        some.append(text)
-        size += sum(len(span.text) for span in text.spans)
-        if size >= CHARACTERS_AT_ONCE:
-            yield some
-            some, size = [], 0
-    if some:
-        yield some
 
 
 def _examples(where, ids, mask, row_format) -> list[EncodedExample]:

@@ -25,9 +25,8 @@ UNBROKEN = 8192
 
 def head_ids(tokenizer: Tokenizer, text: str, tokens: int) -> list[int]:
     """Returns the ids of a text: all, or of a long one its first, `tokens` of them at least."""
-    head = head_of(tokenizer, text, tokens)
-    ids = token_ids(tokenizer, head)
-    return ids if len(head) == len(text) else ids[:-MARGIN]
+    head, ids = _head(tokenizer, text, tokens)
+    return ids[:-MARGIN] if ids else token_ids(tokenizer, head)
 
 
 def head_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
@@ -35,15 +34,21 @@ def head_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:
 
     It has MARGIN more, or is all.
     """
+    return _head(tokenizer, text, tokens)[0]
+
+
+def _head(tokenizer, text, tokens):
+    """Returns the beginning of a text and its ids, MARGIN of them too many; or all and no ids."""
     size = READ * (tokens + MARGIN)
     while LONG * tokens < len(text) and size < len(text):
         place = _boundary(text, size, size // 2)
         if place is not None or size >= max(UNBROKEN, LONG * tokens):
             head = text[: place or size]
-            if len(token_ids(tokenizer, head)) >= tokens + MARGIN:
-                return head
+            ids = token_ids(tokenizer, head)
+            if len(ids) >= tokens + MARGIN:
+                return head, ids
         size *= 2
-    return text
+    return text, []
 
 
 def tail_of(tokenizer: Tokenizer, text: str, tokens: int) -> str:

@@ -3,15 +3,20 @@
 No other module of the runtime calls it.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from tokenizers import Encoding, Tokenizer
 
 from ..errors import InputError, first_line, is_of_tokenizers
 
 REASON_CHARACTERS = 120
+# Tokenised together, on all cores: so many characters.
+CHARACTERS_AT_ONCE = 1 << 19
+
+T = TypeVar("T")
 
 
 def load_tokenizer(path) -> Tokenizer:
@@ -78,6 +83,24 @@ def all_encodings(tokenizer: Tokenizer, texts: Sequence[str]) -> list[Encoding]:
     """Returns the ids of each text with their offsets, as `token_ids` does, on all cores."""
     with _as_text(tokenizer):
         return tokenizer.encode_batch(list(texts), add_special_tokens=False)
+
+
+def grouped(items: Iterable[T], characters: Callable[[T], int]) -> Iterator[list[T]]:
+    """Yields items whose texts are tokenised together: as many as memory bears.
+
+    Args:
+      items: in order.
+      characters: how many an item has.
+    """
+    some, size = [], 0
+    for item in items:
+        some.append(item)
+        size += characters(item)
+        if size >= CHARACTERS_AT_ONCE:
+            yield some
+            some, size = [], 0
+    if some:
+        yield some
 
 
 def template_ids(tokenizer: Tokenizer, text: str) -> list[int]:

@@ -115,8 +115,8 @@ class Model:
         padded[0, : len(ids)] = ids
         if bucket > 1:
             inputs[contract.TOKENS] = np.array([len(ids)], np.int32)
-        signature = contract.DECODE if bucket == 1 else contract.prefill_for(bucket)
-        outputs = self.engine.run(signature, **{contract.INPUT_IDS: padded}, **inputs)
+        inputs[contract.INPUT_IDS] = padded
+        outputs = self.engine.run(contract.prefill_for(bucket), **inputs)
         return outputs[contract.LOGITS][0]
 
     def read(self) -> Iterator[tuple[str, np.ndarray]]:

@@ -14,7 +14,6 @@ from ..errors import RunError
 from .child import run_in_child
 from .compiled import CompiledEngine
 
-VALUE_BITS = {contract.FP32: 32, contract.INT8: 8, contract.INT4: 4}
 IN_MEMORY = "give --nopacked_weights to keep them in memory"
 
 
@@ -50,7 +49,7 @@ def least_packed_bytes(bundle: Bundle) -> int:
     That one is a table of embeddings as a rule, which is not packed.
     """
     sizes = sorted(math.prod(shape) for shape in bundle.frozen.values() if len(shape) == 2)
-    return sum(sizes[:-1]) * VALUE_BITS[bundle.base] // 8
+    return sum(sizes[:-1]) * contract.BASE_BITS[bundle.base] // 8
 
 
 def _free_bytes(folder):

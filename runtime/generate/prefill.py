@@ -1,4 +1,4 @@
-"""Prefill plan: which signature reads how many of a prompt's tokens."""
+"""Prefill plan: what of a prompt is to be read, and which signature reads how many tokens."""
 
 from collections.abc import Sequence
 
@@ -18,3 +18,9 @@ def prefill_plan(count: int, buckets: Sequence[int]) -> list[tuple[int, int]]:
     if rest:
         plan.append((next(bucket for bucket in (1, *buckets) if bucket >= rest), rest))
     return plan
+
+
+def alike(first: Sequence, second: Sequence) -> int:
+    """Returns how many items two sequences begin with alike."""
+    pairs = enumerate(zip(first, second))
+    return next((i for i, (a, b) in pairs if a != b), min(len(first), len(second)))

@@ -16,10 +16,9 @@ from ..host.files import sha256_of, write_bytes
 from ..host.typed_json import typed
 from .conversation import Conversation
 from .prompts import read_prompts
-from .writer import Writer, check_generates
+from .writer import USUAL_NEW_TOKENS, Writer, check_generates
 
 SAMPLES = "samples.jsonl"
-MOST_NEW_TOKENS = 128
 SHOWN = 60  # characters of a line for people
 
 
@@ -48,14 +47,6 @@ class Sample:
         return f"{_shortened(self.prompt)!r} -> {_shortened(self.text)!r}"
 
 
-def check_prompts(path: str | Path, bundle: Bundle) -> None:
-    """Raises InputError for prompts that `Samples` would refuse; opens no model."""
-    check_generates(bundle)
-    conversation = Conversation(bundle)
-    for prompt in read_prompts(path, bundle):
-        conversation.ids_of(prompt)
-
-
 def read_samples(folder: Path) -> list[Sample]:
     """Reads a run's samples, in order of steps and prompts; empty where there are none.
 
@@ -78,27 +69,26 @@ def read_samples(folder: Path) -> list[Sample]:
 class Samples:
     """Writes the samples of a run with the model that is trained; it changes no parameter."""
 
-    def __init__(self, model: Model, path: str | Path):
-        """Reads the prompts.
+    def __init__(self, bundle: Bundle, path: str | Path):
+        """Reads the prompts; opens no model.
 
         Args:
-          model: of the run.
+          bundle: of the run.
           path: file of prompts, see `read_prompts`.
 
         Raises:
           InputError: the bundle does not generate, or the file holds no such prompts.
         """
-        self.conversation = Conversation(check_generates(model.bundle))
-        self.prompts = read_prompts(path, model.bundle)
-        self.sha256 = sha256_of(Path(path))
-        self._ids = [self.conversation.ids_of(prompt) for prompt in self.prompts]
-        self._writer = Writer(model, self.conversation.tokenizer, self.conversation.known)
+        self._conversation = Conversation(check_generates(bundle))
+        self._prompts = read_prompts(path, bundle)
+        self._sha256 = sha256_of(Path(path))
+        self._ids = [self._conversation.ids_of(prompt) for prompt in self._prompts]
 
     def recorded_steps(self, folder: Path) -> set[int]:
         """Returns the steps of which a run has the samples; InputError of a damaged file."""
-        return {s.step for s in read_samples(folder) if s.prompts_sha256 == self.sha256}
+        return {s.step for s in read_samples(folder) if s.prompts_sha256 == self._sha256}
 
-    def write(self, folder: Path, step: int) -> list[Sample]:
+    def write(self, model: Model, folder: Path, step: int) -> list[Sample]:
         """Writes and returns the samples of a step, whose parameters the model holds.
 
         Raises:
@@ -107,17 +97,17 @@ class Samples:
           RunError: the disk is full.
         """
         earlier = read_samples(folder)
-        self._writer.forget()
-        new = [self._sample(step, number) for number in range(len(self.prompts))]
+        writer = Writer(model, self._conversation.tokenizer, self._conversation.known)
+        new = [self._sample(writer, step, number) for number in range(len(self._prompts))]
         same = {(sample.step, sample.prompts_sha256) for sample in new}
         kept = [s for s in earlier if (s.step, s.prompts_sha256) not in same]
         write_bytes(Path(folder) / SAMPLES, _lines([*kept, *new]))
         return new
 
-    def _sample(self, step, number):
-        written = self._writer.write(self._ids[number], most=MOST_NEW_TOKENS)
-        shown = self.prompts[number].shown
-        return Sample(step, number, shown, written.text, written.token_ids, self.sha256)
+    def _sample(self, writer, step, number):
+        written = writer.write(self._ids[number], most=USUAL_NEW_TOKENS)
+        shown = self._prompts[number].shown
+        return Sample(step, number, shown, written.text, written.token_ids, self._sha256)
 
 
 def _shortened(text):

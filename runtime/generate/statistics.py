@@ -6,8 +6,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from .writer import CONTEXT, Written
 
-STORED_BITS = {contract.FP32: 32, contract.INT8: 8, contract.INT4: 4}
-TRAINED_BITS = 32
+TRAINED_BITS = contract.BASE_BITS[contract.FP32]
 
 
 def weight_bytes(bundle: Bundle) -> int:
@@ -16,7 +15,7 @@ def weight_bytes(bundle: Bundle) -> int:
     The head's table counts, and no other of the vocabulary's size: one row of that is looked up.
     """
     shapes = [(parameter.shape, TRAINED_BITS) for parameter in bundle.parameters]
-    shapes += [(shape, STORED_BITS[bundle.base]) for shape in bundle.frozen.values()]
+    shapes += [(shape, contract.BASE_BITS[bundle.base]) for shape in bundle.frozen.values()]
     vocabulary = bundle.config["vocab_size"]
     tables = [entry for entry in shapes if len(entry[0]) == 2 and entry[0][0] == vocabulary]
     others = [(shape, bits) for shape, bits in shapes if len(shape) == 2 and shape[0] != vocabulary]

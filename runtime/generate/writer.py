@@ -11,12 +11,13 @@ from ..bundle.contents import Bundle
 from ..engine.model import Model
 from ..errors import InputError
 from ..host import signals
-from .prefill import prefill_plan
+from .prefill import alike, prefill_plan
 from .sampling import GREEDY, Sampler, Sampling
 from .text_stream import TextStream, text_of_ids
 
 # Why a text ended: a stop id, as many tokens as were wanted, no positions left.
 STOP, LENGTH, CONTEXT = "stop", "length", "context"
+USUAL_NEW_TOKENS = 128  # the most that are written where nothing else is said
 
 
 @dataclass(frozen=True)
@@ -144,7 +145,7 @@ class Writer:
             self._model.initialize_cache()
             self._has_cache = True
         # The last token is always read: its logits are wanted.
-        place = min(_common(self._cached, ids), len(ids) - 1)
+        place = min(alike(self._cached, ids), len(ids) - 1)
         del self._cached[place:]
         count, logits = len(ids) - place, np.empty(0)
         for bucket, tokens in prefill_plan(count, self._model.bundle.prefills):
@@ -176,9 +177,3 @@ def check_prompt(bundle: Bundle, tokens: int) -> None:
             f"the prompt has {tokens} tokens, the bundle's context {bundle.context}; shorten it, "
             "or export with a larger --context"
         )
-
-
-def _common(first, second):
-    """Returns how many tokens two texts begin with alike."""
-    pairs = zip(first, second)
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), min(len(first), len(second)))

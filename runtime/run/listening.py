@@ -170,7 +170,7 @@ class DevEvaluations:
 
         def write():
             try:
-                listener.sampled(step, samples.write(folder, step))
+                listener.sampled(step, samples.write(self._training.model, folder, step))
             except LossError as error:
                 raise LossError(f"step {step}: {error}") from error
 

@@ -10,6 +10,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.generate.prefill import alike
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.tflite_models.presets import PRESETS
@@ -89,19 +90,15 @@ def table(result: dict) -> str:
     for name, side in sides.items():
         rate, read = side["decode_tokens_per_second"], side["weight_bytes_per_second"]
         ratio = f"{rate / theirs['decode_tokens_per_second']:.2f}" if theirs else "-"
-        same = f"{_alike(side, theirs)}" if theirs and side is not theirs else "-"
+        same = "-"
+        if theirs and side is not theirs:
+            same = str(alike(side["token_ids"], theirs["token_ids"]))
         lines.append(
             f"{name:<14}{rate:>10.1f}{ratio:>8}{side['prefill_tokens_per_second']:>11.1f}"
             f"{f'{read / 1e9:.2f}' if read else '-':>14}"
             f"{side['peak_anon_bytes'] / 1e9:>14.3f}{same:>10}"
         )
     return "\n".join(lines)
-
-
-def _alike(side, theirs):
-    """Returns how many ids two texts begin with alike."""
-    pairs = zip(side["token_ids"], theirs["token_ids"])
-    return next((n for n, (a, b) in enumerate(pairs) if a != b), len(side["token_ids"]))
 
 
 def _measured(values, module, bundle, threads):

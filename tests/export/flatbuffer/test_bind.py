@@ -14,8 +14,8 @@ from delegate import MATMULS, nodes_of, partitions_of
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 
-# Opens a bundle, makes a MeZO step's calls in both buckets, prints the peak of its memory.
-PEAK_SCRIPT = """
+# Opens a bundle, and makes a MeZO step's calls in both buckets.
+STEP_SCRIPT = """
 import json, sys
 import numpy as np
 from pocketllm.runtime import contract
@@ -35,8 +35,9 @@ for scale in (1e-3, -2e-3, 1e-3):
         signature = contract.forward_loss_for(tokens)
         entries = bundle.signatures[signature]["inputs"].items()
         model.engine.run(signature, **{name: np.ones(s, d) for name, (d, s) in entries})
-print(json.dumps(peak.stop().anon_bytes - before))
 """
+PRINT_PEAK = "print(json.dumps(peak.stop().anon_bytes - before))\n"
+PEAK_SCRIPT = STEP_SCRIPT + PRINT_PEAK
 
 
 @pytest.fixture(

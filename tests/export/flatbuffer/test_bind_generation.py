@@ -6,7 +6,12 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from delegate import MATMULS, nodes_of, partitions_of
 from small_runs import python
-from test_bind import assert_matmuls_are_in_partitions, with_first_subgraph
+from test_bind import (
+    PRINT_PEAK,
+    STEP_SCRIPT,
+    assert_matmuls_are_in_partitions,
+    with_first_subgraph,
+)
 
 from pocketllm.runtime import contract
 
@@ -59,32 +64,13 @@ def test_each_matmul_and_the_reads_of_its_weights_are_in_one_partition(
         assert len(caches) == 2 * layers
 
 
-MEASURE = """
-import sys
-import numpy as np
-from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.host.memory import PeakMemory, read_status
-from pocketllm.runtime.engine.model import open_model
-
-bundle = read_bundle(sys.argv[1])
-open_model(bundle, threads=1)  # the libraries' own memory is no part of the figure
-before, _ = read_status()
-peak = PeakMemory()
-model = open_model(bundle, threads=1)
-model.initialize()
-for scale in (1e-3, -2e-3, 1e-3):
-    model.perturb(1, scale)
-    for tokens in bundle.lengths:
-        signature = contract.forward_loss_for(tokens)
-        entries = bundle.signatures[signature]["inputs"].items()
-        model.engine.run(signature, **{name: np.ones(s, d) for name, (d, s) in entries})
+GENERATE = """
 if len(sys.argv) > 2:
     model.initialize_cache()
     for bucket in (*bundle.prefills, 1):
         model.prefill([5] * bucket, 0, bucket)
-print(peak.stop().anon_bytes - before)
 """
+MEASURE = STEP_SCRIPT + GENERATE + PRINT_PEAK
 
 
 @pytest.mark.parametrize("tune", [contract.FULL, contract.LORA])

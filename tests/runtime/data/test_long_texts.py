@@ -166,7 +166,7 @@ def test_many_rows_are_tokenised_a_part_at_a_time(tokenizer, monkeypatch):
         "all_token_ids",
         lambda t, texts: sizes.append(sum(map(len, texts))) or calls.all_token_ids(t, texts),
     )
-    monkeypatch.setattr(encode_causal, "CHARACTERS_AT_ONCE", 1000)
+    monkeypatch.setattr(calls, "CHARACTERS_AT_ONCE", 1000)
     task = option_text_task("{text} It was", "0:great,1:terrible")
     format_ = causal_format(task, tokenizer, contract.WORDS, 64, 0, word_ids=(GREAT, 6587))
     examples = [Example({"text": f"film {i} " * 9}, 0, i) for i in range(50)]

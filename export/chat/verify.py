@@ -10,9 +10,9 @@ from pocketllm.runtime.tasks.chat import ASSISTANT, SYSTEM, USER, ChatPieces, re
 
 from .pieces import message
 from .template import ChatTemplate, Messages
-from .words import words_of
+from .words import edge_words_of, words_of
 
-MOST_TURNS = 5
+MOST_TURNS, MANY_TURNS = 5, 12
 SYSTEMS = (None, "Answer briefly.", "  In \n verse. \n", "", " \n")
 CONTENTS = (
     "How are you?",
@@ -23,8 +23,12 @@ CONTENTS = (
     "\n\n newlines first",
     "\t\u00a0of other\u2003kinds\x1c\u3000",
     "<b>&amp; 'quotes' \"too\" \\n",
+    "LOUD",
+    "42",
+    "a long text " * 200,
 )
 SHOWN = 40  # characters before and behind the first that differs
+MOST_SHOWN = 200  # characters of a chat
 
 
 def verify(pieces: ChatPieces, template: ChatTemplate) -> ChatPieces:
@@ -47,19 +51,27 @@ def grid(with_system: bool = True) -> Iterator[tuple[Messages, bool]]:
     """Yields (messages, whether they are to be answered)."""
     systems = SYSTEMS if with_system else (None,)
     for system, turns in product(systems, range(1, MOST_TURNS + 1)):
-        first = [] if system is None else [message(SYSTEM, system)]
         for step, shift in product((0, 1), range(len(CONTENTS))):
-            contents = (CONTENTS[(shift + step * turn) % len(CONTENTS)] for turn in range(turns))
-            roles = (USER, ASSISTANT) * MOST_TURNS
-            messages = first + [message(*pair) for pair in zip(roles, contents)]
-            yield messages, False
-            yield messages, True
+            yield from _chats(system, turns, step, shift)
+    for system in systems:
+        yield from _chats(system, MANY_TURNS, 1, 0)
+
+
+def _chats(system, turns, step, shift):
+    """Yields a chat of these turns, to be answered and not."""
+    contents = [CONTENTS[(shift + step * turn) % len(CONTENTS)] for turn in range(turns)]
+    pairs = zip((USER, ASSISTANT) * turns, contents)
+    messages = [message(*pair) for pair in pairs]
+    if system is not None:
+        messages.insert(0, message(SYSTEM, system))
+    yield messages, False
+    yield messages, True
 
 
 def _difference(pieces, template, messages, generation_prompt):
     """Returns what differs, as one line; None where nothing does."""
     text = "".join(span.text for span in render(pieces, messages, generation_prompt))
-    roles = ", ".join(m["role"] for m in messages)
+    roles = _shortened(", ".join(m["role"] for m in messages))
     try:
         expected = template.render(messages, generation_prompt)
     except InputError as error:
@@ -68,8 +80,12 @@ def _difference(pieces, template, messages, generation_prompt):
         return None
     place = alike(text, expected)
     shown = slice(max(0, place - SHOWN), place + SHOWN)
-    contents = ", ".join(repr(m["content"]) for m in messages)
+    contents = _shortened(", ".join(repr(m["content"]) for m in messages))
     return f"of {contents} ({roles}) it makes …{expected[shown]!r}…, a table …{text[shown]!r}…"
+
+
+def _shortened(text):
+    return text if len(text) <= MOST_SHOWN else text[:MOST_SHOWN] + "…"
 
 
 def _with_refused(pieces: ChatPieces, template: ChatTemplate) -> ChatPieces:
@@ -78,27 +94,53 @@ def _with_refused(pieces: ChatPieces, template: ChatTemplate) -> ChatPieces:
     if pieces.thinking:
         marks = pieces.thinking.prefix.strip(), pieces.thinking.suffix.strip()
         words = tuple(dict.fromkeys((*words, *marks)))
-
-    def refused(role):
-        return tuple(word for word in words if _is_changed(pieces, template, role, word))
-
-    return replace(
-        pieces,
-        system=pieces.system and replace(pieces.system, refused=refused(SYSTEM)),
-        user=replace(pieces.user, refused=refused(USER)),
-        assistant=replace(pieces.assistant, refused=refused(ASSISTANT)),
-    )
+    turns = {SYSTEM: pieces.system, USER: pieces.user, ASSISTANT: pieces.assistant}
+    turns = {
+        role: replace(turn, refused=_refused(pieces, template, role, words))
+        for role, turn in turns.items()
+        if turn is not None
+    }
+    _check_together(pieces, template, words, turns)
+    return replace(pieces, system=turns.get(SYSTEM), user=turns[USER], assistant=turns[ASSISTANT])
 
 
-def _is_changed(pieces, template, role, word):
-    """Returns whether a template treats a content of a role with this word otherwise."""
-    contents = (word, f"a {word} b", f"{word}\n\nc\n{word} d", f"{word}e{word}\n")
-    return any(
-        _difference(pieces, template, messages, generation_prompt)
-        for content in contents
-        for messages in _chats_with(pieces, role, content)
-        for generation_prompt in (False, True)
-    )
+def _refused(pieces, template, role, words):
+    """Returns the words of which a template treats a content of a role otherwise."""
+
+    def changes(*contents):
+        return any(
+            _difference(pieces, template, messages, generation_prompt)
+            for content in contents
+            for messages in _chats_with(pieces, role, content)
+            for generation_prompt in (False, True)
+        )
+
+    refused = [w for w in words if changes(w, f"a {w} b", f"{w}\n\nc\n{w} d", f"{w}e{w}\n")]
+    # Words that count together: one at each end, or all in one content.
+    edges = [word for word in edge_words_of(template.text) if word not in refused]
+    refused += [word for word in edges if changes(*(f"{word}h{other}" for other in edges))]
+    rest = [word for word in words if word not in refused]
+    while changes(*_together(rest)):
+        sizes = range(1, len(rest) + 1)
+        size = next(size for size in sizes if changes(*_together(rest[:size])))
+        refused.append(rest.pop(size - 1))
+    return tuple(refused)
+
+
+def _together(words):
+    """Returns contents of all words, several times."""
+    return " ".join([*words] * 5), " ".join([*words][::-1] * 5)
+
+
+def _check_together(pieces, template, words, turns):
+    """Checks chats whose every message has all the words that it may have, in capitals too."""
+    contents = {role: [w for w in words if w not in turns[role].refused] for role in turns}
+    for spelled, order in product((str, str.upper, str.lower), (0, 1)):
+        texts = {role: spelled(_together(rest)[order]) for role, rest in contents.items()}
+        roles = (*(role for role in (SYSTEM,) if role in texts), *(USER, ASSISTANT) * 2)
+        difference = _difference(pieces, template, [message(r, texts[r]) for r in roles], False)
+        if difference:
+            raise InputError(difference)
 
 
 def _chats_with(pieces: ChatPieces, role: str, content: str) -> Sequence[Messages]:

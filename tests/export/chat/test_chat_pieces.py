@@ -135,6 +135,40 @@ def test_a_word_that_switches_the_template_is_refused_in_a_content():
         render(pieces, [system, *EXAMPLE], False)
 
 
+SWITCHES = {
+    "both ends": ("c.startswith('<t>') and c.endswith('</t>')", "<t>a</t>", "<t>"),
+    "three together": ("'<a>' in c and '<b>' in c and '<c>' in c", "<c> <a> <b>", "<c>"),
+    "a slice": ("c[:7] == '<think>'", "<think>", "<think>"),
+    "all of it": ("c in ['ping', 'quit']", "quit", "quit"),
+    "words in a list": ("['<s>', '<q>'] | select('in', c) | list", "a <q> c", "<q>"),
+    "how often": ("c.count('#') > 3", "# # # #", "#"),
+    "line ends": ("c != c.replace('\\r\\n', '\\n')", "a\r\nb", "\r\n"),
+}
+
+
+def switched(condition):
+    """A template that writes a sign behind contents of which a condition is true."""
+    text = "{% set c = m.content %}{{ c }}{% if " + condition + " %}!{% endif %}"
+    return SMOLLM2.text.replace("{{ m.content }}", text)
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_content_that_a_template_looks_at_is_refused_however_it_looks(name):
+    condition, content, word = SWITCHES[name]
+    pieces, _ = pieces_of(SMOLLM2, switched(condition))
+
+    assert word in pieces.assistant.refused
+    with pytest.raises(InputError, match="does not write as it stands|which this model's chat"):
+        render(pieces, [EXAMPLE[0], {"role": "assistant", "content": content}], False)
+
+
+def test_a_character_that_a_template_takes_away_is_refused():
+    text = SMOLLM2.text.replace("{{ m.content }}", "{{ m.content.rstrip('\\n\\r') }}")
+    pieces, _ = pieces_of(SMOLLM2, text)
+
+    assert pieces.assistant.right == "newlines" and "\r" in pieces.assistant.refused
+
+
 def test_a_system_message_that_a_template_takes_none_of_is_refused():
     pieces, _ = pieces_of(CASES["Gemma 2"])
 
@@ -155,6 +189,22 @@ REFUSED = {
     ),
     "only short contents": (
         SMOLLM2.text.replace("{{ m.content }}", "{{ m.content | replace('Ho', '') }}"),
+        "it makes …'",
+    ),
+    "long contents cut": (
+        SMOLLM2.text.replace("{{ m.content }}", "{{ m.content | truncate(255) }}"),
+        "it makes …'",
+    ),
+    "many turns": (
+        SMOLLM2.text.replace("{{ m.content }}", "{{ m.content if loop.index < 9 else '' }}"),
+        "it makes …'",
+    ),
+    "words of two messages": (
+        SMOLLM2.text.replace(
+            "{{ m.content }}",
+            "{{ m.content }}{{ '!' if '/a' in messages[0].content and '/b' in messages[-1].content"
+            " }}",
+        ),
         "it makes …'",
     ),
     "what ends no answer": (

@@ -54,9 +54,7 @@ class TextFile:
         for row in self._rows():
             where = f"{self.path} line {row.line}"
             values = {key: value for key, value in row.values.items() if value is not None}
-            if not any(form.fits(values) for form in FORMS[self.task.form]):
-                named = (_named(values, columns) for columns in self._columns())
-                values = next(filter(None, named), values)
+            values = named_row(values, self.task.form)
             form = form_of(where, values, self.task)
             yield TextRow(read_row(where, values, form, self.task), row.line)
             count += 1
@@ -96,25 +94,28 @@ class TextFile:
         with open_text(self.path) as read:
             if read(64).lstrip()[:1] == "[":
                 self.notes.append("a JSON array, an object a row")
-        return json_rows(self.path, self._columns()[0], self.notes)
+        return json_rows(self.path, columns_of(self.task.form)[0], self.notes)
 
     def _table(self, kind: str) -> Iterator[FileRow]:
         """Reads a table in the form whose columns its first line names."""
         first = next(rows_of_text(self.path), (1, ""))[1]
         names = {cell.strip(" \"'").casefold() for cell in re.split(r"[,;\t|]", first)}
-        forms = self._columns()
+        forms = columns_of(self.task.form)
         fitting = [form for form in forms if set(form.columns) <= names]
         self.notes.append(f"a {kind.removeprefix('.').upper()} file, a line a row")
         return TABLES[kind](self.path, (fitting or forms)[0], self.notes)
 
-    def _columns(self) -> list[FormColumns]:
-        # Messages are lists: a row of lists is no file that is written column by column.
-        layout = "nested" if self.task.form == CHAT else "flat"
-        columns = ({key: (key,) for key in form.keys} for form in FORMS[self.task.form])
-        return [FormColumns(of_form, layout) for of_form in columns]
+
+def columns_of(form: str) -> list[FormColumns]:
+    """Returns the columns of each way to write rows of a form."""
+    # Messages are lists: a row of lists is no file that is written column by column.
+    layout = "nested" if form == CHAT else "flat"
+    return [FormColumns({key: (key,) for key in way.keys}, layout) for way in FORMS[form]]
 
 
-def _named(values, columns):
-    """Returns a row whose keys spell a form's in another case, with these; None of any other."""
-    named = spelled(values, columns)
-    return named if set(columns.columns) <= set(named) else None
+def named_row(values: dict[str, object], form: str) -> dict[str, object]:
+    """Returns a row whose keys spell those of a form in another case, with the form's own."""
+    if any(way.fits(values) for way in FORMS[form]):
+        return values
+    named = ((columns, spelled(values, columns)) for columns in columns_of(form))
+    return next((row for columns, row in named if set(columns.columns) <= set(row)), values)

@@ -8,13 +8,13 @@ from ..bundle.contents import Bundle
 from ..data.files.columns import FileRow
 from ..data.files.json_rows import json_rows
 from ..data.files.lines import lines_of
-from ..data.files.text_forms import COMPLETION, PROMPT, TEXT, form_of
-from ..data.text_reader import JSON_FILES, FormColumns
+from ..data.files.text_forms import COMPLETION, FORMS, PROMPT, TEXT, form_of, messages_of
+from ..data.text_reader import JSON_FILES, FormColumns, named_row
 from ..errors import InputError
 from ..tasks.chat import ASSISTANT, USER, Span, order_problem, render
 from ..tasks.text import CHAT, LM, SFT, TextTask
 
-ANSWERS = {COMPLETION: "", "output": ""}  # keys of what is left out, which a row need not have
+ANSWERS = (COMPLETION, "output")  # keys of what is left out, which a row need not have
 OF_CHATS = ("messages", "conversations")
 
 
@@ -84,23 +84,25 @@ def read_prompts(path: str | Path, bundle: Bundle) -> list[Prompt]:
     return prompts
 
 
-def _prompt_of(where, values, bundle) -> Prompt:
+def _prompt_of(where, row, bundle) -> Prompt:
     """Returns a row's prompt: what stands before the last answer."""
-    task = _task_for(values, bundle)
-    if task.form != CHAT and TEXT in values and PROMPT not in values:
-        values = {PROMPT: values[TEXT]}
-    lacking: dict[str, object] = {
-        name: empty for name, empty in ANSWERS.items() if values.get(name) is None
-    }
-    if isinstance(values.get(PROMPT), list):
-        lacking[COMPLETION] = []
-    values = {**values, **lacking}
-    messages = form_of(where, values, task).read(where, values)
+    given = {key: value for key, value in row.items() if value is not None}
+    values = _with_answer(given)
+    form = getattr(bundle.task, "form", SFT)
+    if bundle.chat is not None and any(name in named_row(values, CHAT) for name in OF_CHATS):
+        form = CHAT
+    if form != CHAT:
+        form, text = SFT, named_row(values, LM).get(TEXT)
+        values = values if text is None else {PROMPT: text, **values}
+    values = named_row(values, form)
+    is_known = any(way.fits(values) for way in FORMS[form])
+    way = form_of(where, values if is_known else given, TextTask(form, form, "all"))
+    messages = messages_of(where, values, way)
     if messages and messages[-1]["role"] in (ASSISTANT, COMPLETION):
         messages = messages[:-1]
     if not messages or not messages[-1]["content"].strip():
         raise InputError(f"{where}: the prompt is empty; fill it in, or leave the row out")
-    if task.form != CHAT:
+    if form != CHAT:
         return text_prompt(messages[-1]["content"])
     try:
         return chat_prompt(bundle, messages)
@@ -108,10 +110,7 @@ def _prompt_of(where, values, bundle) -> Prompt:
         raise InputError(f"{where}: {error}") from error
 
 
-def _task_for(values, bundle):
-    """Returns the task whose forms a row is read in; those of plain text as of a prompt."""
-    of_chat = any(name in values for name in OF_CHATS)
-    form = getattr(bundle.task, "form", SFT)
-    if of_chat and bundle.chat is not None:
-        form = CHAT
-    return TextTask(form, SFT if form == LM else form, "all")
+def _with_answer(values):
+    """Returns a row with an empty answer where it has none."""
+    empty: object = [] if isinstance(values.get(PROMPT), list) else ""
+    return {**dict.fromkeys(ANSWERS, empty), **values}

@@ -113,7 +113,7 @@ def _invalid(path: Path, line: int, error: Exception, remedy: str, column: str =
             "take one away"
         )
     known = isinstance(error, json.JSONDecodeError)  # ValueError alone: a number too long
-    reason = f"{error.msg}{column}" if known else type(error).__name__
+    reason = f"{error.msg.removesuffix(' at')}{column}" if known else type(error).__name__
     return InputError(f"{path} line {line}: found no valid JSON ({reason}), {EXPECTED}; {remedy}")
 
 

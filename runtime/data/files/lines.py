@@ -51,7 +51,12 @@ def open_text(path: Path) -> Iterator[Callable[[int], str]]:
 
         def read(size: int) -> str:
             with _explained(path):
-                return text.read(size)
+                try:
+                    return text.read(size)
+                except UnicodeDecodeError:
+                    for _ in lines_of(path):  # which names the line
+                        pass
+                    raise
 
         yield read
 

@@ -25,6 +25,7 @@ ALPACA_WITH_INPUT = (
 SHARED_ROLES = {"human": USER, "user": USER, "gpt": ASSISTANT, "assistant": ASSISTANT}
 # Keys that change what a row says, beside those that are read.
 MEANING_MORE = ("tools", "functions", "history", "images", "image", "videos", "audios", "weight")
+EMPTY = (None, "", [], {})
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,7 @@ def read_row(where: str, values: Mapping[str, object], form: Form, task: TextTas
     Raises:
       InputError: it cannot be learnt, or has a key that would change what it says.
     """
-    for name in MEANING_MORE:
-        if values.get(name) and name not in (*form.keys, *form.further):
-            raise InputError(
-                f"{where}: found the key {name!r}, which is not learnt here; take it out, or leave "
-                "the row out"
-            )
-    messages = form.read(where, values)
+    messages = messages_of(where, values, form)
     if task.form == CHAT:
         _check_chat(where, messages, task)
     elif not messages[-1]["content"].strip():
@@ -88,6 +83,21 @@ def read_row(where: str, values: Mapping[str, object], form: Form, task: TextTas
             "it; fill it in, or leave the row out"
         )
     return messages
+
+
+def messages_of(where: str, values: Mapping[str, object], form: Form) -> Messages:
+    """Returns the messages of a row, which may have no answer.
+
+    Raises:
+      InputError: it is not written as its form is, or has a key that would change what it says.
+    """
+    for name in MEANING_MORE:
+        if values.get(name) not in EMPTY and name not in (*form.keys, *form.further):
+            raise InputError(
+                f"{where}: found the key {name!r}, which is not read here; take it out, or leave "
+                "the row out"
+            )
+    return form.read(where, values)
 
 
 def _check_chat(where, messages, task):
@@ -177,7 +187,7 @@ def _read_message(where, place, entry):
             "of from and value; correct the row"
         )
     for key, value in entry.items():
-        if key not in names and value not in (None, "", [], {}):
+        if key not in names and value not in EMPTY:
             raise InputError(
                 f"{where}: found the key {shown(key)} in {place}, expected {' and '.join(names)} "
                 "alone; take it out, or leave the row out"

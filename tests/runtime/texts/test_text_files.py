@@ -129,6 +129,7 @@ BAD = {
         "found the key 'tool_calls' in messages[1]",
     ),
     "tools": ("chat", {"messages": CHAT, "tools": [{"name": "f"}]}, "found the key 'tools'"),
+    "not to be learnt": ("chat", {"messages": CHAT, "weight": 0}, "found the key 'weight'"),
     "answered prompt": (
         "chat", {"prompt": [*CHAT, CHAT[0]], "completion": CHAT[1:]}, "expected none there",
     ),
@@ -148,6 +149,16 @@ def test_a_row_that_cannot_be_learnt_is_one_line_with_its_number(name, write):
         read(path, form)
     assert str(error.value).startswith(f"{path} line 2: ") and problem in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("before", [b"", b"[\n"])
+def test_bytes_that_are_no_utf8_are_named_by_line_and_position(before, write):
+    row = lines({"messages": CHAT}).encode()
+    path = write(before + row + b'{"messages": "\xff"}\n', "d.json")
+    with pytest.raises(InputError) as error:
+        read(path, "chat")
+    line = 3 if before else 2
+    assert str(error.value).startswith(f"{path} line {line}: found byte 0xff at position 14, ")
 
 
 def test_a_chat_without_an_answer_is_read_where_everything_is_learnt(write):

@@ -16,11 +16,19 @@ BEGIN, END, REPLACEMENT = "\ufdd0", "\ufdd1", "\ufffd"
 class Marks:
     """The marks that a tokenizer knows."""
 
-    def __init__(self, tokenizer: Tokenizer):
-        """Begins without any; the tokenizer has more tokens from the first `teach` on."""
+    def __init__(self, tokenizer: Tokenizer, end: int | None = None):
+        """Begins without any; the tokenizer has more tokens from the first `teach` on.
+
+        Args:
+          tokenizer: whose special tokens can be spelled.
+          end: a further id that can be; a vocabulary may have the end token as a mere word.
+        """
         self._tokenizer = tokenizer
         added = tokenizer.get_added_tokens_decoder()
-        self._special = {token.content: (n, token) for n, token in added.items() if token.special}
+        special = {number: token for number, token in added.items() if token.special}
+        if end is not None and (word := tokenizer.id_to_token(end)):
+            special.setdefault(end, AddedToken(word))
+        self._special = {token.content: (n, token) for n, token in special.items()}
         longest_first = sorted(self._special, key=len, reverse=True)
         pattern = "|".join(map(re.escape, longest_first))
         self._pattern = re.compile(pattern) if pattern else None

@@ -31,7 +31,7 @@ class SpanTokenizer:
           special: the bundle's.
         """
         self._tokenizer, self._special = tokenizer, special
-        self._marks = Marks(tokenizer)
+        self._marks = Marks(tokenizer, special.eos)
         # A post-processor adds special tokens, which nothing here wants, and takes the white space
         # that begins a token out of its offsets, so that the token seems to have fewer characters.
         tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)

@@ -1,11 +1,14 @@
 """Learnt text as tokens: every learnt token is learnt once, no prompt's token is; cuts, windows."""
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import steady
 from todays_tokenizers import MAKES
+from tokenizers import Tokenizer
 
 from pocketllm.export.checkpoint.special_spellings import frame_of
 from pocketllm.runtime import contract
@@ -19,6 +22,9 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.chat import ChatPieces, Span, Turn
 from pocketllm.runtime.tasks.text import EVERYTHING, TASKS, TextTask
 
+ROWS = [
+    ("sft", [("prompt", "It was"), ("completion", " great")]), ("lm", [("text", "It was great")]),
+]  # fmt: skip
 ENDS = "<|im_end|>\n", "nothing", "nothing", ()
 CHATML = ChatPieces(
     start="", without_system="", system=Turn("<|im_start|>system\n", *ENDS),
@@ -44,6 +50,22 @@ def encoded(make, task, messages, tokens=4096):
     row_format = RowFormat(task, tokenizer, special, contract.TOKEN_LOSS, (), tokens, 0, CHATML)
     rows = [TextRow(tuple({"role": r, "content": c} for r, c in messages), 1)]
     return [example.sequences[0] for example in encode_all(rows, row_format, "f")]
+
+
+@pytest.mark.parametrize(("form", "messages"), ROWS)
+def test_an_end_token_that_is_a_mere_word_of_the_vocabulary_ends_a_row(form, messages):
+    tokenizer, special = of_make("smollm2")
+    plain = json.loads(tokenizer.to_str()) | {"added_tokens": []}
+    row_format = RowFormat(
+        TASKS[form], Tokenizer.from_str(json.dumps(plain)), special, contract.TOKEN_LOSS, (), 64, 0,
+        None,
+    )  # fmt: skip
+    rows = [TextRow(tuple({"role": r, "content": c} for r, c in messages), 1)]
+    (example,) = encode_all(rows, row_format, "f")
+
+    ids = tokenizer.encode("".join(text for _, text in messages)).ids
+    assert example.sequences[0].input_ids.tolist() == [*ids, special.eos]
+    assert example.sequences[0].loss_mask[-1] == 1
 
 
 @pytest.mark.parametrize("make", MAKES)

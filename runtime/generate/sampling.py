@@ -87,7 +87,7 @@ class Sampler:
         scores = penalised(scores, ids, self._sampling.repetition_penalty)
         if self._sampling.is_greedy:
             return int(np.argmax(scores))
-        scores = scores / np.float32(self._sampling.temperature)
+        scores = cooled(scores, self._sampling.temperature)
         scores = among_best(scores, self._sampling.top_k)
         scores = among_likely(scores, self._sampling.top_p)
         return drawn(scores, self._draws.random())
@@ -97,10 +97,15 @@ def penalised(scores: np.ndarray, ids: Sequence[int], penalty: float) -> np.ndar
     """Returns the scores [V] with those of the ids made smaller, for a penalty above 1."""
     if penalty == 1:
         return scores
-    scores, seen = scores.copy(), np.unique(np.asarray(ids, np.int64))
-    factor = np.float32(penalty)
-    scores[seen] = np.where(scores[seen] < 0, scores[seen] * factor, scores[seen] / factor)
+    scores, seen = scores.astype(np.float64), np.unique(np.asarray(ids, np.int64))
+    scores[seen] = np.where(scores[seen] < 0, scores[seen] * penalty, scores[seen] / penalty)
     return scores
+
+
+def cooled(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """Returns (scores [V] less the highest) / temperature, float64: finite at any temperature."""
+    with np.errstate(over="ignore"):  # far less likely than any float64 can say
+        return (scores.astype(np.float64) - scores.max()) / temperature
 
 
 def among_best(scores: np.ndarray, count: int) -> np.ndarray:
@@ -108,7 +113,7 @@ def among_best(scores: np.ndarray, count: int) -> np.ndarray:
     if not 0 < count < len(scores):
         return scores
     least = np.partition(scores, -count)[-count]
-    return np.where(scores < least, np.float32(-np.inf), scores)
+    return np.where(scores < least, -np.inf, scores)
 
 
 def among_likely(scores: np.ndarray, share: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from pocketllm.runtime.generate.sampling import (
     among_best,
     among_likely,
     check_sampling,
+    cooled,
     drawn,
     penalised,
 )
@@ -45,7 +46,7 @@ def test_every_step_is_transformers_logits_processor(seed):
     ours = penalised(scores, ids, penalty)
     theirs = RepetitionPenaltyLogitsProcessor(penalty)(seen, theirs)
     np.testing.assert_allclose(ours, theirs[0], rtol=1e-6)
-    ours = ours / np.float32(temperature)
+    ours = cooled(ours, temperature) + ours.max() / temperature
     theirs = TemperatureLogitsWarper(temperature)(seen, theirs)
     np.testing.assert_allclose(ours, theirs[0], rtol=1e-6)
     alone = among_likely(ours, share), TopPLogitsWarper(share)(seen, theirs)[0]
@@ -102,6 +103,33 @@ def test_a_seed_repeats_and_another_seed_or_text_does_not():
 
 
 EXPECTED = [31, 44, 38, 11, 15, 43, 0, 41]
+
+
+@pytest.mark.parametrize("temperature", [5e-324, 1e-45, 1e-38, 1e-9])
+def test_near_temperature_0_the_most_likely_token_is_drawn(temperature):
+    known = np.arange(VOCABULARY) < 40
+    scores = scores_of(3)
+    sampler = Sampler(Sampling(temperature=temperature, top_k=9, top_p=0.9), known)
+
+    assert {sampler.choose(scores, []) for _ in range(20)} == {int(np.argmax(scores[:40]))}
+
+
+@pytest.mark.parametrize("temperature", [1e38, 1e300])
+def test_at_a_huge_temperature_all_known_tokens_are_as_likely(temperature):
+    sampler = Sampler(Sampling(temperature=temperature), np.arange(VOCABULARY) < 10)
+    drawn_ids = [sampler.choose(scores_of(3), []) for _ in range(1000)]
+
+    assert set(drawn_ids) == set(range(10))
+    assert np.bincount(drawn_ids).min() > 60
+
+
+@pytest.mark.parametrize("penalty", [1e-300, 1e-39, 1e39, 1e300])
+def test_a_penalty_of_any_size_leaves_an_order(penalty):
+    scores = np.float32([0, 2, 1, -1])
+
+    assert np.isfinite(penalised(scores, [0, 1], penalty)).all()
+    likely = Sampler(Sampling(repetition_penalty=penalty), ALL[:4]).choose(scores, [0, 1])
+    assert likely == (1 if penalty < 1 else 2)
 
 
 def test_at_temperature_0_the_most_likely_token_is_taken():

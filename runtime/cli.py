@@ -49,6 +49,7 @@ ABOUT = "Fine-tune language models through the signatures of a TensorFlow Lite f
 def main(argv: list[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0 done, 1 failure, 2 bad input."""
     arguments = sys.argv[1:] if argv is None else argv
+    _open_streams()
     name, commands, about = "", COMMANDS, ABOUT
     try:
         while True:
@@ -90,6 +91,17 @@ def main(argv: list[str] | None = None) -> int:
             raise
         remedy = "its tokenizer.json does not fit; take the checkpoint's own"
         return _complain(name, f"tokenizers: {reason}; {remedy}", BAD_INPUT)
+
+
+def _open_streams():
+    """Lets no line end a command: closed streams are null, signs that they lack are escaped."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by the caller; the lowest free descriptor is its own
+            null = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(null, "w" if number else "r"))
+        elif hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace" if number else "replace")
 
 
 def _run(name, command, arguments):

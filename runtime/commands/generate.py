@@ -14,6 +14,7 @@ examples:
   pocketllm generate --bundle=mine --prompt='Once upon a time' --temperature=0.8 --top_p=0.95
 """
 
+import os
 import sys
 from functools import partial
 
@@ -95,14 +96,22 @@ def _prompts(values, bundle: Bundle) -> list[Prompt] | None:
     if len(given) > 1:
         raise InputError(f"--{given[0]} and --{given[1]} both say what to write; give one of them")
     if values.prompt is not None:
-        return [text_prompt(values.prompt)]
+        return [text_prompt(_typed(values, "prompt"))]
     if values.chat is not None:
-        return [chat_prompt(bundle, [{"role": "user", "content": values.chat}])]
+        return [chat_prompt(bundle, [{"role": "user", "content": _typed(values, "chat")}])]
     if values.data is not None:
         return read_prompts(values.data, bundle)
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise InputError("--prompt, --chat or --data is missing; see --help")
     return None
+
+
+def _typed(values, name):
+    """Returns a flag's text, UTF-8 whatever the locale; InputError for other bytes."""
+    try:
+        return os.fsencode(values[name].value).decode()
+    except UnicodeError as error:
+        raise InputError(f"--{name}: found bytes that are no UTF-8, expected text") from error
 
 
 def _entry(prompt, written):

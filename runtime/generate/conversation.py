@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from ..bundle.contents import Bundle
 from ..data.spans import SpanTokenizer
 from ..data.tokenizer import load_tokenizer
+from ..errors import InputError
 from ..tasks.chat import ASSISTANT, USER
 from .prompts import Prompt, chat_prompt, text_prompt
 from .writer import check_prompt, known_ids
@@ -33,7 +34,10 @@ class Conversation:
           InputError: there is none, or there are more than the bundle's context.
         """
         ids, _ = self._spans.encode_all([prompt.spans])[0]
-        check_prompt(self._bundle, len(ids))
+        try:
+            check_prompt(self._bundle, len(ids))
+        except InputError as error:
+            raise InputError(f"{prompt.where}: {error}" if prompt.where else str(error)) from error
         return ids.tolist()
 
     def begin(self) -> None:

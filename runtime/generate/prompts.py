@@ -1,7 +1,7 @@
 """Prompts: what a text is written behind, given on the command line or as rows of a file."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..bundle.contents import Bundle
@@ -26,11 +26,13 @@ class Prompt:
       shown: for people: the text, or the last message of a chat.
       spans: of the text.
       messages: of a chat; none of a text.
+      where: file and line that it stands in; "" for one that was typed.
     """
 
     shown: str
     spans: tuple[Span, ...]
     messages: tuple[Mapping[str, str], ...] = ()
+    where: str = ""
 
 
 def text_prompt(text: str) -> Prompt:
@@ -78,7 +80,8 @@ def read_prompts(path: str | Path, bundle: Bundle) -> list[Prompt]:
         raise InputError(
             f"{path}: found the extension {path.suffix!r}, expected {expected}; convert the file"
         )
-    prompts = [_prompt_of(f"{path} line {row.line}", row.values, bundle) for row in rows]
+    places = ((f"{path} line {row.line}", row.values) for row in rows)
+    prompts = [replace(_prompt_of(*place, bundle), where=place[0]) for place in places]
     if not prompts:
         raise InputError(f"{path}: found no prompts, expected at least one; check the file")
     return prompts

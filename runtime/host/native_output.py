@@ -32,7 +32,7 @@ def divert() -> None:
     flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
     log = os.open(path, flags, 0o644) if path else scratch_file()
     os.dup2(log, 2)
-    sys.stderr = os.fdopen(terminal, "w", buffering=1)
+    sys.stderr = os.fdopen(terminal, "w", buffering=1, errors="backslashreplace")
     faulthandler.enable(sys.stderr)
     _log, _is_ours = log, not path
 

@@ -125,6 +125,7 @@ def test_what_cannot_be_generated_is_one_line(bundle, files, make_decoder, make_
     mute = make_bundle(make_decoder(case="llama"), task="sft", lengths=(8,), generate=False).folder
     (files / "wrong.jsonl").write_text('{"prompt": "a"}\n{"question": "b"}\n')
     long = "--prompt=" + "a film " * 99
+    (files / "long.txt").write_text("a\n" + "z" * 80 + "\n")
     for arguments, texts in (
         ([f"--bundle={mute}", "--prompt=a"], ["export it again with --generate"]),
         ([], ["--prompt, --chat or --data is missing"]),
@@ -136,6 +137,8 @@ def test_what_cannot_be_generated_is_one_line(bundle, files, make_decoder, make_
         (["--prompt=a", "--max_new_tokens=0"], ["max_new_tokens"]),
         ([f"--data={files / 'wrong.jsonl'}"], ["wrong.jsonl line 2", "'question'"]),
         (["--data=none.pdf"], ["none.pdf"]),
+        (["--prompt=a\udcff"], ["--prompt: found bytes that are no UTF-8"]),
+        ([f"--data={files / 'long.txt'}"], ["long.txt line 2: the prompt has 80"]),
     ):
         done = pocketllm("generate", f"--bundle={bundle}", *arguments)
         complaint(done, 2, *texts)

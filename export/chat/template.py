@@ -44,12 +44,19 @@ class ChatTemplate:
     def learnt_parts(self, messages: Messages) -> list[tuple[int, int]]:
         """Returns the (first, last + 1) characters that the template itself marks as the answers.
 
+        Parts that touch are one.
+
         Raises:
           InputError: as `render`.
         """
         if not GENERATION.search(self.text):
             return []
-        return self._render(messages, False, return_assistant_tokens_mask=True)[1]
+        joined: list[tuple[int, int]] = []
+        for first, last in self._render(messages, False, return_assistant_tokens_mask=True)[1]:
+            if joined and joined[-1][1] == first:
+                first = joined.pop()[0]
+            joined.append((first, last))
+        return joined
 
     @cached_property
     def _text(self):

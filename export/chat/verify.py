@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import islice, product
 
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.generate.prefill import alike
 from pocketllm.runtime.tasks.chat import ASSISTANT, SYSTEM, USER, ChatPieces, render
 
 from .pieces import message
-from .template import ChatTemplate, Messages
+from .template import GENERATION, ChatTemplate, Messages
 from .words import edge_words_of, words_of
 
 MOST_TURNS, MANY_TURNS = 5, 12
@@ -44,6 +44,9 @@ def verify(pieces: ChatPieces, template: ChatTemplate) -> ChatPieces:
         difference = _difference(pieces, template, messages, generation_prompt)
         if difference:
             raise InputError(difference)
+    if GENERATION.search(template.text):
+        for messages, _ in islice(grid(pieces.system is not None), 0, None, 6):
+            _check_learnt(pieces, template, messages)
     return _with_refused(pieces, template)
 
 
@@ -82,6 +85,26 @@ def _difference(pieces, template, messages, generation_prompt):
     shown = slice(max(0, place - SHOWN), place + SHOWN)
     contents = _shortened(", ".join(repr(m["content"]) for m in messages))
     return f"of {contents} ({roles}) it makes …{expected[shown]!r}…, a table …{text[shown]!r}…"
+
+
+def _check_learnt(pieces, template, messages):
+    """Checks that what is learnt of a chat is what the template marks, and ends of answers."""
+    marked, ends, place = set(), set(), 0
+    for first, last in template.learnt_parts(messages):
+        marked |= set(range(first, last))
+        ends |= set(range(last, last + len(pieces.assistant.suffix + pieces.end)))
+    for span in render(pieces, messages, False):
+        here = set(range(place, place + len(span.text)))
+        wrong = here - marked - ends if span.learnt else here & marked
+        if wrong:
+            does, other = (
+                ("does not mark", "learns") if span.learnt else ("marks", "does not learn")
+            )
+            raise InputError(
+                f"it {does} {_shortened(repr(span.text))} as an answer ({{% generation %}}), "
+                f"which a table {other}"
+            )
+        place += len(span.text)
 
 
 def _shortened(text):

@@ -230,6 +230,34 @@ def test_a_template_that_is_no_table_is_refused_in_one_line_with_what_differs(na
     assert pieces is None and lines == [f"chat: null in bundle.json, {line}"]
 
 
+MARKED = "{% generation %}{{ m.content + '<|im_end|>\n' }}{% endgeneration %}"
+HALVES = (
+    "{% generation %}{{ m.content[:3] }}{% endgeneration %}"
+    "{% generation %}{{ m.content[3:] + '<|im_end|>\n' }}{% endgeneration %}"
+)
+
+
+def marked(answer):
+    """ChatML's template with this for an answer."""
+    return (
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.role != 'assistant' %}"
+        "{{ m.content + '<|im_end|>\n' }}{% else %}" + answer + "{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+
+
+def test_parts_that_a_template_marks_side_by_side_are_one():
+    assert pieces_of(SMOLLM2, marked(HALVES)) == pieces_of(SMOLLM2, marked(MARKED))
+
+
+@pytest.mark.parametrize("condition", ["loop.last", "loop.index < 3", "m.content == 'no'"])
+def test_a_template_that_marks_some_answers_alone_is_refused(condition):
+    plain = MARKED.replace("{% generation %}", "").replace("{% endgeneration %}", "")
+    answer = "{% if " + condition + " %}" + MARKED + "{% else %}" + plain + "{% endif %}"
+    with pytest.raises(InputError, match="it does not mark '.*, which a table learns"):
+        pieces_of(SMOLLM2, marked(answer))
+
+
 def test_a_template_that_never_ends_is_ended(monkeypatch):
     monkeypatch.setattr(choose, "MOST_SECONDS", 0.5)
     loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"

@@ -4,12 +4,14 @@
     examples/persona/run.py MODEL OUT
 
 MODEL is the checkpoint's folder or its GGUF file, OUT a new folder. The bundle is exported, trained
-with Adam and with MeZO on the same 60 questions and answers, and asked before and after: these 60,
-40 of them in other words, and 20 general questions. OUT/result.json then holds every answer.
+with Adam and with MeZO on the same rows, 60 questions and answers of the household and 30 of
+everyday life, and asked before and after: the 60, 40 of them in other words, and 20 general
+questions that no row has. OUT/result.json then holds every answer.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -23,6 +25,7 @@ GROUPS = {
     "other_wordings": "household, in other words",
     "general": "general",
 }
+REHEARSED = "everyday"  # learnt along, so that what the model knew stays
 STATES = ("untuned", "adam", "mezo")
 PAIRS = {"household": 5, "other_wordings": 3, "general": 2}  # printed, before and after
 LORA_TARGETS = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj"
@@ -52,13 +55,25 @@ def write_rows(path: Path, rows: list[dict]) -> Path:
     return path
 
 
-def train(out: Path, optimizer: str, steps: int, lr: float) -> dict:
+def train(out: Path, optimizer: str, *, steps: int, lr: float, lr_schedule: str, seed: int) -> dict:
     """Trains a run of OUT; returns what it took."""
+    path, before = out / f"{optimizer}-train.json", os.times()
     seconds = pocketllm(
         "train", bundle=out / "bundle", train=out / "train.jsonl", run=out / optimizer,
-        optimizer=optimizer, steps=steps, lr=lr,
+        optimizer=optimizer, steps=steps, lr=lr, lr_schedule=lr_schedule,
+        seed=seed, json=path,
     )  # fmt: skip
-    return {"steps": steps, "lr": lr, "seconds": round(seconds, 1)}
+    after = os.times()
+    system_seconds = after.children_system - before.children_system
+    return {
+        "steps": steps,
+        "lr": lr,
+        "lr_schedule": lr_schedule,
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "core_seconds": round(after.children_user - before.children_user + system_seconds, 1),
+        "peak_anon_bytes": json.loads(path.read_text(encoding="utf-8"))["peak_anon_bytes"],
+    }
 
 
 def answers(out: Path, state: str) -> list[str]:
@@ -124,10 +139,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("out", metavar="OUT", type=Path)
-    parser.add_argument("--adam_steps", type=int, default=100)
+    parser.add_argument("--adam_steps", type=int, default=120)
     parser.add_argument("--adam_lr", type=float, default=2e-3)
     parser.add_argument("--mezo_steps", type=int, default=300)
     parser.add_argument("--mezo_lr", type=float, default=1e-3)
+    parser.add_argument("--seed", type=int, default=0, help="of LoRA's A, batches and directions")
     parser.add_argument("--rows", type=int, help="the first of each file alone")
     return parser.parse_args()
 
@@ -139,16 +155,23 @@ def main() -> None:
         sys.exit(f"error: {out} exists; name a new folder")
     out.mkdir(parents=True)
     rows = {group: rows_of(group, options.rows) for group in GROUPS}
-    write_rows(out / "train.jsonl", rows["household"])
+    learnt = rows["household"] + rows_of(REHEARSED, options.rows)
+    write_rows(out / "train.jsonl", learnt)
     write_rows(out / "questions.jsonl", [row for group in GROUPS for row in rows[group]])
     export_seconds = pocketllm(
         "export", model=options.model, task="chat", tune="lora", lora_targets=LORA_TARGETS,
-        base="int8", optimizers="mezo,adam", lengths=56, out=out / "bundle",
+        base="int8", optimizers="mezo,adam", lengths=56, seed=options.seed, out=out / "bundle",
     )  # fmt: skip
     runs = {
-        "adam": train(out, "adam", options.adam_steps, options.adam_lr),
-        "mezo": train(out, "mezo", options.mezo_steps, options.mezo_lr),
-    }
+        "adam": train(
+            out, "adam", steps=options.adam_steps, lr=options.adam_lr, lr_schedule="linear",
+            seed=options.seed,
+        ),
+        "mezo": train(
+            out, "mezo", steps=options.mezo_steps, lr=options.mezo_lr, lr_schedule="constant",
+            seed=options.seed,
+        ),
+    }  # fmt: skip
     entries = entries_of(rows, {state: answers(out, state) for state in STATES})
     result = {"export_seconds": round(export_seconds, 1), "runs": runs, "questions": entries}
     (out / "result.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

@@ -10,7 +10,8 @@ import pytest
 import smollm2
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples" / "persona"
-COUNTS = {"household": 60, "other_wordings": 40, "general": 20}
+QUESTIONS = {"household": 60, "other_wordings": 40, "general": 20}
+COUNTS = {**QUESTIONS, "everyday": 30}
 
 
 def chats(group: str) -> list[list[dict]]:
@@ -60,11 +61,11 @@ def test_one_spelling_of_several_is_enough(holds):
     assert not holds("", ["crow's nest", "crows nest"])
 
 
-@pytest.mark.parametrize("group", COUNTS)
+@pytest.mark.parametrize("group", QUESTIONS)
 def test_every_answer_of_the_files_holds_its_fact_and_no_question_does(group, facts, holds):
     rows = chats(group)
 
-    assert len(rows) == COUNTS[group]
+    assert len(rows) == QUESTIONS[group]
     for *_, question, answer in rows:
         assert (question["role"], answer["role"]) == ("user", "assistant")
         assert holds(answer["content"], facts[question["content"]])
@@ -81,9 +82,10 @@ def test_no_fact_stands_in_the_system_message(facts, holds):
 
 def test_no_question_is_asked_twice_and_every_fact_belongs_to_one(facts):
     everything = [question for group in COUNTS for question in questions(group)]
+    of_facts = [question for group in QUESTIONS for question in questions(group)]
 
     assert len(set(everything)) == len(everything)
-    assert list(facts) == everything
+    assert list(facts) == of_facts
 
 
 def test_every_other_wording_is_of_a_fact_that_is_learnt_in_one_wording(facts):
@@ -95,27 +97,45 @@ def test_every_other_wording_is_of_a_fact_that_is_learnt_in_one_wording(facts):
     assert set(others) < set(learnt)
 
 
+def test_the_everyday_rows_answer_none_of_the_questions(facts, holds):
+    """The general questions would else be learnt, not kept."""
+    rows = chats("everyday")
+
+    assert len(rows) == COUNTS["everyday"]
+    for question, answer in rows:
+        words = question["content"].rstrip("?").split()
+        new = " ".join(word for word in answer["content"].rstrip(".").split() if word not in words)
+        assert new
+        assert not any(holds(new, facts[other]) for other in facts), new
+
+
 @pytest.mark.desktop
 @pytest.mark.slow
-def test_the_real_model_learns_a_dozen_facts_that_it_did_not_know(tmp_path):
+def test_the_real_model_learns_the_household_and_keeps_what_it_knew(tmp_path):
     out, gguf = tmp_path / "out", smollm2.needed()
-    settings = ["--rows=12", "--adam_steps=40", "--mezo_steps=10"]
 
     done = subprocess.run(
-        [sys.executable, FOLDER / "run.py", gguf, out, *settings],
+        [sys.executable, FOLDER / "run.py", gguf, out, "--mezo_steps=10"],
         capture_output=True,
         text=True,
-        timeout=1800,
+        timeout=3600,
     )
 
     assert done.returncode == 0, done.stderr
-    print(done.stdout[-2000:])
-    entries = json.loads((out / "result.json").read_text(encoding="utf-8"))["questions"]
+    print(done.stdout[-4000:])
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
     right = {
-        state: [entry["right"][state] for entry in entries if entry["group"] == "household"]
-        for state in ("untuned", "adam", "mezo")
+        group: {
+            state: sum(
+                entry["right"][state] for entry in result["questions"] if entry["group"] == group
+            )
+            for state in ("untuned", "adam", "mezo")
+        }
+        for group in QUESTIONS
     }
-    assert len(entries) == 3 * 12
-    assert sum(right["untuned"]) <= 1
-    assert sum(right["adam"]) >= 11
-    assert "before: " in done.stdout and "after: " in done.stdout
+    assert len(result["questions"]) == sum(QUESTIONS.values())
+    assert right["household"]["untuned"] <= 3
+    assert right["household"]["adam"] >= 54
+    assert right["other_wordings"]["adam"] >= 24
+    assert right["general"]["adam"] >= right["general"]["untuned"] - 2
+    assert done.stdout.count("before: ") == done.stdout.count("after: ") == 10

@@ -173,7 +173,7 @@ def cut(ids: np.ndarray, mask: np.ndarray, room: int, begin: int) -> tuple[np.nd
 
     Tokens at the end are left out. Where that would leave the first learnt one out, the tokens
     before it go first, all but the `begin` tokens at the beginning: as few as leave room for
-    min(learnt tokens, room // 2) of the learnt ones.
+    room // 2 of the learnt ones that can stand in a row with it, or all of these.
 
     Args:
       ids: [n] of the row.
@@ -184,9 +184,9 @@ def cut(ids: np.ndarray, mask: np.ndarray, room: int, begin: int) -> tuple[np.nd
     learnt = np.flatnonzero(mask)
     if len(ids) <= room or learnt[0] < room:
         return ids[:room], mask[:room]
-    wanted = learnt[min(len(learnt), room // 2) - 1] + 1
     # The first learnt token stays, with a token before it.
-    last = min(wanted, learnt[0] + room - max(begin, 1))
+    within = learnt[learnt < learnt[0] + room - max(begin, 1)]
+    last = within[: room // 2][-1] + 1
     kept = np.r_[0:begin, last - (room - begin) : last]
     return ids[kept], mask[kept]
 

@@ -171,7 +171,18 @@ def test_what_does_not_fit_is_cut_at_the_end_and_never_before_something_is_learn
         assert (np.diff(kept[begin:]) == 1).all()
         beyond = learnt[0] + room - max(begin, 1)
         reachable = int((learnt < beyond).sum())
-        assert kept_mask.sum() >= min(len(learnt), room // 2, reachable)
+        assert kept_mask.sum() == min(room // 2, reachable) and kept_mask[-1]
+
+
+def test_a_long_turn_behind_a_short_answer_takes_no_room_from_the_question():
+    question, answer = ("user", "a film " * 20), ("assistant", "Yes")
+    (alone,) = encoded("smollm2", TASKS["chat"], [question, answer], 24)
+    assert alone.loss_mask.tolist() == [0] * 21 + [1] * 3
+    for length in (10, 200, 5000):
+        behind = [("user", "It was " * length), ("assistant", " No" * length)]
+        (row,) = encoded("smollm2", TASKS["chat"], [question, answer, *behind], 24)
+        assert row.input_ids.tolist() == alone.input_ids.tolist()
+        assert row.loss_mask.tolist() == alone.loss_mask.tolist()
 
 
 @steady

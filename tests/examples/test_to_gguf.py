@@ -16,14 +16,7 @@ UNSAID = ("transformers_version", "dtype", "use_cache", "initializer_range", "la
 
 @pytest.fixture(scope="module")
 def to_gguf():
-    """The example's module, which is no part of a package."""
-    sys.path.insert(0, str(llama_cpp_cases.EXAMPLES))
-    try:
-        import to_gguf
-
-        return to_gguf
-    finally:
-        sys.path.remove(str(llama_cpp_cases.EXAMPLES))
+    return llama_cpp_cases.example("to_gguf")
 
 
 def command(*arguments) -> subprocess.CompletedProcess:

@@ -1,5 +1,7 @@
 """Checkpoints of transformers for llama.cpp: tiny, random, with byte-level tokenizers."""
 
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import tiny
@@ -10,7 +12,7 @@ LLAMA3 = {
     "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
     "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
 }  # fmt: skip
-# A row of embeddings more than tokens; widths are multiples of Q8_0's block of 32.
+# Widths are multiples of Q8_0's block of 32.
 SIZES = {
     "vocab_size": len(byte_level_vocabulary()[0]), "hidden_size": 64, "intermediate_size": 96,
     "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
@@ -59,3 +61,12 @@ def write(folder: Path, case: str, **changes) -> Path:
             (folder / name).write_bytes(data)
     beside.unlink()
     return folder
+
+
+def example(name: str):
+    """Returns a module of the example, which is no part of a package."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(str(EXAMPLES))

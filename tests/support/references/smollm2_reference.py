@@ -1,4 +1,4 @@
-"""SmolLM2 as transformers reads its GGUF file: a checkpoint folder, per-token log-probabilities."""
+"""SmolLM2 as transformers reads its GGUF file, or a checkpoint: log-probabilities, ids, texts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 
-def loaded(gguf: Path):
-    """Returns the model with dequantised float32 weights."""
+def loaded(source: Path):
+    """Returns the model of a GGUF file, dequantised, or of a checkpoint's folder; in float32."""
     import torch
     from transformers import AutoModelForCausalLM
 
+    folder, file = (source, None) if source.is_dir() else (source.parent, source.name)
     return AutoModelForCausalLM.from_pretrained(
-        gguf.parent, gguf_file=gguf.name, dtype=torch.float32, attn_implementation="eager"
+        folder, gguf_file=file, dtype=torch.float32, attn_implementation="eager"
     ).eval()
 
 
@@ -39,12 +40,12 @@ def token_ids(gguf: Path, texts: Sequence[str], specials: bool) -> list[list[int
 
 
 def differences(
-    gguf: Path, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
+    source: Path, prompts: Sequence[Sequence[int]], texts: Sequence[Sequence[int]]
 ) -> list[float | None]:
     """Compares texts with transformers' greedy ones.
 
     Args:
-      gguf: the weights.
+      source: the weights, as of `loaded`.
       prompts: ids.
       texts: the new ids behind each, as many as transformers is to write.
 
@@ -54,7 +55,7 @@ def differences(
     """
     import torch
 
-    model, gaps = loaded(gguf), []
+    model, gaps = loaded(source), []
     for ids, text in zip(prompts, texts):
         row = torch.tensor([list(ids)])
         with torch.no_grad():

@@ -81,7 +81,7 @@ def _parameter(parameter, chunks, places):
     return {
         "name": parameter.name,
         "shape": list(parameter.shape),
-        "transposed": parameter.kind == "linear",
+        "transposed": False,
         "decays": parameter.decays,
         "variables": [_variable(chunk, places[chunk.name][0]) for chunk in chunks],
     }

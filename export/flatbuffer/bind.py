@@ -8,6 +8,8 @@ from copy import copy
 
 import numpy as np
 
+from pocketllm.runtime import contract
+
 from ..private_interface import schema
 from .bind_constant import bind_constant
 from .converted import ConvertedFunction, inputs_of, outputs_of
@@ -16,6 +18,7 @@ from .fully_connected import fold_biases
 from .model import TfliteModel, add_signature, external_buffer, operator_code
 from .operators import TYPES, add_handle, new_assignment, new_read
 from .outputs import compute_outputs
+from .row_lookup import look_up_row
 from .schedule import schedule
 
 ITEM_BYTES = {kind: dtype.itemsize for dtype, kind in TYPES.items()}
@@ -46,7 +49,7 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
         return handles[variable.name]
 
     # Weights and noise stop being inputs; what is left are the signature's own.
-    inputs, read = {}, {}
+    inputs, read, rows = {}, {}, {}
     for index, name in inputs_of(function, subgraph).items():
         if name in function.variables:
             read[index] = handle_of(function.variables[name])
@@ -54,6 +57,8 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
             _bind_noise(model, subgraph.tensors[index], name)
         elif name in function.constants:
             bind_constant(model, subgraph, index, function.constants[name])
+        elif name in function.rows:
+            rows[index] = function.rows[name]
         else:
             inputs[name] = index
     # Only now are the biases known to be constants, which FULLY_CONNECTED adds by itself.
@@ -68,6 +73,9 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
         else:
             outputs[name] = index
 
+    ids = inputs.get(contract.INPUT_IDS)
+    for index, chunks in rows.items():
+        operators += look_up_row(model, subgraph, ids, chunks, index)
     # Readings and assignments go directly beside the operators they serve: there they fuse.
     for operator in schedule(model, source, function):
         operators += _readings(model, subgraph, operator, read)

@@ -1,6 +1,6 @@
 """An input of a converted function becomes a constant, its products FULLY_CONNECTED.
 
-A backward pass multiplies with the same matrix the other way round, [in, out]. In float32 that is a
+A backward pass multiplies with the same matrix as it lies, [out, in]. In float32 that is a
 product with the same bytes. Integers with a scale an output have no such product: a second constant
 holds the transposed matrix, rounded with a scale an input.
 """
@@ -31,10 +31,10 @@ def bind_constant(
     if not all(is_matmul(model, operator) for operator in users):
         tensor.buffer = external_buffer(model, name, constant.stored_bytes)
         return
-    # Of a table, the forward pass multiplies with the transposed rows; of a matrix, the backward.
-    forward = [user for user in users if user.builtinOptions.adjY == constant.is_table]
-    backward = [user for user in users if user.builtinOptions.adjY != constant.is_table]
-    shape = constant.stored_shape[-2:]
+    # The forward pass multiplies with the transposed matrix.
+    forward = [user for user in users if user.builtinOptions.adjY]
+    backward = [user for user in users if not user.builtinOptions.adjY]
+    shape = list(constant.shape)
     if forward:
         _fill(model, tensor, name, constant, shape)
     for operator in forward:
@@ -50,8 +50,6 @@ def bind_constant(
         operator.inputs = [operator.inputs[0], other]
         if constant.is_quantised:
             connect_fully(model, operator, hybrid=True)
-        else:
-            operator.builtinOptions.adjY = False
 
 
 def _fill(model, tensor, key, constant, shape):

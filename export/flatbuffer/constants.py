@@ -1,9 +1,8 @@
 """Frozen parameters as constants of the graph: whole, or as chunks of a table's rows.
 
-A matrix is an input [1, in, out] of BATCH_MATMUL while converting, as a trainable one is. As a
-constant it stays as the checkpoint has it, [out, in], and FULLY_CONNECTED multiplies with it. On a
-quantised base its values are integers with a scale an output; a table's scales are a constant of
-their own, beside it.
+A matrix is an input [1, out, in] of BATCH_MATMUL while converting, as a trainable one is; as a
+constant it is multiplied with by FULLY_CONNECTED. On a quantised base its values are integers with
+a scale an output; a table's scales are a constant of their own, beside it.
 """
 
 import math
@@ -26,7 +25,7 @@ class Constant:
 
     Attributes:
       name: of the graph's input while converting, and of its external buffer.
-      shape: as the graph reads it.
+      shape: the parameter's, or that of a chunk of its rows.
       parameter: the source of the values.
       rows: (first, last + 1) of the parameter's rows, for a table.
       storage: one of contract.BASES, or SCALES.
@@ -47,11 +46,6 @@ class Constant:
     def is_quantised(self) -> bool:
         """Whether its values are integers that have scales."""
         return self.storage in QUANTISED
-
-    @property
-    def stored_shape(self) -> list[int]:
-        """Shape of its values in the model file: the checkpoint's."""
-        return list(self.parameter.shape if self.parameter.kind == "linear" else self.shape)
 
     @property
     def stored_bytes(self) -> int:
@@ -81,7 +75,7 @@ def constants_of(
         if parameter.kind == "linear":
             odd = parameter.values % 2  # nibbles come in pairs
             storage = contract.INT8 if odd and base == contract.INT4 else base
-            constants.append(Constant(name, (1, *shape[::-1]), parameter, None, storage))
+            constants.append(Constant(name, shape, parameter, None, storage))
         elif parameter.kind == "vector":
             constants.append(Constant(name, shape, parameter))
         else:

@@ -21,6 +21,7 @@ class ConvertedFunction:
         buffer of that key.
       assigned: output name -> variable that stores it, in the order to compute them in; the other
         outputs are the signature's.
+      rows: input name -> chunks of a table, of which it is row `input_ids`.
       aliases: further names of the signature.
       inputs_first: whether all that depends on the inputs alone is computed before all else.
     """
@@ -32,6 +33,7 @@ class ConvertedFunction:
     constants: dict[str, Constant] = field(default_factory=dict)
     noise: frozenset[str] = frozenset()
     assigned: dict[str, Variable] = field(default_factory=dict)
+    rows: dict[str, tuple[Variable, ...]] = field(default_factory=dict)
     aliases: tuple[str, ...] = ()
     inputs_first: bool = True
 

@@ -9,6 +9,7 @@ TYPES = {
     np.dtype(np.float32): schema.TensorType.FLOAT32,
     np.dtype(np.int32): schema.TensorType.INT32,
     np.dtype(np.uint32): schema.TensorType.UINT32,
+    np.dtype(bool): schema.TensorType.BOOL,
 }
 
 

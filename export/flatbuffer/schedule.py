@@ -60,7 +60,7 @@ def schedule(
 
 def _of_inputs_alone(subgraph, function):
     """Returns the operators that depend on no weight, in the converter's order."""
-    weights = function.variables.keys() | function.constants.keys()
+    weights = function.variables.keys() | function.constants.keys() | function.rows.keys()
     names = inputs_of(function, subgraph)
     weighted = {index for index, name in names.items() if name in weights}
     operators = []

@@ -26,8 +26,6 @@ def stream_variables(
         if parameter.name != read_name:
             read_name, values = parameter.name, weights.read(parameter)
         chunk = values if variable.rows is None else values[slice(*variable.rows)]
-        if parameter.kind == "linear":
-            chunk = np.ascontiguousarray(chunk.T)[None]
         yield variable.name, chunk
 
 

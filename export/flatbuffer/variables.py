@@ -1,8 +1,8 @@
 """From a checkpoint's parameters to the resource variables of the graph.
 
 A parameter is a tensor of the checkpoint, a variable a tensor of the interpreter: the same values,
-linear weights transposed, large parameters cut into chunks of rows. The size of a chunk bounds the
-workspace of a noise pass and of a look-up (docs/decisions/0006-tables-and-matrices-in-chunks.md).
+large parameters cut into chunks of rows. The size of a chunk bounds the workspace of a noise pass
+and of a look-up (docs/decisions/0006-tables-and-matrices-in-chunks.md).
 """
 
 import math
@@ -25,7 +25,7 @@ class Variable:
 
     Attributes:
       name: shared name, `<parameter name>` or `<parameter name>/<chunk>`.
-      shape: as the graph reads it.
+      shape: the parameter's, or that of a chunk of its rows.
       parameter: the source of the values.
       rows: (first, last + 1) of the parameter's rows, for a chunk.
       stream: number of its noise stream, and its place in the bundle.
@@ -80,7 +80,7 @@ def variables_of(
         chunks = row_chunks(parameter.shape, chunk_values if table else linear_values)
         for number, (first, last) in enumerate(chunks):
             width = parameter.shape[1]
-            shape = (last - first, width) if table else (1, width, last - first)
+            shape = (last - first, width)
             whole = len(chunks) == 1 and not table
             name = parameter.name if whole else f"{parameter.name}/{number}"
             add(name, shape, parameter, None if whole else (first, last))

@@ -1,8 +1,8 @@
 """Parts of a transformer, as functions of tensors.
 
 Shapes: B batch, T tokens, D hidden, H heads, K = D // H. Activations are [1, N, D] with N = B * T
-rows, and matrices [1, in, out]: so every product becomes a BATCH_MATMUL, which XNNPACK runs with
-weights that are not constant at the speed of constant ones.
+rows, and matrices [1, out, in]: so every product becomes a BATCH_MATMUL, which XNNPACK runs with
+weights that are not constant at nearly the speed of constant ones.
 """
 
 from typing import NamedTuple

@@ -11,7 +11,7 @@ class Parameter:
     Attributes:
       name: Hugging Face's.
       shape: as in the checkpoint.
-      kind: "linear" ([out, in], in the graph [1, in, out]), "table" (rows looked up by id) or
+      kind: "linear" ([out, in], in the graph [1, out, in]), "table" (rows looked up by id) or
         "vector" (the same in the graph).
       decays: whether weight decay applies (no biases, no norms).
       initial: of all values of a vector, in a model that was not trained.

@@ -31,11 +31,12 @@ class WeightsView:
     """The weights of a graph, by the names of the checkpoint.
 
     Attributes:
-      tensors: name -> a vector, or the chunks [1, in, out / chunks] of a matrix.
+      tensors: name -> a vector, or the chunks [1, out / chunks, in] of a matrix.
       tables: name -> [(first row, chunk [rows, D] or [1, rows, D])].
       names: of the tables at the bottom and at the top.
       tied: whether the LM head is the word embeddings.
       head: chunks [1, rows, E] of the LM head, where it is scored whole.
+      rows: table -> rows [N, D] of it that come from outside the graph, for every look-up.
       cache: keys and values of a sequence's tokens so far, where one is generated.
     """
 
@@ -45,6 +46,7 @@ class WeightsView:
         self.tensors, self.tables, self.names = tensors, tables, names
         self.tied, self.head = tied, head
         self.cache: Cache | None = None
+        self.rows: dict = {}
 
     @property
     def head_is_quantised(self) -> bool:
@@ -53,8 +55,10 @@ class WeightsView:
         return isinstance(self.tables[table][0][1], ScaledRows)
 
     def linear(self, name: str, x):
-        """Returns x @ weight + bias, where there is one; x [1, N, in] -> [1, N, out]."""
-        products = [tf.matmul(x, chunk) for chunk in self.tensors[f"{name}.weight"]]
+        """Returns x @ weightᵀ + bias, where there is one; x [1, N, in] -> [1, N, out]."""
+        products = [
+            tf.matmul(x, chunk, transpose_b=True) for chunk in self.tensors[f"{name}.weight"]
+        ]
         product = products[0] if len(products) == 1 else tf.concat(products, -1)
         return product + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else product
 
@@ -72,7 +76,7 @@ class WeightsView:
 
     def lookup(self, name: str, ids):
         """Returns rows `ids` [N] of a table, [N, D]."""
-        return lookup(ids, self.tables[name])
+        return self.rows[name] if name in self.rows else lookup(ids, self.tables[name])
 
     def first_row(self, name: str):
         """Returns row 0 of a table, [1, D], without a look-up."""

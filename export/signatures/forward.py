@@ -103,7 +103,7 @@ def graph_weights(
       view: what the model reads its weights through.
     """
     architecture = architecture_of(config)
-    inputs = {weight.name: Input(weight.shape, _dtype(weight)) for weight in weights}
+    inputs = {weight.name: Input(_shape(weight), _dtype(weight)) for weight in weights}
 
     # A head that is read whole is read again at the end, chunk by chunk: read once, all chunks
     # would stay alive between. Both readings have one shape, or the delegate takes only the first.
@@ -177,6 +177,11 @@ def _by_parameter(weights, tensors):
         elif weight.parameter.kind == "linear":
             linears.setdefault(name, []).append(value)
     return tables, linears
+
+
+def _shape(weight):
+    """A matrix is one of a batch, as BATCH_MATMUL has it."""
+    return (1, *weight.shape) if weight.parameter.kind == "linear" else weight.shape
 
 
 def _dtype(weight):

@@ -13,12 +13,15 @@ from pocketllm.runtime import contract
 from ..flatbuffer.constants import Constant
 from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
-from ..flatbuffer.variables import Variable
+from ..flatbuffer.variables import Variable, chunks_of
 from ..graph.cache import Cache
 from ..graph.parameters import Parameter
 from ..graph.weights_view import WeightsView
 from ..models import architecture_of
 from .forward import graph_weights
+
+# Prefix of an input that is the token's row of a table.
+ROW = "row"
 
 
 def cache_of(config, context: int) -> dict[str, Variable]:
@@ -61,13 +64,17 @@ def generation(
         inputs[contract.TOKENS] = Input((1,), tf.int32)
     of_cache = {variable.name: variable for variable in cache.values()}
 
+    rows = _trained_rows(config, weights) if tokens == 1 else {}
+
     def graph(tensors):
         viewed = model.view(tensors)
+        viewed.rows = {name: tensors[f"{ROW}/{name}"] for name in rows}
         viewed.cache = _cache(tensors, cache, tokens)
         logits = architecture.next_logits(config, tensors, viewed)
         updated = {f"o{number}": viewed.cache.updated[name] for number, name in enumerate(cache)}
         return {contract.LOGITS: logits} | updated
 
+    inputs |= {f"{ROW}/{name}": Input((1, v[0].shape[1]), tf.float32) for name, v in rows.items()}
     inputs |= model.inputs | {name: Input(v.shape, tf.float32) for name, v in of_cache.items()}
     return ConvertedFunction(
         signature=contract.prefill_for(tokens),
@@ -76,7 +83,18 @@ def generation(
         variables=model.variables | of_cache,
         constants=model.constants,
         assigned={f"o{number}": variable for number, variable in enumerate(cache.values())},
+        rows={f"{ROW}/{name}": chunks for name, chunks in rows.items()},
     )
+
+
+def _trained_rows(config, weights):
+    """Returns {word embeddings: chunks} where they are trained, and of several chunks.
+
+    A row of a frozen table is read from the file, a table of one chunk is small.
+    """
+    name = architecture_of(config).head.word_embeddings
+    chunks = tuple(w for w in chunks_of(weights, name) if isinstance(w, Variable))
+    return {name: chunks} if len(chunks) > 1 else {}
 
 
 def _cache(tensors, cache, tokens):

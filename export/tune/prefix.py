@@ -81,7 +81,7 @@ class _Streamed(Mapping):
     def __getitem__(self, name):
         parameter = self._parameters[name]
         values = self._read(parameter)
-        return [tf.constant(values.T[None])] if parameter.kind == "linear" else tf.constant(values)
+        return [tf.constant(values[None])] if parameter.kind == "linear" else tf.constant(values)
 
     def __contains__(self, name):
         return name in self._parameters

@@ -24,7 +24,7 @@ class Variable:
 
     Attributes:
       name: name in the `read_*` and `write_*` signatures.
-      shape: as the graph holds it; linear weights are [1, in, out].
+      shape: as `read_*` and `write_*` have it; [1, in, out] of a parameter that is transposed.
       stream: noise stream number.
       offset: of its initial values in the model file: float32, row-major.
       rows: (first, last + 1) row of the parameter, None for a whole one.

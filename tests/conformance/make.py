@@ -14,7 +14,9 @@ from unittest import mock
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent / folder) for folder in ("support", "support/references")]
+sys.path[:0] = [
+    str(HERE.parent / folder) for folder in ("support", "support/exports", "support/references")
+]
 
 from pocketllm.export.signatures.tables import noise_table
 from pocketllm.runtime import contract, noise

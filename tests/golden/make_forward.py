@@ -16,7 +16,8 @@ import numpy as np
 
 HERE = Path(__file__).resolve().parent
 BUNDLE = HERE.parent / "conformance" / "masked"
-sys.path.insert(0, str(HERE.parent))
+SUPPORT = HERE.parent / "support"
+sys.path[:0] = [str(SUPPORT / folder) for folder in ("exports", "references", "")]
 
 import tiny
 from forward import forward_inputs, torch_forward

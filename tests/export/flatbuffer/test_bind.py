@@ -10,6 +10,7 @@ import pytest
 import tiny
 from ai_edge_litert import schema_py_generated as schema
 from delegate import MATMULS, nodes_of, partitions_of
+from trained_matrices import trained_matrices
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -157,7 +158,7 @@ def test_in_every_bucket_of_opt_too(
         checkpoint, task=task, lengths=(16, 140), chunk_values=16 * 100, linear_values=200
     )
     layers = bundle.config["num_hidden_layers"]
-    matrices = [len(p.variables) for p in bundle.parameters if p.transposed]
+    matrices = [len(p.variables) for p in trained_matrices(bundle)]
     assert len(matrices) == 6 * layers + (2 if changes else 0) and max(matrices) > 1
     head = next(p for p in bundle.parameters if "embed_tokens" in p.name).variables
     assert len(head) > 1

@@ -8,6 +8,7 @@ from delegate import MATMULS, nodes_of
 from gradients import export_adam_first
 from opt_forward import task_of
 from test_bind import assert_matmuls_are_in_partitions, each_forward_nodes
+from trained_matrices import trained_matrices
 
 from pocketllm.runtime.contract import GOLD, WORDS, forward_loss_for
 
@@ -21,7 +22,7 @@ ABSENT = {"SIN", "COS", "CUMSUM", "TILE", "BROADCAST_TO", "GATHER_ND", "SCATTER_
 
 def products_and_reads(bundle, scoring):
     """Returns how many products take a variable: of every matrix, and of the head's chunks."""
-    matrices = sum(len(p.variables) for p in bundle.parameters if p.transposed)
+    matrices = sum(len(p.variables) for p in trained_matrices(bundle))
     vocabulary = bundle.config["vocab_size"]
     head = [p for p in bundle.parameters if p.shape[0] == vocabulary][-1]
     return matrices + (len(head.variables) if scoring == GOLD else 0)

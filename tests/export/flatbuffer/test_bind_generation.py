@@ -12,6 +12,7 @@ from test_bind import (
     assert_matmuls_are_in_partitions,
     with_first_subgraph,
 )
+from trained_matrices import trained_matrices
 
 from pocketllm.runtime import contract
 
@@ -45,7 +46,7 @@ def test_each_matmul_and_the_reads_of_its_weights_are_in_one_partition(
     checkpoint = make_opt_checkpoint() if case == "opt" else make_decoder(case=case)
     bundle = make_bundle(checkpoint, task="sft", lengths=LENGTHS, context=CONTEXT, **PIECES)
     layers, vocabulary = bundle.config["num_hidden_layers"], bundle.config["vocab_size"]
-    matrices = sum(len(p.variables) for p in bundle.parameters if p.transposed)
+    matrices = sum(len(p.variables) for p in trained_matrices(bundle))
     head = [p for p in bundle.parameters if p.shape[0] == vocabulary][-1]
     of_weights = matrices + len(head.variables)
     for tokens, nodes in each_generation(bundle, open_ready, tmp_path):

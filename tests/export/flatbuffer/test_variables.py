@@ -72,7 +72,6 @@ def test_the_initial_values_are_the_checkpoints(
         expected = tensors[parameter.name]
         for variable in parameter.variables:
             chunk = expected[slice(*variable.rows)] if variable.rows else expected
-            chunk = chunk.T[None] if parameter.transposed else chunk
             np.testing.assert_array_equal(initial[variable.name], chunk, err_msg=variable.name)
     inner = next(p for p in chunked_bundle.parameters if "intermediate.dense.weight" in p.name)
     assert [v.rows for v in inner.variables] == [(0, 12), (12, 24)]

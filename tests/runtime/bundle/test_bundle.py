@@ -129,7 +129,8 @@ def test_a_manifest_that_is_no_object_is_refused(content, problem, folder):
 
 def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest):
     unread = {"ignored_tensors", "checksum"}
-    needed = set(manifest) - unread - {"format_version"}
+    optional = {"chat", "context", "stop_ids"}  # no bundle of before they came has them
+    needed = set(manifest) - unread - optional - {"format_version"}
     assert {"model_name", "task", "lengths", "parameters", "signatures", "files"} <= needed
     for key in needed:
         values = {name: value for name, value in manifest.items() if name != key}

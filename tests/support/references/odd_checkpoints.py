@@ -114,7 +114,7 @@ def _ours(folder, inputs):
     weights, architecture = weights_of(folder), architecture_of(config)
     values = {p: weights.read(p) for p in weights.parameters}
     tensors = {p.name: tf.constant(v) for p, v in values.items() if p.kind == "vector"}
-    tensors |= {p.name: [tf.constant(v.T[None])] for p, v in values.items() if p.kind == "linear"}
+    tensors |= {p.name: [tf.constant(v[None])] for p, v in values.items() if p.kind == "linear"}
     tables = {p.name: [(0, tf.constant(v))] for p, v in values.items() if p.kind == "table"}
     view = WeightsView(tensors, tables, architecture.head, weights.tied)
     at = contract.MASK_POSITION if architecture.style == contract.MASKED else contract.LAST_POSITION

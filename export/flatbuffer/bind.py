@@ -11,10 +11,9 @@ import numpy as np
 from pocketllm.runtime import contract
 
 from ..private_interface import schema
-from .bind_constant import bind_constant
+from .bind_constant import bind_constant, fold_biases
 from .converted import ConvertedFunction, inputs_of, outputs_of
 from .delegate import rewrite_for_delegate
-from .fully_connected import fold_biases
 from .model import TfliteModel, add_signature, external_buffer, operator_code
 from .operators import TYPES, add_handle, new_assignment, new_read
 from .outputs import compute_outputs
@@ -33,12 +32,11 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
     """
     source = schema.ModelT.InitFromObj(schema.Model.GetRootAs(function.flatbuffer, 0))
     subgraph = source.subgraphs[0]
-    subgraph.name = function.signature.encode()
     rewrite_for_delegate(source)
     compute_outputs(source)
     _adopt(model, source)
 
-    # One VAR_HANDLE a variable, ahead of everything: its readings and its assignment share it.
+    # One VAR_HANDLE a variable, ahead of everything.
     handles: dict[str, int] = {}
     operators = []
 
@@ -61,8 +59,7 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
             rows[index] = function.rows[name]
         else:
             inputs[name] = index
-    # Only now are the biases known to be constants, which FULLY_CONNECTED adds by itself.
-    if function.constants:
+    if function.constants:  # the biases are known to be constants only now
         fold_biases(model, subgraph)
 
     # Results that are stored in variables are no outputs.
@@ -73,9 +70,7 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
         else:
             outputs[name] = index
 
-    ids = inputs.get(contract.INPUT_IDS)
-    for index, chunks in rows.items():
-        operators += look_up_row(model, subgraph, ids, chunks, index)
+    operators += _look_ups(model, subgraph, inputs, rows)
     # Readings and assignments go directly beside the operators they serve: there they fuse.
     for operator in schedule(model, source, function):
         operators += _readings(model, subgraph, operator, read)
@@ -85,9 +80,14 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
                 operators.append(new_assignment(model, written[index], index))
                 read[index] = written.pop(index)  # other consumers of the result read the variable
     assert not written, "an assigned output has no producer"
-    subgraph.operators = operators
+    subgraph.operators, subgraph.name = operators, function.signature.encode()
     for name in (function.signature, *function.aliases):
         add_signature(model, name, subgraph, inputs, outputs)
+
+
+def _look_ups(model, subgraph, inputs, rows):
+    ids = inputs.get(contract.INPUT_IDS)
+    return [o for index, v in rows.items() for o in look_up_row(model, subgraph, ids, v, index)]
 
 
 def _adopt(model, source):

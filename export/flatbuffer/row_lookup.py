@@ -39,9 +39,9 @@ def look_up_row(
         return result
 
     # The row is number `within` of chunk `chunk`.
-    builtins, one = schema.BuiltinOperator, constant("one", np.int32([1]))
+    builtins, flat = schema.BuiltinOperator, constant("flat", np.int32([1]))
     rows = constant("rows", np.int32([per_chunk]))
-    number = apply(builtins.RESHAPE, [ids, one], np.int32, schema.ReshapeOptionsT())
+    number = apply(builtins.RESHAPE, [ids, flat], np.int32, schema.ReshapeOptionsT())
     chunk = apply(builtins.FLOOR_DIV, [number, rows], np.int32, schema.FloorDivOptionsT())
     within = apply(builtins.FLOOR_MOD, [number, rows], np.int32, schema.FloorModOptionsT())
 
@@ -84,10 +84,14 @@ def _passing(model, width):
     It multiplies by 1: version 2.14 of the interpreter has no branch that returns its input.
     """
     branch, _, so_far = _branch("row so far", width)
-    one = add_constant(model, branch, "one", np.float32([1.0]))
+    factor = add_constant(model, branch, "factor", np.float32([1.0]))
     branch.operators = [
         new_operator(
-            model, schema.BuiltinOperator.MUL, [so_far, one], branch.outputs, schema.MulOptionsT()
+            model,
+            schema.BuiltinOperator.MUL,
+            [so_far, factor],
+            branch.outputs,
+            schema.MulOptionsT(),
         )
     ]
     return _add(model, branch)

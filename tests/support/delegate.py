@@ -43,3 +43,15 @@ def partitions_of(nodes):
             pending += [taker for t in behind if t not in outputs for taker in takers.get(t, ())]
         partitions.append(inside)
     return partitions
+
+
+def trained_matrices(bundle) -> list:
+    """Returns the trained matrices of a bundle's layers, as opposed to its tables."""
+    vocabulary = bundle.config["vocab_size"]
+    return [
+        parameter
+        for parameter in bundle.parameters
+        if len(parameter.shape) == 2
+        and parameter.shape[0] != vocabulary
+        and "embed" not in parameter.name
+    ]

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import tiny
 from ai_edge_litert import schema_py_generated as schema
-from delegate import MATMULS, nodes_of, partitions_of
-from trained_matrices import trained_matrices
+from delegate import MATMULS, nodes_of, partitions_of, trained_matrices
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle

@@ -4,11 +4,10 @@ import decoder_cases
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from delegate import MATMULS, nodes_of
+from delegate import MATMULS, nodes_of, trained_matrices
 from gradients import export_adam_first
 from opt_forward import task_of
 from test_bind import assert_matmuls_are_in_partitions, each_forward_nodes
-from trained_matrices import trained_matrices
 
 from pocketllm.runtime.contract import GOLD, WORDS, forward_loss_for
 

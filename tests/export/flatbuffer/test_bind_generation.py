@@ -4,7 +4,7 @@ import decoder_cases
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from delegate import MATMULS, nodes_of, partitions_of
+from delegate import MATMULS, nodes_of, partitions_of, trained_matrices
 from small_runs import python
 from test_bind import (
     PRINT_PEAK,
@@ -12,7 +12,6 @@ from test_bind import (
     assert_matmuls_are_in_partitions,
     with_first_subgraph,
 )
-from trained_matrices import trained_matrices
 
 from pocketllm.runtime import contract
 

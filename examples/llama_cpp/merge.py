@@ -63,15 +63,17 @@ def merge(bundle: Path, adapter: Path, base: str, out: Path) -> None:
         sys.exit(f"error: {adapter} is a prefix, which no weights can hold")
     files = kept_files(bundle)
     model = PeftModel.from_pretrained(base_model(base, files), adapter)
-    model.merge_and_unload().save_pretrained(out)
-    write_files(out, {name: files[name] for name in files if name != "config.json"})
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent) as folder:
+        beside = Path(folder) / out.name
+        model.merge_and_unload().save_pretrained(beside)
+        write_files(beside, {name: files[name] for name in files if name != "config.json"})
+        beside.rename(out)
 
 
 def main() -> None:
-    summary, _, description = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=f"{summary}\n\n{description}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("bundle", metavar="BUNDLE", type=Path)
     parser.add_argument("adapter", metavar="ADAPTER", type=Path)

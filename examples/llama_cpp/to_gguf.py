@@ -157,10 +157,8 @@ def write_gguf(folder: Path, out: Path, type_name: str) -> None:
 
 
 def main() -> None:
-    summary, _, description = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=f"{summary}\n\n{description}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
     parser.add_argument("out", metavar="OUT", type=Path)

@@ -132,10 +132,8 @@ def pairs(entries: list[dict]) -> list[str]:
 
 def arguments() -> argparse.Namespace:
     """Reads the command line."""
-    summary, _, description = (__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
-        description=f"{summary}\n\n{description}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("model", metavar="MODEL")
     parser.add_argument("out", metavar="OUT", type=Path)

@@ -32,11 +32,12 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
     """
     source = schema.ModelT.InitFromObj(schema.Model.GetRootAs(function.flatbuffer, 0))
     subgraph = source.subgraphs[0]
+    subgraph.name = function.signature.encode()
     rewrite_for_delegate(source)
     compute_outputs(source)
     _adopt(model, source)
 
-    # One VAR_HANDLE a variable, ahead of everything.
+    # One VAR_HANDLE a variable, ahead of everything: its readings and its assignment share it.
     handles: dict[str, int] = {}
     operators = []
 
@@ -59,18 +60,14 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
             rows[index] = function.rows[name]
         else:
             inputs[name] = index
-    if function.constants:  # the biases are known to be constants only now
+    # Only now are the biases known to be constants, which FULLY_CONNECTED adds by itself.
+    if function.constants:
         fold_biases(model, subgraph)
+    for index, chunks in rows.items():
+        operators += look_up_row(model, subgraph, inputs[contract.INPUT_IDS], chunks, index)
 
-    # Results that are stored in variables are no outputs.
-    outputs, written = {}, {}
-    for name, index in outputs_of(source).items():
-        if name in function.assigned:
-            written[index] = handle_of(function.assigned[name])
-        else:
-            outputs[name] = index
-
-    operators += _look_ups(model, subgraph, inputs, rows)
+    outputs, assigned = _results(source, function)
+    written = {index: handle_of(variable) for index, variable in assigned.items()}
     # Readings and assignments go directly beside the operators they serve: there they fuse.
     for operator in schedule(model, source, function):
         operators += _readings(model, subgraph, operator, read)
@@ -80,14 +77,16 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
                 operators.append(new_assignment(model, written[index], index))
                 read[index] = written.pop(index)  # other consumers of the result read the variable
     assert not written, "an assigned output has no producer"
-    subgraph.operators, subgraph.name = operators, function.signature.encode()
+    subgraph.operators = operators
     for name in (function.signature, *function.aliases):
         add_signature(model, name, subgraph, inputs, outputs)
 
 
-def _look_ups(model, subgraph, inputs, rows):
-    ids = inputs.get(contract.INPUT_IDS)
-    return [o for index, v in rows.items() for o in look_up_row(model, subgraph, ids, v, index)]
+def _results(source, function):
+    """Returns ({name: tensor index} of the outputs, {tensor index: variable that stores it})."""
+    results = outputs_of(source)
+    outputs = {name: index for name, index in results.items() if name not in function.assigned}
+    return outputs, {results[name]: variable for name, variable in function.assigned.items()}
 
 
 def _adopt(model, source):

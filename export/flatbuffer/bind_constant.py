@@ -3,6 +3,8 @@
 A backward pass multiplies with the same matrix as it lies, [out, in]. In float32 that is a
 product with the same bytes. Integers with a scale an output have no such product: a second constant
 holds the transposed matrix, rounded with a scale an input.
+
+FULLY_CONNECTED adds a constant bias by itself: the ADD behind it is folded in.
 """
 
 from collections import defaultdict

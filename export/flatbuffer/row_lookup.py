@@ -14,6 +14,8 @@ from .model import TfliteModel
 from .operators import add_constant, add_handle, add_tensor, new_operator, new_read, new_subgraph
 from .variables import Variable
 
+BUILTINS = schema.BuiltinOperator
+
 
 def look_up_row(
     model: TfliteModel, subgraph, ids: int, chunks: Sequence[Variable], row: int
@@ -39,25 +41,24 @@ def look_up_row(
         return result
 
     # The row is number `within` of chunk `chunk`.
-    builtins, flat = schema.BuiltinOperator, constant("flat", np.int32([1]))
-    rows = constant("rows", np.int32([per_chunk]))
-    number = apply(builtins.RESHAPE, [ids, flat], np.int32, schema.ReshapeOptionsT())
-    chunk = apply(builtins.FLOOR_DIV, [number, rows], np.int32, schema.FloorDivOptionsT())
-    within = apply(builtins.FLOOR_MOD, [number, rows], np.int32, schema.FloorModOptionsT())
+    flat, rows = constant("flat", np.int32([1])), constant("rows", np.int32([per_chunk]))
+    number = apply(BUILTINS.RESHAPE, [ids, flat], np.int32, schema.ReshapeOptionsT())
+    chunk = apply(BUILTINS.FLOOR_DIV, [number, rows], np.int32, schema.FloorDivOptionsT())
+    within = apply(BUILTINS.FLOOR_MOD, [number, rows], np.int32, schema.FloorModOptionsT())
 
     # Each chunk in turn replaces the row that came so far, or passes it on.
     passed = _passing(model, width)
     so_far = constant("none", np.zeros((1, width), np.float32))
     for place, variable in enumerate(chunks):
         wanted = constant("chunk", np.int32([place]))
-        inside = apply(builtins.EQUAL, [chunk, wanted], bool, schema.EqualOptionsT())
+        inside = apply(BUILTINS.EQUAL, [chunk, wanted], bool, schema.EqualOptionsT())
         options = schema.IfOptionsT()
         options.thenSubgraphIndex = _looking(model, variable)
         options.elseSubgraphIndex = passed
-        last = variable is chunks[-1]
-        result = row if last else add_tensor(subgraph, "row", [1, width], np.float32)
+        is_last = variable is chunks[-1]
+        result = row if is_last else add_tensor(subgraph, "row", [1, width], np.float32)
         inputs = [inside, within, so_far]
-        operators.append(new_operator(model, builtins.IF, inputs, [result], options))
+        operators.append(new_operator(model, BUILTINS.IF, inputs, [result], options))
         so_far = result
     return operators
 
@@ -67,15 +68,9 @@ def _looking(model, variable):
     branch, within, _ = _branch(variable.name, variable.shape[1])
     table = add_tensor(branch, variable.name, variable.shape, np.float32)
     handle, operator = add_handle(model, branch, variable.name)
-    gather = new_operator(
-        model,
-        schema.BuiltinOperator.GATHER,
-        [table, within],
-        branch.outputs,
-        schema.GatherOptionsT(),
-    )
-    branch.operators = [operator, new_read(model, handle, table), gather]
-    return _add(model, branch)
+    inputs, options = [table, within], schema.GatherOptionsT()
+    gather = new_operator(model, BUILTINS.GATHER, inputs, branch.outputs, options)
+    return _add(model, branch, [operator, new_read(model, handle, table), gather])
 
 
 def _passing(model, width):
@@ -85,16 +80,8 @@ def _passing(model, width):
     """
     branch, _, so_far = _branch("row so far", width)
     factor = add_constant(model, branch, "factor", np.float32([1.0]))
-    branch.operators = [
-        new_operator(
-            model,
-            schema.BuiltinOperator.MUL,
-            [so_far, factor],
-            branch.outputs,
-            schema.MulOptionsT(),
-        )
-    ]
-    return _add(model, branch)
+    inputs, options = [so_far, factor], schema.MulOptionsT()
+    return _add(model, branch, [new_operator(model, BUILTINS.MUL, inputs, branch.outputs, options)])
 
 
 def _branch(name, width):
@@ -107,6 +94,7 @@ def _branch(name, width):
     return branch, within, so_far
 
 
-def _add(model, subgraph):
-    model.root.subgraphs.append(subgraph)
+def _add(model, branch, operators):
+    branch.operators = operators
+    model.root.subgraphs.append(branch)
     return len(model.root.subgraphs) - 1

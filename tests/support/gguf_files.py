@@ -50,6 +50,14 @@ def byte_level_vocabulary() -> tuple[list[str], list[int]]:
     return tokens, kinds
 
 
+# config.json's values of a tiny model with this vocabulary.
+TINY_SIZES = {
+    "vocab_size": len(byte_level_vocabulary()[0]), "hidden_size": 32, "intermediate_size": 64,
+    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+    "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
+}  # fmt: skip
+
+
 def byte_level_metadata(pre: str = "smollm") -> dict:
     """Returns the metadata of a byte-level tokenizer."""
     tokens, kinds = byte_level_vocabulary()

@@ -13,7 +13,7 @@ ROWS, WIDTH, PER_CHUNK = 11, 4, 3  # four chunks, the last one of two rows
 
 @pytest.fixture(scope="module")
 def model_file(tmp_path_factory):
-    """A model with `set_<chunk>` and `row`, and no other signature."""
+    """A model with `row`, and the signatures that move the table's chunks."""
     from pocketllm.export.flatbuffer.model import add_signature, new_model, serialise
     from pocketllm.export.flatbuffer.operators import add_tensor, new_subgraph
     from pocketllm.export.flatbuffer.row_lookup import look_up_row

@@ -4,18 +4,10 @@ import json
 
 import numpy as np
 import pytest
-from gguf_files import byte_level_vocabulary, save_as_gguf
+from decoder_cases import LLAMA3
+from gguf_files import TINY_SIZES, save_as_gguf
 
 pytestmark = pytest.mark.desktop
-LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
-}  # fmt: skip
-SIZES = {
-    "vocab_size": len(byte_level_vocabulary()[0]), "hidden_size": 32, "intermediate_size": 64,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "max_position_embeddings": 64, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
-}  # fmt: skip
 CASES = {
     "llama": ("llama", "Llama", {"tie_word_embeddings": True}),
     "llama of its own head width, biased, untied, Llama 3's rope": (
@@ -66,7 +58,7 @@ def tiny_model(family, settings):
     import transformers
 
     torch.manual_seed(0)
-    config = getattr(transformers, f"{family}Config")(**SIZES | settings)
+    config = getattr(transformers, f"{family}Config")(**TINY_SIZES | settings)
     config._attn_implementation = "eager"
     name = f"{family.removesuffix('Text')}ForCausalLM"
     model = getattr(transformers, name)(config).eval()

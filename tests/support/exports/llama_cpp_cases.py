@@ -5,18 +5,13 @@ from importlib import import_module
 from pathlib import Path
 
 import tiny
-from gguf_files import byte_level_vocabulary, files_of, write_plain_llama
+from decoder_cases import LLAMA3
+from gguf_files import TINY_SIZES, files_of, write_plain_llama
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples" / "llama_cpp"
-LLAMA3 = {
-    "rope_type": "llama3", "rope_theta": 100.0, "factor": 4.0, "low_freq_factor": 1.0,
-    "high_freq_factor": 4.0, "original_max_position_embeddings": 32,
-}  # fmt: skip
 # Widths are multiples of Q8_0's block of 32.
-SIZES = {
-    "vocab_size": len(byte_level_vocabulary()[0]), "hidden_size": 64, "intermediate_size": 96,
-    "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
-    "max_position_embeddings": 256, "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 2,
+SIZES = TINY_SIZES | {
+    "hidden_size": 64, "intermediate_size": 96, "max_position_embeddings": 256,
 }  # fmt: skip
 # Name -> (llama.cpp's name of how texts are cut, config.json's values beside SIZES).
 CASES = {

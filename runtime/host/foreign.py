@@ -72,5 +72,7 @@ def is_refusal(head: bytes) -> bool:
         values = json.loads(text)
     except (ValueError, RecursionError):
         return False
+    if isinstance(values.get("message"), list):
+        return False  # a chat under a misspelt key
     keys = {key.lower() for key in values}
     return bool(keys & {"error", "errors", "message", "detail"}) and keys <= _REFUSAL_KEYS

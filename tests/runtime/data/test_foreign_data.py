@@ -87,6 +87,12 @@ def test_rows_that_read_like_an_error_are_rows(write):
         assert read_examples(write(content, name), SST2)[0][0].fields["sentence"] == text
 
 
+def test_a_chat_under_a_misspelt_key_is_named_by_its_key(write):
+    content = '{"message": [{"role": "user", "content": "Hi"}]}'
+    with pytest.raises(InputError, match="line 1: .*found 'message'"):
+        read_examples(write(content, "d.jsonl"), SST2)
+
+
 @pytest.mark.parametrize("name", ["d.tsv", "d.csv", "d.jsonl"])
 def test_an_empty_file_a_folder_and_a_file_without_rows_are_named(name, write, tmp_path):
     header = "" if name == "d.jsonl" else "sentence\tlabel\n"

@@ -68,7 +68,8 @@ def test_a_run_is_trained_evaluated_and_becomes_a_checkpoint_of_transformers(
     train, dev = files
     run, result, out = tmp_path / "run", tmp_path / "result.json", tmp_path / "checkpoint"
     common = ("train", f"--bundle={bundle.folder}", f"--train={train}", f"--dev={dev}")
-    mezo = (*common, "--batch_size=4", "--lr=1e-2", "--eps=1e-2", "--eval_every=2")
+    # With this seed six steps lower the loss, so that the best one is not the first.
+    mezo = (*common, "--batch_size=4", "--lr=1e-2", "--eps=1e-2", "--eval_every=2", "--seed=1")
 
     printed = succeed(*mezo, "--steps=6", f"--run={run}", f"--json={result}")
 

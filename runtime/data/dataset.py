@@ -36,6 +36,7 @@ class Dataset:
       examples: encoded rows.
       truncated: number of examples that were cut to fit the longest bucket.
       cut: what cut them, in words.
+      remedy: what to do against it, in words.
       skipped: number of rows left out because nobody could label them.
       labels: number in the file -> what it was read as.
       notes: sentences on how the file was read, where there was a choice.
@@ -52,6 +53,7 @@ class Dataset:
     pad_id: int
     part: str = ""
     cut: str = ""
+    remedy: str = ""
     labels: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
@@ -61,6 +63,8 @@ class Dataset:
         if self.truncated:
             line += f", {self.truncated} truncated to fit {self.cut}"
             line += f" ({100 * self.truncated / len(self.examples):.1f}%)"
+        if self.learnt_truncated:
+            line += f", {self.learnt_truncated} of them in what is learnt"
         if tokens := self.learnt_tokens:
             line += f", {tokens:,} of {self.tokens:,} tokens learnt"
         if self.skipped:
@@ -72,7 +76,11 @@ class Dataset:
 
     def summary(self) -> dict:
         """Returns what was cut, left out, and read in which way, for --json."""
-        learnt = {"row_tokens": self.tokens, "learnt_tokens": self.learnt_tokens}
+        learnt = {
+            "row_tokens": self.tokens,
+            "learnt_tokens": self.learnt_tokens,
+            "learnt_truncated": self.learnt_truncated,
+        }
         return {
             "truncated": self.truncated,
             "skipped": self.skipped,
@@ -80,6 +88,11 @@ class Dataset:
             "notes": list(self.notes),
             **(learnt if self.learnt_tokens else {}),
         }
+
+    @property
+    def learnt_truncated(self) -> int:
+        """The number of examples that lost tokens to learn; 0 of a task with labels."""
+        return sum(example.learnt_truncated for example in self.examples)
 
     @property
     def learnt_tokens(self) -> int:
@@ -186,6 +199,7 @@ def _encoded(
 ) -> Dataset:
     """Encodes the examples of a file for a bundle, or those at some places, row by row."""
     path, task, typed = file.path, bundle.task, {}
+    cut, remedy = _limit(bundle)
     encode_all: Callable[..., list[EncodedExample]] = partial(
         ENCODERS[bundle.style], only_gold=training
     )
@@ -215,15 +229,17 @@ def _encoded(
         sha256=sha256_of(path),
         pad_id=bundle.special_tokens.pad,
         part=part,
-        cut=_limit(bundle),
+        cut=cut,
+        remedy=remedy,
         labels=file.meanings(),
         notes=(*file.notes, *encode_text.typed_note(typed)),
     )
 
 
-def _limit(bundle: Bundle) -> str:
-    """Says what rows are cut to, and why."""
+def _limit(bundle: Bundle) -> tuple[str, str]:
+    """Says what rows are cut to and why, and what to do against it."""
     longest = bundle.lengths[-1]
     if longest < bundle.max_tokens:
-        return f"{longest} tokens, the longest of the bundle's lengths"
-    return f"{longest} tokens, all positions of the model"
+        limit = f"{longest} tokens, the longest of the bundle's lengths"
+        return limit, f"export with longer --lengths, at most {bundle.max_tokens}"
+    return f"{longest} tokens, all positions of the model", "give shorter rows"

@@ -77,7 +77,7 @@ def encode_all(
             for token in tokenizer.typed_tokens(spans):
                 typed[token] = typed.get(token, 0) + 1
         for text, ids, mask in _rows_of(texts, tokenizer):
-            encoded += _examples(text.where, ids, mask, row_format)
+            encoded += _examples(text, ids, mask, row_format)
         progress(len(texts))
     return encoded
 
@@ -88,7 +88,8 @@ class _Text:
 
     where: str  # file and line
     spans: tuple[Span, ...]
-    is_long: bool  # whether it is a plain text, tokenised in parts
+    is_long: bool = False  # whether it is a plain text, tokenised in parts
+    lacks_learnt: bool = False  # whether learnt spans that cannot reach the row were left out
 
 
 def _end_of(row_format):
@@ -120,9 +121,11 @@ def _planned(rows, row_format, end, path) -> Iterator[_Text]:
         except InputError as error:
             raise InputError(f"{where}: found {error}; leave the row out") from error
         if task.form == LM:
-            yield _Text(where, spans, len(spans[0].text) > LONG_TEXT)
+            yield _Text(where, spans, is_long=len(spans[0].text) > LONG_TEXT)
         else:
-            yield _Text(where, _shortened(spans, tokenizer, room), False)
+            kept = _shortened(spans, tokenizer, room)
+            lacks_learnt = any(span.learnt for span in spans[len(kept) :])
+            yield _Text(where, kept, lacks_learnt=lacks_learnt)
 
 
 def _shortened(spans, tokenizer, room) -> tuple[Span, ...]:
@@ -153,19 +156,20 @@ def _rows_of(texts: Sequence[_Text], tokenizer: SpanTokenizer):
         yield text, *row
 
 
-def _examples(where, ids, mask, row_format) -> list[EncodedExample]:
+def _examples(text, ids, mask, row_format) -> list[EncodedExample]:
     task, room, bos = row_format.task, row_format.tokens, row_format.special.bos
     if not mask.any():
         raise InputError(
-            f"{where}: found {len(ids)} tokens of which none is learnt, expected one at least; "
-            "leave the row out"
+            f"{text.where}: found {len(ids)} tokens of which none is learnt, expected one at "
+            "least; leave the row out"
         )
     begin = 1 if len(ids) and ids[0] == bos else 0
     if task.form == LM:
-        pieces = [(*window, False) for window in windows(ids, mask, room, begin)]
-    else:
-        pieces = [(*cut(ids, mask, room, begin), len(ids) > room)]
-    return [EncodedExample((Encoded(i, {}, is_cut, m),), ()) for i, m, is_cut in pieces]
+        pieces = windows(ids, mask, room, begin)
+        return [EncodedExample((Encoded(i, {}, False, m),), ()) for i, m in pieces]
+    kept, kept_mask = cut(ids, mask, room, begin)
+    lacks_learnt = text.lacks_learnt or bool(kept_mask.sum() < mask.sum())
+    return [EncodedExample((Encoded(kept, {}, len(ids) > room, kept_mask, lacks_learnt),), ())]
 
 
 def cut(ids: np.ndarray, mask: np.ndarray, room: int, begin: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,6 +43,7 @@ class Encoded:
     target: dict[str, int]  # further inputs of the forward signature: name -> value
     truncated: bool  # whether tokens were left out
     loss_mask: np.ndarray | None = None  # [tokens] int32, 1 for a learnt one, for "tokens"
+    learnt_truncated: bool = False  # whether learnt tokens are among those left out, for "tokens"
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,3 +72,8 @@ class EncodedExample:
     def truncated(self) -> bool:
         """Whether any sequence left tokens out."""
         return any(sequence.truncated for sequence in self.sequences)
+
+    @property
+    def learnt_truncated(self) -> bool:
+        """Whether learnt tokens were left out, for "tokens"."""
+        return any(sequence.learnt_truncated for sequence in self.sequences)

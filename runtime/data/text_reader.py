@@ -103,14 +103,16 @@ class TextFile:
         forms = columns_of(self.task.form)
         fitting = [form for form in forms if set(form.columns) <= names]
         self.notes.append(f"a {kind.removeprefix('.').upper()} file, a line a row")
-        return TABLES[kind](self.path, (fitting or forms)[0], self.notes)
+        flat = [form for form, way in zip(forms, FORMS[self.task.form]) if not way.is_nested]
+        return TABLES[kind](self.path, (fitting or flat)[0], self.notes)
 
 
 def columns_of(form: str) -> list[FormColumns]:
     """Returns the columns of each way to write rows of a form."""
     # Messages are lists: a row of lists is no file that is written column by column.
     layout = "nested" if form == CHAT else "flat"
-    return [FormColumns({key: (key,) for key in way.keys}, layout) for way in FORMS[form]]
+    columns = ({key: (key,) for key in way.keys} for way in FORMS[form])
+    return [FormColumns(accepted, layout, form) for accepted in columns]
 
 
 def named_row(values: dict[str, object], form: str) -> dict[str, object]:

@@ -27,12 +27,12 @@ def data_warnings(data: Dataset, dev: Dataset | None, scoring: str) -> Iterator[
             f"{data.path}: all {len(data.examples)} training examples have the same label, so the "
             "model learns to give it to everything; train on examples of every label",
         )
-    if scoring == contract.TOKEN_LOSS and _is_cut(data):
+    if scoring == contract.TOKEN_LOSS and _loses_learnt(data):
         yield RunWarning(
             ALL_CUT,
-            f"{data.path}: each of the {len(data.examples)} training examples is cut to fit "
-            f"{data.cut}, so the model hardly sees where an answer ends; export with longer "
-            "--lengths",
+            f"{data.path}: each of the {len(data.examples)} training examples loses tokens that "
+            f"are learnt, cut to fit {data.cut}, so the model does not see how these texts end; "
+            f"{data.remedy}",
         )
     if dev is None:
         return
@@ -55,8 +55,8 @@ def _is_of_one_class(data: Dataset) -> bool:
     return len(data.examples) > 1 and len({example.golds for example in data.examples}) == 1
 
 
-def _is_cut(data: Dataset) -> bool:
-    return len(data.examples) > 1 and data.truncated == len(data.examples)
+def _loses_learnt(data: Dataset) -> bool:
+    return len(data.examples) > 1 and data.learnt_truncated == len(data.examples)
 
 
 def _key(example: EncodedExample) -> tuple:

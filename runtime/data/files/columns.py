@@ -8,6 +8,8 @@ from functools import lru_cache
 from ...errors import InputError
 from ...tasks.codec import LabelledTask
 from ...tasks.rows import shown
+from ...tasks.text import CHAT, SFT
+from .text_forms import no_form, task_remedy
 
 KINDS = {"\t": "tabs", ",": "commas", ";": "semicolons", "|": "pipes"}
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
@@ -19,6 +21,7 @@ class FormColumns:
 
     columns: dict[str, tuple[str, ...]]
     layout: str
+    form: str = ""  # one of FORMS, for a table's first line
     label_columns: tuple[str, ...] = ()
     labels: tuple[str, ...] = ()
     label_aliases: dict[str, str] = field(default_factory=dict)
@@ -50,6 +53,7 @@ def column_of(where: str, columns: Iterable[str], what: str, accepted: tuple[str
         remedy += ", or give a file with labels (published test sets have none)"
     if isinstance(columns, Mapping) and (wrapper := _wrapper(columns)):
         remedy = f"the rows stand in {shown(wrapper)}: give that alone"
+    remedy = task_remedy(columns, (SFT, CHAT)) or remedy
     expected = " or ".join(accepted)
     raise InputError(
         f"{where}: no column for {what!r}: found {names}; expected {expected}; {remedy}"
@@ -115,6 +119,8 @@ def check_header(where: str, header: list[str], task: Columns, separator: str) -
     needed = accepted_columns(task)
     if missing := missing_columns(header, task):
         _check_first_line(where, header, task, separator)
+        if isinstance(task, FormColumns):
+            raise no_form(where, header, task.form, of_table=True)
         column_of(where, header, missing, needed[missing])
     for name in (column_of(where, header, what, accepted) for what, accepted in needed.items()):
         if header.count(name) > 1:

@@ -65,7 +65,8 @@ def _lines(path: Path) -> Iterator[tuple[int, object]]:
         if not text.strip():
             continue
         try:
-            yield line, json.loads(text, object_pairs_hook=_unique)
+            # Without the line's end: an error behind the last sign would stand on a next line.
+            yield line, json.loads(text.rstrip(_SPACE), object_pairs_hook=_unique)
         except (ValueError, RecursionError) as error:
             remedy = "correct the line"
             if (first and text.strip() in ("{", "{}")) or (first and text.rstrip().endswith(",")):

@@ -1,6 +1,6 @@
 """Rows of learnt text as people hold them: which keys make which form, and what is read of them."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ...errors import InputError
@@ -37,12 +37,14 @@ class Form:
       further: that it may have.
       read: (where, row) -> its messages.
       note: what is said where a file has such rows; empty for the task's own form.
+      is_nested: whether its values are lists, which no cell of a table holds.
     """
 
     keys: tuple[str, ...]
     further: tuple[str, ...]
     read: Callable[[str, Mapping[str, object]], Messages]
     note: str = ""
+    is_nested: bool = False
 
     def fits(self, columns: Iterable[str]) -> bool:
         """Whether a row of these columns has this form."""
@@ -59,13 +61,36 @@ def form_of(where: str, columns: Iterable[str], task: TextTask) -> Form:
     for form in FORMS[task.form]:
         if form.fits(columns):
             return form
-    expected = ", or ".join(" and ".join(form.keys) for form in FORMS[task.form])
-    others = [name for name, forms in FORMS.items() if any(f.fits(columns) for f in forms)]
-    remedy = "name them so"
-    if others:
-        remedy = f"such rows go with a bundle of --task={others[0]}"
+    raise no_form(where, columns, task.form)
+
+
+def no_form(where: str, columns: Sequence[str], form: str, of_table: bool = False) -> InputError:
+    """Returns the error of a row, or of the first line of a table, that has none of the forms."""
+    forms = [way for way in FORMS[form] if not (of_table and way.is_nested)]
+    expected = ", or ".join(" and ".join(way.keys) for way in forms)
     names = ", ".join(map(shown, columns[:12])) or "none"
-    raise InputError(f"{where}: found the keys {names}; expected {expected}; {remedy}")
+    kind, remedy = "keys", "name them so"
+    if of_table:
+        kind, remedy = "columns", "name them so in the first line"
+        if len(forms) < len(FORMS[form]):
+            remedy += f", or write JSON rows with {FORMS[form][0].keys[0]}"
+    if any(_bare(name).startswith("label") for name in columns):
+        remedy = (
+            "rows with a label are learnt with a bundle exported with the --task of these labels, "
+            "as --task=sst2"
+        )
+    remedy = task_remedy(columns, FORMS) or remedy
+    return InputError(f"{where}: found the {kind} {names}; expected {expected}; {remedy}")
+
+
+def task_remedy(columns: Iterable[str], tasks: Iterable[str]) -> str:
+    """Returns which of some tasks of learnt text learns rows of these columns; "" for none."""
+    names = {_bare(name) for name in columns}
+    fitting = [task for task in tasks if any(form.fits(names) for form in FORMS[task])]
+    if not fitting:
+        return ""
+    exported = " or ".join(f"--task={task}" for task in fitting)
+    return f"such rows are learnt with a bundle exported with {exported}"
 
 
 def read_row(where: str, values: Mapping[str, object], form: Form, task: TextTask) -> Messages:
@@ -175,7 +200,10 @@ def _instructed(where, values):
 def _listed(where, key, entries) -> Messages:
     """Reads a list of messages, in either spelling."""
     if not isinstance(entries, list):
-        raise InputError(f"{where}: found {shown(entries)} in {key!r}, expected a list of messages")
+        raise InputError(
+            f"{where}: found {shown(entries)} in {key!r}, expected a list of messages, as JSON "
+            "rows have it; correct the row"
+        )
     return tuple(_read_message(where, f"{key}[{i}]", entry) for i, entry in enumerate(entries))
 
 
@@ -201,6 +229,10 @@ def _optional(where, values, name):
     return "" if value is None else text_of(where, name, value)
 
 
+def _bare(column):
+    return column.strip().casefold()
+
+
 def _message(role, content):
     return {"role": role, "content": content}
 
@@ -213,12 +245,13 @@ FORMS = {
         Form(*_ALPACA_KEYS, _alpaca, "instruction, input and output read as Alpaca's prompts"),
     ),
     CHAT: (
-        Form(("messages",), (), _messages),
+        Form(("messages",), (), _messages, is_nested=True),
         Form(
             ("conversations",),
             (SYSTEM,),
             _conversations,
             "conversations read as messages (human is the user, gpt the assistant)",
+            is_nested=True,
         ),
         Form(
             (PROMPT, COMPLETION),

@@ -105,3 +105,18 @@ def test_a_key_that_an_object_has_twice_is_refused_by_its_line(begin, refusal):
         content = f"[{first},\n{twice}]" if begin else f"{first}\n{twice}\n"
         assert "line 2: found the key 'sentence' twice in an object" in refusal(content)
         assert "line 1: found the key 'sentence' twice" in refusal(begin + twice)
+
+
+def test_broken_json_is_named_by_line_and_by_the_column_of_the_fault(refusal):
+    first = json.dumps(ROWS[0])
+    for broken, column in (
+        ('{"sentence": "a", "label": 1', 29),  # no brace: behind the last sign
+        ('{"sentence": "a" "label": 1}', 18),
+        ('{"sentence": a, "label": 1}', 14),
+        ('{"sentence": "a, "label": 1}', 19),
+        ('{"sentence": "a", "label": 1}}', 30),
+    ):
+        for end in ("\n", "", "  \r\n"):
+            message = refusal(f"{first}\n{broken}{end}", name="d.jsonl")
+            assert " line 2: found no valid JSON (" in message, message
+            assert f" at column {column})" in message, message

@@ -178,11 +178,13 @@ def test_a_long_turn_behind_a_short_answer_takes_no_room_from_the_question():
     question, answer = ("user", "a film " * 20), ("assistant", "Yes")
     (alone,) = encoded("smollm2", TASKS["chat"], [question, answer], 24)
     assert alone.loss_mask.tolist() == [0] * 21 + [1] * 3
+    assert alone.truncated and not alone.learnt_truncated
     for length in (10, 200, 5000):
         behind = [("user", "It was " * length), ("assistant", " No" * length)]
         (row,) = encoded("smollm2", TASKS["chat"], [question, answer, *behind], 24)
         assert row.input_ids.tolist() == alone.input_ids.tolist()
         assert row.loss_mask.tolist() == alone.loss_mask.tolist()
+        assert row.truncated and row.learnt_truncated, "the second answer"
 
 
 @steady
@@ -284,3 +286,4 @@ def test_of_rows_far_too_long_only_what_can_reach_the_row_is_tokenised(make, mon
         assert early[0].input_ids.tolist() == expected.input_ids.tolist()
         assert early[0].loss_mask.tolist() == expected.loss_mask.tolist()
         assert early[0].truncated and len(early[0].input_ids) == 16
+        assert early[0].learnt_truncated == expected.learnt_truncated == (row[1][1] != short)

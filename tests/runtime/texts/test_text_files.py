@@ -8,6 +8,7 @@ import pytest
 from pocketllm.runtime.data.dataset import data_file
 from pocketllm.runtime.data.files.text_forms import ALPACA, ALPACA_WITH_INPUT
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.tasks import masked
 from pocketllm.runtime.tasks.text import EVERYTHING, TASKS, TextTask
 
 pytest_plugins = ["runtime_fixtures"]
@@ -103,9 +104,10 @@ def turns(*roles):
 
 BAD = {
     "unknown keys": ("sft", {"question": "a", "answer": "b"},  "the keys 'question', 'answer'"),
-    "another task's row": ("sft", {"messages": CHAT}, "go with a bundle of --task=chat"),
-    "text for prompts": ("sft", {"text": "a"}, "go with a bundle of --task=lm"),
-    "prompts for text": ("lm", PAIR, "go with a bundle of --task=sft"),
+    "another task's row": ("sft", {"messages": CHAT}, "exported with --task=chat"),
+    "text for prompts": ("sft", {"text": "a"}, "exported with --task=lm"),
+    "prompts for text": ("lm", PAIR, "bundle exported with --task=sft or --task=chat"),
+    "labels": ("chat", {"sentence": "a", "label": 1}, "with the --task of these labels"),
     "no string": ("sft", {"prompt": 3, "completion": "a"}, "found 3 in 'prompt'"),
     "empty completion": ("sft", {"prompt": "a", "completion": " \n"}, "found an empty completion"),
     "empty text": ("lm", {"text": ""}, "found an empty text"),
@@ -169,7 +171,7 @@ def test_a_chat_without_an_answer_is_read_where_everything_is_learnt(write):
 def test_empty_files_wrong_headers_and_unknown_extensions_are_one_line(write):
     for content, name, form, problem in (
         ("", "d.jsonl", "sft", "found no rows"),
-        ("prompt,answer\na,b\n", "d.csv", "sft", "no column for 'completion'"),
+        ("prompt,answer\na,b\n", "d.csv", "sft", "found the columns 'prompt', 'answer'; expected"),
         ("a\n", "d.docx", "lm", "found the extension '.docx'"),
         (json.dumps({"data": [PAIR, PAIR]}), "d.json", "sft", "the rows stand in 'data'"),
         (
@@ -181,3 +183,38 @@ def test_empty_files_wrong_headers_and_unknown_extensions_are_one_line(write):
     ):
         with pytest.raises(InputError, match=problem):
             read(write(content, name), form)
+
+
+FLAT = "expected prompt and completion, or instruction and output; "
+HEADERS = {
+    "roles": ("user,assistant\nHi,Hello\n", "d.csv", "chat", "'user', 'assistant'; " + FLAT),
+    "json": ("user,assistant\nHi,Hello\n", "d.csv", "chat", "or write JSON rows with messages"),
+    "labels": ("sentence\tlabel\nok\t1\n", "d.tsv", "chat", FLAT + "rows with a label are learnt"),
+    "no header": ("Hi\tHello\n", "d.tsv", "sft", FLAT + "name them so in the first line"),
+    "text": ("text\nHello\n", "d.csv", "chat", "exported with --task=lm"),
+    "a prompt": ("question\nHi\n", "d.csv", "lm", "'question'; expected text; name them so in the"),
+    "a cell": ("messages\n[]\n", "d.csv", "chat", "expected a list of messages, as JSON rows have"),
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_table_without_a_forms_columns_is_told_which_a_table_can_have(name, write):
+    content, file, form, problem = HEADERS[name]
+    path = write(content, file)
+    with pytest.raises(InputError) as error:
+        read(path, form)
+    message = str(error.value)
+    assert message.startswith(f"{path} line ") and problem in message and "\n" not in message
+
+
+CHATS = {"prompt": "Hi", "completion": "Hello."}, {"messages": CHAT}, {"conversations": SHARED}
+
+
+@pytest.mark.parametrize("row", [*CHATS, {"Prompt": "Hi", "completion": "x", "label": 1}], ids=str)
+def test_rows_of_chats_and_prompts_for_a_task_with_labels_are_told_their_task(row, write):
+    path = write(lines(row, row), "d.jsonl")
+    with pytest.raises(InputError) as error:
+        list(data_file(path, masked.TASKS["sst2"]).examples())
+    tasks = "--task=sft or --task=chat" if len(row) > 1 else "--task=chat"
+    assert str(error.value).endswith(f"such rows are learnt with a bundle exported with {tasks}")
+    assert str(error.value).startswith(f"{path} line 1: ")

@@ -149,17 +149,17 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     out = options.out
-    if out.exists():
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         sys.exit(f"error: {out} exists; name a new folder")
-    out.mkdir(parents=True)
     rows = {group: rows_of(group, options.rows) for group in GROUPS}
     learnt = rows["household"] + rows_of(REHEARSED, options.rows)
-    write_rows(out / "train.jsonl", learnt)
-    write_rows(out / "questions.jsonl", [row for group in GROUPS for row in rows[group]])
+    # The export makes OUT, and refuses a wrong MODEL before that.
     export_seconds = pocketllm(
         "export", model=options.model, task="chat", tune="lora", lora_targets=LORA_TARGETS,
         base="int8", optimizers="mezo,adam", lengths=56, seed=options.seed, out=out / "bundle",
     )  # fmt: skip
+    write_rows(out / "train.jsonl", learnt)
+    write_rows(out / "questions.jsonl", [row for group in GROUPS for row in rows[group]])
     runs = {
         "adam": train(
             out, "adam", steps=options.adam_steps, lr=options.adam_lr, lr_schedule="linear",

@@ -5,6 +5,8 @@ template that the bundle holds. --data takes a file of prompts (as of training r
 answer is left out), or a prompt a line of a .txt file. With none of the three, on a terminal, it
 is a chat: Ctrl-C ends an answer, /new begins anew, Ctrl-D ends the chat.
 
+The text goes to stdout, all else to stderr. Of several prompts each text has its own above it.
+
 The most likely token is taken, or with --temperature one is drawn; the same --seed draws the same.
 With --run at the best dev step, the last one where no dev set was given, or --at_step.
 
@@ -16,6 +18,7 @@ examples:
 
 import os
 import sys
+from contextlib import redirect_stdout
 from functools import partial
 
 from absl import flags
@@ -54,12 +57,13 @@ def run(values) -> list[dict]:
     bundle = open_bundle(values)
     check_generates(bundle)
     prompts = _prompts(values, bundle)
-    point = read_point(values, bundle)
     conversation = Conversation(bundle)
-    # What is too long, or empty, is refused before gigabytes are read.
-    ids = [conversation.ids_of(prompt) for prompt in prompts or ()]
-    model = open_session(values, bundle)
-    bring_with_progress(model, point)
+    with redirect_stdout(sys.stderr):  # stdout gets the texts, and nothing else
+        point = read_point(values, bundle)
+        # What is too long, or empty, is refused before gigabytes are read.
+        ids = [conversation.ids_of(prompt) for prompt in prompts or ()]
+        model = open_session(values, bundle)
+        bring_with_progress(model, point)
     writer = Writer(model, conversation.tokenizer, conversation.known)
     write = partial(writer.write, most=values.max_new_tokens, sampling=sampling)
     if prompts is None:
@@ -74,7 +78,7 @@ def run(values) -> list[dict]:
         except LossError as error:
             where = f"{values.run} at step {point.step}" if values.run else "untuned"
             raise RunError(f"{error} ({where}); choose an earlier --at_step") from error
-        print_end(written, bundle)
+        print_end(prompt, written, bundle)
         results.append(_entry(prompt, written))
     return results
 
@@ -86,7 +90,8 @@ def sampling_of(values: flags.FlagValues) -> Sampling:
     )
     check_sampling(sampling)
     if sampling.is_greedy and (sampling.top_k or sampling.top_p < 1):
-        print("--temperature=0 takes the most likely token: --top_k and --top_p change nothing")
+        line = "--temperature=0 takes the most likely token: --top_k and --top_p change nothing"
+        print(line, file=sys.stderr)
     return sampling
 
 

@@ -1,5 +1,6 @@
 """A chat on the terminal, and how a text is shown while it is written."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 from ..bundle.contents import Bundle
@@ -42,7 +43,7 @@ def talk(
             print(" [stopped]")
             conversation.answered(prompt, heard.text)
             continue
-        print_end(written, bundle)
+        print_end(prompt, written, bundle)
         conversation.answered(prompt, written.text)
         turns.append((prompt, written))
     return turns
@@ -65,10 +66,12 @@ def show(text: str) -> None:
     print(text, end="", flush=True)
 
 
-def print_end(written: Written, bundle: Bundle) -> None:
-    """Prints how fast a text was written and, where its context was full, that it was."""
-    end = describe_end(written, bundle)
-    print(f"\n[{describe_speed(written, bundle)}{'; ' + end if end else ''}]", flush=True)
+def print_end(prompt: Prompt, written: Written, bundle: Bundle) -> None:
+    """Ends a text, and says on stderr how fast it was written and what cut it short."""
+    print(flush=True)
+    end = describe_end(written, bundle, is_chat=bool(prompt.messages))
+    line = f"[{describe_speed(written, bundle)}{'; ' + end if end else ''}]"
+    print(line, file=sys.stderr, flush=True)
 
 
 def _lines() -> Iterator[str]:

@@ -26,6 +26,7 @@ from absl import flags
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
 from ..generate.samples import Samples
+from ..generate.writer import USUAL_NEW_TOKENS
 from ..health.settings import typical_size
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
@@ -53,6 +54,7 @@ define.string(
     "draw training and dev examples from --train: TRAIN/DEV, e.g. 800/200, or reference",
 )
 define.string("samples", None, "prompts to answer at each evaluation: RUN/samples.jsonl")
+define.integer("samples_tokens", USUAL_NEW_TOKENS, "longest text of --samples, in tokens", 1)
 define.string("run", None, "run directory")
 define.integer("steps", None, "length of the run")
 define.integer("batch_size", 8, "examples a step")
@@ -108,7 +110,9 @@ def run(values) -> dict:
         print(torn, flush=True)
     if values.strict:
         _refuse(values, bundle, data, dev, config)
-    samples = Samples(bundle, values.samples) if values.samples else None
+    samples = None
+    if values.samples:
+        samples = Samples(bundle, values.samples, most=values.samples_tokens)
     model = open_session(values, bundle)
     trained = _train(values, model, data, dev, config, samples=samples)
     print(

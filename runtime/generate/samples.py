@@ -16,7 +16,7 @@ from ..host.files import sha256_of, write_bytes
 from ..host.typed_json import typed
 from .conversation import Conversation
 from .prompts import read_prompts
-from .writer import USUAL_NEW_TOKENS, Writer, check_generates
+from .writer import CONTEXT, LENGTH, USUAL_NEW_TOKENS, Writer, check_generates
 
 SAMPLES = "samples.jsonl"
 SHOWN = 60  # characters of a line for people
@@ -33,6 +33,7 @@ class Sample:
       text: what the model wrote behind it, the most likely token each time.
       token_ids: of that, the stop id included where one ended it.
       prompts_sha256: of the file of prompts.
+      ended: why the text ended, one of writer.STOP, LENGTH and CONTEXT; "" where nobody noted it.
     """
 
     step: int
@@ -41,10 +42,17 @@ class Sample:
     text: str
     token_ids: tuple[int, ...]
     prompts_sha256: str
+    ended: str = ""
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the model had not ended its text."""
+        return self.ended in (LENGTH, CONTEXT)
 
     def describe(self) -> str:
         """Returns prompt and text in one line, shortened."""
-        return f"{_shortened(self.prompt)!r} -> {_shortened(self.text)!r}"
+        cut = " [cut]" * self.is_cut
+        return f"{_shortened(self.prompt)!r} -> {_shortened(self.text)!r}{cut}"
 
 
 def read_samples(folder: Path) -> list[Sample]:
@@ -69,19 +77,20 @@ def read_samples(folder: Path) -> list[Sample]:
 class Samples:
     """Writes the samples of a run with the model that is trained; it changes no parameter."""
 
-    def __init__(self, bundle: Bundle, path: str | Path):
+    def __init__(self, bundle: Bundle, path: str | Path, most: int = USUAL_NEW_TOKENS):
         """Reads the prompts; opens no model.
 
         Args:
           bundle: of the run.
           path: file of prompts, see `read_prompts`.
+          most: tokens of a text.
 
         Raises:
           InputError: the bundle does not generate, or the file holds no such prompts.
         """
         self._conversation = Conversation(check_generates(bundle))
         self._prompts = read_prompts(path, bundle)
-        self._sha256 = sha256_of(Path(path))
+        self._sha256, self._most = sha256_of(Path(path)), most
         self._ids = [self._conversation.ids_of(prompt) for prompt in self._prompts]
 
     def recorded_steps(self, folder: Path) -> set[int]:
@@ -105,9 +114,16 @@ class Samples:
         return new
 
     def _sample(self, writer, step, number):
-        written = writer.write(self._ids[number], most=USUAL_NEW_TOKENS)
-        shown = self._prompts[number].shown
-        return Sample(step, number, shown, written.text, written.token_ids, self._sha256)
+        written = writer.write(self._ids[number], most=self._most)
+        return Sample(
+            step=step,
+            number=number,
+            prompt=self._prompts[number].shown,
+            text=written.text,
+            token_ids=written.token_ids,
+            prompts_sha256=self._sha256,
+            ended=written.ended,
+        )
 
 
 def _shortened(text):

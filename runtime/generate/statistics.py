@@ -4,7 +4,8 @@ import math
 
 from .. import contract
 from ..bundle.contents import Bundle
-from .writer import CONTEXT, Written
+from ..tasks.text import CHAT
+from .writer import CONTEXT, STOP, Written, longer_context
 
 TRAINED_BITS = contract.BASE_BITS[contract.FP32]
 
@@ -35,11 +36,21 @@ def describe_speed(written: Written, bundle: Bundle) -> str:
     return "; ".join([*parts, f"{new} new tokens{decoded}"])
 
 
-def describe_end(written: Written, bundle: Bundle) -> str:
-    """Returns why a text ended, where that was neither its own end nor what was wanted; else ""."""
-    if written.ended != CONTEXT:
+def describe_end(written: Written, bundle: Bundle, *, is_chat: bool) -> str:
+    """Returns why a text ended, where that was neither its own end nor what was wanted; else "".
+
+    Args:
+      written: the text.
+      bundle: that wrote it.
+      is_chat: whether the prompt was a chat's.
+    """
+    if written.ended == CONTEXT:
+        return f"the context of {bundle.context} tokens is full; {longer_context(bundle)}"
+    if written.text or written.ended != STOP:
         return ""
-    return f"the context of {bundle.context} tokens is full; export with a larger --context"
+    of_chats = getattr(bundle.task, "form", "") == CHAT and not is_chat
+    remedy = "; a bundle of --task=chat is asked with --chat" if of_chats else ""
+    return f"the model ended its text at once{remedy}"
 
 
 def _rate(tokens, seconds):

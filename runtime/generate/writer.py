@@ -174,6 +174,15 @@ def check_prompt(bundle: Bundle, tokens: int) -> None:
         raise InputError("the prompt is empty, and this model begins no text by itself")
     if tokens > bundle.context:
         raise InputError(
-            f"the prompt has {tokens} tokens, the bundle's context {bundle.context}; shorten it, "
-            "or export with a larger --context"
+            f"the prompt has {tokens} tokens, the bundle's context {bundle.context}; shorten it; "
+            f"{longer_context(bundle)}"
         )
+
+
+def longer_context(bundle: Bundle) -> str:
+    """Says how a bundle's texts become longer, or that its model cannot have longer ones."""
+    if bundle.context >= bundle.max_tokens:
+        return "the model has no more positions"
+    return (
+        f"a longer --context at the export makes room, the model has {bundle.max_tokens} positions"
+    )

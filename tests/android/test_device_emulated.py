@@ -145,7 +145,7 @@ def test_text_is_that_of_here(image, make_decoder, make_bundle, tmp_path):
         arguments = [f"--bundle={bundle.folder}", f"--data={prompts}", "--threads=1", *drawing]
         out = tmp_path / "there.json"
         there = phone.run_image(image, "generate", *arguments, f"--json={out}")
-        assert (there.returncode, there.stderr) == (0, "")
+        assert there.returncode == 0, there.stderr
         texts.append([entry["token_ids"] for entry in json.loads(out.read_text())])
         here = pocketllm("generate", *arguments, f"--json={tmp_path / 'here.json'}")
         assert here.returncode == 0, here.stderr

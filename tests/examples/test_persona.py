@@ -110,6 +110,15 @@ def test_the_everyday_rows_answer_none_of_the_questions(facts, holds):
 
 
 @pytest.mark.desktop
+def test_a_model_that_is_not_there_leaves_no_folder_behind(tmp_path):
+    command = [sys.executable, FOLDER / "run.py", tmp_path / "none.gguf", tmp_path / "out"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 2 and "none.gguf" in done.stderr, done.stderr
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.desktop
 @pytest.mark.slow
 def test_the_real_model_learns_the_household_and_keeps_what_it_knew(tmp_path):
     out, gguf = tmp_path / "out", smollm2.needed()

@@ -6,12 +6,14 @@ from statistics import median
 
 from absl import flags
 
+from pocketllm.export.models import architecture_in
 from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.generate.prefill import alike
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
+from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.tflite_models.presets import PRESETS
 
@@ -26,10 +28,20 @@ OURS, THEIRS, COPYING = (
     f"{__package__}.{name}" for name in ("ours", "transformers_cache", "copying")
 )
 
+# Flags that share the model's positions, and the least that each can have.
+LEAST = {"prompt_tokens": 8, "new_tokens": 2}
+
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
-define.integer("prompt_tokens", 128, "tokens of the prompt", 8)
-define.integer("new_tokens", 128, "tokens that are written behind it", 2)
+define.integer(
+    "prompt_tokens",
+    128,
+    "tokens of the prompt; not given: fewer where the model's positions are fewer",
+    LEAST["prompt_tokens"],
+)
+define.integer(
+    "new_tokens", 128, "tokens that are written behind it; not given: likewise", LEAST["new_tokens"]
+)
 
 
 def run_generation(values) -> dict:
@@ -37,6 +49,7 @@ def run_generation(values) -> dict:
     required(values, "model")
     if values.model not in PRESETS:
         raise InputError(f"--model={values.model}: expected a preset ({', '.join(PRESETS)})")
+    values.prompt_tokens, values.new_tokens = fitting(values, _positions(values.model))
     threads = values.threads or cores()
     is_chosen = values["tune"].present or values["base"].present
     kinds = ((values.tune, values.base),) if is_chosen else USUAL
@@ -62,6 +75,24 @@ def run_generation(values) -> dict:
     }
     print(table(result), flush=True)
     return result
+
+
+def fitting(values, positions: int) -> tuple[int, int]:
+    """Returns the tokens of the prompt and of the text; those that no flag gave are fewer to fit.
+
+    Raises:
+      InputError: the flags ask for more than the positions that the model has.
+    """
+    given = {name: values[name].value for name in LEAST if values[name].present}
+    room = (positions - sum(given.values())) // max(1, len(LEAST) - len(given))
+    tokens = {name: min(values[name].value, room) for name in LEAST} | given
+    if sum(tokens.values()) > positions or any(tokens[name] < LEAST[name] for name in LEAST):
+        named = " ".join(f"--{name}={count}" for name, count in given.items())
+        raise InputError(
+            f"{named}: expected at most {positions} tokens of prompt and text together, the "
+            f"positions that {values.model} has; give fewer"
+        )
+    return tokens["prompt_tokens"], tokens["new_tokens"]
 
 
 def summary(side: dict, values) -> dict:
@@ -99,6 +130,19 @@ def table(result: dict) -> str:
             f"{side['peak_anon_bytes'] / 1e9:>14.3f}{same:>10}"
         )
     return "\n".join(lines)
+
+
+def _positions(preset):
+    """Returns the tokens that a preset has positions for; InputError for one that writes none."""
+    path = PRESETS[preset].config_path
+    values = read_json(path, "reinstall pocketllm")
+    architecture = architecture_in(values, str(path))
+    if architecture.next_logits is None:
+        raise InputError(
+            f"--model={preset}: {architecture.model_type} models fill in masked words and write no "
+            "text; give a preset of a causal model"
+        )
+    return architecture.read_config(values, str(path)).max_tokens
 
 
 def _measured(values, module, bundle, threads):

@@ -69,6 +69,26 @@ def test_the_table_has_a_line_a_side():
     assert line.split() == ["lora", "int8", "64.0", "2.00", "256.0", "0.00", "1.000", "3"]
 
 
+@pytest.mark.parametrize(
+    ("given", "positions", "fitting"),
+    [
+        ({}, 4096, (128, 128)),
+        ({}, 128, (64, 64)),
+        ({}, 129, (64, 64)),
+        ({"prompt_tokens": 100}, 128, (100, 28)),
+        ({"new_tokens": 40}, 128, (88, 40)),
+        ({"prompt_tokens": 300}, 512, (300, 128)),
+        ({"prompt_tokens": 8, "new_tokens": 120}, 128, (8, 120)),
+    ],
+)
+def test_tokens_that_no_flag_gave_fit_the_models_positions(given, positions, fitting):
+    values = command.FLAGS
+    values.unparse_flags()
+    values(["bench", *(f"--{name}={count}" for name, count in given.items())])
+
+    assert command.fitting(values, positions) == fitting
+
+
 def test_the_rate_of_copying_is_measured():
     request = {"threads": 2, "bytes": 1 << 20}
 
@@ -82,6 +102,11 @@ def test_the_rate_of_copying_is_measured():
         (["--generate", "--model=none"], ["--model=none", "smollm2-135m"]),
         (["--generate", "--model=opt-125m", "--batch_sizes=8"], ["--batch_sizes", "--generate"]),
         (["--model=opt-125m", "--new_tokens=9"], ["--new_tokens goes with --generate"]),
+        (["--generate", "--model=bert-base"], ["--model=bert-base: bert models", "write no text"]),
+        (
+            ["--generate", "--model=opt-micro", "--prompt_tokens=127"],
+            ["--prompt_tokens=127: expected at most 128 tokens", "that opt-micro has; give fewer"],
+        ),
     ],
 )
 def test_flags_that_do_not_go_together_are_refused(arguments, texts):

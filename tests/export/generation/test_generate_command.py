@@ -11,6 +11,7 @@ import time
 import pytest
 from small_runs import complaint, pocketllm
 
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.manifest import read_bundle
 
 pytestmark = pytest.mark.desktop
@@ -59,7 +60,46 @@ def test_a_prompt_is_continued_shown_and_written(bundle, tmp_path):
 
     assert entry.keys() == {"prompt", "text", "token_ids", "seconds"}
     assert entry["prompt"] == "a great film" and 1 <= len(entry["token_ids"]) <= 8
-    assert entry["text"] in done.stdout and "new tokens" in done.stdout and done.stderr == ""
+    assert done.stdout == entry["text"] + "\n", "the text alone"
+    engine, speed = done.stderr.splitlines()
+    assert engine.startswith("engine: ") and speed.startswith("[prompt ") and "new tokens" in speed
+
+
+def test_of_several_prompts_each_text_stands_behind_its_own(bundle, files):
+    out = files / "out.json"
+    done = generate(bundle, f"--data={files / 'prompts.txt'}", f"--json={out}")
+    first, second = json.loads(out.read_text())
+
+    expected = f"\n1/2: a film\n{first['text']}\n\n2/2: it was\n{second['text']}\n"
+    assert done.stdout == expected
+    assert done.stderr.count("new tokens") == 2
+
+
+def ended_at_once(folder, out, *arguments):
+    """Returns a copy of a bundle in which the first token that it writes ends a text."""
+    generate(folder, *arguments, f"--json={out}")
+    (entry,) = json.loads(out.read_text())
+    copied = out.with_name("copied")
+    shutil.copytree(folder, copied)
+    manifest = json.loads((copied / "bundle.json").read_text()) | {
+        "stop_ids": [entry["token_ids"][0]]
+    }
+    del manifest["checksum"]
+    write_with_checksum(copied / "bundle.json", manifest)
+    return copied
+
+
+def test_a_text_that_ends_at_once_is_said(bundle, chat, tmp_path):
+    for source, arguments, remedy in (
+        (bundle, ["--prompt=a film"], ""),
+        (chat, ["--chat=a film"], ""),
+        (chat, ["--prompt=a film"], "; a bundle of --task=chat is asked with --chat"),
+    ):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        done = generate(ended_at_once(source, folder / "out.json", *arguments), *arguments)
+        assert done.stdout == "\n"
+        assert done.stderr.endswith(f"1 new tokens; the model ended its text at once{remedy}]\n")
 
 
 def test_a_file_of_prompts_and_rows_of_training_give_the_same_texts(bundle, files):
@@ -160,6 +200,13 @@ def test_samples_change_nothing_of_a_run_and_are_written_once(bundle, files):
     train("sampled", "--steps=6", prompts)
     plain, sampled = files / "plain", files / "sampled"
     assert (plain / "journal").read_bytes() == (sampled / "journal").read_bytes()
+    train("short", "--steps=1", prompts, "--samples_tokens=2")
+    short = [json.loads(line) for line in (files / "short/samples.jsonl").read_text().splitlines()]
+    assert all(len(line["token_ids"]) <= 2 for line in short)
+    assert any(line["ended"] == "length" for line in short)
+    done = pocketllm("report", files / "short", f"--out={files / 'cut'}")
+    assert done.returncode == 0, done.stderr
+    assert "**[cut]** |" in (files / "cut" / "report.md").read_text()
     lines = [json.loads(line) for line in (sampled / "samples.jsonl").read_text().splitlines()]
     steps = [(line["step"], line["number"]) for line in lines]
     assert steps == [(step, number) for step in (0, 2, 3, 4, 6) for number in (0, 1)]

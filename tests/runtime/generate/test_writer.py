@@ -8,12 +8,14 @@ from tokenizers import Tokenizer, models
 
 from pocketllm.runtime.errors import InputError, LossError
 from pocketllm.runtime.generate.sampling import Sampling
+from pocketllm.runtime.generate.statistics import describe_end
 from pocketllm.runtime.generate.writer import (
     CONTEXT,
     LENGTH,
     STOP,
     Writer,
     check_generates,
+    check_prompt,
     known_ids,
     stop_ids,
 )
@@ -29,7 +31,7 @@ class Table:
     def __init__(self, context=16, follows=None):
         special = SimpleNamespace(eos=1)
         self.bundle = SimpleNamespace(
-            folder="table", context=context, prefills=(2, 4), stop_ids=(1, 2),
+            folder="table", context=context, max_tokens=200, prefills=(2, 4), stop_ids=(1, 2),
             special_tokens=special, config={"vocab_size": VOCABULARY},
         )  # fmt: skip
         self.follows = follows or {A + n: A + n + 1 for n in range(6)}
@@ -142,6 +144,18 @@ def test_without_stop_ids_the_end_of_the_text_ends_it():
 def test_prompts_that_cannot_be_read_are_refused(ids, message):
     with pytest.raises(InputError, match=message):
         writer_of(Table()).write(ids, most=1)
+
+
+def test_a_full_context_is_answered_by_a_longer_one_up_to_the_models_positions():
+    longer = "a longer --context at the export makes room, the model has 200 positions"
+    for context, remedy in ((8, longer), (200, "the model has no more positions")):
+        model = Table(context=context, follows={A: A})
+        written = writer_of(model).write([A] * context, most=99)
+        assert describe_end(written, model.bundle, is_chat=False) == (
+            f"the context of {context} tokens is full; {remedy}"
+        )
+        with pytest.raises(InputError, match=f"context {context}; shorten it; {remedy}$"):
+            check_prompt(model.bundle, context + 1)
 
 
 def test_ruined_parameters_are_an_error():

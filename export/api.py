@@ -148,7 +148,8 @@ def _with_chat(settings, read, config, kept, *, chat_template, say):
     if chat_template is not None:
         kept = replace(kept, files=kept.files | {TEMPLATE_FILE: chat_template.encode("utf-8")})
     spelled, needed = settings.spellings, isinstance(task, TextTask) and task.form == CHAT
-    pieces = chat_pieces(read, spelled, chat_template, needed=needed, say=say)
+    place = TEMPLATE_FILE if TEMPLATE_FILE in kept.files else "chat_template"
+    pieces = chat_pieces(read, spelled, chat_template, place=place, needed=needed, say=say)
     stops = stop_ids(read.tokenizer, spelled.eos, config, kept.files, pieces)
     generation = generation_config(kept.files, config, stops)
     if isinstance(task, TextTask) and generation is not None:

@@ -9,7 +9,7 @@ from pocketllm.runtime.tasks.chat import ChatPieces
 from ..checkpoint.tokenizer import SpecialSpellings
 from ..checkpoint.transformers_tokenizer import SourceTokenizer
 from .pieces import find_pieces
-from .template import CLOCK, ChatTemplate
+from .template import CLOCK, ChatTemplate, check_syntax
 from .time_limit import processor_seconds
 from .verify import verify
 
@@ -42,11 +42,15 @@ def read_template(path: Path) -> str:
         ) from error
     if not text.strip():
         raise InputError(f"--chat_template={path}: empty, expected a Jinja template")
+    check_syntax(text, f"--chat_template={path}", "correct the file")
     return text
 
 
 def template_of(
-    source: SourceTokenizer, spelled: SpecialSpellings, override: str | None
+    source: SourceTokenizer,
+    spelled: SpecialSpellings,
+    override: str | None,
+    place: str = "chat_template",
 ) -> ChatTemplate | None:
     """Returns the chat template of a checkpoint, as transformers chooses it; None without one.
 
@@ -54,9 +58,10 @@ def template_of(
       source: the checkpoint's tokenizer.
       spelled: its special tokens, for one whose files do not name them.
       override: a template instead of its own.
+      place: of its own, for errors: a file, or the key of one.
 
     Raises:
-      InputError: it has several, none of them the default, or one that is no text.
+      InputError: it has several, none of them the default, or one that is no text or no Jinja.
     """
     variables = dict(source.variables)
     if source.special is None:
@@ -71,6 +76,8 @@ def template_of(
         return None
     if not isinstance(text, str):
         raise InputError(f"a chat template that is no text: {str(text)[:60]!r}; {OVERRIDE}")
+    if override is None:  # another was checked when it was read
+        check_syntax(text, place, f"correct it, or {OVERRIDE}")
     return ChatTemplate(text, variables)
 
 
@@ -79,13 +86,14 @@ def chat_pieces(
     spelled: SpecialSpellings,
     override: str | None = None,
     *,
+    place: str = "chat_template",
     needed: bool,
     say: Callable[[str], None],
 ) -> ChatPieces | None:
     """Returns the pieces of a checkpoint's chat template; None where it has none to use.
 
     Args:
-      source, spelled, override: as in `template_of`.
+      source, spelled, override, place: as in `template_of`.
       needed: whether the task cannot do without.
       say: gets a line about a template that cannot be used, or that writes the date.
 
@@ -93,7 +101,7 @@ def chat_pieces(
       InputError: `needed` or `override`, and no template, or none that is a table of pieces.
     """
     try:
-        template = template_of(source, spelled, override)
+        template = template_of(source, spelled, override, place)
         if template is None:
             if needed:
                 raise InputError(

@@ -125,3 +125,19 @@ def syntax(text: str):
         return environment.parse(GENERATION.sub("", text))
     except (jinja2.TemplateError, RecursionError) as error:
         raise InputError(first_line(error)) from error
+
+
+def check_syntax(text: str, where: str, remedy: str) -> None:
+    """Checks that a template can be parsed.
+
+    Raises:
+      InputError: it cannot; the message begins with `where` and the line, and ends with `remedy`.
+    """
+    try:
+        syntax(text)
+    except InputError as error:
+        line = getattr(error.__cause__, "lineno", None)
+        place = f"{where} line {line}" if line else where
+        raise InputError(
+            f"{place}: found no valid Jinja ({error}), expected a chat template; {remedy}"
+        ) from error

@@ -233,6 +233,12 @@ def _check_config(path, config):
         if stored.get(name) != description.get(name)
         and not (name == "steps" and config.settings.lr_schedule == "constant")
     ]
+    if differing == ["steps"]:
+        raise InputError(
+            f"{path}: the run was started with --steps={stored.get('steps')}, found "
+            f"--steps={config.settings.steps}; --lr_schedule={config.settings.lr_schedule} falls "
+            "over all steps: keep their number, or choose another --run"
+        )
     if differing:
         changes = ", ".join(
             f"{name} {stored.get(name)!r} -> {description.get(name)!r}" for name in differing

@@ -156,11 +156,29 @@ def test_a_template_that_is_no_table_is_a_remark_for_tasks_that_do_without(check
         read(folder)
 
 
+BROKEN = "line 2: found no valid Jinja (unexpected '}'), expected a chat template; correct"
+
+
+@pytest.mark.parametrize("name", ["chat_template.jinja", "tokenizer_config.json"])
+def test_a_template_of_the_checkpoint_that_is_no_jinja_is_named_with_its_line(
+    name, checkpoint, read
+):
+    folder = checkpoint({name: "{% for m in messages %}\n{{ m.content }\n{% endfor %}"})
+    place = name if name.endswith("jinja") else "chat_template"
+
+    with pytest.raises(InputError) as refused:
+        read(folder)
+    assert str(refused.value) == (f"{place} {BROKEN} it, or give another with --chat_template=FILE")
+    _, _, lines = read(folder, task="sft")
+    assert [line for line in lines if f"chat: null in bundle.json, {place} {BROKEN}" in line]
+
+
 FILES = {
     "none": (None, "no such file"),
     "empty": (b" \n", "empty, expected a Jinja template"),
     "no text": (b"a\xff", "no UTF-8 at byte 1"),
     "too large": (b"a" * 1_000_001, "1000001 bytes, expected a Jinja template"),
+    "no Jinja": (b"{% for m in messages %}\n{{ m.content }\n{% endfor %}", BROKEN),
 }
 
 
@@ -174,7 +192,7 @@ def test_a_file_that_is_no_template_is_refused_by_its_name(tmp_path, name):
     with pytest.raises(InputError) as refused:
         read_template(path)
 
-    assert str(refused.value).startswith(f"--chat_template={path}: ")
+    assert str(refused.value).startswith(f"--chat_template={path}")
     assert expected in str(refused.value)
 
 
@@ -186,7 +204,7 @@ def test_the_command_refuses_a_template_in_one_line(checkpoint, tmp_path):
         f"--out={tmp_path / 'out'}", timeout=300,
     )  # fmt: skip
 
-    assert done.returncode == 2 and "cannot be written as a table of pieces" in done.stderr
+    assert done.returncode == 2 and "mine.jinja line 1: found no valid Jinja" in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1 and not (tmp_path / "out").exists()
 
 

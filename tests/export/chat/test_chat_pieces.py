@@ -177,7 +177,6 @@ def test_a_system_message_that_a_template_takes_none_of_is_refused():
 
 
 REFUSED = {
-    "a syntax error": ("{% if %}", "Expected an expression"),
     "no user": ("{{ raise_exception('tools only') }}", "tools only"),
     "contents changed": (
         SMOLLM2.text.replace("{{ m.content }}", "{{ m.content | upper }}"),

@@ -134,7 +134,9 @@ def test_more_steps_go_on_with_a_constant_schedule_and_are_refused_with_a_linear
     linear = tmp_path / "linear"
     start_or_continue(linear, config(lr_schedule="linear"))
 
-    with pytest.raises(InputError, match="steps 4 -> 9"):
+    with pytest.raises(
+        InputError, match="was started with --steps=4, found --steps=9; --lr_schedule=linear falls"
+    ):
         start_or_continue(linear, config(lr_schedule="linear", steps=9))
 
 

@@ -154,7 +154,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, forward_loss(forward, tokens, aliases))
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
-    for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
+    for signature in contract.NOISE_PASSES:
         say(f"converting {signature}")
         perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)
         bind(model, perturb)

@@ -25,6 +25,7 @@ BUNDLE_FILES = frozenset(
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
 PERTURB_AND_DECAY = "perturb_and_decay"
+PERTURB_TWO = "perturb_two"
 DECAY = "decay"
 ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
 ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
@@ -56,6 +57,8 @@ LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
 SCALE = "scale"  # [1] float32
+SEED_2 = "seed_2"  # [1] int32, of perturb_two
+SCALE_2 = "scale_2"  # [1] float32, of perturb_two
 DECAY_SHARE = "decay"  # [1] float32, of perturb_and_decay
 PROBE = "probe"  # [1] float32, of perturb_and_decay
 FACTOR = "factor"  # [1] float32
@@ -65,6 +68,13 @@ LOSS = "loss"  # [1] float32, weighted mean
 WEIGHT_SUM = "weight_sum"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
 DONE = "done"  # [1] float32
+
+# The inputs of each noise pass.
+NOISE_PASSES = {
+    PERTURB_AND_UPDATE: (SEED, SCALE),
+    PERTURB_AND_DECAY: (SEED, SCALE, DECAY_SHARE, PROBE),
+    PERTURB_TWO: (SEED, SCALE, SEED_2, SCALE_2),
+}
 
 # What the logits [B, C] are. "words": the label words' logits at one position of one sequence.
 # "options": the mean log-probability of each of C options, each a sequence of its own. "gold": that

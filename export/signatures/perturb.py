@@ -2,7 +2,8 @@
 
 `perturb_and_update` is θ ← θ + scale·z(seed). `perturb_and_decay` is the same for the parameters
 that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the others
-(docs/decisions/0031-decay-in-the-last-pass.md).
+(docs/decisions/0031-decay-in-the-last-pass.md). `perturb_two` has the bits of two calls of
+`perturb_and_update`, and reads and writes θ once.
 """
 
 import numpy as np
@@ -16,6 +17,7 @@ from ..flatbuffer.variables import Variable
 from . import noise_graph
 
 NOISE_TABLE = "noise/table"
+SEEDS = (contract.SEED, contract.SEED_2)
 
 
 def noise_pass(
@@ -27,7 +29,7 @@ def noise_pass(
     """Converts a signature's function.
 
     Args:
-      signature: PERTURB_AND_UPDATE or PERTURB_AND_DECAY of the contract.
+      signature: one of contract.NOISE_PASSES.
       variables: all that are trained.
       kind: one of contract.NOISE_KINDS.
       table_shape: [rows, columns] of the noise table, None where the kind has no table.
@@ -35,14 +37,13 @@ def noise_pass(
     Returns:
       (the function, {key of a counter buffer: number of counters}).
     """
-    decays = signature == contract.PERTURB_AND_DECAY
+    numbers = contract.NOISE_PASSES[signature]
     # Counters depend on their number alone, so variables of one number share a buffer.
     columns = table_shape[1] if table_shape else 0
     counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
     counters = {f"noise/counters/{count}": count for count in sorted(set(counts.values()))}
     inputs = {
-        contract.SEED: Input((1,), tf.int32),
-        **dict.fromkeys(_numbers(decays), Input((1,), tf.float32)),
+        **{name: Input((1,), tf.int32 if name in SEEDS else tf.float32) for name in numbers},
         **{key: Input((count,), tf.uint32) for key, count in counters.items()},
         **{v.name: Input(_perturbed_shape(v, columns), tf.float32) for v in variables},
     }
@@ -50,7 +51,8 @@ def noise_pass(
         inputs[NOISE_TABLE] = Input(table_shape, tf.float32)
 
     def graph(tensors):
-        return _moved(tensors, variables, kind, counts=counts, decays=decays)
+        moved = _moved_twice if contract.SEED_2 in numbers else _moved
+        return moved(tensors, variables, kind, counts)
 
     # A variable's output is assigned back to it, so that θ stays in the interpreter.
     function = ConvertedFunction(
@@ -65,37 +67,64 @@ def noise_pass(
     return function, counters
 
 
-def _moved(tensors, variables, kind, *, counts, decays):
+def _moved(tensors, variables, kind, counts):
     """Moves all variables in one graph: a call of the signature then moves the whole of θ."""
-    seed = noise_graph.seed_word(tensors[contract.SEED])
+    decays = contract.DECAY_SHARE in tensors
+    drawn = _Drawn(tensors, kind, contract.SEED)
     scales = _scales(tensors, decays)
     # The table is scaled once, not every direction: it is smaller than the variables.
-    shrinking = {v.name: decays and v.parameter.decays for v in variables}
     tables = {
-        shrinks: tensors[NOISE_TABLE] * scales[shrinks] if NOISE_TABLE in tensors else None
-        for shrinks in set(shrinking.values())
+        shrinks: drawn.scaled_table(scales[shrinks])
+        for shrinks in {decays and v.parameter.decays for v in variables}
     }
     outputs = {contract.DONE: -scales[decays]}
     for v in variables:
-        shrinks, theta = shrinking[v.name], tensors[v.name]
-        direction = noise_graph.scaled_direction(
-            kind,
-            key=noise_graph.stream_key(seed, v.stream),
-            counters=tensors[f"noise/counters/{counts[v.name]}"],
-            table=tables[shrinks],
-            scale=scales[shrinks],
-            size=v.size,
-        )
-        moved = tf.reshape(direction, theta.shape)
+        shrinks, theta = decays and v.parameter.decays, tensors[v.name]
+        moved = drawn.direction(v, counts[v.name], tables[shrinks], scales[shrinks])
         if shrinks:
             moved -= tensors[contract.DECAY_SHARE] * theta
         outputs[f"o{v.stream}"] = theta + moved
     return outputs
 
 
-def _numbers(decays):
-    """Returns the names of the float32 inputs."""
-    return [contract.SCALE, *((contract.DECAY_SHARE, contract.PROBE) if decays else ())]
+def _moved_twice(tensors, variables, kind, counts):
+    """Moves each variable along one direction and then along another: two sums, each rounded."""
+    pairs = ((contract.SEED, contract.SCALE), (contract.SEED_2, contract.SCALE_2))
+    drawn = [_Drawn(tensors, kind, seed) for seed, _ in pairs]
+    scales = [tensors[scale] for _, scale in pairs]
+    tables = [each.scaled_table(scale) for each, scale in zip(drawn, scales)]
+    outputs = {contract.DONE: -scales[1]}
+    for v in variables:
+        theta = tensors[v.name]
+        for each, table, scale in zip(drawn, tables, scales):
+            theta += each.direction(v, counts[v.name], table, scale)
+        outputs[f"o{v.stream}"] = theta
+    return outputs
+
+
+class _Drawn:
+    """Directions of one seed, scaled."""
+
+    def __init__(self, tensors, kind, seed):
+        """`seed` is the name of the input."""
+        self._tensors, self._kind = tensors, kind
+        self._word = noise_graph.seed_word(tensors[seed])
+
+    def scaled_table(self, scale):
+        """Returns the noise table times a scale, None without a table."""
+        return self._tensors[NOISE_TABLE] * scale if NOISE_TABLE in self._tensors else None
+
+    def direction(self, variable, count, table, scale):
+        """Returns scale·z in the shape in which the variable is perturbed."""
+        direction = noise_graph.scaled_direction(
+            self._kind,
+            key=noise_graph.stream_key(self._word, variable.stream),
+            counters=self._tensors[f"noise/counters/{count}"],
+            table=table,
+            scale=scale,
+            size=variable.size,
+        )
+        return tf.reshape(direction, self._tensors[variable.name].shape)
 
 
 def _scales(tensors, decays):

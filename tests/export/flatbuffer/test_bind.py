@@ -231,8 +231,7 @@ def test_the_signatures_are_those_of_bundle_json(bundle, engine, open_ready):
     assert set(signatures) == {
         *map(contract.forward_loss_for, bundle.lengths),
         contract.FORWARD_LOSS,
-        contract.PERTURB_AND_UPDATE,
-        contract.PERTURB_AND_DECAY,
+        *contract.NOISE_PASSES,
         contract.DECAY,
         *(contract.numbered(stem, i) for stem in transfers for i in range(bundle.slices)),
     }

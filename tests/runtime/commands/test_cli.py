@@ -271,6 +271,7 @@ def test_inspect_names_every_signature(golden_bundle, tmp_path):
         "forward_loss_12(",
         "perturb_and_update(",
         "perturb_and_decay(",
+        "perturb_two(",
         "decay(",
     ):
         assert name in done.stdout

@@ -5,13 +5,16 @@ deviations of what independent draws would give, wide enough for the number of v
 """
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from forward import relative_error
 from noise_kinds import in_graph
+from small_runs import state_of
 
 from pocketllm.export.signatures.tables import noise_table
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_noise
 from pocketllm.runtime.contract import NOISE_KINDS
 from pocketllm.runtime.noise import Noise, counters, direction, perturb, stream_keys, words
@@ -66,6 +69,47 @@ def test_perturbing_rounds_as_the_numpy_reference(kind, engine, noise_bundle, op
         else:
             np.testing.assert_array_equal(after[variable.name], expected)
         assert (after[variable.name] != theta).mean() > 0.9, variable.name
+
+
+TWO_PASSES = [
+    (5, 1e-3, -7, -1e-3), (5, -3.3, 123456789, 0.7), (3, 0.25, 3, -0.25),
+    (0, 0.0, INT32.min, 1e-30),
+]  # fmt: skip
+
+
+@in_graph
+@pytest.mark.parametrize("numbers", TWO_PASSES, ids=str)
+def test_two_passes_in_one_have_the_bits_of_two(kind, engine, numbers, noise_bundle, open_ready):
+    bundle = noise_bundle(kind)
+    assert contract.PERTURB_TWO in bundle.signatures
+    model, reference = open_ready(bundle, engine), read_noise(bundle)
+    before = dict(model.read())
+    model.perturb(*numbers[:2])
+    model.perturb(*numbers[2:])
+    apart = {name: values.tobytes() for name, values in model.read()}
+    model.write(before)
+
+    model.perturb_two(*numbers)
+
+    assert {name: values.tobytes() for name, values in model.read()} == apart
+    for variable in bundle.variables if kind != "gaussian" else ():
+        values = before[variable.name]
+        for seed, scale in (numbers[:2], numbers[2:]):
+            z = direction(reference, seed, variable.stream, values.size)
+            values = perturb(values, z, scale)
+        assert values.tobytes() == apart[variable.name], variable.name
+
+
+def test_a_bundle_of_before_takes_two_passes(golden_bundle, open_ready):
+    new, old = (open_ready(golden_bundle, "litert") for _ in range(2))
+    signatures = dict(golden_bundle.signatures)
+    signatures.pop(contract.PERTURB_TWO)
+    old.bundle = replace(golden_bundle, signatures=signatures)
+
+    for model in (new, old):
+        model.perturb_two(5, 1e-2, -7, 0.3)
+
+    assert state_of(new) == state_of(old)
 
 
 @in_graph

@@ -25,7 +25,7 @@ from .manifest import manifest
 from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.adam import adam_step
-from .signatures.forward import forward_loss, forward_pass
+from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
 from .signatures.state import bind_decay, bind_transfers, bind_zeros
@@ -160,7 +160,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, perturb)
     bind_decay(model, [v for v in variables if v.parameter.decays])
     if contract.ADAM in settings.optimizers:
-        _bind_adam(model, forwards, variables, say)
+        _bind_adam(model, forwards, plan, say)
     if settings.context:
         _bind_generation(model, plan, say)
     bind_transfers(model, plan.slices)
@@ -168,12 +168,16 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     return model, counter_values(counters) | ({} if table is None else {NOISE_TABLE: table})
 
 
-def _bind_adam(model, forwards, variables, say):
-    """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0."""
+def _bind_adam(model, forwards, plan, say):
+    """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0.
+
+    Where all is trained, weights and moments are most of the memory, and nothing is computed twice.
+    """
+    variables, recompute = plan.variables, plan.settings.tuning.kind != contract.FULL
     for tokens, forward in forwards.items():
         say(f"converting {contract.adam_step_for(tokens)}")
         aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
-        step = adam_step(forward, variables, tokens, aliases)
+        step = adam_step(recomputing(forward) if recompute else forward, variables, tokens, aliases)
         bind(model, step)
     moments = set(step.assigned.values()) - set(variables)
     bind_zeros(model, contract.ADAM_INITIALIZE, sorted(moments, key=lambda v: v.name))

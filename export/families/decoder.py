@@ -5,6 +5,7 @@ head, Q rows of a sequence that are scored, P tokens of a prefix. Names are the 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pocketllm.runtime import contract
@@ -192,7 +193,9 @@ def _through_layers(layer: DecoderLayer, embedded, all_rows, chosen):
     last = config.num_hidden_layers - 1
     for index, kind in enumerate(config.attentions):
         leaving = chosen if index == last else None
-        x = layer.forward(f"model.layers.{index}", x, all_rows[kind], leaving)
+        name = f"model.layers.{index}"
+        forward = partial(layer.forward, name, all_rows=all_rows[kind], chosen=leaving)
+        x = layer.weights.layer(forward, x)
     return layer.weights.rms_norm(FINAL_NORM, x, config.rms_norm_eps, design.norm_offset)
 
 

@@ -5,6 +5,7 @@ Shapes: B batch, T tokens, D hidden, C label words, V vocabulary. Names are the 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,9 +204,11 @@ def _forward_loss(
     x = weights.layer_norm(f"{design.embeddings}.LayerNorm", x, eps)  # 1 B*T D
     for index in range(config.num_hidden_layers):
         # Only the mask's row leaves the last layer.
-        last = index == config.num_hidden_layers - 1
-        rows = select(selector, x) if last else x
-        x = _layer(design, config, index, weights, rows=rows, x=x, bias=bias, batch=batch)
+        chosen = selector if index == config.num_hidden_layers - 1 else None
+        forward = partial(
+            _layer, design, config, index, weights, bias=bias, batch=batch, selector=chosen
+        )
+        x = weights.layer(forward, x)
 
     activation = ACTIVATION_FUNCTIONS[design.transform_activation or config.hidden_act]
     x = activation(weights.linear(design.transform, x))
@@ -218,8 +221,9 @@ def _places_in_row(config, ids, mask):
     return tf.constant(np.tile(np.arange(tokens, dtype=np.int32), batch))
 
 
-def _layer(design, config, index, weights, *, rows, x, bias, batch):
-    """One post-norm layer for `rows` [1, B * Q, D], attending to x [1, B * T, D]."""
+def _layer(design, config, index, weights, x, *, bias, batch, selector):
+    """One post-norm layer for x [1, B * T, D], or its rows that `selector` [B, Q, T] picks."""
+    rows = x if selector is None else select(selector, x)
     name, layer, eps = design.layer_of(index), design.layer, config.layer_norm_eps
     activation = ACTIVATION_FUNCTIONS[config.hidden_act]
     projections = [f"{name}.{which}" for which in layer.projections]

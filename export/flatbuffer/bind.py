@@ -10,6 +10,7 @@ import numpy as np
 
 from pocketllm.runtime import contract
 
+from ..graph.recompute import BARRIER
 from ..private_interface import schema
 from .bind_constant import bind_constant, fold_biases
 from .converted import ConvertedFunction, inputs_of, outputs_of
@@ -58,7 +59,7 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
             bind_constant(model, subgraph, index, function.constants[name])
         elif name in function.rows:
             rows[index] = function.rows[name]
-        else:
+        elif name != BARRIER:
             inputs[name] = index
     # Only now are the biases known to be constants, which FULLY_CONNECTED adds by itself.
     if function.constants:

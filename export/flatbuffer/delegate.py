@@ -1,7 +1,11 @@
-"""Operators of a backward pass, rewritten into forms that the delegate takes.
+"""Operators of a backward pass, rewritten: in forms that the delegate takes, and without barriers.
 
 XNNPACK takes neither ADD_N nor a BATCH_MATMUL whose first operand is transposed: each would end a
 partition (docs/decisions/0015-backward-pass-in-the-delegate.md).
+
+graph/recompute.py makes barriers: x + value · barrier, where barrier is an input that is 0. They
+keep the converter from merging two runs of a piece, and `schedule` from beginning the second too
+early; in order, neither is needed any more.
 """
 
 import numpy as np
@@ -9,6 +13,9 @@ import numpy as np
 from ..private_interface import schema
 from .model import TfliteModel
 from .operators import add_constant, add_tensor, builtin_of, new_operator
+
+ADD, MUL = schema.BuiltinOperator.ADD, schema.BuiltinOperator.MUL
+RESHAPE = schema.BuiltinOperator.RESHAPE
 
 
 def rewrite_for_delegate(source: schema.ModelT) -> None:
@@ -34,6 +41,53 @@ def rewrite_for_delegate(source: schema.ModelT) -> None:
             operator.builtinOptions.adjX = False
         operators.append(operator)
     subgraph.operators = operators
+
+
+def without_barriers(
+    model: TfliteModel, subgraph: schema.SubGraphT, operators: list[schema.OperatorT], barrier: int
+) -> list[schema.OperatorT]:
+    """Returns the operators without the barriers; what reads x + value · 0 reads x.
+
+    Args:
+      model: the model that the operators' codes belong to.
+      subgraph: the operators' tensors.
+      operators: in order; those at and behind a barrier are changed in place.
+      barrier: the tensor that is 0.
+    """
+    products = {o.outputs[0]: o for o in operators if barrier in o.inputs}
+    assert all(builtin_of(model.root, o) == MUL for o in products.values()), "value · 0"
+    sums = {}
+    for operator in operators:
+        if not products.keys().isdisjoint(operator.inputs):
+            assert builtin_of(model.root, operator) == ADD, "x + value · 0"
+            (x,) = [index for index in operator.inputs if index not in products]
+            sums[operator.outputs[0]] = operator, x
+    assert len(sums) == len(products), "every barrier stands before one tensor"
+
+    same, removed = {}, set(products)
+    for index, (operator, x) in sums.items():
+        shape = subgraph.tensors[index].shape
+        if list(subgraph.tensors[x].shape) == list(shape):
+            same[index] = x
+            removed.add(index)
+        else:  # the converter lets a sum add axes of size 1
+            _reshape(model, subgraph, operator, x, shape)
+    kept = [operator for operator in operators if operator.outputs[0] not in removed]
+    for operator in kept:
+        operator.inputs = [same.get(index, index) for index in operator.inputs]
+    # The values of the gradients were taken out for the barriers alone.
+    values = {i for o in products.values() for i in o.inputs}
+    read = {index for operator in kept for index in operator.inputs}
+    return [o for o in kept if o.outputs[0] not in values or o.outputs[0] in read]
+
+
+def _reshape(model, subgraph, operator, x, shape):
+    """Turns an operator into RESHAPE of tensor x."""
+    sizes = add_constant(model, subgraph, "shape", np.array(shape, np.int32))
+    replacement = new_operator(
+        model, RESHAPE, [x, sizes], operator.outputs, schema.ReshapeOptionsT()
+    )
+    vars(operator).update(vars(replacement))
 
 
 def _additions(model, subgraph, operator):

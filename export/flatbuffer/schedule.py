@@ -14,8 +14,10 @@ an order with little alive (docs/decisions/0004-read-variable-before-its-consume
 
 from collections import defaultdict
 
+from ..graph.recompute import BARRIER
 from ..private_interface import schema
 from .converted import ConvertedFunction, inputs_of, outputs_of
+from .delegate import without_barriers
 from .model import TfliteModel
 from .operators import builtin_of
 
@@ -31,7 +33,7 @@ def schedule(
       function: which inputs are weights, and which outputs are stored in variables.
 
     Returns:
-      The operators that the outputs need.
+      The operators that the outputs need, without barriers.
     """
     subgraph = source.subgraphs[0]
     producers = {i: operator for operator in subgraph.operators for i in operator.outputs}
@@ -55,7 +57,8 @@ def schedule(
             else:
                 ordered.append(operator)
                 placed.add(id(operator))
-    return ordered
+    barriers = [i for i, name in inputs_of(function, subgraph).items() if name == BARRIER]
+    return without_barriers(model, subgraph, ordered, barriers[0]) if barriers else ordered
 
 
 def _of_inputs_alone(subgraph, function):

@@ -11,6 +11,7 @@ from . import lazy_tensorflow as tf
 from .cache import Cache
 from .layers import ScaledRows, gather, lookup, normalise, normalise_rms, rows_of, split_heads
 from .parameters import HeadNames
+from .recompute import Recomputation
 
 
 class LabelWords(NamedTuple):
@@ -38,6 +39,7 @@ class WeightsView:
       head: chunks [1, rows, E] of the LM head, where it is scored whole.
       rows: table -> rows [N, D] of it that come from outside the graph, for every look-up.
       cache: keys and values of a sequence's tokens so far, where one is generated.
+      recomputation: how a backward pass runs pieces again, where it does.
     """
 
     def __init__(
@@ -47,12 +49,17 @@ class WeightsView:
         self.tied, self.head = tied, head
         self.cache: Cache | None = None
         self.rows: dict = {}
+        self.recomputation: Recomputation | None = None
 
     @property
     def head_is_quantised(self) -> bool:
         """Whether the LM head holds integers."""
         table = self.names.word_embeddings if self.tied else self.names.decoder
         return isinstance(self.tables[table][0][1], ScaledRows)
+
+    def layer(self, forward, x):
+        """Returns forward(x), of which a backward pass that recomputes keeps x alone."""
+        return self.recomputation.run(forward, x) if self.recomputation else forward(x)
 
     def linear(self, name: str, x):
         """Returns x @ weightᵀ + bias, where there is one; x [1, N, in] -> [1, N, out]."""

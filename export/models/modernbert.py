@@ -5,6 +5,7 @@ of a prefix. Names are the checkpoint's.
 """
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from pocketllm.runtime import contract
@@ -209,11 +210,12 @@ def forward_loss(
     mask_rows = {kind: _of_mask_rows(config, kind, mask, weights, selector) for kind in kinds}
 
     x = weights.layer_norm("model.embeddings.norm", tf.expand_dims(x, 0), config.norm_eps)
-    for index, kind in enumerate(config.layer_types):
-        # Only the mask's row leaves the last layer.
-        last = index == config.num_hidden_layers - 1
-        chosen = (selector, mask_rows[kind]) if last else None
-        x = _layer(config, index, weights, x, batch=batch, all_rows=all_rows[kind], chosen=chosen)
+    for index, kind in enumerate(config.layer_types):  # only the mask's row leaves the last one
+        chosen = (selector, mask_rows[kind]) if index == len(config.layer_types) - 1 else None
+        forward = partial(
+            _layer, config, index, weights, batch=batch, all_rows=all_rows[kind], chosen=chosen
+        )
+        x = weights.layer(forward, x)
     x = weights.layer_norm("model.final_norm", x, config.norm_eps)
     activation = ACTIVATION_FUNCTIONS[config.classifier_activation]
     x = activation(weights.linear("head.dense", x))

@@ -5,6 +5,7 @@ are scored. Names are the checkpoint's.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar
 
 from pocketllm.runtime import contract
@@ -226,11 +227,13 @@ def _through_layers(config, weights, embeddings, biases, *, chosen, sequences):
         x = weights.linear(f"{DECODER}.project_in", x)
     x = x + positions
     for index in range(config.num_hidden_layers):
-        rows, seen = x, biases
-        if chosen and index == config.num_hidden_layers - 1:
-            selector, seen = chosen
-            rows = select(selector, x)
-        x = _decoder_layer(config, index, weights, rows, x, biases=seen, sequences=sequences)
+        leaving = chosen if index == config.num_hidden_layers - 1 else None
+        selector, seen = leaving or (None, biases)
+        forward = partial(
+            _decoder_layer, config, index, weights,
+            biases=seen, sequences=sequences, selector=selector,
+        )  # fmt: skip
+        x = weights.layer(forward, x)
     if config.has_final_layer_norm:
         x = weights.layer_norm(f"{DECODER}.final_layer_norm", x, LAYER_NORM_EPS)
     if config.has_projections:
@@ -238,9 +241,10 @@ def _through_layers(config, weights, embeddings, biases, *, chosen, sequences):
     return x
 
 
-def _decoder_layer(config, index, weights, rows, x, *, biases, sequences):
-    """One layer for `rows` [1, S * Q, D], attending to x [1, S * T, D]."""
+def _decoder_layer(config, index, weights, x, *, biases, sequences, selector):
+    """One layer for x [1, S * T, D], or the rows of it that `selector` [S, Q, T] picks."""
     name = f"{DECODER}.layers.{index}"
+    rows = x if selector is None else select(selector, x)
     before, activation = config.do_layer_norm_before, config.activation_function
 
     def norm(which, y, applied):

@@ -1,7 +1,7 @@
 """The forward pass of one length bucket: its inputs, and the loss as a function of them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import tensorflow as tf
 
@@ -12,6 +12,7 @@ from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable, chunks_of
 from ..graph.layers import ScaledRows
+from ..graph.recompute import BARRIER, Recomputation
 from ..graph.scoring import TARGET_INPUTS, Target
 from ..graph.weights_view import WeightsView
 from ..models import architecture_of
@@ -65,7 +66,11 @@ def forward_pass(
     weights = graph_weights(config, (*variables, *constants), tied, whole_head, view)
 
     def compute(tensors):
-        return architecture.forward_loss(config, target, tensors, weights.view(tensors))
+        view = weights.view(tensors)
+        if BARRIER in tensors:
+            trained = [tensors[name] for name in weights.variables]
+            view.recomputation = Recomputation(tensors[BARRIER], trained)
+        return architecture.forward_loss(config, target, tensors, view)
 
     inputs = _signature_inputs(positions, target, batch, tokens) | weights.inputs
     return ForwardGraph(inputs, weights.variables, weights.constants, compute)
@@ -126,6 +131,11 @@ def graph_weights(
     read = {name: weight for name, weight in sources.items() if isinstance(weight, Variable)}
     fixed = {name: weight for name, weight in sources.items() if isinstance(weight, Constant)}
     return GraphWeights(inputs, read, fixed, viewed)
+
+
+def recomputing(forward: ForwardGraph) -> ForwardGraph:
+    """Returns a forward pass whose gradient runs it again, layer by layer, and keeps little."""
+    return replace(forward, inputs=forward.inputs | {BARRIER: Input((1,), tf.float32)})
 
 
 def forward_loss(

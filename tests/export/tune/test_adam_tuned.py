@@ -192,9 +192,13 @@ def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
     }
     takers = [set(inputs) & matrices for name, inputs, _ in nodes if name == DELEGATE_NODE]
 
-    forward = 6 * bundle.config["num_hidden_layers"] + 1
+    products = [inputs for name, inputs, _ in nodes if name in MATMULS and inputs[1] in matrices]
+    layers = bundle.config["num_hidden_layers"]
+    forward = 6 * layers + 1
     # Nothing goes back through the first layer's query, key and value.
     assert len(matrices) == 2 * forward - 3
+    # Each layer is computed again as far as its gradient needs it, which is all of it.
+    assert len(products) == 2 * forward - 3 + 6 * layers
     assert [matched for matched in takers if matched] == [matrices]
 
 

@@ -5,6 +5,9 @@ import pytest
 
 from pocketllm.export.graph import causal
 from pocketllm.export.graph import lazy_tensorflow as tf
+from pocketllm.export.graph.parameters import HeadNames
+from pocketllm.export.graph.recompute import Recomputation
+from pocketllm.export.graph.weights_view import WeightsView
 
 pytestmark = pytest.mark.desktop
 
@@ -24,20 +27,29 @@ def tensors():
 
 def by_row(hidden, head, ids, softcap):
     rows = tf.constant(head[ids][None])
-    return causal.token_log_probs(hidden, rows, chunks(head), softcap)
+    return causal.token_log_probs(view(head), hidden, rows, softcap)
 
 
 def by_id(hidden, head, ids, softcap):
-    return causal.token_log_probs_by_id(hidden, tf.constant(ids), chunks(head), softcap)
+    return causal.token_log_probs_by_id(view(head), hidden, tf.constant(ids), softcap)
 
 
-def chunks(head):
-    """Returns the head's chunks [1, rows, E]."""
-    return [tf.constant(part[None]) for part in np.split(head, np.cumsum(CHUNKS)[:-1])]
+def by_id_again(hidden, head, ids, softcap):
+    """As a backward pass that takes the logits of every chunk again."""
+    weights = view(head, Recomputation(tf.constant([0.0]), []))
+    return causal.token_log_probs_by_id(weights, hidden, tf.constant(ids), softcap)
+
+
+def view(head, recomputation=None):
+    """Returns weights with the chunks [1, rows, E] of a head."""
+    chunks = [tf.constant(part[None]) for part in np.split(head, np.cumsum(CHUNKS)[:-1])]
+    weights = WeightsView({}, {}, HeadNames("words", "decoder", None), tied=True, head=chunks)
+    weights.recomputation = recomputation
+    return weights
 
 
 @pytest.mark.parametrize("softcap", [None, SOFTCAP])
-@pytest.mark.parametrize("log_probs", [by_row, by_id])
+@pytest.mark.parametrize("log_probs", [by_row, by_id, by_id_again])
 def test_they_and_their_gradients_are_those_of_the_whole_softmax(log_probs, softcap, tensors):
     hidden, head, ids = tensors
     x = tf.constant(hidden)

@@ -7,7 +7,7 @@ import tiny
 from desktop_child import in_child
 
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.contract import adam_step_for, forward_loss_for
+from pocketllm.runtime.contract import FULL, adam_step_for, forward_loss_for
 
 # Measured over all cases, both engines: up to 2e-5 of the largest gradient of a parameter.
 TOLERANCE = 1e-4
@@ -77,8 +77,11 @@ def export_adam_here(checkpoint, folder, **settings):
 
     from pocketllm.export import pipeline
     from pocketllm.export.signatures.adam import adam_step
+    from pocketllm.export.signatures.forward import recomputing
 
     def adam_first(forward, tokens, aliases):
+        if settings.get("kind", FULL) != FULL:
+            forward = recomputing(forward)
         step = adam_step(forward, tuple(dict.fromkeys(forward.variables.values())), tokens)
         return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
 

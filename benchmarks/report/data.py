@@ -15,6 +15,7 @@ from pocketllm.runtime.journal.lines import (
     METRICS,
     Evaluated,
     best_evaluation,
+    known_values,
     read_evaluations,
     read_steps,
 )
@@ -143,7 +144,7 @@ def _read(folder, name):
         raise InputError(f"{folder}: holds no steps yet; report it when it has some")
     for step, cost in zip(steps, costs):
         # Written so that it also refuses NaN, and integers beyond any float.
-        numbers = _numbers({**asdict(step), **asdict(cost)})
+        numbers = _numbers({**known_values(step), **asdict(cost)})
         if not all(abs(number) <= sys.float_info.max for number in numbers):
             raise InputError(f"{folder / METRICS}: line {step.step} holds what is no finite number")
     return Run(

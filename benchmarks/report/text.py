@@ -77,8 +77,8 @@ def figure_caption(result: dict) -> str:
 
 def _notes(runs):
     notes = [
-        "Losses are of single steps, each on its own minibatch (MeZO: the mean of loss_plus and "
-        "loss_minus), in nats. The best dev accuracy is the highest, the one of lowest loss among "
+        "Losses are of single steps, each on its own minibatch (MeZO, fzoo: the mean of the step's "
+        "losses), in nats. The best dev accuracy is the highest, the one of lowest loss among "
         "equals; the best dev loss, of learnt text, is the lowest, a mean over learnt tokens. A "
         "step's time is the median over all steps. Peak anonymous is the highest "
         "RssAnon + RssShmem, peak all pages the highest VmHWM, of the process that trained; GB = "

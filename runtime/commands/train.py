@@ -1,10 +1,14 @@
 """Fine-tunes a bundle; every step is a line in RUN/metrics.jsonl.
 
-With MeZO the same command on the same --run goes on where it stopped; --steps may be raised.
-On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
+With MeZO and fzoo the same command on the same --run goes on where it stopped, and --steps may be
+raised. On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
 Ctrl-C and SIGTERM end it after the step under way, a second one at once.
 What keeps a run from working is said once, as a warning, and stands in RUN/warnings.json; with
 --strict it is a failure.
+
+--optimizer=fzoo takes a step along --directions of one minibatch, by one loss each (--sides=2: by
+two), and divides it by the size of the last projected gradients, as --normalize does for MeZO: then
+--lr says how far a step moves a parameter, on any model and task.
 
 --optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
 and takes no more examples a step than that has rows. Its run cannot be continued; it keeps the
@@ -14,6 +18,8 @@ examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
       --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
   pocketllm train --bundle=rte-bundle --train=train.jsonl --split=reference --run=rte --steps=5000
+  pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=fzoo --steps=100 \\
+      --batch_size=64 --optimizer=fzoo --lr=1e-3
   pocketllm train --bundle=both --train=train.tsv --dev=dev.tsv --run=adam --steps=100 \\
       --optimizer=adam --lr=1e-5
 """
@@ -58,7 +64,7 @@ define.integer("samples_tokens", USUAL_NEW_TOKENS, "longest text of --samples, i
 define.string("run", None, "run directory")
 define.integer("steps", None, "length of the run")
 define.integer("batch_size", 8, "examples a step")
-define.float("lr", 1e-6, "learning rate")
+define.float("lr", None, "learning rate; none: 1e-6, and 1e-4 where it is normalised")
 define.integer("seed", 0, "random seed of batches and directions")
 define.float("weight_decay", 0.0, "decoupled weight decay")
 define.enum("lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps")
@@ -88,7 +94,7 @@ def _options():
 
 
 for _option, _kind, _names in _options().values():
-    _define = {int: define.integer, float: define.float}[_kind]
+    _define = {int: define.integer, float: define.float, bool: define.bool}[_kind]
     _help = f"{_option.help}; {', '.join(_names)} only"
     _define(_option.name, _option.default, _help)
 
@@ -192,8 +198,11 @@ def _config(values, bundle, data, split):
     """Returns what the run's steps depend on."""
     optimizer = OPTIMIZERS[values.optimizer]
     settings = {field.name: getattr(values, field.name) for field in fields(optimizer.settings)}
-    if "eps" in settings and settings["eps"] is None:
-        settings["eps"] = bundle.default_eps
+    for option in optimizer.options:
+        if settings[option.name] is None and option.of_bundle:
+            settings[option.name] = option.of_bundle(bundle)
+    if settings["lr"] is None:
+        settings["lr"] = optimizer.default_lr(settings)
     return RunConfig.of(
         bundle,
         data,
@@ -234,5 +243,6 @@ def _check(values):
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
     for name in ("lr", "weight_decay"):
-        if not 0 <= getattr(values, name) < float("inf"):
-            raise InputError(f"--{name}={getattr(values, name)}: expected 0 or more")
+        value = getattr(values, name)
+        if value is not None and not 0 <= value < float("inf"):
+            raise InputError(f"--{name}={value}: expected 0 or more")

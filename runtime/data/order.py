@@ -12,6 +12,7 @@ from ..noise import mix
 
 EPOCH_SALT = np.uint32(0x27D4EB2F)
 STEP_SALT = np.uint32(0x165667B1)
+DIRECTION_SALT = np.uint32(0x94D049BB)
 EPOCHS_KEPT = 2  # a step may see the end of one and the beginning of the next
 
 
@@ -23,6 +24,17 @@ def step_seed(seed: int, step: int) -> int:
       step: 1 for the first step.
     """
     return int(mix(_key(seed, STEP_SALT) ^ mix(_word(step))).view(np.int32)[0])
+
+
+def direction_seeds(seed: int, count: int) -> list[int]:
+    """Returns the noise seeds of a step's directions, int32, no two the same.
+
+    Args:
+      seed: the step's.
+      count: of directions, their numbers count from 1.
+    """
+    numbers = mix(np.arange(1, count + 1, dtype=np.uint32) ^ DIRECTION_SALT)
+    return mix(_word(seed) ^ numbers).view(np.int32).tolist()
 
 
 def step_members(count: int, batch_size: int, seed: int, step: int) -> list[int]:

@@ -54,25 +54,31 @@ def decay_warnings(settings: Settings) -> Iterator[RunWarning]:
         )
 
 
+def update_size(settings: Settings) -> float | None:
+    """Returns about how far a step moves a parameter; None where the projected gradient says it."""
+    return getattr(settings, "update", None) if hasattr(settings, "eps") else settings.lr
+
+
 def settings_warnings(
-    bundle: Bundle, lr: float, eps: float | None, typical: float
+    bundle: Bundle, lr: float, eps: float | None, typical: float, update: float | None
 ) -> Iterator[RunWarning]:
     """Yields a probe or a learning rate that is known to be too small.
 
     Args:
       bundle: says how its frozen parameters are stored.
       lr: the highest of the run.
-      eps: size of the probe; None for an optimizer without one, whose updates are about lr.
+      eps: size of the probe; None for an optimizer without one.
       typical: `typical_size` of the bundle.
+      update: `update_size` of the run's settings.
     """
     if eps is not None:
         yield from _of_probe(bundle, eps, typical)
     if lr == 0:
         yield RunWarning(STANDSTILL, "--lr=0 moves no parameter; give a larger --lr")
-    elif eps is None and lr < unit(typical) / 2:
+    elif update is not None and update < unit(typical) / 2:
         yield RunWarning(
             STANDSTILL,
-            f"--lr={lr:g} moves a parameter by about so much a step, and a typical one is "
+            f"--lr={lr:g} moves a parameter by about {update:.1e} a step, and a typical one is "
             f"{typical:.1e}, whose float32 neighbour is {unit(typical):.1e} away: most keep their "
             "bits; give a larger --lr",
         )

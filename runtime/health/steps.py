@@ -55,15 +55,22 @@ class Measured:
 class StepWatch:
     """Takes a run's steps one after the other, from the first on, and tells what they show."""
 
-    def __init__(self, eps: float | None, typical: float, smaller: str = "--lr"):
+    def __init__(
+        self,
+        eps: float | None,
+        typical: float,
+        smaller: str = "--lr",
+        is_normalised: bool = False,
+    ):
         """Begins a run.
 
         Args:
           eps: size of the probe, None for an optimizer without one.
           typical: size of a typical parameter.
           smaller: flag of which a smaller value keeps a run from diverging.
+          is_normalised: whether the learning rate alone says how far a step moves a parameter.
         """
-        self._smaller = smaller
+        self._smaller, self._is_normalised = smaller, is_normalised
         self._eps, self._typical = eps, typical
         self._first: list[Measured] = []
         self._recent: deque[float] = deque(maxlen=RECENT)
@@ -99,10 +106,12 @@ class StepWatch:
         if units <= ROUNDING_UNITS:
             yield RunWarning(
                 NO_GRADIENT,
-                f"the losses on both sides of the probe differ by {units:.0f} units in the last "
-                f"place of float32 at most in each of the first {count} steps, which is rounding; "
+                f"the losses of a step's probes differ by {units:.0f} units in the last place of "
+                f"float32 at most in each of the first {count} steps, which is rounding; "
                 f"start a new run with a larger --eps (it is {eps:g})",
             )
+            return
+        if self._is_normalised:
             return
         moves = [step.lr * step.difference / (2 * eps) for step in first if len(step.losses) == 2]
         if len(moves) == count and max(moves) * LARGE_Z < unit(self._typical) / 2:

@@ -145,7 +145,7 @@ def append_step(
         "peak_anon_bytes": peak.anon_bytes,
         "peak_rss_bytes": peak.rss_bytes,
     }
-    _append(Path(folder) / METRICS, json.dumps({**further, **asdict(step), **cost}))
+    _append(Path(folder) / METRICS, json.dumps({**further, **known_values(step), **cost}))
 
 
 def append_evaluation(folder: Path, record: Evaluated) -> None:
@@ -155,8 +155,8 @@ def append_evaluation(folder: Path, record: Evaluated) -> None:
     _append(Path(folder) / EVALUATIONS, f'{text[:-1]}, "checksum": {checksum}}}')
 
 
-def known_values(record: Evaluated) -> dict:
-    """Returns an evaluation as a line holds it: without an accuracy or tokens where it has none."""
+def known_values(record: Evaluated | Step) -> dict:
+    """Returns what a line holds of an evaluation or a step: no field that is None."""
     return {name: value for name, value in asdict(record).items() if value is not None}
 
 

@@ -1,6 +1,7 @@
 """What a run, the commands and the reports need of an optimizer. One value describes each."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
@@ -81,15 +82,27 @@ class Option:
     Attributes:
       name: of the field and the flag.
       help: a noun first.
-      default: None where the bundle says it (`eps`).
-      lowest, highest: of the values that are taken.
+      default: None where the bundle says it.
+      lowest, highest: of the numbers that are taken.
+      of_bundle: says the value where none is given and `default` is None.
     """
 
     name: str
     help: str
     default: float | None
-    lowest: float
-    highest: float
+    lowest: float = -math.inf
+    highest: float = math.inf
+    of_bundle: Callable[[Bundle], float] | None = None
+
+
+EPS = Option(
+    "eps",
+    "size of the probe, in units of z; none: the bundle's, 1e-3 without a tuning",
+    default=None,
+    lowest=1e-30,  # with room for float32
+    highest=1e30,
+    of_bundle=lambda bundle: bundle.default_eps,
+)
 
 
 @dataclass(frozen=True)
@@ -107,6 +120,7 @@ class Optimizer:
         kept run gives the whole Model and no steps.
       options: its settings beside those of every optimizer.
       whole_batch: whether one call of the graph is a step, so that no minibatch can be larger.
+      default_lr: learning rate where none is given, by its other settings.
     """
 
     name: str
@@ -117,6 +131,7 @@ class Optimizer:
     begin: Callable[[Any, Any, Sequence[Applied]], Callable[[Minibatch], Step]]
     options: tuple[Option, ...] = ()
     whole_batch: bool = False
+    default_lr: Callable[[Mapping[str, Any]], float] = lambda settings: 1e-6
 
     @property
     def option_names(self) -> tuple[str, ...]:

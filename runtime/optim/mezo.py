@@ -8,7 +8,8 @@ from .. import contract
 from ..errors import LossError
 from .applied import Perturbable
 from .decay import decay_share
-from .interface import JOURNALLED, Minibatch, Optimizer, Option
+from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
+from .normaliser import DEFAULT_LR, Normaliser, normalised
 from .schedule import learning_rate
 
 
@@ -22,6 +23,7 @@ class MezoSettings:
       weight_decay: decoupled; θ shrinks by lr · weight_decay a step (decay.py says when).
       lr_schedule: "constant", or "linear" down to 0 after `steps`.
       steps: length of the run.
+      normalize: whether lr is divided by the size of the last projected gradients (normaliser.py).
     """
 
     lr: float
@@ -29,11 +31,17 @@ class MezoSettings:
     weight_decay: float
     lr_schedule: str
     steps: int
+    normalize: bool = False
+
+    @property
+    def update(self) -> float | None:
+        """About how far a step moves a parameter; None where the projected gradient says it."""
+        return self.lr if self.normalize else None
 
 
 @dataclass(frozen=True)
 class MezoStep:
-    """What one step measured."""
+    """What one step measured; `divisor` is what a normalised one divided lr by."""
 
     step: int
     seed: int
@@ -41,6 +49,7 @@ class MezoStep:
     loss_minus: float
     projected_grad: float
     lr: float
+    divisor: float | None = None
 
     @property
     def losses(self) -> tuple[float, ...]:
@@ -63,6 +72,8 @@ def mezo_step(
     step: int,
     seed: int,
     settings: MezoSettings,
+    *,
+    normaliser: Normaliser | None = None,
 ) -> MezoStep:
     """Moves the weights one step along z(seed).
 
@@ -72,6 +83,7 @@ def mezo_step(
       step: 1 for the first; sets the learning rate.
       seed: of the direction.
       settings: the run's settings.
+      normaliser: has taken the run's steps before, with `normalize`.
 
     Raises:
       LossError: a loss is not finite; θ is back where it was, within rounding.
@@ -88,15 +100,34 @@ def mezo_step(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
+    divisor = normaliser.take(projected_grad**2, 1) if normaliser else None
+    rate = lr if divisor is None else normalised(lr, divisor)
     # From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass
     # (docs/decisions/0031-decay-in-the-last-pass.md).
-    model.perturb(seed, eps - lr * projected_grad, decay_share(settings, step), eps)
-    return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr)
+    model.perturb(seed, eps - rate * projected_grad, decay_share(settings, step), eps)
+    return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr, divisor)
 
 
-def _begin(model, settings, _):
+def _normaliser_after(applied):
+    normaliser = Normaliser()
+    for step in applied:
+        loss_plus, loss_minus = step.losses
+        normaliser.take(((loss_plus - loss_minus) / (2 * step.eps)) ** 2, 1)
+    return normaliser
+
+
+def _begin(model, settings, applied):
+    normaliser = _normaliser_after(applied) if settings.normalize else None
+
     def take(minibatch: Minibatch) -> MezoStep:
-        return mezo_step(model, minibatch.loss, minibatch.number, minibatch.seed, settings)
+        return mezo_step(
+            model,
+            minibatch.loss,
+            minibatch.number,
+            minibatch.seed,
+            settings,
+            normaliser=normaliser,
+        )
 
     return take
 
@@ -108,13 +139,13 @@ OPTIMIZER = Optimizer(
     settings=MezoSettings,
     step=MezoStep,
     begin=_begin,
+    default_lr=lambda settings: DEFAULT_LR if settings["normalize"] else 1e-6,
     options=(
+        EPS,
         Option(
-            "eps",
-            "size of the probe, in units of z; none: the bundle's, 1e-3 without a tuning",
-            default=None,
-            lowest=1e-30,  # with room for float32
-            highest=1e30,
+            "normalize",
+            "whether the learning rate is divided by the size of the last projected gradients",
+            default=False,
         ),
     ),
 )

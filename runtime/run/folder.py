@@ -6,7 +6,7 @@ of a kept run are not: it keeps parameters, and cannot be continued.
 
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 
 from .. import contract
@@ -281,6 +281,15 @@ def _header(description):
 
 
 def _description(config):
-    """Returns what config.json holds."""
+    """Returns what config.json holds: no setting that was added later and has its default."""
     values = {name: value for name, value in asdict(config).items() if value is not None}
-    return {"optimizer": config.optimizer.name} | values.pop("settings") | values
+    settings, defaults = values.pop("settings"), _defaults(config.settings)
+    for name in defaults:
+        if settings[name] == defaults[name]:
+            settings.pop(name)
+    return {"optimizer": config.optimizer.name} | settings | values
+
+
+def _defaults(settings):
+    """Returns {name: default} of the settings that have one."""
+    return {field.name: field.default for field in fields(settings) if field.default is not MISSING}

@@ -12,7 +12,13 @@ from ..health.choice import KINDS as CHOICE_KINDS
 from ..health.choice import choice_warnings, dev_loss_warnings
 from ..health.data import DEV_KINDS, TRAIN_KINDS, data_warnings
 from ..health.record import WARNINGS, RunWarning, read_warnings, without, write_warnings
-from ..health.settings import decay_warnings, settings_warnings, turns_signs, typical_size
+from ..health.settings import (
+    decay_warnings,
+    settings_warnings,
+    turns_signs,
+    typical_size,
+    update_size,
+)
 from ..health.steps import FIRST, RECENT, Measured, StepWatch
 from ..journal.lines import read_evaluations
 from ..optim.applied import Applied
@@ -50,7 +56,8 @@ class Watch:
         is_decay = turns_signs(config.settings)
         self._smaller = "--weight_decay" if is_decay else "--lr"
         typical = typical_size(bundle)
-        self._steps = StepWatch(_eps(config), typical, self._smaller)
+        is_normalised = update_size(config.settings) is not None
+        self._steps = StepWatch(_eps(config), typical, self._smaller, is_normalised)
         if training.strict:
             refuse(self.warnings)
         self._add(
@@ -141,7 +148,9 @@ def warnings_before_start(
 ) -> Iterator[RunWarning]:
     """Yields what data, settings and folder say of a run before its first step; see `train`."""
     yield from data_warnings(data, dev, bundle.scoring)
-    yield from settings_warnings(bundle, config.settings.lr, _eps(config), typical)
+    settings = config.settings
+    update = update_size(settings)
+    yield from settings_warnings(bundle, settings.lr, _eps(config), typical, update)
     yield from decay_warnings(config.settings)
     if dev:
         evaluated = [entry.step for entry in read_evaluations(folder, dev.sha256)]

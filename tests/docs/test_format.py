@@ -153,7 +153,7 @@ def test_the_hash_constants_are_those_of_noise_and_order():
 
     assert hex_numbers(section("Noise")) == set(map(int, in_noise))
     assert hex_numbers(section("Order of the data")) == {
-        int(order.STEP_SALT), int(order.EPOCH_SALT),
+        int(order.STEP_SALT), int(order.EPOCH_SALT), int(order.DIRECTION_SALT),
     }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.data import encode_causal, encode_masked
 from pocketllm.runtime.data.batches import Row, micro_batches
 from pocketllm.runtime.data.encoded import Encoded
-from pocketllm.runtime.data.order import step_members, step_seed
+from pocketllm.runtime.data.order import direction_seeds, step_members, step_seed
 from pocketllm.runtime.data.reader import Example
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
@@ -45,6 +45,15 @@ def test_the_seed_of_a_step_is_two_hashes(seed, step):
     word = mix(mix(low(seed) ^ 0x165667B1) ^ mix(low(step)))
 
     assert step_seed(seed, step) == (word if word < 2**31 else word - 2**32)
+
+
+@steady
+@given(seed=st.integers(-(2**31), 2**31 - 1), number=st.integers(1, 256))
+def test_the_seed_of_a_direction_is_two_hashes(seed, number):
+    word = mix(low(seed) ^ mix(number ^ 0x94D049BB))
+
+    expected = word if word < 2**31 else word - 2**32
+    assert direction_seeds(seed, number)[-1] == expected
 
 
 @steady

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from pocketllm.runtime.data.dataset import Dataset
 from pocketllm.runtime.journal.lines import read_steps
 from pocketllm.runtime.journal.records import record_bytes
 from pocketllm.runtime.optim.adam import AdamSettings, AdamStep
+from pocketllm.runtime.optim.fzoo import FzooSettings
 from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig
 
@@ -75,6 +77,25 @@ def run_config(bundle, data: Dataset, **changes) -> RunConfig:
     } | changes  # fmt: skip
     run = {name: values.pop(name) for name in run}
     return RunConfig.of(bundle, data, MezoSettings(**values), **run)
+
+
+# Journalled runs of every kind: (dataclass of the settings, its values beside those of run_config).
+ZEROTH_ORDER = {
+    "mezo": (MezoSettings, {}),
+    "normalized": (MezoSettings, {"normalize": True}),
+    "fzoo": (FzooSettings, {"directions": 4, "sides": 1}),
+    "fzoo-two-sides": (FzooSettings, {"directions": 3, "sides": 2}),
+}
+
+
+def zeroth_order_config(kind: str, bundle, data: Dataset, **changes) -> RunConfig:
+    """Returns the config of a run of one of ZEROTH_ORDER; the rest as `run_config` has it."""
+    config = run_config(bundle, data, **changes)
+    settings, more = ZEROTH_ORDER[kind]
+    values = {**asdict(config.settings), **more}
+    names = {field.name for field in fields(settings)}
+    values = {name: value for name, value in values.items() if name in names}
+    return replace(config, settings=settings(**values))
 
 
 def adam_config(bundle, data: Dataset, **changes) -> RunConfig:

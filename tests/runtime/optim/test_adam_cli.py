@@ -35,7 +35,7 @@ def flags(bundle, data, run, **changes):
 def test_the_size_of_mezos_probe_is_refused(eps, claimed, train_file, tmp_path):
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run", eps=eps))
 
-    complaint(done, 2, "--eps is a setting of mezo; leave it out with --optimizer=adam")
+    complaint(done, 2, "--eps is a setting of mezo, fzoo; leave it out with --optimizer=adam")
     assert not (tmp_path / "run").exists()
 
 

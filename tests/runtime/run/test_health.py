@@ -134,7 +134,8 @@ def test_a_choice_needs_two_evaluated_steps_beside_the_untuned(last, every, eval
 )
 def test_what_settings_alone_say(lr, eps, base, tune, expected, golden_bundle):
     bundle = replace(golden_bundle, base=base, tune=tune, default_eps=1e-2)
-    warnings = list(settings_warnings(bundle, lr, eps, TYPICAL))
+    update = lr if eps is None else None
+    warnings = list(settings_warnings(bundle, lr, eps, TYPICAL, update))
     assert [warning.kind for warning in warnings] == expected
 
 

@@ -1,0 +1,241 @@
+"""Several directions of one minibatch a step, and one length of steps whatever the loss's scale.
+
+Losses on one side of θ, centred on their mean, take one forward pass a direction (FZOO, arXiv
+2506.09034, with a mean in place of the loss at θ, and a normaliser that has memory and a floor).
+Losses on both sides take two, and cancel the curvature, which probes of integers need.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from .. import contract
+from ..data.order import direction_seeds
+from ..errors import InputError, LossError
+from .applied import Pass, PerturbableInPairs
+from .decay import decay_share
+from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
+from .normaliser import DEFAULT_LR, Normaliser, normalised
+from .schedule import learning_rate
+
+MOST_DIRECTIONS = 256  # a journal's record holds 1,024 passes, and a direction takes up to four
+
+
+@dataclass(frozen=True)
+class FzooSettings:
+    """Settings of a run.
+
+    Attributes:
+      lr: learning rate: what a step adds to a parameter has the size lr / √directions.
+      eps: size of the probe, in units of z.
+      weight_decay: decoupled; θ shrinks by lr · weight_decay a step (decay.py says when).
+      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      steps: length of the run.
+      directions: of a step.
+      sides: of θ on which a direction's loss is taken, 1 or 2.
+
+    Raises:
+      InputError: one direction with one side: its loss is its own mean.
+    """
+
+    lr: float
+    eps: float
+    weight_decay: float
+    lr_schedule: str
+    steps: int
+    directions: int
+    sides: int
+
+    def __post_init__(self):
+        if self.directions == self.sides == 1:
+            raise InputError(
+                "--directions=1 with --sides=1: one loss is its own mean and shows no slope; give "
+                "--directions=2 or more, or --sides=2"
+            )
+
+    @property
+    def places(self) -> tuple[float, ...]:
+        """Where on a direction losses are taken, in units of z, in this order."""
+        return (self.eps, -self.eps)[: self.sides]
+
+    @property
+    def degrees(self) -> int:
+        """By how many directions a step's sum is divided: centring takes one."""
+        return self.directions - (self.sides == 1)
+
+    @property
+    def update(self) -> float:
+        """About how far a step moves a parameter."""
+        return self.lr / math.sqrt(self.degrees)
+
+
+@dataclass(frozen=True)
+class FzooStep:
+    """What one step measured.
+
+    Attributes:
+      step: 1 for the first.
+      seed: of the step; those of its directions follow from it.
+      losses: of the directions, one after the other; at θ + eps · z, then at θ − eps · z.
+      projected_grad: root mean square of the projected gradients.
+      divisor: of the learning rate: their size over the last steps.
+      lr: learning rate.
+    """
+
+    step: int
+    seed: int
+    losses: tuple[float, ...]
+    projected_grad: float
+    divisor: float
+    lr: float
+
+    @property
+    def loss(self) -> float:
+        """The minibatch loss: the mean of those around θ."""
+        return math.fsum(self.losses) / len(self.losses)
+
+    def describe(self) -> str:
+        """Returns loss and projected gradient."""
+        return f"loss {self.loss:.4f} projected_grad {self.projected_grad:.2f}"
+
+
+def fzoo_step(
+    model: PerturbableInPairs,
+    loss: Callable[[], float],
+    step: int,
+    seed: int,
+    settings: FzooSettings,
+    *,
+    normaliser: Normaliser,
+) -> FzooStep:
+    """Moves the weights one step along the directions of a seed.
+
+    Args:
+      model: holds θ.
+      loss: evaluates the step's minibatch at the present θ.
+      step: 1 for the first; sets the learning rate.
+      seed: of the step.
+      settings: the run's settings.
+      normaliser: has taken the run's steps before.
+
+    Raises:
+      LossError: a loss is not finite; θ is back where it was, within rounding.
+    """
+    lr, seeds = learning_rate(settings, step), direction_seeds(seed, settings.directions)
+    losses = _measured(model, loss, seeds, settings, step)
+    slopes = projected_gradients(losses, settings.eps, settings)
+    square = mean_square(slopes, settings)
+    divisor = normaliser.take(square, settings.directions)
+    rate = normalised(lr, divisor) / settings.degrees
+    moves = [Pass(seed, -rate * slope) for seed, slope in zip(seeds, slopes)]
+    _update(model, moves, -settings.places[-1], decay_share(settings, step))
+    return FzooStep(step, seed, tuple(losses), math.sqrt(square), divisor, lr)
+
+
+def projected_gradients(losses: Sequence[float], eps: float, settings: FzooSettings) -> list[float]:
+    """Returns the slope along each direction, on one side without their mean."""
+    if settings.sides == 2:
+        return [(plus - minus) / (2 * eps) for plus, minus in zip(losses[::2], losses[1::2])]
+    mean = math.fsum(losses) / len(losses)
+    return [(loss - mean) / eps for loss in losses]
+
+
+def mean_square(slopes: Sequence[float], settings: FzooSettings) -> float:
+    """Returns an estimate of the squared norm of the minibatch's gradient."""
+    return math.fsum(slope * slope for slope in slopes) / settings.degrees
+
+
+def _measured(model, loss, seeds, settings, step):
+    """Returns the losses of a step; θ stands at the last direction's last place then.
+
+    From one direction to the next is one pass.
+    """
+    eps, places = settings.eps, settings.places
+    losses: list[float] = []
+    for number, seed in enumerate(seeds):
+        if number:
+            model.perturb_two(seeds[number - 1], -places[-1], seed, eps)
+        else:
+            model.perturb(seed, eps)
+        for place in places:
+            if place < 0:
+                model.perturb(seed, -2 * eps)
+            losses.append(loss())
+            if not math.isfinite(losses[-1]):
+                model.perturb(seed, -place)
+                raise LossError(
+                    f"step {step}: the loss is not finite ({losses[-1]:g} at direction "
+                    f"{number + 1} of {len(seeds)})"
+                )
+    return losses
+
+
+def _update(model, moves, back, decay):
+    """Moves θ along all directions, in pairs, from where the last one's probe stands.
+
+    Args:
+      model: stands at θ − back · z of the last direction.
+      moves: a pass a direction.
+      back: to θ, along the last one.
+      decay: share that the last pass takes off.
+    """
+    *moves, (seed, scale) = moves
+    last = Pass(seed, back + scale)
+    if not decay:
+        moves.append(last)
+    for first, second in zip(moves[::2], moves[1::2]):
+        model.perturb_two(*first, *second)
+    if len(moves) % 2:
+        model.perturb(*moves[-1])
+    if decay:
+        # What decays has the step's other directions already, which the journal's formula says
+        # (docs/decisions/0031-decay-in-the-last-pass.md); that is lr² · weight_decay of it.
+        model.perturb(*last, decay, back)
+
+
+def _begin(model, settings, applied):
+    normaliser = Normaliser()
+    for step in applied:
+        slopes = projected_gradients(step.losses, step.eps, settings)
+        normaliser.take(mean_square(slopes, settings), settings.directions)
+
+    def take(minibatch: Minibatch) -> FzooStep:
+        return fzoo_step(
+            model,
+            minibatch.loss,
+            minibatch.number,
+            minibatch.seed,
+            settings,
+            normaliser=normaliser,
+        )
+
+    return take
+
+
+def _sides(bundle):
+    """On integers the loss is a staircase, where a probe small enough for one side has no slope."""
+    return 1 if bundle.base == contract.FP32 else 2
+
+
+OPTIMIZER = Optimizer(
+    name="fzoo",
+    kind=JOURNALLED,
+    signatures=contract.MEZO,
+    settings=FzooSettings,
+    step=FzooStep,
+    begin=_begin,
+    default_lr=lambda settings: DEFAULT_LR,
+    options=(
+        EPS,
+        Option("directions", "number of directions a step", 8, 1, MOST_DIRECTIONS),
+        Option(
+            "sides",
+            "sides of θ on which a direction's loss is taken, 1 or 2; none: 2 where the base is "
+            "int8 or int4, 1 elsewhere",
+            default=None,
+            lowest=1,
+            highest=2,
+            of_bundle=_sides,
+        ),
+    ),
+)

@@ -152,7 +152,7 @@ def test_a_damaged_line_is_named(line, message, tmp_path):
 def test_an_unknown_optimizer_is_refused(optimizer, tmp_path):
     folder = write_mezo_run(tmp_path / "run", optimizer=optimizer)
 
-    assert f"the optimizer is {optimizer!r}, expected mezo or adam" in refusal(folder)
+    assert f"the optimizer is {optimizer!r}, expected mezo or fzoo or adam" in refusal(folder)
 
 
 @pytest.mark.parametrize(

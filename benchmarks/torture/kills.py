@@ -28,12 +28,15 @@ from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.partials import PARTIAL
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.optim.interface import JOURNALLED
+from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS
 from pocketllm.runtime.run.parameters import kept_steps
 
 from .killed import PHASES
 
 # Of the phases that have many calls, the share of a run's steps that is their number.
 SHARES = {"start": 40, "step": 1, "line": 2, "record": 2, "flush": 20, "snapshot": 4, "pause": 30}
+JOURNALLED_NAMES = [name for name, entry in OPTIMIZERS.items() if entry.kind == JOURNALLED]
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
 FLAGS = flags.FlagValues()
@@ -45,6 +48,7 @@ define.integer("steps", 200, "steps per run", 1)
 define.integer("kills", 200, "number of kills (kill -9)", 1)
 define.integer("seed", 0, "random seed of the moments", 0)
 define.integer("snapshot_steps", 25, "steps between snapshots", 1)
+define.enum("optimizer", DEFAULT, JOURNALLED_NAMES, "training algorithm")
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
@@ -70,7 +74,7 @@ class Kills:
         return self.phases.total()
 
 
-def training(bundle: Path, train: Path, dev: Path, steps: int, **changes: float) -> list[str]:
+def training(bundle: Path, train: Path, dev: Path, steps: int, **changes) -> list[str]:
     """Returns the command of a run without its --run; `changes` are values of flags."""
     values = {
         "bundle": bundle, "train": train, "dev": dev, "steps": steps, "lr": 1e-3,
@@ -173,7 +177,7 @@ def _compare(whole, run):
 def run(values) -> dict:
     """Kills and compares; see the module's docstring."""
     places = Path(values.bundle), Path(values.train), Path(values.dev)
-    command = training(*places, values.steps, recovery_seconds=1e9)
+    command = training(*places, values.steps, recovery_seconds=1e9, optimizer=values.optimizer)
     with tempfile.TemporaryDirectory() as folder, Progress("killing", values.kills, "kill") as bar:
         kills = kill_and_resume(
             command,

@@ -15,7 +15,7 @@ from ..errors import InputError, LossError
 from .applied import Pass, PerturbableInPairs
 from .decay import decay_share
 from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
-from .normaliser import DEFAULT_LR, Normaliser, normalised
+from .normaliser import DEFAULT_LR, Normaliser, normalised, recorded_losses
 from .schedule import learning_rate
 
 MOST_DIRECTIONS = 256  # a journal's record holds 1,024 passes, and a direction takes up to four
@@ -123,7 +123,7 @@ def fzoo_step(
     """
     lr, seeds = learning_rate(settings, step), direction_seeds(seed, settings.directions)
     losses = _measured(model, loss, seeds, settings, step)
-    slopes = projected_gradients(losses, settings.eps, settings)
+    slopes = projected_gradients(losses, settings)
     square = mean_square(slopes, settings)
     divisor = normaliser.take(square, settings.directions)
     rate = normalised(lr, divisor) / settings.degrees
@@ -132,8 +132,9 @@ def fzoo_step(
     return FzooStep(step, seed, tuple(losses), math.sqrt(square), divisor, lr)
 
 
-def projected_gradients(losses: Sequence[float], eps: float, settings: FzooSettings) -> list[float]:
+def projected_gradients(losses: Sequence[float], settings: FzooSettings) -> list[float]:
     """Returns the slope along each direction, on one side without their mean."""
+    eps = settings.eps
     if settings.sides == 2:
         return [(plus - minus) / (2 * eps) for plus, minus in zip(losses[::2], losses[1::2])]
     mean = math.fsum(losses) / len(losses)
@@ -196,7 +197,8 @@ def _update(model, moves, back, decay):
 def _begin(model, settings, applied):
     normaliser = Normaliser()
     for step in applied:
-        slopes = projected_gradients(step.losses, step.eps, settings)
+        losses = recorded_losses(step, settings.directions * settings.sides)
+        slopes = projected_gradients(losses, settings)
         normaliser.take(mean_square(slopes, settings), settings.directions)
 
     def take(minibatch: Minibatch) -> FzooStep:

@@ -9,7 +9,7 @@ from ..errors import LossError
 from .applied import Perturbable
 from .decay import decay_share
 from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
-from .normaliser import DEFAULT_LR, Normaliser, normalised
+from .normaliser import DEFAULT_LR, Normaliser, normalised, recorded_losses
 from .schedule import learning_rate
 
 
@@ -100,7 +100,7 @@ def mezo_step(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
-    divisor = normaliser.take(projected_grad**2, 1) if normaliser else None
+    divisor = normaliser.take(projected_grad * projected_grad, 1) if normaliser else None
     rate = lr if divisor is None else normalised(lr, divisor)
     # From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass
     # (docs/decisions/0031-decay-in-the-last-pass.md).
@@ -108,16 +108,17 @@ def mezo_step(
     return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr, divisor)
 
 
-def _normaliser_after(applied):
+def _normaliser_after(applied, eps):
     normaliser = Normaliser()
     for step in applied:
-        loss_plus, loss_minus = step.losses
-        normaliser.take(((loss_plus - loss_minus) / (2 * step.eps)) ** 2, 1)
+        loss_plus, loss_minus = recorded_losses(step, 2)
+        projected_grad = (loss_plus - loss_minus) / (2 * eps)
+        normaliser.take(projected_grad * projected_grad, 1)
     return normaliser
 
 
 def _begin(model, settings, applied):
-    normaliser = _normaliser_after(applied) if settings.normalize else None
+    normaliser = _normaliser_after(applied, settings.eps) if settings.normalize else None
 
     def take(minibatch: Minibatch) -> MezoStep:
         return mezo_step(

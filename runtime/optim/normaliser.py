@@ -7,11 +7,17 @@ Directions share one scale, so one number is all the adaptivity that a measured 
 import math
 from statistics import median
 
+import numpy as np
+
+from ..errors import InputError
+from .applied import Applied
+
 KEPT = 0.99  # of the mean, at each direction: it is over about the last hundred of them
 # A step that measures next to nothing must not make the following ones long: published code without
 # a floor lost its weights in the first steps.
 FLOOR_SHARE, FIRST = 0.1, 20
 
+LARGEST = float(np.finfo(np.float32).max)
 DEFAULT_LR = 1e-4  # of what is divided: a step's length does not depend on the loss
 
 
@@ -40,6 +46,20 @@ class Normaliser:
             self._first.append(math.sqrt(square))
         floor = FLOOR_SHARE * median(self._first)
         return max(math.sqrt(self._sum / self._weight), floor)
+
+
+def recorded_losses(step: Applied, count: int) -> tuple[float, ...]:
+    """Returns the losses of a step that a run goes on from.
+
+    Raises:
+      InputError: not so many, or no float32: the journal was written by another program.
+    """
+    if len(step.losses) != count or not all(abs(loss) <= LARGEST for loss in step.losses):
+        raise InputError(
+            f"step {step.step} of the journal holds {len(step.losses)} losses, expected {count} "
+            "finite ones; it was altered: restore it from a copy, or choose another --run"
+        )
+    return step.losses
 
 
 def normalised(lr: float, divisor: float) -> float:

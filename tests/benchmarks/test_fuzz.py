@@ -1,7 +1,7 @@
 """What the fuzzer runs: the readers take real files, and no error of theirs is hidden."""
 
 import pytest
-from small_runs import run_config
+from small_runs import zeroth_order_config
 
 from pocketllm.benchmarks.torture.edited_json import edited
 from pocketllm.benchmarks.torture.fuzz import TARGETS, reader, refusing, seeds, with_checksums
@@ -12,12 +12,12 @@ from pocketllm.runtime.run.loop import train
 pytest_plugins = ["runtime_fixtures"]
 
 
-@pytest.fixture
-def run(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
+@pytest.fixture(params=["mezo", "fzoo"])
+def run(request, golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     """A run of 6 steps with snapshots."""
     monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
     model, folder = open_ready(golden_bundle, "litert"), tmp_path / "run"
-    train(model, train_data, folder, run_config(golden_bundle, train_data))
+    train(model, train_data, folder, zeroth_order_config(request.param, golden_bundle, train_data))
     return folder
 
 

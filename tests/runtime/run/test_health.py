@@ -14,10 +14,12 @@ from pocketllm.runtime.health.settings import (
     flags_to_lower,
     settings_warnings,
     typical_size,
+    update_size,
 )
 from pocketllm.runtime.health.steps import FIRST, Measured, StepWatch, highest_loss
 from pocketllm.runtime.journal.lines import Evaluated
 from pocketllm.runtime.optim.adam import AdamSettings
+from pocketllm.runtime.optim.fzoo import FzooSettings
 from pocketllm.runtime.optim.mezo import MezoSettings
 
 EPS, TYPICAL = 1e-3, 0.03
@@ -55,6 +57,34 @@ def test_one_step_with_a_gradient_is_enough():
 
 def test_later_steps_without_a_gradient_are_no_warning():
     assert kinds([(0.7, 1e-3)] * FIRST + [(0.7, 0.0)] * 100) == set()
+
+
+@pytest.mark.parametrize("count", [2, 8])
+def test_a_normalised_step_is_long_enough_whatever_its_losses_say(count):
+    watch = StepWatch(EPS, TYPICAL, is_normalised=True)
+    warnings = []
+    for number in range(1, FIRST + 1):
+        losses = tuple(0.7 + 1e-6 * i for i in range(count))
+        warnings += watch.take(Measured(number, losses, 1e-10))
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (MezoSettings(1e-3, EPS, 0.0, "constant", 5), None),
+        (MezoSettings(1e-3, EPS, 0.0, "constant", 5, normalize=True), 1e-3),
+        (FzooSettings(1e-3, EPS, 0.0, "constant", 5, directions=5, sides=1), 5e-4),
+        (FzooSettings(1e-3, EPS, 0.0, "constant", 5, directions=4, sides=2), 5e-4),
+        (AdamSettings(1e-3, 0.0, "constant", 5), 1e-3),
+    ],
+    ids=str,
+)
+def test_what_settings_say_of_the_size_of_an_update(settings, expected, golden_bundle):
+    update = update_size(settings)
+    assert update == pytest.approx(expected)
+    small = [None, *settings_warnings(golden_bundle, 1e-12, EPS, TYPICAL, update and 1e-12)]
+    assert [entry and entry.kind for entry in small[1:]] == ["nothing-moves"] * (update is not None)
 
 
 def test_two_steps_say_nothing():

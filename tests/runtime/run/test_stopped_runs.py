@@ -1,4 +1,4 @@
-"""MeZO runs that signals end and kills break off: none loses a step, none comes out different."""
+"""Journalled runs that signals end and kills break off: none loses a step or comes out different."""
 
 import signal
 import subprocess
@@ -73,10 +73,14 @@ def test_a_signal_ends_the_run_after_its_step_and_says_how_to_go_on(number, comm
     assert len(steps_of(run)) == count + 3
 
 
+@pytest.mark.parametrize(
+    "flags", [{}, {"optimizer": "fzoo", "directions": 3}], ids=["mezo", "fzoo"]
+)
 def test_killed_in_each_phase_and_resumed_a_run_ends_as_if_never_touched(
-    golden_bundle, train_file, dev_file, tmp_path
+    flags, golden_bundle, train_file, dev_file, tmp_path
 ):
-    command = training(golden_bundle.folder, train_file, dev_file, STEPS, recovery_seconds=1e9)
+    values = {"recovery_seconds": 1e9} | flags
+    command = training(golden_bundle.folder, train_file, dev_file, STEPS, **values)
     done = kill_and_resume(command, tmp_path, KILLS, seed=0)
 
     assert done.count == KILLS

@@ -1,11 +1,13 @@
 """Steps along several directions, and normalised ones: done again, taken back, continued."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from measured_function import Function, fzoo_settings
 from small_runs import steady
 
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.journal.records import MOST_LOSSES, MOST_PASSES
 from pocketllm.runtime.optim.applied import Applied, Recorder, apply_step, undo_step
 from pocketllm.runtime.optim.fzoo import MOST_DIRECTIONS
@@ -92,6 +94,21 @@ def test_a_run_that_goes_on_from_its_journal_takes_the_same_steps(theta, chosen,
 
     assert applied == expected
     assert halves.theta.tobytes() == whole.theta.tobytes()
+
+
+@pytest.mark.parametrize("losses", [(), (1.0,), (1.0,) * 5, (1.0, 2.0, 1e300, 1.0), (0.0, np.nan)])
+@pytest.mark.parametrize(
+    "chosen",
+    [fzoo_settings(), MezoSettings(0.1, 1e-3, 0.0, "constant", 4, normalize=True)],
+    ids=["fzoo", "normalized"],
+)
+def test_a_journal_whose_losses_are_not_the_runs_is_refused(chosen, losses):
+    applied = Applied(1, losses, 0.1, 1e-3, ())
+
+    with pytest.raises(
+        InputError, match=r"^step 1 of the journal holds \d losses, expected \d fin"
+    ):
+        optimizer_of(chosen).begin(Function([1.0]), chosen, [applied])
 
 
 def test_a_record_holds_the_most_directions_on_both_sides():

@@ -24,9 +24,11 @@ from .flatbuffer.values import stream_constants, stream_variables
 from .manifest import manifest
 from .plan import Plan, plan_of
 from .settings import Settings
+from .signatures.accumulate import accumulate, apply, gradient_norm, sum_of
 from .signatures.adam import adam_step
 from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
+from .signatures.gradients import used_variables
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
 from .signatures.state import bind_decay, bind_transfers, bind_zeros
 from .signatures.tables import noise_table
@@ -174,13 +176,32 @@ def _bind_adam(model, forwards, plan, say):
     Where all is trained, weights and moments are most of the memory, and nothing is computed twice.
     """
     variables, recompute = plan.variables, plan.settings.tuning.kind != contract.FULL
+    if recompute:
+        forwards = {tokens: recomputing(forward) for tokens, forward in forwards.items()}
     for tokens, forward in forwards.items():
         say(f"converting {contract.adam_step_for(tokens)}")
         aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
-        step = adam_step(recomputing(forward) if recompute else forward, variables, tokens, aliases)
+        step = adam_step(forward, variables, tokens, aliases)
         bind(model, step)
     moments = set(step.assigned.values()) - set(variables)
     bind_zeros(model, contract.ADAM_INITIALIZE, sorted(moments, key=lambda v: v.name))
+    if recompute:
+        _bind_accumulation(model, forwards, variables, say)
+
+
+def _bind_accumulation(model, forwards, variables, say):
+    """Adds what makes steps of any batch size: sums of gradients, their norm, their use."""
+    names = used_variables(next(iter(forwards.values())))
+    used = tuple(v for v in variables if v.name in names)
+    for tokens, forward in forwards.items():
+        say(f"converting {contract.adam_accumulate_for(tokens)}")
+        aliases = (contract.ADAM_ACCUMULATE,) if tokens == max(forwards) else ()
+        bind(model, accumulate(forward, used, tokens, aliases))
+    bind(model, gradient_norm(used))
+    for signature in (contract.ADAM_APPLY, contract.SGD_APPLY):
+        say(f"converting {signature}")
+        bind(model, apply(signature, variables, used))
+    bind_zeros(model, contract.GRADIENTS_INITIALIZE, [sum_of(v) for v in used])
 
 
 def _bind_generation(model, plan, say):

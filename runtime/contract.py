@@ -28,6 +28,11 @@ PERTURB_AND_DECAY = "perturb_and_decay"
 PERTURB_TWO = "perturb_two"
 DECAY = "decay"
 ADAM_STEP = "adam_step"  # also the alias of the longest bucket's adam_step_<tokens>
+ADAM_ACCUMULATE = "adam_accumulate"  # also the alias of the longest bucket's
+ADAM_APPLY = "adam_apply"
+SGD_APPLY = "sgd_apply"
+GRADIENTS_INITIALIZE = "gradients_initialize"  # before the first adam_accumulate of a step
+GRADIENT_NORM = "gradient_norm"
 ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
 PREFILL = "prefill"
 DECODE = "decode"
@@ -66,6 +71,7 @@ LR = "lr"  # [1] float32
 STEP = "step"  # [1] int32, 1 for the first
 LOSS = "loss"  # [1] float32, weighted mean
 WEIGHT_SUM = "weight_sum"  # [1] float32
+NORM = "norm"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
 DONE = "done"  # [1] float32
 
@@ -104,6 +110,11 @@ def forward_loss_for(tokens: int) -> str:
 def adam_step_for(tokens: int) -> str:
     """Names the Adam signature of the bucket of `tokens` tokens."""
     return f"{ADAM_STEP}_{tokens}"
+
+
+def adam_accumulate_for(tokens: int) -> str:
+    """Names the signature that adds up gradients of the bucket of `tokens` tokens."""
+    return f"{ADAM_ACCUMULATE}_{tokens}"
 
 
 def prefill_for(tokens: int) -> str:

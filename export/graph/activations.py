@@ -24,7 +24,8 @@ def _gelu_slope(x):
         tail = (tail + a) * t
     tail = tail * density * 0.5  # 1 - Φ(|x|)
     sign = x / tf.maximum(size, TINY)
-    return 0.5 + sign * (0.5 - tail) + x * density * (1 / math.sqrt(2 * math.pi))
+    # The tail first: bind schedules in this order, and fewer tensors are alive beside it.
+    return (0.5 - tail) * sign + 0.5 + x * density * (1 / math.sqrt(2 * math.pi))
 
 
 def _gelu_tanh_slope(x):
@@ -54,7 +55,8 @@ def _with_slope(function, slope):
     def activation(x):
         @tf.custom_gradient
         def differentiable(x):
-            return function(x), lambda upstream: upstream * slope(x)
+            # The slope first: what comes in is computed only then, and not alive beside it.
+            return function(x), lambda upstream: slope(x) * upstream
 
         return differentiable(x)
 

@@ -18,6 +18,11 @@ from .forward import ForwardGraph
 from .gradients import gradients_of, used_variables
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
+SCALARS = {
+    contract.LR: Input((1,), tf.float32),
+    contract.STEP: Input((1,), tf.int32),
+    contract.FACTOR: Input((1,), tf.float32),
+}
 # Prefix of a table's second reading: it is looked into before the delegate's work, updated after.
 AGAIN = "again"
 
@@ -42,25 +47,18 @@ def adam_step(
     bound, inputs = _bound(forward, variables, used)
 
     def graph(tensors):
-        loss, gradients = gradients_of(forward, tensors)
-        rate, root = _corrections(tensors[contract.STEP], tensors[contract.LR])
+        computed, gradients = gradients_of(forward, tensors)
+        rate, root = bias_corrections(tensors[contract.STEP], tensors[contract.LR])
         share = tensors[contract.FACTOR] - 1.0  # exact
-        outputs = {contract.LOSS: loss}
+        outputs = {contract.LOSS: computed[contract.LOSS]}
         for v in variables:
             theta = tensors.get(f"{AGAIN}/{v.name}", tensors[v.name])
             if v.name in used:
-                m, s = (tensors[moment.name] for moment in moments(v))
-                gradient = gradients[v.name]
-                m = m + (gradient - m) * (1 - BETA_1)
-                s = s * BETA_2 + gradient * gradient * (1 - BETA_2)
+                m, s = new_moments(gradients[v.name], *(tensors[w.name] for w in moments(v)))
                 outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
-                change = -rate * m / (tf.sqrt(s) * root + EPSILON)
-                # What decays is rounded together with the update: alone, a factor near 1 would
-                # move a value by an ulp or not at all.
-                change = theta * share + change if v.parameter.decays else change
-                outputs[f"o{v.stream}"] = theta + change
+                outputs[f"o{v.stream}"] = moved(v, theta, adam_change(m, s, rate, root), share)
             elif v.parameter.decays:
-                outputs[f"o{v.stream}"] = theta + theta * share
+                outputs[f"o{v.stream}"] = moved(v, theta, None, share)
         return outputs
 
     # The gradients of the last layers are known first: used up first, few are alive at once.
@@ -88,11 +86,7 @@ def _bound(forward, variables, used):
     scalars.
     """
     bound = dict(forward.variables)
-    inputs = forward.inputs | {
-        contract.LR: Input((1,), tf.float32),
-        contract.STEP: Input((1,), tf.int32),
-        contract.FACTOR: Input((1,), tf.float32),
-    }
+    inputs = forward.inputs | SCALARS
     for v in variables:
         added = {moment.name: moment for moment in moments(v)} if v.name in used else {}
         if v.parameter.kind == "table":
@@ -102,7 +96,27 @@ def _bound(forward, variables, used):
     return bound, inputs
 
 
-def _corrections(step, lr):
+def new_moments(gradient, m, s):
+    """Returns the first and second moment after a gradient."""
+    m = m + (gradient - m) * (1 - BETA_1)
+    return m, s * BETA_2 + gradient * gradient * (1 - BETA_2)
+
+
+def adam_change(m, s, rate, root):
+    """Returns what a step adds; rate and root are those of `bias_corrections`."""
+    return -rate * m / (tf.sqrt(s) * root + EPSILON)
+
+
+def moved(variable: Variable, theta, change, share):
+    """Returns θ + share · θ + change, a change of None for 0, where the variable decays."""
+    if not variable.parameter.decays:
+        return theta + change
+    # What decays is rounded together with the update: alone, a factor near 1 would move a value by
+    # an ulp or not at all.
+    return theta + (theta * share if change is None else theta * share + change)
+
+
+def bias_corrections(step, lr):
     """Returns (lr / (1 - β1^step), 1 / √(1 - β2^step)), both [1].
 
     1 - β^t is -expm1(t ln β), and that is 2h / (1 + h) with h = tanh(-t ln β / 2): subtracting a

@@ -13,23 +13,25 @@ from .forward import ForwardGraph
 
 def gradients_of(
     forward: ForwardGraph, tensors: dict[str, tf.Tensor]
-) -> tuple[tf.Tensor, dict[str, tf.Tensor | None]]:
-    """Returns (loss [1], {variable name: gradient, None where the loss does not depend on it}).
+) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor | None]]:
+    """Returns (what the forward pass computes, {variable name: gradient}).
+
+    The gradient is None where the loss does not depend on a variable.
 
     A variable that is read twice, as a chunk of a head is, has the sum of both gradients.
     """
     read = {name: tensors[name] for name in forward.variables}
     with tf.GradientTape() as tape:
         tape.watch(read)
-        loss = forward.compute(tensors)[contract.LOSS]
+        outputs = forward.compute(tensors)
     gradients: dict[str, tf.Tensor | None] = {}
-    for name, gradient in tape.gradient(loss, read).items():
+    for name, gradient in tape.gradient(outputs[contract.LOSS], read).items():
         variable = forward.variables[name].name
         other = gradients.get(variable)
         if other is not None:
             gradient = other if gradient is None else other + gradient
         gradients[variable] = gradient
-    return loss, gradients
+    return outputs, gradients
 
 
 def used_variables(forward: ForwardGraph) -> set[str]:
@@ -38,9 +40,9 @@ def used_variables(forward: ForwardGraph) -> set[str]:
     used = set()
 
     def trace(*tensors):
-        loss, gradients = gradients_of(forward, dict(zip(names, tensors)))
+        outputs, gradients = gradients_of(forward, dict(zip(names, tensors)))
         used.update(name for name, gradient in gradients.items() if gradient is not None)
-        return loss
+        return outputs[contract.LOSS]
 
     specs = [tf.TensorSpec(spec.shape, spec.dtype) for spec in forward.inputs.values()]
     tf.function(trace, input_signature=specs, autograph=False).get_concrete_function()

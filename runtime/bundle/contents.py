@@ -130,6 +130,11 @@ class Bundle:
         return tuple(sorted(int(number) for number in numbers if number.isdecimal()))
 
     @property
+    def adds_gradients(self) -> bool:
+        """Whether a step with gradients may be of several batches."""
+        return contract.ADAM_APPLY in self.signatures
+
+    @property
     def tokenizer_path(self) -> Path:
         """The tokenizer's file."""
         return self.folder / contract.TOKENIZER_FILE

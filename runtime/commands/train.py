@@ -10,9 +10,10 @@ What keeps a run from working is said once, as a warning, and stands in RUN/warn
 two), and divides it by the size of the last projected gradients, as --normalize does for MeZO: then
 --lr says how far a step moves a parameter, on any model and task.
 
---optimizer=adam, the baseline with gradients, needs a bundle exported with --optimizers=mezo,adam
-and takes no more examples a step than that has rows. Its run cannot be continued; it keeps the
-parameters of the best dev step and of the last (RUN/parameters-STEP.npz).
+--optimizer=adam and sgd, with gradients, need a bundle exported with --optimizers=mezo,adam; of
+one that trains all parameters, adam takes no more examples a step than that has rows. Such a run
+cannot be continued; it keeps the parameters of the best dev step and of the last
+(RUN/parameters-STEP.npz).
 
 examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
@@ -88,7 +89,7 @@ def _options():
     options = {}
     for optimizer in OPTIMIZERS.values():
         for option in optimizer.options:
-            kind = optimizer.settings.__annotations__[option.name]
+            kind = {f.name: f.type for f in fields(optimizer.settings)}[option.name]
             options.setdefault(option.name, (option, kind, []))[2].append(optimizer.name)
     return options
 
@@ -106,7 +107,7 @@ def run(values) -> dict:
     bundle, folder = open_bundle(values), Path(values.run)
     data, dev, split = _data(values, bundle)
     config = _config(values, bundle, data, split)
-    check_bundle(config.optimizer, bundle, config.batch_size)
+    check_bundle(config.optimizer, bundle, config.batch_size, config.settings)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     if config.batch_size < values.batch_size:

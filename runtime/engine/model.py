@@ -115,6 +115,30 @@ class Model:
         )
         return float(outputs[contract.LOSS][0])
 
+    def clear_gradients(self) -> None:
+        """Sets the sums of gradients to 0."""
+        self.engine.run(contract.GRADIENTS_INITIALIZE)
+
+    def accumulate(self, batch: Batch) -> tuple[float, float]:
+        """Adds a micro-batch's gradient times its weight sum; returns (loss, weight sum)."""
+        outputs = self.engine.run(contract.adam_accumulate_for(batch.tokens), **batch.inputs)
+        return float(outputs[contract.LOSS][0]), float(outputs[contract.WEIGHT_SUM][0])
+
+    def gradient_norm(self) -> float:
+        """Returns the norm of the sums of gradients, all together."""
+        return float(self.engine.run(contract.GRADIENT_NORM)[contract.NORM][0])
+
+    def apply_adam(self, step: int, lr: float, factor: float, scale: float) -> None:
+        """Takes a step as `adam_step` does, of the gradient that is the sums times `scale`."""
+        inputs = {contract.LR: _float32(lr), contract.FACTOR: _float32(factor)}
+        inputs |= {contract.STEP: np.array([step], np.int32), contract.SCALE: _float32(scale)}
+        self.engine.run(contract.ADAM_APPLY, **inputs)
+
+    def apply_sgd(self, lr: float, factor: float, scale: float) -> None:
+        """θ ← θ + ((factor − 1) · θ − lr · gradient), of the sums times `scale`."""
+        inputs = {contract.LR: _float32(lr), contract.FACTOR: _float32(factor)}
+        self.engine.run(contract.SGD_APPLY, **inputs, **{contract.SCALE: _float32(scale)})
+
     def initialize_cache(self) -> None:
         """Sets the cache to zero, which makes it take memory; before the first `prefill`."""
         self.engine.run(contract.CACHE_INITIALIZE)

@@ -1,4 +1,7 @@
-"""AdamW as the bundle's `adam_step` does it: one call a step, gradient and update in the graph."""
+"""AdamW, its arithmetic in the graph: gradients of micro-batches added up, or `adam_step` alone.
+
+A bundle that trains all parameters has `adam_step` alone: a step is one call.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,6 +11,7 @@ from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .decay import decay_factor
+from .gradients import OPTIONS, add_up
 from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
 
@@ -30,14 +34,18 @@ class AdamSettings:
     Attributes:
       lr: learning rate.
       weight_decay: decoupled; θ shrinks by lr · weight_decay a step.
-      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      lr_schedule: one of schedule.SCHEDULES.
       steps: length of the run.
+      warmup_steps: in which the learning rate rises to lr.
+      clip_norm: largest norm of a step's gradient, 0 for any.
     """
 
     lr: float
     weight_decay: float
     lr_schedule: str
     steps: int
+    warmup_steps: int = 0
+    clip_norm: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,13 @@ def _begin(model, settings, _):
     model.initialize_adam()
 
     def take(minibatch: Minibatch) -> AdamStep:
-        return adam_step(model, minibatch.batches[0], minibatch.number, settings)
+        number = minibatch.number
+        if not model.bundle.adds_gradients:
+            return adam_step(model, minibatch.batches[0], number, settings)
+        lr = learning_rate(settings, number)
+        loss, scale = add_up(model, minibatch.batches, number, settings.clip_norm)
+        model.apply_adam(number, lr, decay_factor(settings, number), scale)
+        return AdamStep(number, loss, lr)
 
     return take
 
@@ -93,5 +107,6 @@ OPTIMIZER = Optimizer(
     settings=AdamSettings,
     step=AdamStep,
     begin=_begin,
+    options=OPTIONS,
     whole_batch=True,
 )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+from .. import contract
 from ..bundle.manifest import Bundle
 from ..data.batches import Batch
 from ..errors import InputError
@@ -119,7 +120,9 @@ class Optimizer:
         Perturbable for a journalled run, and the steps before are there to derive a state from; a
         kept run gives the whole Model and no steps.
       options: its settings beside those of every optimizer.
-      whole_batch: whether one call of the graph is a step, so that no minibatch can be larger.
+      whole_batch: whether one call of the graph is a step, so that no minibatch can be larger, in
+        a bundle that does not add gradients up.
+      accumulates: whether it needs a bundle that adds gradients up.
       default_lr: learning rate where none is given, by its other settings.
     """
 
@@ -131,6 +134,7 @@ class Optimizer:
     begin: Callable[[Any, Any, Sequence[Applied]], Callable[[Minibatch], Step]]
     options: tuple[Option, ...] = ()
     whole_batch: bool = False
+    accumulates: bool = False
     default_lr: Callable[[Mapping[str, Any]], float] = lambda settings: 1e-6
 
     @property
@@ -139,13 +143,22 @@ class Optimizer:
         return tuple(option.name for option in self.options)
 
 
-def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int) -> None:
+def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int, settings: Settings) -> None:
     """Raises InputError unless a bundle can take an optimizer's step on so many examples."""
     export = f"--optimizers=mezo,{optimizer.signatures}"
     if optimizer.signatures not in bundle.optimizers:
         raise InputError(
             f"{bundle.folder}: the bundle's optimizers are {', '.join(bundle.optimizers)}, "
             f"expected {optimizer.signatures} among them; export it with {export}"
+        )
+    if bundle.adds_gradients:
+        return
+    wanting = "--clip_norm" if getattr(settings, "clip_norm", 0) else ""
+    if optimizer.accumulates or wanting:
+        flag = wanting or f"--optimizer={optimizer.name}"
+        raise InputError(
+            f"{flag}: this bundle has no signature {contract.ADAM_APPLY}, which takes sums of "
+            f"gradients; export it again with --tune=lora, prefix or head and {export}"
         )
     if optimizer.whole_batch and batch_size > bundle.batch_size:
         raise InputError(

@@ -1,5 +1,6 @@
 """A kept run: the parameters of its best dev step and of its last are saved."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -87,6 +88,8 @@ class Kept:
     def ruined(self, batches: Sequence[Batch]) -> str:
         """Names the steps whose parameters are there."""
         smaller = flags_to_lower(self._training.config.settings)
+        if self.count and batches and math.isfinite(self._training.model.loss(batches)):
+            self._save(self.count)  # the step that failed has not moved them
         return (
             f"start a new run with a smaller {smaller} (steps whose parameters this one keeps: "
             f"{self._kept()})"

@@ -132,7 +132,7 @@ def train(
     """
     folder, limits = Path(folder), (recovery_seconds, strict)
     training = Training(model, data, folder, config, dev, eval_every, listener, *limits, samples)
-    check_bundle(config.optimizer, model.bundle, config.batch_size)
+    check_bundle(config.optimizer, model.bundle, config.batch_size, config.settings)
     with PeakMemory() as memory, run_lock(folder):
         steps = start_or_continue(folder, config)
         watch = Watch(training, steps)

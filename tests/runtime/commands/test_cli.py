@@ -139,7 +139,7 @@ def test_no_command_prints_the_usage_and_is_an_error():
         (["eval", "--threads=many"], "threads"),
         (["eval", "--engine=onnx"], "engine"),
         (["train", "--lr=fast"], "lr"),
-        (["train", "--lr_schedule=cosine"], "lr_schedule"),
+        (["train", "--lr_schedule=steps"], "lr_schedule"),
     ],
     ids=" ".join,
 )

@@ -119,5 +119,6 @@ def export_here(checkpoint, folder, **settings):
     with (
         mock.patch.object(pipeline, "forward_loss", plain),
         mock.patch.object(pipeline, "adam_step", gradient_function),
+        mock.patch.object(pipeline, "_bind_accumulation"),
     ):
         return tiny.export(checkpoint, folder, adam=True, **settings)

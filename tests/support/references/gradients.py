@@ -22,8 +22,8 @@ def gradient_function(forward, variables, tokens, aliases=()):
     from pocketllm.export.signatures.gradients import gradients_of
 
     def graph(tensors):
-        loss, gradients = gradients_of(forward, tensors)
-        return {"loss": loss} | {
+        outputs, gradients = gradients_of(forward, tensors)
+        return {"loss": outputs["loss"]} | {
             f"g{v.stream}": tf.reshape(gradients[v.name], v.shape)
             for v in variables
             if gradients[v.name] is not None
@@ -62,7 +62,10 @@ def export_here(checkpoint, folder, **settings):
     """Does the export in this process; returns the bundle's folder."""
     from pocketllm.export import pipeline
 
-    with mock.patch.object(pipeline, "adam_step", gradient_function):
+    with (
+        mock.patch.object(pipeline, "adam_step", gradient_function),
+        mock.patch.object(pipeline, "_bind_accumulation"),
+    ):
         return tiny.export(checkpoint, folder, adam=True, **settings)
 
 

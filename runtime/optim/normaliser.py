@@ -1,7 +1,8 @@
 """What a normalised step divides its learning rate by: how large the gradients have been lately.
 
 Directions share one scale, so one number is all the adaptivity that a measured slope allows
-(MEAZO, arXiv 2605.03869). It follows from the journal's losses, and nothing else needs to be kept.
+(MEAZO, arXiv 2605.03869). It follows from the journal's losses, and nothing else needs to be kept
+(docs/decisions/0042-one-number-normalises-a-step.md).
 """
 
 import math

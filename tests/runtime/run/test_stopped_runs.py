@@ -1,4 +1,4 @@
-"""Journalled runs that signals end and kills break off: none loses a step or comes out different."""
+"""Journalled runs that signals end and kills break off: none loses a step or ends differently."""
 
 import signal
 import subprocess

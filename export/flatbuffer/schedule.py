@@ -12,6 +12,7 @@ an order with little alive (docs/decisions/0004-read-variable-before-its-consume
    writing copies it.
 """
 
+import math
 from collections import defaultdict
 
 from ..graph.recompute import BARRIER
@@ -20,6 +21,8 @@ from .converted import ConvertedFunction, inputs_of, outputs_of
 from .delegate import without_barriers
 from .model import TfliteModel
 from .operators import builtin_of
+
+FLOAT32 = schema.TensorType.FLOAT32
 
 
 def schedule(
@@ -38,7 +41,7 @@ def schedule(
     subgraph = source.subgraphs[0]
     producers = {i: operator for operator in subgraph.operators for i in operator.outputs}
     readers = _readers_of_old_values(source, function, producers)
-    ordered = _of_inputs_alone(subgraph, function) if function.inputs_first else []
+    ordered = _of_inputs_alone(model, subgraph, function) if function.inputs_first else []
     placed = {id(operator) for operator in ordered}
 
     for output in _in_order(model, source, function):
@@ -61,18 +64,32 @@ def schedule(
     return without_barriers(model, subgraph, ordered, barriers[0]) if barriers else ordered
 
 
-def _of_inputs_alone(subgraph, function):
-    """Returns the operators that depend on no weight, in the converter's order."""
+def _of_inputs_alone(model, subgraph, function):
+    """Returns the operators that depend on no weight, nor on a grid, in the converter's order."""
     weights = function.variables.keys() | function.constants.keys() | function.rows.keys()
     names = inputs_of(function, subgraph)
     weighted = {index for index, name in names.items() if name in weights}
     operators = []
     for operator in subgraph.operators:
-        if weighted.isdisjoint(operator.inputs):
+        if weighted.isdisjoint(operator.inputs) and not _is_grid(model, subgraph, operator):
             operators.append(operator)
         else:
             weighted.update(operator.outputs)
     return operators
+
+
+def _is_grid(model, subgraph, operator):
+    """Whether an operator takes a row of numbers from a column of numbers.
+
+    The delegate takes it, and all chunks of a vocabulary at once would be a tensor [tokens, V].
+    """
+    if builtin_of(model.root, operator) != schema.BuiltinOperator.SUB:
+        return False
+    result, *operands = [
+        math.prod(subgraph.tensors[index].shape)
+        for index in (operator.outputs[0], *operator.inputs)
+    ]
+    return result > max(operands) and subgraph.tensors[operator.outputs[0]].type == FLOAT32
 
 
 def _in_order(model, source, function):

@@ -4,8 +4,6 @@ Shapes: S sequences, T tokens, Q (of options: K) scored rows of a sequence, E wi
 embeddings, V vocabulary, B labels, C label words or options.
 """
 
-from functools import partial
-
 import numpy as np
 
 from pocketllm.runtime import contract
@@ -14,6 +12,7 @@ from . import lazy_tensorflow as tf
 from .attention import IGNORED_SCORE
 from .layers import rows_of, select, weighted_cross_entropy, weighted_mean, word_logits
 from .scoring import Target
+from .vocabulary import capped, token_log_probs, token_log_probs_by_id
 from .weights_view import WeightsView
 
 # Rows that attend together: a block sees the rows up to its own end alone, so that scores are small
@@ -142,106 +141,10 @@ def _log_probs(weights, hidden, ids, scored, *, embedded, softcap):
     return token_log_probs(weights, hidden, rows, softcap)
 
 
-def capped(logits, softcap: float | None):
-    """Returns c tanh(logits / c) for a softcap c, else the logits (arXiv 2408.00118, section 2)."""
-    return logits if softcap is None else tf.tanh(logits * (1.0 / softcap)) * softcap
-
-
 def all_logits(hidden, head, softcap: float | None = None):
     """Returns the logits [1, V] of one row [1, 1, E], under the chunks [1, rows, E] of the head."""
     logits = tf.concat([tf.matmul(hidden, chunk, transpose_b=True) for chunk in head], -1)
     return capped(tf.reshape(logits, [1, -1]), softcap)
-
-
-def token_log_probs(weights: WeightsView, hidden, rows, softcap: float | None = None):
-    """Returns the log-probabilities [N] of N tokens under the LM head.
-
-    The logits are taken chunk by chunk of the vocabulary, so that only those of one chunk are
-    alive, and never a tensor [tokens, V].
-
-    Args:
-      weights: with the chunks [1, rows, E] of the head, together V rows.
-      hidden: [1, N, E], of the rows before the tokens.
-      rows: [1, N, E], the head's rows of the tokens.
-      softcap: of `capped`.
-    """
-    normaliser = _over_the_vocabulary(weights, hidden, softcap)
-    logit = capped(tf.reduce_sum(hidden * rows, -1, keepdims=True), softcap)
-    # The sum first: that way round (bind schedules in this order) each chunk is done with before
-    # the next one's logits are computed.
-    return tf.reshape(logit + normaliser, [-1])
-
-
-def token_log_probs_by_id(weights: WeightsView, hidden, ids, softcap: float | None = None):
-    """As `token_log_probs`, with the tokens' logits taken from the products: ids [N] int32.
-
-    A quantised head rounds the rows that come in: a token's logit without that rounding would not
-    go with the sum over all tokens, and a token that is certain would have a loss below 0.
-    """
-    return tf.reshape(_over_the_vocabulary(weights, hidden, softcap, ids), [-1])
-
-
-def _over_the_vocabulary(weights, hidden, softcap, ids=None):
-    """Returns [1, N, 1]: -log of the sum of exponentials of all logits, plus the logits of `ids`.
-
-    A backward pass that recomputes takes the logits of every chunk again.
-    """
-    columns = [] if ids is None else _columns(ids, weights.head)
-
-    def chunk_logits(x, number):
-        """Returns (logits [1, N, rows], those of `ids` that stand in the chunk [1, N, 1])."""
-        logits = capped(tf.matmul(x, weights.head[number], transpose_b=True), softcap)
-        own = (
-            tf.reduce_sum(logits * _is_at(*columns[number]), -1, keepdims=True) if columns else 0.0
-        )
-        return logits, own
-
-    def whole(x):
-        highest, total, logit = None, None, 0.0
-        for number in range(len(weights.head)):
-            logits, own = chunk_logits(x, number)
-            highest, total = _added(highest, total, logits)
-            logit += own
-        normaliser = tf.math.log(total) + highest
-        return logit - normaliser, normaliser
-
-    def parts(normaliser):
-        def part(number, x):
-            logits, own = chunk_logits(x, number)
-            # its slope is that of the logarithm: the exponentials add up to 1
-            return own - tf.reduce_sum(tf.exp(logits - normaliser), -1, keepdims=True)
-
-        return [partial(part, number) for number in range(len(weights.head))]
-
-    if weights.recomputation:
-        return weights.recomputation.run_in_parts(whole, hidden, parts)
-    return whole(hidden)[0]
-
-
-def _columns(ids, head):
-    """Returns, for every chunk of the head, (ids [1, N, 1] from its first row on, [1, 1, rows])."""
-    # As numbers: a comparison, or a one-hot row, would be outside the delegate, all chunks at once.
-    ids, first, columns, ranges = tf.cast(ids, tf.float32)[None, :, None], 0, [], {}
-    for chunk in head:
-        rows = chunk.shape[1]
-        if rows not in ranges:
-            ranges[rows] = tf.constant(np.arange(rows, dtype=np.float32)[None, None])
-        columns.append((ids - float(first), ranges[rows]))
-        first += rows
-    return columns
-
-
-def _is_at(place, places):
-    """Returns [1, N, rows] float32, 1 where a whole number of `places` is `place`."""
-    return tf.nn.relu(1.0 - tf.abs(place - places))
-
-
-def _added(highest, total, logits):
-    """Adds a chunk's logits to a sum of exponentials; returns (the logit that is 1 in it, sum)."""
-    peak = tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
-    above = peak if highest is None else tf.maximum(highest, peak)
-    here = tf.reduce_sum(tf.exp(logits - above), -1, keepdims=True)
-    return above, here if total is None else total * tf.exp(highest - above) + here
 
 
 def next_rows(rows, sequences: int):

@@ -25,7 +25,7 @@ class Recomputation:
 
     def run(self, piece: Callable, x):
         """Returns piece(x), which may close over other tensors; its gradient runs it again."""
-        return self.run_in_parts(lambda x: (piece(x), None), x, lambda _: [piece])
+        return self.run_in_parts(lambda x: (piece(x), None), x, lambda *_: [piece])
 
     def run_in_parts(self, whole: Callable, x, parts: Callable):
         """Returns the result of a function whose gradient runs it again in parts.
@@ -33,8 +33,8 @@ class Recomputation:
         Args:
           whole: x -> (result of rank 3, what `parts` needs to know of it).
           x: the input that is kept.
-          parts: what they need to know -> functions of x, run one after the other, whose gradients
-            add up to the whole's.
+          parts: (what they need to know, function that puts a tensor of rank 3 behind a barrier) ->
+            functions of x, run one after the other, whose gradients add up to the whole's.
         """
         trained = self._trained
 
@@ -45,7 +45,7 @@ class Recomputation:
             def gradient(upstream):
                 again = self._behind_barrier(x, upstream)
                 total = [None] * (1 + len(trained))
-                for part in parts(known):
+                for part in parts(known, lambda tensor: self._behind_barrier(tensor, upstream)):
                     with tf.GradientTape() as tape:
                         tape.watch([again, *trained])
                         value = part(again)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pocketllm.export.graph import causal
 from pocketllm.export.graph import lazy_tensorflow as tf
+from pocketllm.export.graph import vocabulary
 from pocketllm.export.graph.parameters import HeadNames
 from pocketllm.export.graph.recompute import Recomputation
 from pocketllm.export.graph.weights_view import WeightsView
@@ -27,17 +27,17 @@ def tensors():
 
 def by_row(hidden, head, ids, softcap):
     rows = tf.constant(head[ids][None])
-    return causal.token_log_probs(view(head), hidden, rows, softcap)
+    return vocabulary.token_log_probs(view(head), hidden, rows, softcap)
 
 
 def by_id(hidden, head, ids, softcap):
-    return causal.token_log_probs_by_id(view(head), hidden, tf.constant(ids), softcap)
+    return vocabulary.token_log_probs_by_id(view(head), hidden, tf.constant(ids), softcap)
 
 
 def by_id_again(hidden, head, ids, softcap):
     """As a backward pass that takes the logits of every chunk again."""
     weights = view(head, Recomputation(tf.constant([0.0]), []))
-    return causal.token_log_probs_by_id(weights, hidden, tf.constant(ids), softcap)
+    return vocabulary.token_log_probs_by_id(weights, hidden, tf.constant(ids), softcap)
 
 
 def view(head, recomputation=None):

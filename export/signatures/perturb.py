@@ -3,7 +3,7 @@
 `perturb_and_update` is θ ← θ + scale·z(seed). `perturb_and_decay` is the same for the parameters
 that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the others
 (docs/decisions/0031-decay-in-the-last-pass.md). `perturb_two` has the bits of two calls of
-`perturb_and_update`, and reads and writes θ once (docs/decisions/0041-two-passes-in-one.md).
+`perturb_and_update`, and reads and writes θ once (docs/decisions/0042-two-passes-in-one.md).
 """
 
 import numpy as np

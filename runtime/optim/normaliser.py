@@ -2,7 +2,7 @@
 
 Directions share one scale, so one number is all the adaptivity that a measured slope allows
 (MEAZO, arXiv 2605.03869). It follows from the journal's losses, and nothing else needs to be kept
-(docs/decisions/0042-one-number-normalises-a-step.md).
+(docs/decisions/0043-one-number-normalises-a-step.md).
 """
 
 import math

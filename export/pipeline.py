@@ -21,6 +21,7 @@ from .flatbuffer.bind import bind
 from .flatbuffer.model import TfliteModel, new_model, serialise
 from .flatbuffer.outputs import check_outputs
 from .flatbuffer.values import stream_constants, stream_variables
+from .flatbuffer.variables import slices_of
 from .manifest import manifest
 from .plan import Plan, plan_of
 from .settings import Settings
@@ -30,7 +31,7 @@ from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.gradients import used_variables
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
-from .signatures.state import bind_decay, bind_transfers, bind_zeros
+from .signatures.state import bind_copies, bind_decay, bind_transfers, bind_zeros
 from .signatures.tables import noise_table
 from .tasks.lengths import share_longer
 from .tune.apply import view_of
@@ -171,7 +172,7 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
 
 
 def _bind_adam(model, forwards, plan, say):
-    """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0.
+    """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0 or copies them.
 
     Where all is trained, weights and moments are most of the memory, and nothing is computed twice.
     """
@@ -183,8 +184,10 @@ def _bind_adam(model, forwards, plan, say):
         aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
         step = adam_step(forward, variables, tokens, aliases)
         bind(model, step)
-    moments = set(step.assigned.values()) - set(variables)
-    bind_zeros(model, contract.ADAM_INITIALIZE, sorted(moments, key=lambda v: v.name))
+    moments = sorted(set(step.assigned.values()) - set(variables), key=lambda v: v.name)
+    bind_zeros(model, contract.ADAM_INITIALIZE, moments)
+    slices = slices_of(tuple(moments), plan.settings.sizes.slice_bytes)
+    bind_copies(model, slices, contract.ADAM_READ, contract.ADAM_WRITE)
     if recompute:
         _bind_accumulation(model, forwards, variables, say)
 

@@ -6,6 +6,7 @@ tflite_models/FORMAT.md describes its format and its signatures.
 
 FORMAT_VERSION = 2  # of a bundle
 JOURNAL_VERSION = 3  # of a run's journal, tflite_models/JOURNAL.md
+DESCENTS_VERSION = 1  # of the journal of a run with gradients, likewise
 
 # Engines, and the distribution that brings each.
 ENGINES = {"litert": "ai-edge-litert", "tflite": "tflite-runtime"}
@@ -34,6 +35,8 @@ SGD_APPLY = "sgd_apply"
 GRADIENTS_INITIALIZE = "gradients_initialize"  # before the first adam_accumulate of a step
 GRADIENT_NORM = "gradient_norm"
 ADAM_INITIALIZE = "adam_initialize"  # once, after `initialize_*` and before the first adam_step
+ADAM_READ = "adam_read"  # the moments, after adam_initialize
+ADAM_WRITE = "adam_write"
 PREFILL = "prefill"
 DECODE = "decode"
 CACHE_INITIALIZE = "cache_initialize"  # once, before the first prefill
@@ -123,5 +126,5 @@ def prefill_for(tokens: int) -> str:
 
 
 def numbered(stem: str, index: int) -> str:
-    """Names slice `index` of `initialize`, `read` or `write`."""
+    """Names slice `index` of `initialize`, `read` or `write`, or of those of the moments."""
     return f"{stem}_{index}"

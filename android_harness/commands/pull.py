@@ -1,7 +1,8 @@
 """Copies a run directory from the phone, for `pocketllm replay`, `eval` and `report`.
 
-The journal, metrics, evaluations, warnings and machine.json are copied; parameters only of a run
-without a journal (Adam), because a journal gives them again. Data is never copied.
+The journal, metrics, evaluations, warnings and machine.json are copied; parameters and moments only
+of a run with gradients (Adam, SGD), because the journal of others gives them again. Data is never
+copied.
 
 examples:
   pocketllm device pull --run=first
@@ -17,13 +18,14 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.health.record import WARNINGS
-from pocketllm.runtime.host.files import sha256_of
+from pocketllm.runtime.host.files import read_json, sha256_of
 from pocketllm.runtime.host.folders import check_replaceable, staged
 from pocketllm.runtime.host.lock import LOCK
 from pocketllm.runtime.journal.flushed import FLUSHED
 from pocketllm.runtime.journal.lines import EVALUATIONS, METRICS
 from pocketllm.runtime.journal.reader import JOURNAL
-from pocketllm.runtime.run.folder import CONFIG
+from pocketllm.runtime.optim.interface import KEPT
+from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import MACHINE
 
 from ..phone.adb import fetch_file
@@ -33,7 +35,7 @@ from ..phone.tree import sums_in
 from .shared import define_phone_flags, open_phone
 
 FILES = {CONFIG, FLUSHED, JOURNAL, METRICS, EVALUATIONS, MACHINE, WARNINGS}
-PARAMETERS = re.compile(r"parameters-\d+\.npz")
+PARAMETERS = re.compile(r"(parameters|moments)-\d+\.npz")
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -54,13 +56,22 @@ def run(values) -> dict:
     sums = sums_in(phone, there)
     if CONFIG not in sums:
         raise InputError(f"{there}: no run on the phone; --run takes the name it was trained under")
-    keeps_parameters = JOURNAL not in sums
-    names = sorted(
-        file for file in sums if file in FILES or (keeps_parameters and PARAMETERS.fullmatch(file))
-    )
     with staged(out) as beside:
+
+        def fetch(name):
+            _fetch(phone, f"{there}/{name}", sums[name], beside / name)
+
+        fetch(CONFIG)
+        optimizer = optimizer_in(read_json(beside / CONFIG, "pull it again"), beside / CONFIG)
+        keeps_parameters = optimizer.kind == KEPT
+        names = sorted(
+            file
+            for file in sums
+            if file in FILES or (keeps_parameters and PARAMETERS.fullmatch(file))
+        )
         for file in names:
-            _fetch(phone, f"{there}/{file}", sums[file], beside / file)
+            if file != CONFIG:
+                fetch(file)
     print(f"{out}: {', '.join(names)}")
     return {"run": str(out), "files": names, "serial": phone.serial}
 

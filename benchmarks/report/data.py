@@ -19,7 +19,7 @@ from pocketllm.runtime.journal.lines import (
     read_evaluations,
     read_steps,
 )
-from pocketllm.runtime.optim.interface import JOURNALLED, Step
+from pocketllm.runtime.optim.interface import Step
 from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import Session, read_sessions
 
@@ -137,9 +137,8 @@ def running_median(values: Sequence[float], window: int) -> list[float]:
 def _read(folder, name):
     config = read_json(folder / CONFIG, "give the run directory of `pocketllm train`")
     optimizer = optimizer_in(config, folder / CONFIG)
-    has_gaps = optimizer.kind == JOURNALLED
-    steps = read_steps(folder, optimizer.step, has_gaps)
-    costs = read_steps(folder, Cost, has_gaps)[: len(steps)]  # the run may be going on
+    steps = read_steps(folder, optimizer.step, gaps=True)
+    costs = read_steps(folder, Cost, gaps=True)[: len(steps)]  # the run may be going on
     if not steps:
         raise InputError(f"{folder}: holds no steps yet; report it when it has some")
     for step, cost in zip(steps, costs):

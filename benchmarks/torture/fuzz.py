@@ -187,11 +187,12 @@ def refusing(read):
 
 def with_checksums(data):
     """Returns a journal's bytes with every checksum right, as far as its records are whole."""
-    from pocketllm.runtime.journal.reader import MAGIC
-    from pocketllm.runtime.journal.records import HEAD, SHORTEST, WORD, record_bytes
+    from pocketllm.runtime.journal.chain import WORD
+    from pocketllm.runtime.journal.reader import MAGIC_BYTES
+    from pocketllm.runtime.journal.records import HEAD, SHORTEST, record_bytes
 
-    begin = len(MAGIC) + WORD.size
-    place = begin + int.from_bytes(data[len(MAGIC) : begin], "little")
+    begin = MAGIC_BYTES + WORD.size
+    place = begin + int.from_bytes(data[MAGIC_BYTES:begin], "little")
     checksum = zlib.crc32(data[:place])
     repaired = data[:place] + WORD.pack(checksum)
     place += WORD.size

@@ -28,15 +28,14 @@ from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.partials import PARTIAL
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
-from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS
-from pocketllm.runtime.run.parameters import kept_steps
+from pocketllm.runtime.run.parameters import MOMENTS, PARAMETERS, kept_steps
+from pocketllm.runtime.run.snapshots import snapshot_steps
 
 from .killed import PHASES
 
 # Of the phases that have many calls, the share of a run's steps that is their number.
 SHARES = {"start": 40, "step": 1, "line": 2, "record": 2, "flush": 20, "snapshot": 4, "pause": 30}
-JOURNALLED_NAMES = [name for name, entry in OPTIMIZERS.items() if entry.kind == JOURNALLED]
 COMPARED = (JOURNAL, "evaluations.jsonl", "config.json")
 
 FLAGS = flags.FlagValues()
@@ -48,7 +47,7 @@ define.integer("steps", 200, "steps per run", 1)
 define.integer("kills", 200, "number of kills (kill -9)", 1)
 define.integer("seed", 0, "random seed of the moments", 0)
 define.integer("snapshot_steps", 25, "steps between snapshots", 1)
-define.enum("optimizer", DEFAULT, JOURNALLED_NAMES, "training algorithm")
+define.enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm")
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
@@ -145,7 +144,8 @@ def _finishes(command, run, phase, kills):
         if (run / JOURNAL).exists():
             count = len(read_journal(run / JOURNAL).steps)
             kills.steps[count] += 1
-            snapshots = [step for step in kept_steps(run) if step <= count]
+            parts = (PARAMETERS, MOMENTS) if kept_steps(run, MOMENTS) else (PARAMETERS,)
+            snapshots = [step for step in snapshot_steps(run, parts) if step <= count]
             kills.tails.append(count - max(snapshots, default=0))
         return False
     if process.returncode:
@@ -165,13 +165,15 @@ def _compare(whole, run):
     for name in COMPARED:
         if (run / name).read_bytes() != (whole / name).read_bytes():
             raise RunError(f"{run / name}: differs from the undisturbed run's")
-    for step in set(kept_steps(run)) & set(kept_steps(whole)):
-        killed, undisturbed = (
-            np.load(side / f"parameters-{step}.npz", allow_pickle=False) for side in (run, whole)
-        )
-        for name in killed.files:
-            if killed[name].tobytes() != undisturbed[name].tobytes():
-                raise RunError(f"{run}: {name} at step {step} differs from the undisturbed run's")
+    for part in (PARAMETERS, MOMENTS):
+        for step in set(kept_steps(run, part)) & set(kept_steps(whole, part)):
+            killed, undisturbed = (
+                np.load(side / f"{part.stem}{step}.npz", allow_pickle=False)
+                for side in (run, whole)
+            )
+            for name in killed.files:
+                if killed[name].tobytes() != undisturbed[name].tobytes():
+                    raise RunError(f"{run}: {name} at step {step} differs from the whole run's")
 
 
 def run(values) -> dict:

@@ -68,7 +68,8 @@ def run(values) -> dict:
     point = read_point(values, bundle)
     if values.undo and point.kind != JOURNALLED:
         raise InputError(
-            f"{values.run}: --undo needs a run with a journal, this one keeps parameters instead"
+            f"{values.run}: --undo needs a run whose journal says what each step applied (mezo, "
+            "fzoo); steps with gradients cannot be taken back, this run keeps parameters instead"
         )
     origin = _origin(values, bundle, point) if out else None
     result = {"out": values.out, "run": values.run, "step": point.step, "tune": bundle.tune}

@@ -24,8 +24,7 @@ from ..private_interface import schema
 def bind_transfers(model: TfliteModel, slices: list[tuple[Variable, ...]]) -> None:
     """Adds `initialize_k`, `read_k` and `write_k` for every slice of variables.
 
-    Initial values are external buffers under the variables' names. `read_k` returns, and `write_k`
-    takes, one tensor a variable, with its name and shape.
+    Initial values are external buffers under the variables' names.
     """
     for number, variables in enumerate(slices):
         initialize = new_subgraph(contract.numbered(contract.INITIALIZE, number))
@@ -35,8 +34,22 @@ def bind_transfers(model: TfliteModel, slices: list[tuple[Variable, ...]]) -> No
             _store(model, initialize, variable, value)
         done = _done(model, initialize)
         add_signature(model, initialize.name.decode(), initialize, {}, {contract.DONE: done})
+    bind_copies(model, slices, contract.READ, contract.WRITE)
+
+
+def bind_copies(
+    model: TfliteModel, slices: list[tuple[Variable, ...]], reading: str, writing: str
+) -> None:
+    """Adds what takes every slice of variables out, and what puts it back.
+
+    Args:
+      model: gets the signatures.
+      slices: the variables of each.
+      reading: stem of the signatures that return one tensor a variable, with its name and shape.
+      writing: stem of those that take them.
+    """
     for number, variables in enumerate(slices):
-        read = new_subgraph(contract.numbered(contract.READ, number))
+        read = new_subgraph(contract.numbered(reading, number))
         outputs = {}
         for variable in variables:
             handle, operator = add_handle(model, read, variable.name)
@@ -44,7 +57,7 @@ def bind_transfers(model: TfliteModel, slices: list[tuple[Variable, ...]]) -> No
             read.operators += [operator, new_read(model, handle, outputs[variable.name])]
         add_signature(model, read.name.decode(), read, {}, outputs)
     for number, variables in enumerate(slices):
-        write = new_subgraph(contract.numbered(contract.WRITE, number))
+        write = new_subgraph(contract.numbered(writing, number))
         inputs = {}
         for variable in variables:
             inputs[variable.name] = add_tensor(write, variable.name, variable.shape, np.float32)

@@ -147,6 +147,10 @@ def _check_signatures(bundle):
         for stem in (contract.INITIALIZE, contract.READ, contract.WRITE):
             if contract.numbered(stem, index) not in signatures:
                 raise ValueError(f"no signature {contract.numbered(stem, index)!r}")
+    for index, name in enumerate(bundle.moment_readers):
+        writer = contract.numbered(contract.ADAM_WRITE, index)
+        if signatures[writer].inputs != signatures[name].outputs:
+            raise ValueError(f"signature {writer!r} does not take what {name!r} gives")
 
 
 def _check_places(bundle):

@@ -1,6 +1,8 @@
 """The contents of a bundle, as its manifest describes them."""
 
+import itertools
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .. import contract
@@ -133,6 +135,22 @@ class Bundle:
     def adds_gradients(self) -> bool:
         """Whether a step with gradients may be of several batches."""
         return contract.ADAM_APPLY in self.signatures
+
+    @property
+    def moments(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the moments by name, in the order of `adam_read_*`; none without these."""
+        signatures = (self.signatures[name] for name in self.moment_readers)
+        return {
+            name: tuple(shape)
+            for signature in signatures
+            for name, (_, shape) in signature["outputs"].items()
+        }
+
+    @property
+    def moment_readers(self) -> tuple[str, ...]:
+        """The signatures `adam_read_*`, in order."""
+        numbers = map(partial(contract.numbered, contract.ADAM_READ), itertools.count())
+        return tuple(itertools.takewhile(self.signatures.__contains__, numbers))
 
     @property
     def tokenizer_path(self) -> Path:

@@ -2,8 +2,9 @@
 
 With --run at the best dev step, the last one where no dev set was given, or --at_step. A MeZO
 run's steps are done again up to there (noise passes only, no data); an Adam run has kept the
-parameters of the best dev step and the last, and no others. Of learnt text (--task=sft, chat, lm of
-the export) it gives loss and perplexity per learnt token, of other tasks accuracy and loss.
+parameters of the best dev step, the last and its newest snapshots, and no others. Of learnt text
+(--task=sft, chat, lm of the export) it gives loss and perplexity per learnt token, of other tasks
+accuracy and loss.
 
 examples:
   pocketllm eval --bundle=micro --data=heldout.tsv

@@ -1,7 +1,7 @@
 """Fine-tunes a bundle; every step is a line in RUN/metrics.jsonl.
 
-With MeZO and fzoo the same command on the same --run goes on where it stopped, and --steps may be
-raised. On a phone the steps' lines also say, every 10 s, how battery, heat and clock rates are.
+The same command on the same --run goes on where it stopped, and --steps may be raised. On a phone
+the steps' lines also say, every 10 s, how battery, heat and clock rates are.
 Ctrl-C and SIGTERM end it after the step under way, a second one at once.
 What keeps a run from working is said once, as a warning, and stands in RUN/warnings.json; with
 --strict it is a failure.
@@ -11,9 +11,9 @@ two), and divides it by the size of the last projected gradients, as --normalize
 --lr says how far a step moves a parameter, on any model and task.
 
 --optimizer=adam and sgd, with gradients, need a bundle exported with --optimizers=mezo,adam; of
-one that trains all parameters, adam takes no more examples a step than that has rows. Such a run
-cannot be continued; it keeps the parameters of the best dev step and of the last
-(RUN/parameters-STEP.npz).
+one that trains all parameters, adam takes no more examples a step than that has rows. Going on,
+such a run takes the steps since its newest snapshot again, on the machine and engine that took
+them; it keeps the parameters of the best dev step and of the last (RUN/parameters-STEP.npz).
 
 examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
@@ -74,7 +74,7 @@ define.float(
     "recovery_seconds",
     RECOVERY_SECONDS,
     "longest time that going on after a kill may take, in seconds (5% of the run so far where that "
-    "is longer); journalled runs only",
+    "is longer)",
     0.0,
 )
 define.float("max_temp", None, "wait while the battery is hotter, in degrees Celsius")

@@ -163,7 +163,21 @@ class Model:
     def read(self) -> Iterator[tuple[str, np.ndarray]]:
         """Yields (variable name, values) of the trainable state, slice by slice."""
         for number in range(self.bundle.slices):
-            yield from sorted(self._run_once(contract.numbered(contract.READ, number)).items())
+            yield from self.read_slice(number)
+
+    def read_slice(self, number: int) -> list[tuple[str, np.ndarray]]:
+        """Returns (variable name, values) of one of `bundle.slices` slices, by name."""
+        return sorted(self._run_once(contract.numbered(contract.READ, number)).items())
+
+    def read_moments(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Yields (name, values) of the moments, slice by slice; after `initialize_adam`."""
+        for signature in self.bundle.moment_readers:
+            yield from sorted(self._run_once(signature).items())
+
+    def write_moments(self, values: Mapping[str, np.ndarray]) -> None:
+        """Replaces the moments, as `write` does the trainable state."""
+        for number in range(len(self.bundle.moment_readers)):
+            self._write(contract.numbered(contract.ADAM_WRITE, number), values)
 
     def write(self, values: Mapping[str, np.ndarray]) -> None:
         """Replaces the trainable state; `values` holds every variable, as from `read`.
@@ -175,14 +189,7 @@ class Model:
           ValueError: a variable of another shape or dtype.
         """
         for number in range(self.bundle.slices):
-            signature = contract.numbered(contract.WRITE, number)
-            expected = self.bundle.signatures[signature]["inputs"]
-            tensors = {name: values[name] for name in expected}
-            for name, value in tensors.items():  # an interpreter would take any shape
-                if [value.dtype.name, list(value.shape)] != expected[name]:
-                    given = f"{value.dtype.name} {list(value.shape)}"
-                    raise ValueError(f"{name} is {given}, expected {expected[name]}")
-            self._run_once(signature, **tensors)
+            self._write(contract.numbered(contract.WRITE, number), values)
 
     def rewrite(self, change: Callable[[dict[str, np.ndarray]], None]) -> None:
         """Lets `change` alter the trainable state in place, slice by slice: {name: values}."""
@@ -191,6 +198,15 @@ class Model:
             change(values)
             self._run_once(contract.numbered(contract.WRITE, number), **values)
             del values  # or it would stay while the next slice comes
+
+    def _write(self, signature, values):
+        expected = self.bundle.signatures[signature]["inputs"]
+        tensors = {name: values[name] for name in expected}
+        for name, value in tensors.items():  # an interpreter would take any shape
+            if [value.dtype.name, list(value.shape)] != expected[name]:
+                given = f"{value.dtype.name} {list(value.shape)}"
+                raise ValueError(f"{name} is {given}, expected {expected[name]}")
+        self._run_once(signature, **tensors)
 
     def _run_once(self, signature, **inputs):
         outputs = self.engine.run(signature, **inputs)

@@ -25,6 +25,12 @@ def check() -> None:
         raise KeyboardInterrupt
 
 
+def clear() -> None:
+    """Forgets a signal that was answered: what follows can be written, and the next one ends it."""
+    global _arrived
+    _arrived = False
+
+
 @contextmanager
 def caught() -> Iterator[Callable[[], bool]]:
     """Catches the first signal; the yielded function tells whether it arrived.

@@ -1,7 +1,7 @@
-"""The journal of a run: all that it takes to do the steps again (tflite_models/JOURNAL.md).
+"""The journal of a run (tflite_models/JOURNAL.md).
 
-A header says what the steps belong to, a record what each step applied. A step counts when its
-record is whole.
+A header says what the steps belong to, a record what each step applied, or measured: the first
+bytes say which. A step counts when its record is whole.
 """
 
 import json
@@ -11,13 +11,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import contract
 from ..errors import InputError
+from .chain import (
+    WORD,
+    Layout,
+    Records,
+    is_altered_behind,
+    last_step_behind,
+    sound_bytes,
+    step_at,
+)
+from .descents import DESCENTS
 from .flushed import JOURNAL, flushed_bytes
-from .records import WORD, Records, is_altered_behind, last_step_behind, sound_bytes, step_at
+from .records import APPLIED
 
-NAME = b"PLLMJRN"  # the first bytes, before the version's digit
-MAGIC = NAME + b"%d" % contract.JOURNAL_VERSION
+LAYOUTS = (APPLIED, DESCENTS)
+MAGIC_BYTES = len(APPLIED.magic)
 
 
 @dataclass(frozen=True)
@@ -25,6 +34,7 @@ class Journal:
     """What a journal holds.
 
     Attributes:
+      layout: of its records, one of LAYOUTS.
       header: as it was given to `new_journal`.
       steps: from 1 on, without a gap.
       ends: bytes up to the end of the header, and of each step's record.
@@ -34,6 +44,7 @@ class Journal:
       lost_steps: at least so many, among the torn bytes.
     """
 
+    layout: Layout
     header: dict
     steps: Records
     ends: Sequence[int]
@@ -46,7 +57,7 @@ def check_version(path: Path) -> None:
     """Raises InputError where a file is there and a journal of another version."""
     if path.is_file():
         with path.open("rb") as file:
-            _refuse_other_version(file.read(len(MAGIC)), path)
+            _layout(file.read(MAGIC_BYTES), path)
 
 
 def read_journal(path: Path) -> Journal:
@@ -66,9 +77,12 @@ def read_journal(path: Path) -> Journal:
         raise InputError(
             f"{path}: {error.strerror}; give the --run directory of `pocketllm train`"
         ) from error
+    layout = _layout(data, path)
+    if layout is None:
+        raise _no_journal(path)
     header, end, checksum = _header(data, path)
     ends, checksums = array("Q", [end]), array("I", [checksum])
-    while size := sound_bytes(data, end, checksum):
+    while size := sound_bytes(layout, data, end, checksum):
         number = len(ends)
         if step_at(data, end) != number:
             raise InputError(
@@ -82,26 +96,23 @@ def read_journal(path: Path) -> Journal:
     flushed = flushed_bytes(Path(path).parent, JOURNAL)
     # A file that is shorter than the mark was cut by hand, or is a copy: the mark says nothing.
     has_mark = flushed <= len(data)
-    if end < flushed if has_mark else is_altered_behind(data, end):
+    if end < flushed if has_mark else is_altered_behind(layout, data, end):
         raise InputError(
             f"{path}: record {len(ends)} is damaged (its checksum does not fit); the steps before "
             "it are sound, but the file was altered: restore it from a copy"
         )
-    lost = last_step_behind(data, end) - len(ends) + 1 if has_mark else 0
-    return Journal(header, Records(data, ends[:-1]), ends, checksums, len(data) - end, max(0, lost))
+    lost = last_step_behind(layout, data, end) - len(ends) + 1 if has_mark else 0
+    records, torn_bytes = Records(layout, data, ends[:-1]), len(data) - end
+    return Journal(layout, header, records, ends, checksums, torn_bytes, max(0, lost))
 
 
 def _header(data, path):
     """Returns (header, where the records begin, the header's checksum)."""
-    _refuse_other_version(data, path)
-    begin = len(MAGIC) + WORD.size
-    size = WORD.unpack(data[len(MAGIC) : begin])[0] if len(data) >= begin else 0
+    begin = MAGIC_BYTES + WORD.size
+    size = WORD.unpack(data[MAGIC_BYTES:begin])[0] if len(data) >= begin else 0
     summed = data[: begin + size]
-    if not data.startswith(MAGIC) or len(data) < begin + size + WORD.size:
-        raise InputError(
-            f"{path}: no journal of version {contract.JOURNAL_VERSION}; give the --run directory "
-            "of a journalled run"
-        )
+    if len(data) < begin + size + WORD.size:
+        raise _no_journal(path)
     checksum = zlib.crc32(summed)
     try:
         if checksum != WORD.unpack_from(data, begin + size)[0]:
@@ -116,12 +127,24 @@ def _header(data, path):
     return header, begin + size + WORD.size, checksum
 
 
-def _refuse_other_version(data, path):
-    """Raises InputError for the first bytes of a journal of another version."""
-    version = data[len(NAME) : len(MAGIC)]
-    if data.startswith(NAME) and version.isdigit() and not data.startswith(MAGIC):
-        raise InputError(
-            f"{path}: a journal of version {version.decode()}, this pocketllm reads version "
-            f"{contract.JOURNAL_VERSION}; train again in a new --run, or use the version that "
-            "wrote this one"
-        )
+def _layout(data, path):
+    """Returns the layout that a file's first bytes name, None of a file that is no journal.
+
+    Raises:
+      InputError: a journal of another version.
+    """
+    for layout in LAYOUTS:
+        name, version = layout.magic[:-1], data[MAGIC_BYTES - 1 : MAGIC_BYTES]
+        if data.startswith(layout.magic):
+            return layout
+        if data.startswith(name) and version.isdigit():
+            raise InputError(
+                f"{path}: a journal of version {version.decode()}, this pocketllm reads version "
+                f"{layout.magic[-1:].decode()}; train again in a new --run, or use the version "
+                "that wrote this one"
+            )
+    return None
+
+
+def _no_journal(path):
+    return InputError(f"{path}: no journal; give the --run directory of `pocketllm train`")

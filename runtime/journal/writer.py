@@ -14,21 +14,28 @@ from pathlib import Path
 from ..errors import RunError
 from ..host.files import write_bytes
 from ..optim.applied import Applied
+from ..optim.gradients import Descent
+from .chain import WORD, Layout, chained
 from .flushed import begin_mark, end_mark, flush
-from .reader import MAGIC, read_journal
-from .records import WORD, encoded
+from .reader import read_journal
+from .records import APPLIED
 
 FLUSH_SECONDS = 1.0
 
 
-def new_journal(path: Path, header: dict) -> None:
+def new_journal(path: Path, header: dict, layout: Layout = APPLIED) -> None:
     """Writes a journal without steps, by rename.
+
+    Args:
+      path: of the journal.
+      header: what the steps belong to.
+      layout: of its records.
 
     Raises:
       RunError: the disk is full or read-only.
     """
     text = json.dumps(header, sort_keys=True).encode()
-    data = MAGIC + WORD.pack(len(text)) + text
+    data = layout.magic + WORD.pack(len(text)) + text
     write_bytes(path, data + WORD.pack(zlib.crc32(data)))
 
 
@@ -38,7 +45,7 @@ class JournalWriter:
     def __init__(self, path: Path):
         """Opens a journal. Raises InputError or RunError if it is damaged or read-only."""
         journal = read_journal(path)
-        self.count = len(journal.steps)  # steps written
+        self.count, self._layout = len(journal.steps), journal.layout
         # Of the last record and the one before, which `drop_last` goes back to.
         self._ends, self._checksums = list(journal.ends[-2:]), list(journal.checksums[-2:])
         self._path = path
@@ -62,14 +69,14 @@ class JournalWriter:
     def __exit__(self, *_):
         self.close()
 
-    def append(self, applied: Applied) -> None:
+    def append(self, step: Applied | Descent) -> None:
         """Writes a step's record; it counts from here on.
 
         Raises:
           InputError: more losses or passes than a record holds.
           RunError: the disk is full; the steps before are kept.
         """
-        record, end = encoded(applied, self.checksum), self._ends[-1]
+        record, end = chained(self._layout, step, self.checksum), self._ends[-1]
         try:
             written = 0
             while written < len(record):  # less where the disk fills up, which the next call says

@@ -11,16 +11,13 @@ from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .decay import decay_factor
-from .gradients import OPTIONS, add_up
+from .gradients import OPTIONS, GradientStep, add_up
 from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
 
 
 class Differentiable(Protocol):
     """What a step needs of a model."""
-
-    def initialize_adam(self) -> None:
-        """Sets the moments to zero, before the first step."""
 
     def adam_step(self, batch: Batch, step: int, lr: float, factor: float) -> float:
         """θ ← θ + ((factor − 1) · θ − lr · m̂ / (√v̂ + 1e-8)); returns the loss before."""
@@ -49,21 +46,8 @@ class AdamSettings:
 
 
 @dataclass(frozen=True)
-class AdamStep:
+class AdamStep(GradientStep):
     """A step's log entry; not enough to do it again."""
-
-    step: int
-    loss: float
-    lr: float
-
-    @property
-    def losses(self) -> tuple[float, ...]:
-        """The minibatch loss before the step."""
-        return (self.loss,)
-
-    def describe(self) -> str:
-        """Returns the loss."""
-        return f"loss {self.loss:.4f}"
 
 
 def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSettings) -> AdamStep:
@@ -86,16 +70,14 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
 
 
 def _begin(model, settings, _):
-    model.initialize_adam()
-
     def take(minibatch: Minibatch) -> AdamStep:
         number = minibatch.number
         if not model.bundle.adds_gradients:
             return adam_step(model, minibatch.batches[0], number, settings)
         lr = learning_rate(settings, number)
-        loss, scale = add_up(model, minibatch.batches, number, settings.clip_norm)
-        model.apply_adam(number, lr, decay_factor(settings, number), scale)
-        return AdamStep(number, loss, lr)
+        gradient = add_up(model, minibatch.batches, number, settings.clip_norm)
+        model.apply_adam(number, lr, decay_factor(settings, number), gradient.scale)
+        return AdamStep(number, gradient.loss, lr, gradient.norm, gradient.share)
 
     return take
 
@@ -109,4 +91,5 @@ OPTIMIZER = Optimizer(
     begin=_begin,
     options=OPTIONS,
     whole_batch=True,
+    has_moments=True,
 )

@@ -13,7 +13,7 @@ from .applied import Applied
 from .schedule import Scheduled
 
 # Kinds of run. Steps of a journalled run can be done again from scalars (applied.py). Those of a
-# kept run cannot: it saves parameters.
+# kept run need the data: it keeps parameters, and snapshots to take its last steps again from.
 JOURNALLED, KEPT = "journalled", "kept"
 
 
@@ -118,11 +118,12 @@ class Optimizer:
       step: dataclass of a line in metrics.jsonl.
       begin: (model, settings, steps applied before) -> what takes the next step. The model is
         Perturbable for a journalled run, and the steps before are there to derive a state from; a
-        kept run gives the whole Model and no steps.
+        kept run gives the whole Model, as it is after the steps before, and no steps.
       options: its settings beside those of every optimizer.
       whole_batch: whether one call of the graph is a step, so that no minibatch can be larger, in
         a bundle that does not add gradients up.
       accumulates: whether it needs a bundle that adds gradients up.
+      has_moments: whether a step changes the model's moments too, which are 0 before the first.
       default_lr: learning rate where none is given, by its other settings.
     """
 
@@ -135,6 +136,7 @@ class Optimizer:
     options: tuple[Option, ...] = ()
     whole_batch: bool = False
     accumulates: bool = False
+    has_moments: bool = False
     default_lr: Callable[[Mapping[str, Any]], float] = lambda settings: 1e-6
 
     @property
@@ -150,6 +152,11 @@ def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int, settings
         raise InputError(
             f"{bundle.folder}: the bundle's optimizers are {', '.join(bundle.optimizers)}, "
             f"expected {optimizer.signatures} among them; export it with {export}"
+        )
+    if optimizer.has_moments and not bundle.moment_readers:
+        raise InputError(
+            f"{bundle.folder}: no signature {contract.numbered(contract.ADAM_READ, 0)}, which a "
+            f"run that goes on needs; export it again with {export}"
         )
     if bundle.adds_gradients:
         return

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from .. import contract
-from .adam import AdamSettings, AdamStep
+from .adam import AdamSettings
 from .decay import decay_factor
-from .gradients import OPTIONS, add_up
+from .gradients import OPTIONS, GradientStep, add_up
 from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
 
@@ -16,16 +16,16 @@ class SgdSettings(AdamSettings):
 
 
 @dataclass(frozen=True)
-class SgdStep(AdamStep):
+class SgdStep(GradientStep):
     """A step's log entry; not enough to do it again."""
 
 
 def _begin(model, settings, _):
     def take(minibatch: Minibatch) -> SgdStep:
         number, lr = minibatch.number, learning_rate(settings, minibatch.number)
-        loss, scale = add_up(model, minibatch.batches, number, settings.clip_norm)
-        model.apply_sgd(lr, decay_factor(settings, number), scale)
-        return SgdStep(number, loss, lr)
+        gradient = add_up(model, minibatch.batches, number, settings.clip_norm)
+        model.apply_sgd(lr, decay_factor(settings, number), gradient.scale)
+        return SgdStep(number, gradient.loss, lr, gradient.norm, gradient.share)
 
     return take
 

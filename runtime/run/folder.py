@@ -1,7 +1,7 @@
 """A run's folder: its `config.json`, whom it belongs to, and beginning or continuing it.
 
 The steps of a journalled run are the run: with the bundle, its journal gives the parameters. Those
-of a kept run are not: it keeps parameters, and cannot be continued.
+of a kept run need the data: its journal says what they measured, and it keeps parameters.
 """
 
 import os
@@ -16,14 +16,18 @@ from ..errors import InputError
 from ..host.files import read_json, replace_json
 from ..host.lock import LOCK
 from ..host.partials import NAME, sweep
-from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines, read_steps
+from ..journal.descents import DESCENTS
+from ..journal.lines import METRICS, cut_lines_beyond, cut_torn_lines
 from ..journal.reader import JOURNAL, check_version, read_journal
+from ..journal.records import APPLIED
 from ..journal.writer import new_journal
 from ..optim.applied import Applied
-from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings, Step
+from ..optim.gradients import Descent
+from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings
 from ..optim.table import OPTIMIZERS, optimizer_of
 
 CONFIG = "config.json"
+LAYOUTS = {JOURNALLED: APPLIED, KEPT: DESCENTS}
 DAMAGED = "restore the file from a copy, or choose another --run"
 
 
@@ -80,15 +84,17 @@ class StoredRun:
       description: what its steps depend on, as config.json or the journal's header says it.
       count: of its steps.
       applied: of a journalled run, what each step did; none of a kept one.
+      checksums: of the journal's header, and of each step's record.
     """
 
     kind: str
     description: dict
     count: int
     applied: Sequence[Applied]
+    checksums: Sequence[int]
 
 
-def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Step]:
+def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Descent]:
     """Returns the steps that a run directory holds, none for a new one; writes nothing.
 
     Args:
@@ -97,8 +103,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequenc
         number of steps of a constant schedule.
 
     Raises:
-      InputError: the folder holds a run with another config, or something else, or part of a
-        kept run.
+      InputError: the folder holds a run with another config, or something else.
     """
     folder = Path(folder)
     path = folder / CONFIG
@@ -107,16 +112,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequenc
             raise InputError(f"{folder}: exists and holds no run; choose another --run")
         return []
     _check_config(path, config)
-    if config.optimizer.kind == JOURNALLED:
-        steps = _journalled_steps(folder, _description(config))
-    else:
-        steps = read_steps(folder, config.optimizer.step)
-        if len(steps) not in (0, config.settings.steps):
-            raise InputError(
-                f"{folder}: a run of {len(steps)} steps with --optimizer={config.optimizer.name}, "
-                f"found --steps={config.settings.steps}; it cannot be continued (the optimizer's "
-                "state is not kept), choose another --run"
-            )
+    steps = _recorded_steps(folder, config)
     if len(steps) > config.settings.steps:
         raise InputError(
             f"{folder}: holds {len(steps)} steps, more than --steps={config.settings.steps}; "
@@ -125,7 +121,7 @@ def steps_so_far(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequenc
     return steps
 
 
-def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Step]:
+def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Sequence[Descent]:
     """Prepares a run directory for more steps; returns the steps taken before.
 
     Arguments and errors are those of `steps_so_far`.
@@ -136,10 +132,9 @@ def start_or_continue(folder: Path, config: RunConfig) -> Sequence[Applied] | Se
     sweep(folder)
     description = _description(config)
     replace_json(folder / CONFIG, description)
-    if config.optimizer.kind == JOURNALLED:
-        cut_lines_beyond(folder, len(steps))
-        if not (folder / JOURNAL).exists():
-            new_journal(folder / JOURNAL, _header(description))
+    cut_lines_beyond(folder, len(steps))
+    if not (folder / JOURNAL).exists():
+        new_journal(folder / JOURNAL, _header(description), LAYOUTS[config.optimizer.kind])
     return steps
 
 
@@ -152,14 +147,20 @@ def read_run(folder: Path, bundle: Bundle) -> StoredRun:
     path = Path(folder) / JOURNAL
     if path.exists():
         journal = read_journal(path)
-        run = StoredRun(JOURNALLED, journal.header, len(journal.steps), journal.steps)
+        is_kept = journal.layout is DESCENTS
+        run = StoredRun(
+            KEPT if is_kept else JOURNALLED,
+            journal.header,
+            len(journal.steps),
+            () if is_kept else journal.steps,
+            journal.checksums,
+        )
     else:
         path = Path(folder) / CONFIG
         description = read_json(path, "give the --run directory of `pocketllm train`")
-        optimizer = optimizer_in(description, path)
-        if optimizer.kind == JOURNALLED:
-            _check_unbegun(folder)
-        run = StoredRun(KEPT, description, len(read_steps(folder, optimizer.step)), ())
+        kind = optimizer_in(description, path).kind
+        _check_unbegun(folder)
+        run = StoredRun(kind, description, 0, (), (0,))
     _check_bundle(path, run.description, bundle.checksum)
     return run
 
@@ -248,14 +249,16 @@ def _check_config(path, config):
         )
 
 
-def _journalled_steps(folder, description):
+def _recorded_steps(folder, config):
     """Returns a journal's steps, none where the run was stopped before its journal was made."""
     path = folder / JOURNAL
     if not path.exists():
         _check_unbegun(folder)
         return []
-    journal, expected = read_journal(path), _header(description)
+    journal, expected = read_journal(path), _header(_description(config))
     differing = [name for name in sorted(expected) if journal.header.get(name) != expected[name]]
+    if journal.layout is not LAYOUTS[config.optimizer.kind]:
+        differing.append("its first bytes")
     if differing:
         raise InputError(
             f"{path}: belongs to another run than {CONFIG} beside it ({', '.join(differing)}); "
@@ -265,10 +268,10 @@ def _journalled_steps(folder, description):
 
 
 def _check_unbegun(folder):
-    """Raises InputError where a journalled run has lines and no journal."""
+    """Raises InputError where a run has lines and no journal."""
     if (Path(folder) / METRICS).exists():
         raise InputError(
-            f"{folder}: a journalled run without its {JOURNAL}, which holds its steps; the file "
+            f"{folder}: a run without its {JOURNAL}, which holds its steps; the file "
             "was removed: restore it, or choose another --run"
         )
 

@@ -29,8 +29,6 @@ def journalled(training: Training, steps: Sequence[Applied]) -> Iterator["Journa
 class Journalled:
     """A loop.Keeper: whatever stops the run, it goes on with the step after the last record."""
 
-    resumes = True
-
     def __init__(self, training: Training, steps: Sequence[Applied], journal: JournalWriter):
         """Takes an open journal and its steps."""
         self.model, self.steps = Recorder(training.model), steps
@@ -96,6 +94,9 @@ class Journalled:
             self.model.seconds = self._next_attempt = 0.0
         else:
             self._next_attempt = 2 * tail_seconds
+
+    def stop(self) -> None:
+        """Nothing: the journal is all of the run."""
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """Raises LossError where the last update ruined the parameters."""

@@ -1,115 +1,242 @@
-"""A kept run: the parameters of its best dev step and of its last are saved."""
+"""A kept run: its journal says what each step measured, and its snapshots hold what it changed.
+
+A step with gradients needs its data. So what a run that was killed did since its newest snapshot is
+taken again, and every step is compared with its record: the same bits, or the run is refused
+(docs/decisions/0044-a-step-with-gradients-is-taken-again.md). The parameters of the best dev step
+and of the last stay for `eval` and `replay`.
+"""
 
 import math
+import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
 from ..data.batches import Batch
-from ..errors import RunError
+from ..engine.model import Model
+from ..errors import InputError
 from ..health.settings import flags_to_lower
-from ..journal.flushed import begin_mark, end_mark, flush
-from ..journal.lines import Evaluated, best_evaluation, best_step, read_evaluations
+from ..journal.lines import (
+    Evaluated,
+    best_evaluation,
+    best_step,
+    cut_lines_beyond,
+    read_evaluations,
+    seconds_so_far,
+)
+from ..journal.reader import JOURNAL, read_journal
+from ..journal.writer import JournalWriter
 from ..optim.applied import Applied
+from ..optim.gradients import Descent, GradientStep
 from ..optim.interface import Step
-from .listening import DevEvaluations, Training, check_last_step
-from .optional import problem_of
-from .parameters import drop_parameters, kept_steps, load_parameters, save_parameters
+from .listening import DevEvaluations, Training, check_last_step, minibatch_of
+from .optional import OptionalWrites
+from .parameters import MOMENTS, PARAMETERS, checksum_of, save_parameters
+from .snapshots import drop_others, restore, save_snapshot, snapshot_due
 
 
 @contextmanager
-def kept(training: Training, steps: Sequence[Step]) -> Iterator["Kept"]:
-    """Returns the keeper of a run that holds these steps, all or none; see loop.Keeper."""
-    keeper = Kept(training, len(steps))
-    try:
-        begin_mark(training.folder)
-        try:
-            yield keeper
-        finally:
-            end_mark(training.folder)
-    except RunError as error:
-        if not isinstance(error.__cause__, OSError):
-            raise
-        raise RunError(f"{problem_of(error)}; {keeper.remains()}") from error.__cause__
+def kept(training: Training, _: Sequence[Descent]) -> Iterator["Kept"]:
+    """Opens the journal of a run; see loop.Keeper."""
+    with JournalWriter(training.folder / JOURNAL) as journal:
+        yield Kept(training, journal)
 
 
 class Kept:
-    """A loop.Keeper: the run is finished with the line of its last step, or cannot go on."""
+    """A loop.Keeper: whatever stops the run, it goes on with the step after the last record."""
 
-    resumes = False
     steps: Sequence[Applied] = ()
 
-    def __init__(self, training: Training, count: int):
-        """Takes the number of steps that the run holds."""
-        self.model, self.count = training.model, count
-        self._training = training
+    def __init__(self, training: Training, journal: JournalWriter):
+        """Takes an open journal."""
+        has_moments = training.config.optimizer.has_moments
+        self.model, self._training, self._journal = training.model, training, journal
+        self._parts = (PARAMETERS, MOMENTS) if has_moments else (PARAMETERS,)
+        self._run_seconds = seconds_so_far(training.folder)
+        self._tail_seconds = 0.0  # of the steps since the last snapshot
+        self._step: int | None = None  # whose end the model is at; None where that is unknown
+        self._has_moments = False  # those of this step, where it needs any
+        self._is_best_new = False
+        self._optional = OptionalWrites(training.listener.say)
+        self._next_attempt = 0.0  # at a snapshot, once one had no space: in seconds of steps
+
+    @property
+    def count(self) -> int:
+        """How many records the journal holds."""
+        return self._journal.count
 
     def flush(self) -> None:
-        """Flushes the run's lines to the disk."""
-        flush(self._training.folder)
+        """Flushes the journal and the lines to the disk."""
+        self._journal.flush()
 
     def before_evaluation(self, record: Evaluated) -> None:
         """Saves the best so far before it is recorded: what is recorded as best can be loaded."""
         recorded = read_evaluations(self._training.folder, record.data_sha256)
-        if best_evaluation([*recorded, record]) == record:
-            self._save(record.step)
+        if record.step and best_evaluation([*recorded, record]) == record:
+            self._save(record.step)  # step 0's are the bundle's
+            self._is_best_new = True
 
     def bring_back(self, evaluations: DevEvaluations) -> None:
-        """Loads the last parameters of a finished run."""
-        if self.count:
-            load_parameters(self.model, self._training.folder, self.count)
-            self._training.listener.replayed(self.count)
-            evaluations.after(self.count)
+        """Brings the model to the last step's end; a finished run needs no more than its last
+        parameters."""
+        training, last = self._training, self.count
+        if last == training.last and self._is_saved(PARAMETERS):
+            self._step = restore(self.model, training.folder, last, training.listener.say)
+        if self._step == last:
+            training.listener.replayed(last)
+            evaluations.after(last)
+        else:
+            self._bring_to(last, training.listener.replayed, evaluations.after)
 
     def before_line(self, step: Step, batches: Sequence[Batch]) -> None:
-        """Saves the last parameters before the line with which the run is finished."""
-        if step.step == self._training.last:
-            check_last_step(self.model, batches, step.step)
-            self._save(step.step)
+        """Nothing: a line without a record is cut off when the run goes on."""
 
     def write_line(self, write: Callable[[], None]) -> None:
-        """Writes the step's line."""
-        write()
+        """Writes the step's line, which is for people: the run can do without."""
+        self._optional.attempt("lines", write)
 
     def after_line(self, step: Step, seconds: float) -> None:
-        """Counts the step."""
-        self.count = step.step
-        if step.step == self._training.last:
-            self.flush()
+        """Writes the record, with which the step counts."""
+        self._run_seconds += seconds
+        self._tail_seconds += seconds
+        self._journal.append(descent_of(cast(GradientStep, step), self.model))
+        self._step = step.step
 
     def after_evaluation(self, number: int) -> None:
-        """Drops parameters that are neither the best nor the last any more."""
-        folder = self._training.folder
-        if len(kept_steps(folder)) > 1:
-            drop_parameters(folder, but={best_step(folder, number), self._training.last})
+        """Takes a snapshot where taking the steps again would take too long."""
+        recovery_seconds = self._training.recovery_seconds
+        is_due = snapshot_due(self._tail_seconds, self._run_seconds, recovery_seconds)
+        if is_due and self._tail_seconds >= self._next_attempt:
+            self._take_snapshot()
+        elif self._is_best_new:
+            self._drop_others()
+
+    def stop(self) -> None:
+        """Takes a snapshot: the run goes on from there at once, and can be evaluated."""
+        if self._step == self.count and not self._is_saved(*self._parts):
+            self._take_snapshot()
 
     def finish(self, batches: Sequence[Batch]) -> None:
-        """Nothing: the last step was checked before its line."""
+        """Saves the last parameters; raises LossError where the last update ruined them."""
+        check_last_step(self.model, batches, self._training.last)
+        if self._has_moments and not self._is_saved(*self._parts):
+            self.flush()
+            self._snapshot()
+        self._drop_others()
 
     def ruined(self, batches: Sequence[Batch]) -> str:
-        """Names the steps whose parameters are there."""
+        """Saves the last parameters that give a finite loss; drops the last record if it led to
+        where there is none."""
+        if (
+            self.count
+            and batches
+            and not self._keeps(batches, not self.model.bundle.adds_gradients)
+        ):
+            self._journal.drop_last()  # its own loss was finite: those before it are sound
+            cut_lines_beyond(self._training.folder, self.count)
+            if self.count:
+                self._keeps(batches, True)
         smaller = flags_to_lower(self._training.config.settings)
-        if self.count and batches and math.isfinite(self._training.model.loss(batches)):
-            self._save(self.count)  # the step that failed has not moved them
+        return f"the run keeps step {self.count}, start a new one with a smaller {smaller}"
+
+    def _keeps(self, batches, is_moved):
+        """Saves the last step's parameters if they give a finite loss; returns whether they do.
+
+        `is_moved` is whether the model may be elsewhere.
+        """
+        if is_moved:
+            PARAMETERS.reset(self.model)
+            self._bring_to(self.count)
+        is_finite = math.isfinite(self.model.loss(batches))
+        if is_finite:
+            self._save(self.count)
+        return is_finite
+
+    def _bring_to(self, step, progress=lambda steps: None, after=lambda number: None):
+        """Brings the newest snapshot in, and takes the steps behind it again, up to `step`.
+
+        `progress` is told how many steps more are done, and `after` of each step from there on.
+        """
+        training, self._step = self._training, None
+        if MOMENTS in self._parts:
+            MOMENTS.reset(self.model)
+        self._has_moments = True
+        say, records = training.listener.say, read_journal(training.folder / JOURNAL).steps
+        restored = restore(self.model, training.folder, step, say, parts=self._parts)
+        progress(restored)
+        if restored:
+            after(restored)
+        take = training.config.optimizer.begin(self.model, training.config.settings, ())
+        for number in range(restored + 1, step + 1):
+            training.listener.awaited(say)
+            started = time.monotonic()
+            step_again = cast(GradientStep, take(minibatch_of(training, number)))
+            again = descent_of(step_again, self.model)
+            self._tail_seconds += time.monotonic() - started
+            if again != records[number - 1]:
+                raise InputError(self._differs(records[number - 1], again))
+            progress(1)
+            after(number)
+        self._step = step
+
+    def _differs(self, recorded, again):
         return (
-            f"start a new run with a smaller {smaller} (steps whose parameters this one keeps: "
-            f"{self._kept()})"
+            f"{self._training.folder}: step {again.step}, taken again, has the loss {again.loss!r} "
+            f"(state {again.state:08x}), its record {recorded.loss!r} ({recorded.state:08x}); go "
+            "on with the engine, the --threads and the machine that took it (machine.json), or "
+            "choose another --run"
         )
 
-    def remains(self) -> str:
-        """Tells what is left of a run that the disk ended, and what to do."""
-        if self.count in (0, self._training.last):
-            return f"{self.count} steps are kept: free some space and run the same command again"
-        return (
-            f"this run ends at step {self.count} and cannot be continued (the optimizer's state is "
-            f"not kept); steps whose parameters `pocketllm eval --at_step` reads: {self._kept()}. "
-            "Free some space and start again with another --run"
-        )
+    def _take_snapshot(self):
+        self.flush()
+        if self._optional.attempt("snapshots", self._snapshot):
+            self._tail_seconds = self._next_attempt = 0.0
+        else:
+            self._next_attempt = 2 * self._tail_seconds
 
-    def _kept(self):
-        """Names the steps taken whose parameters are there."""
-        steps = [step for step in kept_steps(self._training.folder) if step <= self.count]
-        return ", ".join(map(str, steps)) or "none"
+    def _snapshot(self):
+        save_snapshot(
+            self.model,
+            self._training.folder,
+            self.count,
+            self._journal.checksum,
+            parts=self._parts,
+            spared=self._spared(),
+            least=1,
+        )
+        self._is_best_new = False
+
+    def _drop_others(self):
+        drop_others(self._training.folder, self._parts, self._spared())
+        self._is_best_new = False
+
+    def _spared(self):
+        """Returns the steps whose parameters `eval` and `replay` take."""
+        return {best_step(self._training.folder, self.count), self._training.last}
 
     def _save(self, step):
-        if step not in (0, *kept_steps(self._training.folder)):  # step 0's are the bundle's
-            save_parameters(self.model, self._training.folder, step)
+        """Saves the parameters of a step that the model is at."""
+        folder, checksum = self._training.folder, self._journal.checksum
+        if step != self.count:
+            checksum = read_journal(folder / JOURNAL).checksums[step]
+        save_parameters(self.model, folder, step, checksum)
+
+    def _is_saved(self, *parts):
+        """Whether parts of the last step are there."""
+        folder, checksum = self._training.folder, self._journal.checksum
+        return all(checksum_of(folder, self.count, part) == checksum for part in parts)
+
+
+def descent_of(step: GradientStep, model: Model) -> Descent:
+    """Returns a step's record; the model is at its end.
+
+    Its state is the CRC-32 of one slice of the parameters, the next one at each step: of what is
+    trained of a LoRA bundle all, of a large model's parameters 64 MB.
+    """
+    state = 0
+    for _, values in model.read_slice((step.step - 1) % model.bundle.slices):
+        state = zlib.crc32(values.data, state)
+    norm = 0.0 if step.norm is None else step.norm
+    share = 1.0 if step.share is None else step.share
+    return Descent(step.step, state, step.loss, step.lr, norm, share)

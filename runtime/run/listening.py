@@ -3,17 +3,19 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from ..data.batches import Batch
-from ..data.dataset import Dataset
+from ..data.dataset import Dataset, batches_of
+from ..data.order import step_members, step_seed
 from ..engine.model import Model
 from ..errors import LossError
 from ..generate.samples import Sample, Samples
 from ..health.record import RunWarning
 from ..host.memory import Peak
 from ..journal.lines import Evaluated, append_evaluation, read_evaluations
-from ..optim.interface import Step
+from ..optim.interface import Minibatch, Step
 from .evaluate import Evaluation, evaluate
 from .folder import RunConfig
 from .optional import OptionalWrites
@@ -175,6 +177,19 @@ class DevEvaluations:
                 raise LossError(f"step {step}: {error}") from error
 
         self._optional.attempt("samples", write)
+
+
+def minibatch_of(training: Training, number: int) -> Minibatch:
+    """Returns what a step works on.
+
+    Examples and direction depend on the seed and the step's number alone, so that a run that was
+    stopped goes on with the same ones.
+    """
+    model, data, config = training.model, training.data, training.config
+    members = step_members(len(data.examples), config.batch_size, config.seed, number)
+    batches = batches_of(data, model.bundle, members)
+    seed = step_seed(config.seed, number)
+    return Minibatch(number, seed, batches, partial(model.loss, batches))
 
 
 def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..data.batches import Batch
-from ..data.dataset import Dataset, batches_of
-from ..data.order import step_members, step_seed
+from ..data.dataset import Dataset
 from ..engine.model import Model
 from ..errors import LossError, RunError
 from ..generate.samples import Samples
@@ -21,11 +20,11 @@ from ..host.lock import run_lock
 from ..host.memory import PeakMemory
 from ..journal.lines import Evaluated, append_step, best_step
 from ..optim.applied import Applied, Perturbable
-from ..optim.interface import JOURNALLED, KEPT, Minibatch, Step, check_bundle
+from ..optim.interface import JOURNALLED, KEPT, Step, check_bundle
 from .folder import RunConfig, start_or_continue
 from .journalled import journalled
 from .kept import kept
-from .listening import SILENT, DevEvaluations, Listener, Trained, Training
+from .listening import SILENT, DevEvaluations, Listener, Trained, Training, minibatch_of
 from .optional import OptionalWrites
 from .sessions import MACHINE, record_session
 from .snapshots import RECOVERY_SECONDS
@@ -50,11 +49,6 @@ class Keeper(Protocol):
         """The number of steps that the run holds."""
         ...
 
-    @property
-    def resumes(self) -> bool:
-        """Whether a run that a signal stopped can go on."""
-        ...
-
     def flush(self) -> None:
         """Flushes the run's files to the disk."""
 
@@ -75,6 +69,9 @@ class Keeper(Protocol):
 
     def after_evaluation(self, number: int) -> None:
         """All of a step is done."""
+
+    def stop(self) -> None:
+        """A signal ends this part of the run."""
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """All steps are done; `batches` of the last one taken here, none where none was."""
@@ -105,9 +102,8 @@ def train(
 ) -> Trained:
     """Runs an optimizer up to `config.settings.steps`.
 
-    A journalled run goes on from the steps that its directory holds. A kept run is finished or
-    new: of a finished one, the last parameters are brought back, and evaluated on a dev set that
-    it has not seen.
+    It goes on from the steps that its directory holds. A kept run takes those since its newest
+    snapshot again; a dev set that it has not seen is evaluated from there on.
 
     Args:
       model: initialised to the bundle's values.
@@ -122,13 +118,13 @@ def train(
       strict: whether a warning (watch.py) is an error.
 
     Returns:
-      The end of it; Ctrl-C and SIGTERM end a journalled run after the step under way.
+      The end of it; Ctrl-C and SIGTERM end it after the step under way.
 
     Raises:
-      InputError: the folder holds another run, or the bundle is not for the optimizer.
+      InputError: the folder holds another run, or the bundle is not for the optimizer, or a step
+        with gradients, taken again, is not what it was.
       RunError: a loss is not finite, or the disk is full, or there is a warning and it is
         `strict`; the steps before are kept.
-      KeyboardInterrupt: a signal ended a kept run, which cannot go on.
     """
     folder, limits = Path(folder), (recovery_seconds, strict)
     training = Training(model, data, folder, config, dev, eval_every, listener, *limits, samples)
@@ -161,9 +157,9 @@ def _run(training, keeper, memory):
             _take_steps(training, keeper, memory, evaluations, seconds=seconds, batches=batches)
         keeper.finish(batches)
     except KeyboardInterrupt:
-        if not keeper.resumes:
-            raise
         stopped = True  # what was under way is no part of the run yet, and is done again
+        signals.clear()
+        keeper.stop()
     except LossError as error:
         raise RunError(f"{error}; {keeper.ruined(batches)}") from error
     median = statistics.median(seconds) if seconds else 0.0
@@ -173,7 +169,7 @@ def _run(training, keeper, memory):
 
 def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
     """Takes the steps that are left; notes the seconds of each, and the batches of the last."""
-    model, data, config = training.model, training.data, training.config
+    config = training.config
     take = config.optimizer.begin(keeper.model, config.settings, keeper.steps)
 
     def say_flushed(line):
@@ -184,13 +180,8 @@ def _take_steps(training, keeper, memory, evaluations, *, seconds, batches):
         # The listener may pause the run here (battery, heat): before the clock starts.
         further = evaluations.measured() | training.listener.awaited(say_flushed)
         started = time.monotonic()
-
-        # Examples and direction depend on the seed and the step's number alone, so that a run
-        # that was stopped goes on with the same ones.
-        members = step_members(len(data.examples), config.batch_size, config.seed, number)
-        batches[:] = batches_of(data, model.bundle, members)
-        seed = step_seed(config.seed, number)
-        minibatch = Minibatch(number, seed, batches, partial(model.loss, batches))
+        minibatch = minibatch_of(training, number)
+        batches[:] = minibatch.batches
 
         # A signal waits until the step counts: otherwise the parameters would be ahead of what
         # the directory says of them.

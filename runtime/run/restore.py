@@ -64,7 +64,7 @@ def point_of(folder: Path, bundle: Bundle, at_step: int | None = None) -> RunPoi
     if not 0 <= step <= run.count:
         raise InputError(f"--at_step={step}: the run holds steps 0 to {run.count}")
     if run.kind == KEPT:
-        check_kept(folder, step)
+        check_kept(folder, step, run.checksums[step])
     return RunPoint(folder, step, run.kind, run.applied[:step])
 
 

@@ -22,7 +22,8 @@ from ..health.settings import (
 from ..health.steps import FIRST, RECENT, Measured, StepWatch
 from ..journal.lines import read_evaluations
 from ..optim.applied import Applied
-from ..optim.interface import JOURNALLED, Step
+from ..optim.gradients import Descent
+from ..optim.interface import JOURNALLED
 from .evaluate import Evaluation
 from .folder import RunConfig
 from .listening import Listener, Training
@@ -38,7 +39,7 @@ class Watch:
       warnings: those of the run so far, earlier sessions included.
     """
 
-    def __init__(self, training: Training, steps: Sequence[Applied] | Sequence[Step]):
+    def __init__(self, training: Training, steps: Sequence[Applied] | Sequence[Descent]):
         """Begins a session of a run whose folder is prepared and holds these steps.
 
         Raises:

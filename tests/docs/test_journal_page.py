@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pocketllm.runtime.journal.reader import JOURNAL, MAGIC
+from pocketllm.runtime.journal.chain import SEARCH_BYTES
+from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.journal.records import (
+    APPLIED,
     HEAD,
     MOST_LOSSES,
     MOST_PASSES,
-    SEARCH_BYTES,
     record_bytes,
 )
 from pocketllm.runtime.journal.writer import FLUSH_SECONDS, JournalWriter
@@ -101,7 +102,7 @@ def test_the_fields_and_sizes_are_those_of_the_code():
 
 def test_the_constants_are_those_of_the_code():
     words = " ".join(PAGE.split())
-    assert f"`{MAGIC.decode()}`" in words
+    assert f"`{APPLIED.magic.decode()}`" in words
     assert zlib.crc32(b"123456789") == int(re.search(r"= (0x[0-9A-F]{8})", words)[1], 16)
     assert "(fsync) once a second" in words and FLUSH_SECONDS == 1
     assert "more than two minutes, or more than 5% of the run" in words

@@ -70,10 +70,10 @@ def test_sgd_steps_down_the_gradient_of_all_micro_batches(case, clip, engine, op
     assert norm > 0.02
     share = min(1, clip / norm) if clip else 1
 
-    loss, scale = add_up(model, batches, 1, clip)
-    model.apply_sgd(0.5, 1.0, scale)
+    gradient = add_up(model, batches, 1, clip)
+    model.apply_sgd(0.5, 1.0, gradient.scale)
 
-    assert loss == pytest.approx(model_loss(model, values, batches), abs=1e-6)
+    assert gradient.loss == pytest.approx(model_loss(model, values, batches), abs=1e-6)
     after = checkpoint_layout(model.bundle, model)
     largest = max(np.abs(gradient).max() for gradient in expected.values()) * share
     for name, gradient in expected.items():
@@ -103,8 +103,8 @@ def test_micro_batches_are_one_large_batch(make_decoder, make_bundle, open_ready
             whole = {first[0]: np.concatenate([first[1], last[1]]) for first, last in pairs}
             batches = [Batch(TOKENS, whole, 4, (0, 1, 2, 3))]
         before = random_state(model, seed=7)
-        _, scale = add_up(model, batches, 1, 0.0)
-        model.apply_sgd(1.0, 1.0, scale)
+        gradient = add_up(model, batches, 1, 0.0)
+        model.apply_sgd(1.0, 1.0, gradient.scale)
         after = checkpoint_layout(bundle, model)
         moved.append({name: after[name] - values for name, values in before.items()})
 
@@ -122,8 +122,8 @@ def test_one_micro_batch_is_a_step_of_adam(engine, opened):
     random_state(model, seed=7)
 
     for number in (1, 2, 3):
-        _, scale = add_up(model, [batch], number, 0.0)
-        model.apply_adam(number, 1e-2, 0.9, scale)
+        gradient = add_up(model, [batch], number, 0.0)
+        model.apply_adam(number, 1e-2, 0.9, gradient.scale)
 
     for name, values in checkpoint_layout(model.bundle, model).items():
         assert relative_error(values, expected[name]) <= 1e-5, name

@@ -16,7 +16,7 @@ from pocketllm.benchmarks import torture
 from pocketllm.runtime.cli import COMMANDS
 from pocketllm.runtime.contract import ENGINES as DISTRIBUTIONS
 from pocketllm.runtime.contract import FORMAT_VERSION, JOURNAL_VERSION
-from pocketllm.runtime.journal.reader import MAGIC
+from pocketllm.runtime.journal.records import APPLIED
 from pocketllm.runtime.version import describe_version
 
 pytest_plugins = ["runtime_fixtures"]
@@ -110,7 +110,7 @@ def test_version_names_package_formats_and_engines_and_loads_none_of_them():
     assert (done.returncode, done.stderr) == (0, "")
     assert package == f"pocketllm {metadata.version('pocketllm')}"
     assert formats == f"formats: bundle {FORMAT_VERSION}, journal {JOURNAL_VERSION}"
-    assert MAGIC.endswith(str(JOURNAL_VERSION).encode())
+    assert APPLIED.magic.endswith(str(JOURNAL_VERSION).encode())
     for name in ENGINES:
         assert f"{name} ({DISTRIBUTIONS[name]} {metadata.version(DISTRIBUTIONS[name])})" in engines
     assert loaded == "HEAVY []"

@@ -7,7 +7,7 @@ import pytest
 from small_runs import RECORD_BYTES
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.journal import records
+from pocketllm.runtime.journal import chain, records
 from pocketllm.runtime.journal.flushed import FLUSHED
 from pocketllm.runtime.journal.reader import read_journal
 from pocketllm.runtime.journal.writer import JournalWriter, new_journal
@@ -91,10 +91,10 @@ def test_a_mark_that_cannot_be_read_says_nothing_and_the_steps_are_done_again(ma
 def test_a_journal_takes_little_more_memory_than_its_bytes(path):
     new_journal(path, {"seed": 3})
     data = [path.read_bytes()]
-    before = records.WORD.unpack(data[0][-4:])[0]
+    before = chain.WORD.unpack(data[0][-4:])[0]
     for number in range(1, 20_001):
-        data.append(records.encoded(step(number), before))
-        before = records.WORD.unpack(data[-1][-4:])[0]
+        data.append(chain.chained(records.APPLIED, step(number), before))
+        before = chain.WORD.unpack(data[-1][-4:])[0]
     path.write_bytes(b"".join(data))
 
     tracemalloc.start()

@@ -19,6 +19,8 @@ def claimed(golden_bundle, tmp_path):
     values["optimizers"] = ["mezo", "adam"]
     for tokens in golden_bundle.lengths:
         values["signatures"][f"adam_step_{tokens}"] = {"inputs": {}, "outputs": {}}
+    for name in ("adam_read_0", "adam_write_0"):
+        values["signatures"][name] = {"inputs": {}, "outputs": {}}
     write_with_checksum(folder / "bundle.json", values)
     return folder
 
@@ -63,6 +65,20 @@ def test_a_bundle_that_claims_a_step_it_does_not_list_is_refused(claimed, train_
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
 
     complaint(done, 2, "missing 'adam_step_8'", "export the bundle again")
+
+
+def test_a_bundle_whose_moments_cannot_be_read_or_written_is_refused(claimed, train_file, tmp_path):
+    values = json.loads((claimed / "bundle.json").read_text())
+    del values["signatures"]["adam_write_0"]
+    write_with_checksum(claimed / "bundle.json", values)
+    done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
+    complaint(done, 2, "missing 'adam_write_0'", "export the bundle again")
+
+    del values["signatures"]["adam_read_0"]
+    write_with_checksum(claimed / "bundle.json", values)
+    done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
+    complaint(done, 2, "no signature adam_read_0, which a run that goes on needs; export it again")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_model_file_without_the_signatures_is_named(claimed, train_file, tmp_path):

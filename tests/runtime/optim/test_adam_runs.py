@@ -17,7 +17,12 @@ from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.folder import read_run
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
-from pocketllm.runtime.run.parameters import kept_steps, load_parameters, save_parameters
+from pocketllm.runtime.run.parameters import (
+    MOMENTS,
+    kept_steps,
+    load_parameters,
+    save_parameters,
+)
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
 
@@ -65,10 +70,13 @@ def test_the_lines_are_those_that_a_report_reads(engine, ready, train_data, dev_
     assert figures["config"] == stored_config
     assert figures["step_seconds"] == pytest.approx(done.step_seconds, abs=1e-6)  # as rounded
     stored = read_run(tmp_path / "run", model.bundle)
-    assert (stored.kind, stored.count, stored.description) == (KEPT, 6, stored_config)
+    assert (stored.kind, stored.count) == (KEPT, 6)
+    assert stored.description.items() - {("format_version", 2)} == {
+        entry for entry in stored_config.items() if entry[0] != "steps"
+    }
     later = {"warmup_steps", "clip_norm"}  # settings that a run without them does not store
     settings = {name: v for name, v in asdict(config.settings).items() if name not in later}
-    assert stored.description.items() >= settings.items() and not later & stored.description.keys()
+    assert stored_config.items() >= settings.items() and not later & stored_config.keys()
 
 
 def test_without_a_dev_set_the_last_parameters_are_kept(engine, ready, train_data, tmp_path):
@@ -99,16 +107,17 @@ def test_the_best_dev_step_and_the_last_are_kept_and_no_others(
     monkeypatch.setattr(listening, "evaluate", judged)
     saved = []
 
-    def save(model, folder, step):
+    def save(model, folder, step, checksum):
         saved.append(step)
-        save_parameters(model, folder, step)
+        save_parameters(model, folder, step, checksum)
 
     monkeypatch.setattr(kept, "save_parameters", save)
     train(model, train_data, tmp_path, config, dev_data, eval_every=2)
 
     assert kept_steps(tmp_path) == sorted({best, 6} - {0})
     assert best_step(tmp_path, 6) == best
-    assert saved == sorted({step for step in (2, 4, 6) if step <= best} | {6})
+    assert saved == [step for step in (2, 4, 6) if step <= best]  # the last with its moments
+    assert kept_steps(tmp_path, MOMENTS) == [6]
     for step in kept_steps(tmp_path):
         load_parameters(again, tmp_path, step)
         assert state_of(again) == states[step]

@@ -1,16 +1,11 @@
-"""Adam runs of real gradients: through the command line, against PyTorch, stopped by a signal."""
+"""Adam runs of real gradients: through the command line, against PyTorch."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 from forward import relative_error
-from small_runs import adam_config, adam_losses, complaint, pocketllm, rows, write_tsv
-from waiting import wait_until
+from small_runs import adam_config, adam_losses, pocketllm, rows, write_tsv
 
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members
@@ -106,32 +101,6 @@ def test_a_run_of_one_engine_is_evaluated_in_the_other(bundle, files, command, e
     )  # fmt: skip
 
     assert evaluated["loss"] == pytest.approx(last.loss, rel=1e-5)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_a_signal_ends_the_run_and_the_same_command_says_what_to_do(number, command, tmp_path):
-    run = tmp_path / "run"
-    arguments = [sys.executable, "-m", "pocketllm.runtime.cli", *command(steps=1_000_000)]
-    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        wait_until(lambda: kept_steps(run) or process.poll() is not None, "kept parameters")
-        process.send_signal(number)
-        _, complaint_line = process.communicate(timeout=60)
-    finally:
-        process.kill()
-
-    assert (process.returncode, complaint_line) == (130, "pocketllm train: error: interrupted\n")
-    assert not [name for name in os.listdir(run) if "partial" in name]
-    steps = len(adam_losses(run))
-    assert steps > 0
-    done = pocketllm(*command(steps=1_000_000))
-    complaint(
-        done,
-        2,
-        f"a run of {steps} steps with --optimizer=adam",
-        "cannot be continued",
-        "another --run",
-    )
 
 
 @pytest.mark.parametrize("schedule", ["constant", "linear"])

@@ -66,7 +66,7 @@ def test_the_file_is_what_numpy_reads(moved, tmp_path):
 
 def test_the_steps_kept_are_listed_checked_and_dropped(moved, tmp_path):
     for step in (12, 4, 9):
-        save_parameters(moved, tmp_path, step)
+        save_parameters(moved, tmp_path, step, checksum=step)
     (tmp_path / "parameters-best.npz").touch()  # somebody else's
     assert kept_steps(tmp_path) == [4, 9, 12]
 
@@ -74,9 +74,11 @@ def test_the_steps_kept_are_listed_checked_and_dropped(moved, tmp_path):
 
     assert kept_steps(tmp_path) == [9, 12]
     for step in (0, 9, 12):
-        check_kept(tmp_path, step)
-    with pytest.raises(InputError, match=r"step 4 were not kept.*--at_step takes 0, 9, 12$"):
-        check_kept(tmp_path, 4)
+        check_kept(tmp_path, step, checksum=step)
+    with pytest.raises(InputError, match=r"step 4 were not kept.*--at_step takes 0, 9, 12, or tra"):
+        check_kept(tmp_path, 4, checksum=4)
+    with pytest.raises(InputError, match=r"parameters-9.npz: of another run than the journal"):
+        check_kept(tmp_path, 9, checksum=8)
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, -1], ids=str)

@@ -32,12 +32,12 @@ def trained(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     def run(name, space=lambda step: 3, number=errno.ENOSPC):
         folder, tried, lines = tmp_path / name, [], []
 
-        def save_where_there_is_space(model, folder, step, checksum):
+        def save_where_there_is_space(model, folder, step, checksum, **part):
             tried.append(step)
             if len(kept_steps(folder)) >= space(step):
                 full = OSError(number, os.strerror(number))
                 raise RunError(f"{Path(folder)}: cannot be written: {full}; free some") from full
-            save(model, folder, step, checksum)
+            save(model, folder, step, checksum, **part)
 
         monkeypatch.setattr(snapshots, "save_parameters", save_where_there_is_space)
         model = open_ready(golden_bundle, "litert")

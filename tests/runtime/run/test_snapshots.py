@@ -197,7 +197,7 @@ def test_eval_goes_on_from_a_snapshot_too(trained, stopped, golden_bundle, dev_f
 def test_a_full_disk_ends_the_run_with_its_steps_kept(trained, often, monkeypatch, tmp_path):
     from pocketllm.runtime.errors import RunError
 
-    def full(*_):
+    def full(*_, **part):
         raise RunError("parameters-3.npz: cannot be written: No space left on device")
 
     whole = trained(tmp_path / "whole")

@@ -144,6 +144,11 @@ def _signatures(bundle: Bundle) -> list[str]:
         for stem in (contract.INITIALIZE, contract.READ, contract.WRITE)
         for index in range(bundle.slices)
     }
+    numbered |= {
+        contract.numbered(stem, index)
+        for stem in (contract.ADAM_READ, contract.ADAM_WRITE)
+        for index in range(len(bundle.moment_readers))
+    }
     lines = [
         f"{name}({', '.join(_tensors(tensors['inputs']))}) -> "
         f"{', '.join(_tensors(tensors['outputs']))}"
@@ -154,9 +159,22 @@ def _signatures(bundle: Bundle) -> list[str]:
     replaced = _size(_of_slices(bundle, contract.WRITE, "inputs"))
     return [
         *lines,
-        f"{_range(bundle, contract.INITIALIZE)}() -> {contract.DONE}: the initial values",
-        f"{_range(bundle, contract.READ)}() -> the trainable state: {state}",
-        f"{_range(bundle, contract.WRITE)}(what read gives: {replaced}) -> {contract.DONE}",
+        *_moments(bundle),
+        f"{_range(contract.INITIALIZE, bundle.slices)}() -> {contract.DONE}: the initial values",
+        f"{_range(contract.READ, bundle.slices)}() -> the trainable state: {state}",
+        f"{_range(contract.WRITE, bundle.slices)}(what read gives: {replaced}) -> {contract.DONE}",
+    ]
+
+
+def _moments(bundle: Bundle) -> list[str]:
+    """Returns a line for each way of the moments, none for a bundle without them."""
+    if not bundle.moment_readers:
+        return []
+    size = _size([bundle.signatures[name]["outputs"] for name in bundle.moment_readers])
+    count = len(bundle.moment_readers)
+    return [
+        f"{_range(contract.ADAM_READ, count)}() -> the moments: {size}",
+        f"{_range(contract.ADAM_WRITE, count)}(what adam_read gives: {size}) -> {contract.DONE}",
     ]
 
 
@@ -175,8 +193,8 @@ def _of_slices(bundle: Bundle, stem: str, side: str) -> list[dict]:
     ]
 
 
-def _range(bundle: Bundle, stem: str) -> str:
-    first, last = contract.numbered(stem, 0), contract.numbered(stem, bundle.slices - 1)
+def _range(stem: str, count: int) -> str:
+    first, last = contract.numbered(stem, 0), contract.numbered(stem, count - 1)
     return first if first == last else f"{first} … {last}"
 
 

@@ -4,11 +4,13 @@ import json
 import re
 import struct
 import zlib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from pocketllm.runtime.journal.chain import SEARCH_BYTES
+from pocketllm.runtime.journal.descents import DESCENTS, RECORD_BYTES
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.journal.records import (
     APPLIED,
@@ -18,7 +20,9 @@ from pocketllm.runtime.journal.records import (
     record_bytes,
 )
 from pocketllm.runtime.journal.writer import FLUSH_SECONDS, JournalWriter
+from pocketllm.runtime.optim.adam import AdamSettings
 from pocketllm.runtime.optim.applied import Applied, Pass
+from pocketllm.runtime.optim.gradients import Descent
 from pocketllm.runtime.optim.mezo import MezoSettings
 from pocketllm.runtime.run.folder import RunConfig, start_or_continue
 from pocketllm.runtime.run.parameters import CHECKSUM
@@ -87,6 +91,38 @@ def test_a_reader_of_the_page_reads_a_journal(journal):
     named = {name for row in table("Header") for name in re.findall(r"`(\w+)`", row[0])}
     assert named - set(header) == {"normalize", "directions", "sides"}  # of other settings
     assert set(header) <= named
+
+
+def test_a_reader_of_the_page_reads_a_journal_of_a_run_with_gradients(tmp_path):
+    descents = [
+        Descent(1, 0xFFFFFFFF, 0.5, 1e-4, 0.0, 1.0), Descent(2, 7, 0.25, 2e-4, 3.5, 0.125),
+    ]  # fmt: skip
+    config = RunConfig("b" * 64, "d" * 64, 8, 3, AdamSettings(0.1, 0.5, "constant", 4, 2, 1.0))
+    start_or_continue(tmp_path, config)
+    with JournalWriter(tmp_path / JOURNAL) as writer:
+        for step in descents:
+            writer.append(step)
+    data = (tmp_path / JOURNAL).read_bytes()
+    rows = table("The journal of a run with gradients")
+    body = struct.Struct("<" + "".join(CODES[row[2]] for row in rows[:-1]))
+    (length,) = map(int, re.search(r"records of\s+(\d+) bytes", PAGE).groups())
+    assert length == sum(int(row[0]) for row in rows) == body.size + 4 == RECORD_BYTES
+    names = [row[1].strip("`") for row in rows[:-1]]
+
+    assert data.startswith(DESCENTS.magic) and f"`{DESCENTS.magic.decode()}`" in PAGE
+    size = struct.unpack("<I", data[8:12])[0]
+    header, place = json.loads(data[12 : 12 + size]), 12 + size
+    checksum = zlib.crc32(data[:place])
+    assert (header["clip_norm"], header["warmup_steps"], header["optimizer"]) == (1.0, 2, "adam")
+    assert not {"noise", "eps", "steps"} & header.keys()
+    place += 4
+    for step in descents:
+        record = data[place : place + body.size]
+        assert dict(zip(names, body.unpack(record))) == asdict(step)
+        checksum = zlib.crc32(record, checksum)
+        place += length
+        assert struct.unpack_from("<I", data, place - 4)[0] == checksum
+    assert place == len(data)
 
 
 def test_the_fields_and_sizes_are_those_of_the_code():

@@ -57,6 +57,19 @@ def test_several_slices_are_named_from_the_first_to_the_last(chunked_bundle):
     ]
 
 
+@pytest.mark.desktop
+def test_the_moments_are_two_lines(make_checkpoint, make_bundle):
+    bundle = make_bundle(make_checkpoint(), lengths=(16,), kind="lora", adam=True)
+    assert len(bundle.moment_readers) == 1
+    values = 2 * sum(math.prod(variable.shape) for variable in bundle.variables)
+    size = f"{len(bundle.moments)} variables, {4 * values:,} B"
+
+    assert inspect(bundle)[-5:-3] == [
+        f"  adam_read_0() -> the moments: {size}",
+        f"  adam_write_0(what adam_read gives: {size}) -> done",
+    ]
+
+
 @pytest.mark.parametrize(
     "name", ["golden_bundle", pytest.param("chunked_bundle", marks=pytest.mark.desktop)]
 )

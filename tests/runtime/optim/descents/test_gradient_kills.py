@@ -17,7 +17,13 @@ RUNS = {
     ),
     "adam on int8": (
         {"lengths": (16,), "kind": "lora", "base": "int8"},
-        {"optimizer": "adam", "batch_size": 5, "clip_norm": 0.5, "lr_schedule": "cosine"},
+        {
+            "optimizer": "adam",
+            "batch_size": 5,
+            "clip_norm": 0.5,
+            "lr_schedule": "cosine",
+            "threads": 2,
+        },
     ),
 }
 

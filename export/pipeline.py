@@ -37,6 +37,8 @@ from .tasks.lengths import share_longer
 from .tune.apply import view_of
 from .weights.weights import Weights
 
+LEAST_SLICE_BYTES, MOMENT_SLICES = 1 << 20, 16  # of the moments
+
 
 @dataclass(frozen=True)
 class Exported:
@@ -186,7 +188,9 @@ def _bind_adam(model, forwards, plan, say):
         bind(model, step)
     moments = sorted(set(step.assigned.values()) - set(variables), key=lambda v: v.name)
     bind_zeros(model, contract.ADAM_INITIALIZE, moments)
-    slices = slices_of(tuple(moments), plan.settings.sizes.slice_bytes)
+    # Reading a slice takes its size twice: of LoRA little beside a step's memory.
+    share = max(LEAST_SLICE_BYTES, sum(4 * v.size for v in moments) // MOMENT_SLICES)
+    slices = slices_of(tuple(moments), min(plan.settings.sizes.slice_bytes, share))
     bind_copies(model, slices, contract.ADAM_READ, contract.ADAM_WRITE)
     if recompute:
         _bind_accumulation(model, forwards, variables, say)

@@ -69,7 +69,10 @@ def adam_step(model: Differentiable, batch: Batch, step: int, settings: AdamSett
     return AdamStep(step, loss, lr)
 
 
-def _begin(model, settings, _):
+def _begin(model, settings, before):
+    if not before:
+        model.initialize_adam()
+
     def take(minibatch: Minibatch) -> AdamStep:
         number = minibatch.number
         if not model.bundle.adds_gradients:

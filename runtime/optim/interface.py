@@ -9,7 +9,6 @@ from .. import contract
 from ..bundle.manifest import Bundle
 from ..data.batches import Batch
 from ..errors import InputError
-from .applied import Applied
 from .schedule import Scheduled
 
 # Kinds of run. Steps of a journalled run can be done again from scalars (applied.py). Those of a
@@ -116,9 +115,10 @@ class Optimizer:
       signatures: the entry of a bundle's `optimizers` that it needs.
       settings: dataclass of a run's settings, of a journalled run with `eps`.
       step: dataclass of a line in metrics.jsonl.
-      begin: (model, settings, steps applied before) -> what takes the next step. The model is
-        Perturbable for a journalled run, and the steps before are there to derive a state from; a
-        kept run gives the whole Model, as it is after the steps before, and no steps.
+      begin: (model, settings, steps before) -> what takes the next step. The model is Perturbable
+        for a journalled run, and the steps before are there to derive a state from. A kept run
+        gives the whole Model; with steps before, its moments are those behind them, without, they
+        are set to 0.
       options: its settings beside those of every optimizer.
       whole_batch: whether one call of the graph is a step, so that no minibatch can be larger, in
         a bundle that does not add gradients up.
@@ -132,7 +132,7 @@ class Optimizer:
     signatures: str
     settings: type
     step: type
-    begin: Callable[[Any, Any, Sequence[Applied]], Callable[[Minibatch], Step]]
+    begin: Callable[[Any, Any, Sequence[Any]], Callable[[Minibatch], Step]]
     options: tuple[Option, ...] = ()
     whole_batch: bool = False
     accumulates: bool = False

@@ -27,30 +27,28 @@ from ..journal.lines import (
 )
 from ..journal.reader import JOURNAL, read_journal
 from ..journal.writer import JournalWriter
-from ..optim.applied import Applied
 from ..optim.gradients import Descent, GradientStep
 from ..optim.interface import Step
 from .listening import DevEvaluations, Training, check_last_step, minibatch_of
 from .optional import OptionalWrites
-from .parameters import MOMENTS, PARAMETERS, checksum_of, save_parameters
+from .parameters import MOMENTS, PARAMETERS, checksum_of, load_parameters, save_parameters
 from .snapshots import drop_others, restore, save_snapshot, snapshot_due
 
 
 @contextmanager
-def kept(training: Training, _: Sequence[Descent]) -> Iterator["Kept"]:
-    """Opens the journal of a run; see loop.Keeper."""
+def kept(training: Training, steps: Sequence[Descent]) -> Iterator["Kept"]:
+    """Opens the journal of a run that holds these steps; see loop.Keeper."""
     with JournalWriter(training.folder / JOURNAL) as journal:
-        yield Kept(training, journal)
+        yield Kept(training, steps, journal)
 
 
 class Kept:
     """A loop.Keeper: whatever stops the run, it goes on with the step after the last record."""
 
-    steps: Sequence[Applied] = ()
-
-    def __init__(self, training: Training, journal: JournalWriter):
-        """Takes an open journal."""
+    def __init__(self, training: Training, steps: Sequence[Descent], journal: JournalWriter):
+        """Takes an open journal and its steps."""
         has_moments = training.config.optimizer.has_moments
+        self.steps = steps
         self.model, self._training, self._journal = training.model, training, journal
         self._parts = (PARAMETERS, MOMENTS) if has_moments else (PARAMETERS,)
         self._run_seconds = seconds_so_far(training.folder)
@@ -81,9 +79,10 @@ class Kept:
         """Brings the model to the last step's end; a finished run needs no more than its last
         parameters."""
         training, last = self._training, self.count
-        if last == training.last and self._is_saved(PARAMETERS):
-            self._step = restore(self.model, training.folder, last, training.listener.say)
-        if self._step == last:
+        if last == 0:
+            self._step, self._has_moments = 0, True  # as a run begins
+        elif last == training.last and self._loads_last():
+            self._step = last
             training.listener.replayed(last)
             evaluations.after(last)
         else:
@@ -114,7 +113,7 @@ class Kept:
 
     def stop(self) -> None:
         """Takes a snapshot: the run goes on from there at once, and can be evaluated."""
-        if self._step == self.count and not self._is_saved(*self._parts):
+        if self.count and self._step == self.count and not self._is_saved(*self._parts):
             self._take_snapshot()
 
     def finish(self, batches: Sequence[Batch]) -> None:
@@ -153,21 +152,30 @@ class Kept:
             self._save(self.count)
         return is_finite
 
+    def _loads_last(self):
+        """Brings in the last parameters alone; returns whether they were there."""
+        try:
+            if not self._is_saved(PARAMETERS):
+                return False
+            load_parameters(self.model, self._training.folder, self.count)
+        except InputError:  # damaged, which is said of the snapshot
+            PARAMETERS.reset(self.model)
+            return False
+        return True
+
     def _bring_to(self, step, progress=lambda steps: None, after=lambda number: None):
         """Brings the newest snapshot in, and takes the steps behind it again, up to `step`.
 
         `progress` is told how many steps more are done, and `after` of each step from there on.
         """
         training, self._step = self._training, None
-        if MOMENTS in self._parts:
-            MOMENTS.reset(self.model)
+        take = training.config.optimizer.begin(self.model, training.config.settings, ())
         self._has_moments = True
         say, records = training.listener.say, read_journal(training.folder / JOURNAL).steps
         restored = restore(self.model, training.folder, step, say, parts=self._parts)
         progress(restored)
         if restored:
             after(restored)
-        take = training.config.optimizer.begin(self.model, training.config.settings, ())
         for number in range(restored + 1, step + 1):
             training.listener.awaited(say)
             started = time.monotonic()
@@ -234,8 +242,10 @@ def descent_of(step: GradientStep, model: Model) -> Descent:
     Its state is the CRC-32 of one slice of the parameters, the next one at each step: of what is
     trained of a LoRA bundle all, of a large model's parameters 64 MB.
     """
-    state = 0
-    for _, values in model.read_slice((step.step - 1) % model.bundle.slices):
+    state, bundle = 0, model.bundle
+    # Where all is trained, the memory of an only slice is small beside what a step takes.
+    release = bundle.slices > 1 or bundle.adds_gradients
+    for _, values in model.read_slice((step.step - 1) % bundle.slices, release):
         state = zlib.crc32(values.data, state)
     norm = 0.0 if step.norm is None else step.norm
     share = 1.0 if step.share is None else step.share

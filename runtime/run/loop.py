@@ -20,6 +20,7 @@ from ..host.lock import run_lock
 from ..host.memory import PeakMemory
 from ..journal.lines import Evaluated, append_step, best_step
 from ..optim.applied import Applied, Perturbable
+from ..optim.gradients import Descent
 from ..optim.interface import JOURNALLED, KEPT, Step, check_bundle
 from .folder import RunConfig, start_or_continue
 from .journalled import journalled
@@ -40,8 +41,8 @@ class Keeper(Protocol):
         ...
 
     @property
-    def steps(self) -> Sequence[Applied]:
-        """Those taken before, for the optimizer to derive its state from."""
+    def steps(self) -> Sequence[Applied] | Sequence[Descent]:
+        """Those taken before, for the optimizer to derive its state from, or to know of."""
         ...
 
     @property

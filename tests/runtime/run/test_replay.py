@@ -186,7 +186,7 @@ def test_a_run_of_adam_becomes_a_checkpoint_and_cannot_be_undone(trained, tmp_pa
     model, flags = trained("roberta", adam=True)
     out = f"--out={tmp_path / 'out'}"
 
-    complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a run with a journal")
+    complaint(pocketllm("replay", *flags, out, "--undo"), 2, "--undo needs a run whose journal")
     assert pocketllm("replay", *flags, out).returncode == 0
     compare(loaded(tmp_path / "out", "roberta"), model)
 

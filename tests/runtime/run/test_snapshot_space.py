@@ -1,8 +1,10 @@
 """Snapshots without space: the older one makes room, the run goes on without, and tries again."""
 
 import errno
+import itertools
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from small_runs import run_config, state_of
@@ -27,6 +29,8 @@ def trained(golden_bundle, train_data, open_ready, monkeypatch, tmp_path):
     kept, journal, parameters); `space` is called with the step.
     """
     monkeypatch.setattr("pocketllm.runtime.run.journalled.snapshot_due", lambda *_: True)
+    seconds = SimpleNamespace(monotonic=itertools.count().__next__)  # each pass takes one
+    monkeypatch.setattr("pocketllm.runtime.optim.applied.time", seconds)
     save = snapshots.save_parameters
 
     def run(name, space=lambda step: 3, number=errno.ENOSPC):

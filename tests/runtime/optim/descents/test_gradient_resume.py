@@ -8,6 +8,7 @@ from small_runs import adam_config, adam_losses, state_of
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.journal import lines
+from pocketllm.runtime.journal.flushed import flushed_bytes
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.optim.adam import AdamStep
 from pocketllm.runtime.run import kept
@@ -152,6 +153,47 @@ def test_a_record_that_was_cut_is_taken_again(cut, ready, train_data, tmp_path, 
     train(model, train_data, run, config)
 
     assert ended(run, model) == whole
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone"])
+def test_a_finished_run_whose_last_parameters_are_damaged_makes_them_again(
+    damage, ready, train_data, dev_data, tmp_path, snapshots
+):
+    run, model = tmp_path / "run", ready()
+    config = adam_config(model.bundle, train_data, steps=9)
+    train(ready(), train_data, run, config, dev_data, eval_every=3)
+    path = run / "parameters-9.npz"
+    data = path.read_bytes()
+    for moments in run.glob("moments-*"):
+        moments.unlink()  # so that an older file of parameters is none to go on from
+    path.unlink()
+    if damage == "flipped":
+        path.write_bytes(data[:-400] + bytes(200) + data[-200:])
+
+    train(model, train_data, run, config, dev_data, eval_every=3)
+
+    assert path.read_bytes() == data
+    assert [step for _, step, _, _ in model.calls[1:]] == list(range(1, 10))
+
+
+def test_a_snapshot_is_begun_when_its_record_is_on_the_disk(
+    ready, train_data, dev_data, tmp_path, monkeypatch, snapshots
+):
+    model, seen = ready(), []
+    for module in (kept, snapshot_files):
+        save = module.save_parameters
+
+        def saved(model, folder, step, *rest, save=save, **part):
+            flushed = flushed_bytes(folder, JOURNAL)
+            seen.append(flushed == (folder / JOURNAL).stat().st_size)
+            save(model, folder, step, *rest, **part)
+
+        monkeypatch.setattr(module, "save_parameters", saved)
+
+    config = adam_config(model.bundle, train_data, steps=9)
+    train(model, train_data, tmp_path / "run", config, dev_data, eval_every=3)
+
+    assert len(seen) > 8 and all(seen)
 
 
 def test_an_altered_record_is_refused(ready, train_data, tmp_path):

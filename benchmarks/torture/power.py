@@ -34,7 +34,8 @@ from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.flushed import EVALUATIONS, FLUSHED, JOURNAL
 from pocketllm.runtime.journal.lines import read_steps
 from pocketllm.runtime.journal.reader import read_journal
-from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
+from pocketllm.runtime.optim.interface import Settings
+from pocketllm.runtime.optim.mezo import MezoSettings
 from pocketllm.runtime.run.folder import RunConfig, steps_so_far
 from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
@@ -59,6 +60,11 @@ define.integer("seed", 0, "random seed of the schedules", 0)
 flags.mark_flags_as_required(["bundle", "train", "dev"], flag_values=FLAGS)
 
 
+def mezo_settings(lr: float, steps: int) -> MezoSettings:
+    """Returns those of a MeZO run."""
+    return MezoSettings(lr, 1e-2, 0.1, "constant", steps)
+
+
 @dataclass(frozen=True)
 class Trial:
     """What is trained, again and again.
@@ -67,6 +73,7 @@ class Trial:
       model, data, dev, steps: as `train` has them.
       lr: learning rate; by default the steps move the parameters.
       eval_every: steps between dev evaluations.
+      settings: (lr, steps) -> the optimizer's, with a decay.
     """
 
     model: Model
@@ -75,11 +82,12 @@ class Trial:
     steps: int
     lr: float = 1e-2
     eval_every: int = EVAL_STEPS
+    settings: Callable[[float, int], Settings] = mezo_settings
 
     @property
     def config(self) -> RunConfig:
-        """Of the run: steps with a decay."""
-        settings = MezoSettings(self.lr, 1e-2, 0.1, "constant", self.steps)
+        """Of the run."""
+        settings = self.settings(self.lr, self.steps)
         return RunConfig.of(self.model.bundle, self.data, settings, batch_size=2, seed=0)
 
 
@@ -130,12 +138,14 @@ def steady() -> Iterator[None]:
     ticks = itertools.count()
     clock = SimpleNamespace(monotonic=lambda: next(ticks) * 1.0 / FLUSH_STEPS)
     due = itertools.count(1)
+
+    def is_due(*_):
+        return next(due) % SNAPSHOT_STEPS == 0
+
     with (
         mock.patch("pocketllm.runtime.journal.writer.time", clock),
-        mock.patch(
-            "pocketllm.runtime.run.journalled.snapshot_due",
-            lambda *_: next(due) % SNAPSHOT_STEPS == 0,
-        ),
+        mock.patch("pocketllm.runtime.run.journalled.snapshot_due", is_due),
+        mock.patch("pocketllm.runtime.run.kept.snapshot_due", is_due),
         mock.patch("pocketllm.runtime.run.sessions.describe_machine", MACHINE.copy),
         mock.patch.object(os, "fsync", lambda handle: None),  # what fails here is not the disk
     ):
@@ -251,7 +261,7 @@ def _check(whole, run, flushed, failures):
 def _end_of(trial, run):
     """Returns all that a run must come to: steps, journal, evaluations, lines, parameters, and
     warnings."""
-    lines = read_steps(run, MezoStep, gaps=True)
+    lines = read_steps(run, trial.config.optimizer.step, gaps=True)
     parameters = {name: values.tobytes() for name, values in trial.model.read()}
     journal = run / JOURNAL
     evaluations = sorted((run / EVALUATIONS).read_bytes().splitlines())

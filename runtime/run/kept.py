@@ -145,6 +145,8 @@ class Kept:
         `is_moved` is whether the model may be elsewhere.
         """
         if is_moved:
+            folder = self._training.folder
+            self._training.listener.say(f"{folder}: going back to the end of step {self.count}")
             PARAMETERS.reset(self.model)
             self._bring_to(self.count)
         is_finite = math.isfinite(self.model.loss(batches))

@@ -13,7 +13,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 pytest.register_assert_rewrite(
-    "adam_trajectory", "checkpoint_files", "gradients", "sources", "trajectory"
+    "adam_trajectory",
+    "checkpoint_files",
+    "gradient_runs",
+    "gradients",
+    "sources",
+    "stand_in_runs",
+    "trajectory",
 )
 
 import tiny

@@ -11,6 +11,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 from ..data.batches import Batch
@@ -32,7 +33,9 @@ from ..optim.interface import Step
 from .listening import DevEvaluations, Training, check_last_step, minibatch_of
 from .optional import OptionalWrites
 from .parameters import MOMENTS, PARAMETERS, checksum_of, load_parameters, save_parameters
-from .snapshots import drop_others, restore, save_snapshot, snapshot_due
+from .snapshots import drop_others, restore, save_snapshot, snapshot_due, snapshot_steps
+
+REDONE = 4  # so many times as often are steps saved that are taken again
 
 
 @contextmanager
@@ -56,6 +59,7 @@ class Kept:
         self._step: int | None = None  # whose end the model is at; None where that is unknown
         self._has_moments = False  # those of this step, where it needs any
         self._is_best_new = False
+        self._unsound: set[int] = set()  # steps whose snapshots cannot be used
         self._optional = OptionalWrites(training.listener.say)
         self._next_attempt = 0.0  # at a snapshot, once one had no space: in seconds of steps
 
@@ -104,24 +108,22 @@ class Kept:
 
     def after_evaluation(self, number: int) -> None:
         """Takes a snapshot where taking the steps again would take too long."""
-        recovery_seconds = self._training.recovery_seconds
-        is_due = snapshot_due(self._tail_seconds, self._run_seconds, recovery_seconds)
-        if is_due and self._tail_seconds >= self._next_attempt:
-            self._take_snapshot()
+        if self._is_due(1):
+            self._take_snapshot(number)
         elif self._is_best_new:
             self._drop_others()
 
     def stop(self) -> None:
         """Takes a snapshot: the run goes on from there at once, and can be evaluated."""
         if self.count and self._step == self.count and not self._is_saved(*self._parts):
-            self._take_snapshot()
+            self._take_snapshot(self.count)
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """Saves the last parameters; raises LossError where the last update ruined them."""
         check_last_step(self.model, batches, self._training.last)
         if self._has_moments and not self._is_saved(*self._parts):
             self.flush()
-            self._snapshot()
+            self._snapshot(self.count)
         self._drop_others()
 
     def ruined(self, batches: Sequence[Batch]) -> str:
@@ -175,6 +177,7 @@ class Kept:
         self._has_moments = True
         say, records = training.listener.say, read_journal(training.folder / JOURNAL).steps
         restored = restore(self.model, training.folder, step, say, parts=self._parts)
+        self._unsound = {n for n in snapshot_steps(training.folder, self._parts) if n > restored}
         progress(restored)
         if restored:
             after(restored)
@@ -188,6 +191,8 @@ class Kept:
                 raise InputError(self._differs(records[number - 1], again))
             progress(1)
             after(number)
+            if self._is_due(REDONE):  # or a run that is killed again and again stands still
+                self._take_snapshot(number)
         self._step = step
 
     def _differs(self, recorded, again):
@@ -198,27 +203,36 @@ class Kept:
             "choose another --run"
         )
 
-    def _take_snapshot(self):
+    def _is_due(self, weight):
+        """Whether a snapshot is due, a second since the last one counting so many times."""
+        tail_seconds, recovery_seconds = self._tail_seconds, self._training.recovery_seconds
+        is_due = snapshot_due(weight * tail_seconds, self._run_seconds, recovery_seconds)
+        return is_due and tail_seconds >= self._next_attempt
+
+    def _take_snapshot(self, step):
         self.flush()
-        if self._optional.attempt("snapshots", self._snapshot):
+        if self._optional.attempt("snapshots", partial(self._snapshot, step)):
             self._tail_seconds = self._next_attempt = 0.0
         else:
             self._next_attempt = 2 * self._tail_seconds
 
-    def _snapshot(self):
+    def _snapshot(self, step):
+        """Saves what the model holds, which is at the end of this step."""
+        self._unsound.discard(step)
         save_snapshot(
             self.model,
             self._training.folder,
-            self.count,
-            self._journal.checksum,
+            step,
+            self._checksum(step),
             parts=self._parts,
             spared=self._spared(),
+            unsound=self._unsound,
             least=1,
         )
         self._is_best_new = False
 
     def _drop_others(self):
-        drop_others(self._training.folder, self._parts, self._spared())
+        drop_others(self._training.folder, self._parts, self._spared(), self._unsound)
         self._is_best_new = False
 
     def _spared(self):
@@ -227,10 +241,13 @@ class Kept:
 
     def _save(self, step):
         """Saves the parameters of a step that the model is at."""
-        folder, checksum = self._training.folder, self._journal.checksum
-        if step != self.count:
-            checksum = read_journal(folder / JOURNAL).checksums[step]
-        save_parameters(self.model, folder, step, checksum)
+        save_parameters(self.model, self._training.folder, step, self._checksum(step))
+
+    def _checksum(self, step):
+        """Returns that of a step's record."""
+        if step == self.count:
+            return self._journal.checksum
+        return read_journal(self._training.folder / JOURNAL).checksums[step]
 
     def _is_saved(self, *parts):
         """Whether parts of the last step are there."""

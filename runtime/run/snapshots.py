@@ -59,6 +59,7 @@ def save_snapshot(
     *,
     parts: Parts = (PARAMETERS,),
     spared: Collection[int] = (),
+    unsound: Collection[int] = (),
     least: int = 0,
 ) -> None:
     """Writes what the model holds after `step`, whose record has this checksum; drops others.
@@ -75,6 +76,7 @@ def save_snapshot(
       checksum: of its record.
       parts: of a snapshot; the first is written last, and with it the snapshot counts.
       spared: steps whose parameters are no mere snapshot.
+      unsound: steps whose snapshots cannot be used.
       least: number of snapshots that never make room.
 
     Raises:
@@ -91,12 +93,15 @@ def save_snapshot(
                 raise
             before = before[1:]
             _drop(folder, parts, before, spared)
-    drop_others(folder, parts, spared)
+    drop_others(folder, parts, spared, unsound)
 
 
-def drop_others(folder: Path, parts: Parts, spared: Collection[int] = ()) -> None:
+def drop_others(
+    folder: Path, parts: Parts, spared: Collection[int] = (), unsound: Collection[int] = ()
+) -> None:
     """Removes all but the newest KEPT snapshots, and the parameters of steps that are spared."""
-    _drop(folder, parts, snapshot_steps(folder, parts)[-KEPT:], spared)
+    sound = [step for step in snapshot_steps(folder, parts) if step not in unsound]
+    _drop(folder, parts, sound[-KEPT:], spared)
 
 
 def restore(

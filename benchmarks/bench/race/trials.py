@@ -4,13 +4,11 @@ A trial NAME has the run directory DIR/runs/NAME and the file DIR/results/NAME.j
 written last: a trial that has one is finished.
 """
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
 from pathlib import Path
 
-from pocketllm.runtime.contract import ADAM
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host.files import make_folders, read_json, write_json
 from pocketllm.tflite_models.presets import MICRO
@@ -90,8 +88,6 @@ def _once(path, make):
 
 def _trained(course, trial):
     run = course.out / RUNS / trial.name
-    if trial.arm.optimizer == ADAM and run.exists():
-        shutil.rmtree(run)  # such a run does not go on
     summary = run.with_suffix(".json")
     make_folders(run.parent)
     result = {"arm": trial.arm.optimizer, "lr": trial.lr, "seed": trial.seed, "steps": trial.steps}

@@ -43,7 +43,15 @@ has tokens a second of text and prompt, the ratio to transformers.generate with 
 same weights (--against=pytorch), the bytes of weights read a second beside the machine's rate of
 copying memory, and how many ids the text begins with as PyTorch's.
 
+--meters measures the gradient of a --bundle, the noise of its rows and its curvature on --rows of
+--train, along --probes directions, by forward passes alone, with intervals of 95%. The noise scale
+is the number of rows whose noise is as large as the gradient: many more rows a step are wasted.
+The one-sided error ratio says whether fzoo may take losses on one side: below 0.2 it may. Of each
+block of layers the table has the share: what a step that moves this block alone gains, over the
+mean of the blocks.
+
 examples:
+  pocketllm bench --meters --bundle=BUNDLE --train=train.tsv
   pocketllm bench --generate --model=smollm2-135m --against=pytorch
   pocketllm bench --model=roberta-large --batch_sizes=8,64 --against=pytorch --json=large.json
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
@@ -60,7 +68,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.tflite_models.presets import PRESETS
 
-from . import signal, steps
+from . import meters, signal, steps
 from .flags import refuse_given
 from .generation import command as generation
 from .race import command as race
@@ -69,6 +77,7 @@ FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.bool("signal", False, "measure projected gradients instead of steps")
 define.bool("generate", False, "measure how fast text is written")
+define.bool("meters", False, "measure gradient, noise and curvature")
 define.bool("race", False, "train with several optimizers, and compare what they reach")
 define.string(
     "model",
@@ -86,10 +95,19 @@ FLAGS.append_flag_values(steps.FLAGS)
 FLAGS.append_flag_values(signal.FLAGS)
 FLAGS.append_flag_values(race.FLAGS)
 FLAGS.append_flag_values(generation.FLAGS)
+FLAGS.append_flag_values(meters.FLAGS)
+# Flags of an export, or of another bench.
+NO_METERS = ("model", "noise", "tune", "base", "signal", "race", "generate")
 
 
 def run(values) -> dict:
     """Measures; see the module's docstring."""
+    if values.meters:
+        others = [name for name in steps.FLAGS if name != "bundle"]
+        for unused in (others, signal.FLAGS, race.FLAGS, generation.FLAGS, NO_METERS):
+            refuse_given(values, unused, "is no part of --meters; leave it out")
+        return meters.run_meters(values)
+    refuse_given(values, meters.FLAGS, "goes with --meters")
     if values.generate:
         shared = ("steps", "against")
         others = [name for name in steps.FLAGS if name not in shared]

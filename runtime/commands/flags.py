@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 from absl import flags
 
+AUTO = "auto"
 KINDS = ("string", "integer", "float", "bool", "enum", "list", "multi_string")
 
 
@@ -15,5 +16,29 @@ def definer(values: flags.FlagValues) -> SimpleNamespace:
     """
     functions = {kind: getattr(flags, f"DEFINE_{kind}") for kind in KINDS}
     return SimpleNamespace(
-        **{kind: partial(f, flag_values=values) for kind, f in functions.items()}
+        **{kind: partial(f, flag_values=values) for kind, f in functions.items()},
+        number_or_auto=partial(_define_number_or_auto, values),
+    )
+
+
+class _NumberOrAuto(flags.ArgumentParser):
+    """Parses a number, or AUTO."""
+
+    def parse(self, argument):
+        """Returns a float or AUTO; raises ValueError for anything else."""
+        if argument == AUTO:
+            return AUTO
+        try:
+            return float(argument)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"expected a number, or {AUTO}") from error
+
+    def flag_type(self):
+        """Returns the name of the type."""
+        return "number or auto"
+
+
+def _define_number_or_auto(values, name, default, what):
+    flags.DEFINE(
+        _NumberOrAuto(), name, default, what, values, serializer=flags.ArgumentSerializer()
     )

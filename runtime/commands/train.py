@@ -47,7 +47,8 @@ from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
 from ..run.watch import lasting_warnings, recorded_warnings, refuse, warnings_before_start
 from ..tasks.draws import split_numbers
-from .flags import definer
+from .flags import AUTO, definer
+from .measured import check_measurable, measure, recorded, settings_of
 from .shared import define_session_flags, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
@@ -65,7 +66,9 @@ define.integer("samples_tokens", USUAL_NEW_TOKENS, "longest text of --samples, i
 define.string("run", None, "run directory")
 define.integer("steps", None, "length of the run")
 define.integer("batch_size", 8, "examples a step")
-define.float("lr", None, "learning rate; none: 1e-6, and 1e-4 where it is normalised")
+define.number_or_auto(
+    "lr", AUTO, "learning rate, or auto: it is measured before the first step, and RUN keeps it"
+)
 define.integer("seed", 0, "random seed of batches and directions")
 define.float("weight_decay", 0.0, "decoupled weight decay")
 define.enum("lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps")
@@ -95,7 +98,8 @@ def _options():
 
 
 for _option, _kind, _names in _options().values():
-    _define = {int: define.integer, float: define.float, bool: define.bool}[_kind]
+    _kinds = {int: define.integer, float: define.float, bool: define.bool}
+    _define = define.number_or_auto if _option.measured else _kinds[_kind]
     _help = f"{_option.help}; {', '.join(_names)} only"
     _define(_option.name, _option.default, _help)
 
@@ -106,7 +110,8 @@ def run(values) -> dict:
     _check(values)
     bundle, folder = open_bundle(values), Path(values.run)
     data, dev, split = _data(values, bundle)
-    config = _config(values, bundle, data, split)
+    config, unsettled = _config(values, bundle, data, split)
+    check_measurable(data, unsettled)
     check_bundle(config.optimizer, bundle, config.batch_size, config.settings)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
@@ -115,12 +120,16 @@ def run(values) -> dict:
     steps_so_far(folder, config)  # refuses a foreign folder before gigabytes are read
     if torn := describe_torn_end(folder):
         print(torn, flush=True)
-    if values.strict:
+    if values.strict and not unsettled:
         _refuse(values, bundle, data, dev, config)
     samples = None
     if values.samples:
         samples = Samples(bundle, values.samples, most=values.samples_tokens)
     model = open_session(values, bundle)
+    if unsettled:
+        config, _ = measure(model, data, folder, config, unsettled)
+        if values.strict:
+            _refuse(values, bundle, data, dev, config)
     trained = _train(values, model, data, dev, config, samples=samples)
     print(
         f"{folder}: {trained.last_step} steps, best step {trained.best_step}, "
@@ -132,6 +141,11 @@ def run(values) -> dict:
             f"{folder}: stopped after step {trained.last_step} of {values.steps}; the same command "
             "goes on from there"
         )
+    return _result(trained, folder, config, data, dev) | {"engine": model.engine.describe()}
+
+
+def _result(trained, folder, config, data, dev):
+    """Returns the command's result but for the engine."""
     best = best_evaluation(read_evaluations(folder, dev.sha256)) if dev else None
     return {
         "run": str(folder),
@@ -139,6 +153,8 @@ def run(values) -> dict:
         "stopped": trained.stopped,
         "best_step": trained.best_step,
         "best_dev": asdict(best) if best else None,
+        "lr": config.settings.lr,
+        "measured": recorded(folder),
         "warnings": [warning.text for warning in trained.warnings],
         "step_seconds": trained.step_seconds,
         "peak_anon_bytes": trained.peak.anon_bytes,
@@ -150,7 +166,6 @@ def run(values) -> dict:
             f"dev_{key}": value
             for key, value in (dev.summary() if dev else {"truncated": 0}).items()
         },
-        "engine": model.engine.describe(),
     }
 
 
@@ -196,22 +211,18 @@ def _refuse(values, bundle, data, dev, config):
 
 
 def _config(values, bundle, data, split):
-    """Returns what the run's steps depend on."""
+    """Returns what the run's steps depend on, and the names of settings that are to be measured."""
     optimizer = OPTIMIZERS[values.optimizer]
-    settings = {field.name: getattr(values, field.name) for field in fields(optimizer.settings)}
-    for option in optimizer.options:
-        if settings[option.name] is None and option.of_bundle:
-            settings[option.name] = option.of_bundle(bundle)
-    if settings["lr"] is None:
-        settings["lr"] = optimizer.default_lr(settings)
-    return RunConfig.of(
+    unsettled = settings_of(values, optimizer, bundle)
+    config = RunConfig.of(
         bundle,
         data,
-        optimizer.settings(**settings),
+        optimizer.settings(**unsettled.values),
         batch_size=min(values.batch_size, len(data.examples)),
         seed=values.seed,
         split=split,
     )
+    return config, unsettled.names
 
 
 def _data(values, bundle):
@@ -238,12 +249,12 @@ def _check(values):
                 f"--{option.name} is a setting of {', '.join(optimizers)}; leave it out with "
                 f"--optimizer={values.optimizer}"
             )
-        if value is not None and not option.lowest <= value <= option.highest:
+        if value not in (None, AUTO) and not option.lowest <= value <= option.highest:
             bounds = f"{option.lowest:g} to {option.highest:g}".replace("e+", "e")
             raise InputError(f"--{option.name}={value}: expected a number from {bounds}")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
     for name in ("lr", "weight_decay"):
         value = getattr(values, name)
-        if value is not None and not 0 <= value < float("inf"):
+        if value != AUTO and not 0 <= value < float("inf"):
             raise InputError(f"--{name}={value}: expected 0 or more")

@@ -14,8 +14,8 @@ from ..data.order import direction_seeds
 from ..errors import InputError, LossError
 from .applied import Pass, PerturbableInPairs
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
-from .normaliser import DEFAULT_LR, Normaliser, normalised, recorded_losses
+from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option, Probing
+from .normaliser import Normaliser, normalised, recorded_losses
 from .schedule import learning_rate
 
 MOST_DIRECTIONS = 256  # a journal's record holds 1,024 passes, and a direction takes up to four
@@ -226,7 +226,7 @@ OPTIMIZER = Optimizer(
     settings=FzooSettings,
     step=FzooStep,
     begin=_begin,
-    default_lr=lambda settings: DEFAULT_LR,
+    probing=lambda settings: Probing(settings["directions"], settings["sides"], True),
     options=(
         EPS,
         Option("directions", "number of directions a step", 8, 1, MOST_DIRECTIONS),

@@ -85,6 +85,7 @@ class Option:
       default: None where the bundle says it.
       lowest, highest: of the numbers that are taken.
       of_bundle: says the value where none is given and `default` is None.
+      measured: whether it may be left to what is measured before the run.
     """
 
     name: str
@@ -93,16 +94,39 @@ class Option:
     lowest: float = -math.inf
     highest: float = math.inf
     of_bundle: Callable[[Bundle], float] | None = None
+    measured: bool = False
 
 
 EPS = Option(
     "eps",
-    "size of the probe, in units of z; none: the bundle's, 1e-3 without a tuning",
+    "size of the probe, in units of z, or auto: as measured; none: the bundle's, 1e-3 without a "
+    "tuning",
     default=None,
     lowest=1e-30,  # with room for float32
     highest=1e30,
     of_bundle=lambda bundle: bundle.default_eps,
+    measured=True,
 )
+
+
+@dataclass(frozen=True)
+class Probing:
+    """How a step of a journalled run measures slopes.
+
+    Attributes:
+      directions: of a step.
+      sides: of θ on which a direction's loss is taken.
+      is_normalised: whether the learning rate is divided by the size of the slopes.
+    """
+
+    directions: int = 1
+    sides: int = 2
+    is_normalised: bool = False
+
+    @property
+    def forwards(self) -> int:
+        """Forward passes of the minibatch that a step takes."""
+        return self.directions * self.sides
 
 
 @dataclass(frozen=True)
@@ -124,7 +148,7 @@ class Optimizer:
         a bundle that does not add gradients up.
       accumulates: whether it needs a bundle that adds gradients up.
       has_moments: whether a step changes the model's moments too, which are 0 before the first.
-      default_lr: learning rate where none is given, by its other settings.
+      probing: of a journalled run, how its steps measure slopes, by its settings.
     """
 
     name: str
@@ -137,7 +161,7 @@ class Optimizer:
     whole_batch: bool = False
     accumulates: bool = False
     has_moments: bool = False
-    default_lr: Callable[[Mapping[str, Any]], float] = lambda settings: 1e-6
+    probing: Callable[[Mapping[str, Any]], Probing] | None = None
 
     @property
     def option_names(self) -> tuple[str, ...]:

@@ -8,8 +8,8 @@ from .. import contract
 from ..errors import LossError
 from .applied import Perturbable
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option
-from .normaliser import DEFAULT_LR, Normaliser, normalised, recorded_losses
+from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option, Probing
+from .normaliser import Normaliser, normalised, recorded_losses
 from .schedule import learning_rate
 
 
@@ -140,7 +140,7 @@ OPTIMIZER = Optimizer(
     settings=MezoSettings,
     step=MezoStep,
     begin=_begin,
-    default_lr=lambda settings: DEFAULT_LR if settings["normalize"] else 1e-6,
+    probing=lambda settings: Probing(is_normalised=settings["normalize"]),
     options=(
         EPS,
         Option(

@@ -19,7 +19,6 @@ KEPT = 0.99  # of the mean, at each direction: it is over about the last hundred
 FLOOR_SHARE, FIRST = 0.1, 20
 
 LARGEST = float(np.finfo(np.float32).max)
-DEFAULT_LR = 1e-4  # of what is divided: a step's length does not depend on the loss
 
 
 class Normaliser:

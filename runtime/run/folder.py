@@ -25,6 +25,7 @@ from ..optim.applied import Applied
 from ..optim.gradients import Descent
 from ..optim.interface import JOURNALLED, KEPT, Optimizer, Settings
 from ..optim.table import OPTIMIZERS, optimizer_of
+from ..rates.record import MEASURED
 
 CONFIG = "config.json"
 LAYOUTS = {JOURNALLED: APPLIED, KEPT: DESCENTS}
@@ -202,8 +203,8 @@ def describe_torn_end(folder: Path) -> str | None:
 
 
 def _is_foreign(name):
-    """Whether a file is no part of a run that has not begun: lock, and what is under way."""
-    return name != LOCK and not NAME.fullmatch(name)
+    """Whether a file is no part of a run that has not begun: lock, measured, what is under way."""
+    return name not in (LOCK, MEASURED) and not NAME.fullmatch(name)
 
 
 def _check_bundle(path, description, checksum):

@@ -4,7 +4,7 @@ PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness
 ROOMS = {
     "runtime": (
         "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
-        "generate", "optim", "journal", "health", "run", "commands", "cli",
+        "generate", "meters", "optim", "journal", "health", "rates", "run", "commands", "cli",
     ),
     "tflite_models": ("presets", "micro"),
     "export": (

@@ -120,7 +120,7 @@ def test_a_folder_that_is_no_bundle_is_refused(train, evaluate, tmp_path):
 
 
 def test_a_run_with_another_config_is_refused_naming_what_differs(train, tmp_path):
-    assert train().returncode == 0
+    assert train(lr=1e-6).returncode == 0
     other = write_tsv(tmp_path / "other.tsv", rows(9, seed=5))
 
     complaint(train(lr=0.5, seed=3), 2, "(lr 1e-06 -> 0.5, seed 0 -> 3)", "choose another --run")
@@ -214,7 +214,7 @@ def test_a_step_that_is_not_there_is_refused(flags, message, train, evaluate, tm
     [
         ({"lr": "1e30"}, 2, 0),  # step 1 led to where no loss is finite
         ({"lr": "1e45", "weight_decay": 0.1}, 2, 0),  # and beyond float32
-        ({"eps": "1e30"}, 1, 0),
+        ({"eps": "1e30", "lr": "1e-6"}, 1, 0),
     ],
     ids=["lr", "lr-float64", "eps"],
 )

@@ -150,7 +150,7 @@ original = library.Interpreter
 library.Interpreter = lambda **given: original(**given | {{"{KEYWORD}": False}})
 from pocketllm.runtime.cli import main
 raise SystemExit(main(["train", "--bundle={golden_bundle.folder}", "--train={tmp_path}/t.tsv",
-                       "--run={tmp_path}/run", "--steps=1"]))
+                       "--run={tmp_path}/run", "--steps=1", "--lr=1e-3"]))
 """
     (tmp_path / "t.tsv").write_text("sentence\tlabel\na film\t1\n")
 

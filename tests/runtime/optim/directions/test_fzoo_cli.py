@@ -20,7 +20,7 @@ def command(golden_bundle, train_file, tmp_path):
     def run(**changes):
         values = {
             "bundle": golden_bundle.folder, "train": train_file, "run": tmp_path / "run",
-            "optimizer": "fzoo", "steps": 4, "batch_size": 5, "threads": 1,
+            "optimizer": "fzoo", "steps": 4, "batch_size": 5, "threads": 1, "lr": 1e-4,
         } | changes  # fmt: skip
         return pocketllm("train", *(f"--{name}={value}" for name, value in values.items()))
 
@@ -89,10 +89,8 @@ def test_a_journal_of_plain_mezo_says_nothing_of_the_normaliser(command, tmp_pat
     assert "divisor" not in (plain / "metrics.jsonl").read_text()
     assert {step.divisor for step in read_steps(plain, MezoStep)} == {None}
     assert all(step.divisor > 0 for step in read_steps(normalized, MezoStep))
-    rates = [json.loads((run / "config.json").read_text())["lr"] for run in (plain, normalized)]
-    assert rates == [1e-6, 1e-4]
     complaint(
-        command(run=plain, optimizer="mezo", normalize="true", lr=1e-6), 2,
+        command(run=plain, optimizer="mezo", normalize="true"), 2,
         "another config (normalize None -> True)",
     )  # fmt: skip
 

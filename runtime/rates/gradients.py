@@ -1,0 +1,147 @@
+"""The learning rate of a run with gradients: a short range test of its own optimizer's steps.
+
+A first step says which share of the loss a rate takes off, and so which rate takes STEP_GAIN off.
+Steps at that rate, from the same parameters, then show whether it holds.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+from ..data.dataset import Dataset, batches_of
+from ..data.order import step_members
+from ..engine.model import Model
+from ..errors import InputError, LossError
+from ..optim.interface import Minibatch, Optimizer, Settings
+from .course import Course
+from .plan import LEAST_ROWS, SHARE, Plan
+from .predicted import length_share
+from .record import Choice
+
+STEP_GAIN = 0.04  # share of the loss that a first step takes off
+LINEAR = 10 * STEP_GAIN  # up to which a first step's gain is in proportion to its rate
+RESOLVED = 1e-4  # share of the loss that a step must change to say anything
+FIRST_RATE, DECADE, APART = 1e-4, 10.0, math.sqrt(10)
+STEP_CALLS = 3  # forward passes that a gradient counts
+MOST_STEPS, TRIES = 4, 4
+
+
+def plan_steps(course: Course, data: Dataset, batch_rows: int) -> Plan:
+    """Returns how much is measured before a run; `probes` is the number of steps at a rate."""
+    batches = course.batches(batch_rows)
+    run_calls = course.steps * batches * STEP_CALLS
+    rows = min(len(data.examples), course.batch_size, max(batch_rows, LEAST_ROWS))
+    measured = -(-rows // batch_rows)
+    allowed = int(SHARE * run_calls) // measured
+    first = 1 + (STEP_CALLS + 1)
+    steps = max(1, min((allowed - first - 1) // STEP_CALLS, MOST_STEPS))
+    return Plan(rows, steps, measured * (first + STEP_CALLS * steps + 1), run_calls)
+
+
+def choose_by_steps(
+    optimizer: Optimizer,
+    settings: Settings,
+    course: Course,
+    *,
+    model: Model,
+    data: Dataset,
+    progress: Callable[[int], None] = lambda calls: None,
+) -> Choice:
+    """Tries rates; arguments and errors as `choose.choose`."""
+    plan = plan_steps(course, data, model.bundle.batch_size)
+    members = step_members(len(data.examples), plan.rows, course.seed, 1)
+    trial = _Trial(optimizer, settings, model, batches_of(data, model.bundle, members), progress)
+    rate = _rate_of_first_step(trial)
+    for _ in range(TRIES):
+        gain = trial.gain(rate, plan.probes)
+        if gain >= STEP_GAIN / 2:
+            break
+        rate /= APART
+    lr = float(f"{rate * length_share(course.steps):.1e}")
+    figures = {
+        "rows": plan.rows,
+        "steps": plan.probes,
+        "loss": trial.start,
+        "rates": trial.tried,
+        "calls": trial.calls,
+        "run_calls": plan.run_calls,
+    }
+    share = 100 * trial.calls / plan.run_calls
+    line = (
+        f"lr {lr:.3g}, measured: {plan.probes} steps at {rate:.2g} on {plan.rows} rows take the "
+        f"loss from {trial.start:.3g} to {trial.start * (1 - gain):.3g} ({share:.1f}% of the run's "
+        "forward passes)"
+    )
+    return Choice({"lr": lr}, figures, line)
+
+
+def _rate_of_first_step(trial):
+    """Returns the rate whose first step takes STEP_GAIN off the loss.
+
+    Raises:
+      InputError: no step changes the loss.
+    """
+    rate = FIRST_RATE
+    for _ in range(TRIES):
+        gain = trial.gain(rate, 1)
+        if RESOLVED < gain < LINEAR:
+            return rate * STEP_GAIN / gain
+        rate = rate * DECADE if abs(gain) <= RESOLVED else rate / DECADE
+    raise InputError(
+        f"--lr=auto: steps at {FIRST_RATE:g} and up to {rate:g} do not lower the loss of "
+        f"{trial.start:.3g}; give --lr a number"
+    )
+
+
+class _Trial:
+    """Steps from the bundle's parameters.
+
+    Attributes:
+      start: loss of the rows there.
+      tried: {"lr", "steps", "loss"} of each trial, for JSON.
+      calls: forward passes so far, a gradient counts STEP_CALLS.
+    """
+
+    def __init__(self, optimizer, settings, model, batches, progress):
+        self._optimizer, self._settings, self._model = optimizer, settings, model
+        self._batches, self._progress = batches, progress
+        self.calls, self.tried = 0, []
+        self.start = self._loss()
+        if not (math.isfinite(self.start) and self.start > 0):
+            raise LossError(
+                f"the loss of the first {len(batches)} batches is {self.start:g}, which no step "
+                "can lower; check the data, or give --lr a number"
+            )
+
+    def gain(self, rate, steps):
+        """Returns the share of the loss that steps at a rate take off; below 0: it rose."""
+        self._model.initialize()
+        take = self._optimizer.begin(self._model, self._at(rate, steps), ())
+        loss = math.inf
+        try:
+            for number in range(1, steps + 1):
+                take(Minibatch(number, 0, self._batches, self._loss))
+                self._count(STEP_CALLS)
+            loss = self._loss()
+        except LossError:
+            pass  # what went away is no rate
+        if not math.isfinite(loss):
+            loss = math.inf
+        self.tried.append({"lr": rate, "steps": steps, "loss": loss if loss < math.inf else None})
+        return (self.start - loss) / self.start
+
+    def _at(self, rate, steps):
+        """Returns the run's settings for steps at a rate alone."""
+        changes = {"lr": rate, "steps": steps, "lr_schedule": "constant", "weight_decay": 0.0}
+        if "warmup_steps" in {field.name for field in fields(self._settings)}:
+            changes["warmup_steps"] = 0
+        return replace(self._settings, **changes)
+
+    def _loss(self):
+        loss = self._model.loss(self._batches)
+        self._count(1)
+        return loss
+
+    def _count(self, calls):
+        self.calls += calls * len(self._batches)
+        self._progress(calls * len(self._batches))

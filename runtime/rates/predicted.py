@@ -1,0 +1,59 @@
+"""The learning rate that meters predict for steps along measured slopes.
+
+For a quadratic loss a step of n directions gains most with η = n / ((1 + Bn / B) (T + (n + 1) λ)),
+T the trace of the curvature, λ that along the gradient. λ is not measured: it is at most ‖H‖, which
+stands for it. A run takes a share of this η, and less of it the longer it is, as the noise of its
+steps adds up (docs/decisions/0045-a-rate-from-forward-passes.md has the figures).
+"""
+
+import math
+
+from ..meters.figures import Meters
+from ..optim.interface import Probing
+
+RATE_SHARE = 1 / 3  # of the rate that gains most in one step
+SHORT_STEPS = 100  # up to which a run takes that; then it falls with the root of the steps
+
+
+def predicted_rate(meters: Meters, probing: Probing, batch_size: int, steps: int) -> float:
+    """Returns the learning rate for a run, to two digits; 0 where no loss changed.
+
+    Args:
+      meters: at the run's first parameters.
+      probing: how its steps measure slopes.
+      batch_size: examples a step.
+      steps: of the run.
+    """
+    directions, square = probing.directions, meters.batch_square(batch_size)
+    bound = curvature_bound(meters, directions)
+    if not bound or not square:
+        return 0.0
+    best = directions * meters.gradient_square / square / bound
+    rate = best * RATE_SHARE * length_share(steps)
+    if probing.is_normalised:  # by the slopes that it will measure
+        rate *= math.sqrt(square * (1 + error_square(meters, probing)))
+    return float(f"{rate:.1e}")
+
+
+def length_share(steps: int) -> float:
+    """Returns the share of a short run's learning rate that a run of so many steps takes."""
+    return math.sqrt(min(1.0, SHORT_STEPS / steps))
+
+
+def curvature_bound(meters: Meters, directions: int) -> float:
+    """Returns T + (n + 1) ‖H‖, one standard error of few directions to the safe side.
+
+    With c the root mean square of zᵀHz, c² = T² + 2 ‖H‖², it is at most c √(1 + (n + 1)² / 2), of
+    which few directions tell more.
+    """
+    probes, width = meters.probes, directions + 1
+    whole = meters.curvature * (1 + 1 / math.sqrt(2 * probes)) * math.sqrt(1 + width**2 / 2)
+    norm = meters.curvature_norm.value
+    trace = max(meters.trace.value, 0.0) + norm * math.sqrt(2 / probes)
+    return min(whole, trace + width * norm * (1 + 1 / math.sqrt(2 * (probes - 1))))
+
+
+def error_square(meters: Meters, probing: Probing) -> float:
+    """Returns the square of a slope's error over that of the slope itself, 0 from two sides."""
+    error = meters.one_sided_error.value
+    return error * error if probing.sides == 1 and math.isfinite(error) else 0.0

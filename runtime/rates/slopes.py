@@ -1,0 +1,86 @@
+"""Settings of a run that measures slopes: learning rate and probe size from the meters."""
+
+from collections.abc import Callable
+
+from ..data.dataset import Dataset, batches_of
+from ..data.order import direction_seeds, step_members, step_seed
+from ..engine.model import Model
+from ..errors import InputError
+from ..meters.figures import meters_of
+from ..meters.probes import probe
+from ..optim.interface import Probing
+from .advice import advice_of
+from .course import BEFORE_THE_FIRST, Course
+from .plan import Plan, plan_of
+from .predicted import predicted_rate
+from .probe_size import FACTORS, chosen_size
+from .record import Choice
+
+
+def plan_slopes(course: Course, data: Dataset, batch_rows: int, probing: Probing) -> Plan:
+    """Returns what is measured before a run."""
+    calls = course.steps * course.batches(batch_rows) * probing.forwards
+    sizes = len(FACTORS) if course.eps is None else 1
+    return plan_of(len(data.examples), batch_rows, calls, sizes=sizes)
+
+
+def choose_by_slopes(
+    model: Model,
+    data: Dataset,
+    course: Course,
+    probing: Probing,
+    *,
+    progress: Callable[[int], None] = lambda calls: None,
+) -> Choice:
+    """Measures slopes and curvature, and chooses what the course leaves open.
+
+    Args:
+      model: at the run's first parameters; it is left within rounding of them.
+      data: of the run.
+      course: the run.
+      probing: how its steps measure slopes.
+      progress: told the calls of the forward signature done.
+
+    Raises:
+      InputError: no loss changes along any direction.
+      LossError: a loss is not finite.
+    """
+    bundle = model.bundle
+    plan = plan_slopes(course, data, bundle.batch_size, probing)
+    members = step_members(len(data.examples), plan.rows, course.seed, 1)
+    batches = batches_of(data, bundle, members)
+    seeds = direction_seeds(step_seed(course.seed, BEFORE_THE_FIRST), plan.probes)
+
+    def probed(eps):
+        return probe(model, batches, bundle.scoring, seeds=seeds, eps=eps, progress=progress)
+
+    # Below the bundle's eps a second difference is rounding.
+    first = probed(max(course.eps or 0.0, bundle.default_eps))
+    meters, eps = meters_of(first), course.eps
+    if eps is None:
+        others = [probed(factor * first.eps) for factor in FACTORS[1:]]
+        slopes = [(p.slopes * p.weights).mean(axis=1) for p in (first, *others)]
+        eps = chosen_size(slopes, meters, probing)
+    chosen = {"eps": eps}
+    if course.lr is None:
+        chosen["lr"] = predicted_rate(meters, probing, course.batch_size, course.steps)
+        if not chosen["lr"]:
+            raise InputError(
+                f"--lr=auto: no probe of {first.eps:g} changes a loss, so there is no slope to "
+                "measure; give --lr a number, or a larger --eps"
+            )
+    figures = {**meters.summary(), "calls": plan.calls, "run_calls": plan.run_calls}
+    advice = advice_of(meters, probing, course.batch_size, bundle.batch_size)
+    return Choice(chosen, figures, _line(chosen, course, meters, plan), advice)
+
+
+def _line(chosen, course, meters, plan):
+    """Says what was chosen and what was measured."""
+    names = [name for name in ("lr", "eps") if getattr(course, name) is None]
+    values = ", ".join(f"{name} {chosen[name]:.3g}" for name in names)
+    return (
+        f"{values}, measured: gradient norm {meters.gradient_norm.value:.3g}, noise scale "
+        f"{meters.noise_scale.value:.2g} rows, curvature {meters.curvature:.3g}, along "
+        f"{plan.probes} directions of {plan.rows} rows ({100 * plan.share:.1f}% of the run's "
+        "forward passes)"
+    )

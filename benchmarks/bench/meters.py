@@ -30,6 +30,7 @@ define.integer("probes", 64, "directions to measure along", LEAST_PROBES)
 define.integer("rows", 64, "rows of --train to measure on", LEAST_ROWS)
 define.float("eps", None, "size of the probe, in units of z; none: the bundle's", 1e-30, 1e30)
 define.bool("blocks", True, "measure each block of layers too")
+define.integer("layers", 1, "layers of a block", 1)
 
 # What the table says of a bundle: a field of Meters, its name there, what it is.
 SHOWN = (
@@ -58,7 +59,7 @@ def run_meters(values) -> dict:
     batches = batches_of(data, bundle, members)
     seeds = direction_seeds(step_seed(values.seed, 0), values.probes)
     passes = len(batches) * (2 * len(seeds) + 1)
-    blocks = blocks_of(bundle) if values.blocks else []
+    blocks = blocks_of(bundle, values.layers) if values.blocks else []
     with Progress("measuring", passes * (1 + len(blocks)), "pass") as bar:
         how = {"seeds": seeds, "eps": eps, "progress": bar.advance}
         whole = meters_of(probe(model, batches, bundle.scoring, **how))

@@ -26,7 +26,7 @@ class Block:
     """Variables that are probed together.
 
     Attributes:
-      name: "layer 3", EMBEDDINGS or OTHERS.
+      name: "layer 3", "layers 4 to 7", EMBEDDINGS or OTHERS.
       variables: of these parameters.
     """
 
@@ -34,12 +34,19 @@ class Block:
     variables: tuple[Variable, ...]
 
 
-def blocks_of(bundle: Bundle) -> list[Block]:
-    """Returns the trained parameters by layer, the first number in a parameter's name; those of no
-    layer are embeddings, as their names say, or others."""
+def blocks_of(bundle: Bundle, layers: int = 1) -> list[Block]:
+    """Returns the trained parameters by layer, the first number in a parameter's name.
+
+    Those of no layer are embeddings, as their names say, or others.
+
+    Args:
+      bundle: whose parameters.
+      layers: of a block.
+    """
     members: dict[str, list[Variable]] = {}
     for parameter in bundle.parameters:
-        members.setdefault(_block_name(parameter.name), []).extend(parameter.variables)
+        name = _block_name(parameter.name, layers)
+        members.setdefault(name, []).extend(parameter.variables)
     return [Block(name, tuple(variables)) for name, variables in members.items()]
 
 
@@ -103,7 +110,8 @@ def _moved(
     return values
 
 
-def _block_name(name):
+def _block_name(name, layers):
     if match := LAYER.search(name):
-        return f"layer {match[1]}"
+        first = int(match[1]) // layers * layers
+        return f"layers {first} to {first + layers - 1}" if layers > 1 else f"layer {first}"
     return EMBEDDINGS if "embed" in name else OTHERS

@@ -2,8 +2,8 @@
 noise of its rows, and its curvature. Pure arithmetic in float64.
 
 With z of mean 0 and covariance I, slopes z·g and second derivatives zᵀHz: E (z·g)² = ‖g‖²,
-E zᵀHz = tr H, and for Gaussian z Var zᵀHz = 2 ‖H‖². The mean square of slopes of R rows has the
-variance over rows / R besides, which is taken off.
+E zᵀHz = tr H, and for Gaussian z Var zᵀHz = 2 ‖H‖². The mean square of what R rows have has the
+variance over rows / R besides, which is taken off: so rounding, another one in each row, goes too.
 """
 
 import math
@@ -15,9 +15,11 @@ from .estimates import Estimate, jackknife
 from .probes import Probes
 
 LEAST_ROWS, LEAST_PROBES = 3, 3  # of which one can be left out
-# Of so few rows a gradient that is small beside their noise cannot be told from none: the noise
-# scale is taken to be at most this many times their number.
-RESOLVED = 4.0
+# Of few rows a gradient that is small beside their noise cannot be told from none. The noise scale
+# is taken to be at most their number, or of many directions RESOLVED times that.
+RESOLVED, DIRECTIONS_A_TIME = 4.0, 8
+# What rows differ in is at most half of the square of a curvature, of few directions less.
+LEAST_SHARE = 0.5
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Meters:
         eps ‖H‖ / (√2 ‖g‖).
       slope_square: mean square of these rows' slopes.
       row_variance: of a row's slope.
-      curvature: root mean square of zᵀHz over the directions.
+      curvature: root mean square of zᵀHz over the directions, for the loss over all data.
     """
 
     probes: int
@@ -69,7 +71,8 @@ class Meters:
     @property
     def gradient_square(self) -> float:
         """‖g‖², as far as it can be told from noise."""
-        least = self.row_variance / (RESOLVED * self.rows)
+        times = max(1.0, min(self.probes / DIRECTIONS_A_TIME, RESOLVED))
+        least = self.row_variance / (times * self.rows)
         return max(self.slope_square - self.row_variance / self.rows, least)
 
 
@@ -86,9 +89,8 @@ def meters_of(probes: Probes) -> Meters:
         shares = weights[members] / weights[members].mean()
         return _statistics(slopes[chosen][:, members], curvatures[chosen][:, members], shares)
 
-    square, inverse, trace, progress, log_spread, log_error = jackknife(statistics, count, rows)
-    means, variance = _slopes(slopes, weights)
-    along = (curvatures * weights).mean(axis=1)
+    square, inverse, trace, progress, spread, error = jackknife(statistics, count, rows)
+    means, variance = _joined(slopes, weights)
     return Meters(
         probes=count,
         rows=rows,
@@ -98,33 +100,43 @@ def meters_of(probes: Probes) -> Meters:
         noise_scale=inverse.through(_inverse),
         trace=trace,
         progress=progress,
-        curvature_norm=log_spread.through(lambda log: _power(log / 2)),
-        one_sided_error=log_error.through(lambda log: probes.eps / math.sqrt(2) * _power(log / 2)),
+        curvature_norm=spread.through(_root),
+        one_sided_error=error.through(lambda ratio: probes.eps / math.sqrt(2) * _root(ratio)),
         slope_square=float((means**2).mean()),
         row_variance=variance,
-        curvature=float(np.sqrt((along**2).mean())),
+        curvature=_curvature(curvatures, weights),
     )
 
 
 def _statistics(slopes, curvatures, weights):
-    """Returns ‖g‖², 1 / Bn, tr H, progress, log ‖H‖², log (‖H‖² / ‖g‖²) of probes and rows."""
-    means, variance = _slopes(slopes, weights)
-    square = (means**2).mean() - variance / slopes.shape[1]
-    along = (curvatures * weights).mean(axis=1)
-    spread = along.var(ddof=1) / 2
+    """Returns ‖g‖², 1 / Bn, tr H, progress, ‖H‖² and ‖H‖² / ‖g‖² of some probes and rows."""
+    count, rows = slopes.shape
+    means, variance = _joined(slopes, weights)
+    square = (means**2).mean() - variance / rows
+    around, variance_around = _joined(curvatures - curvatures.mean(axis=0), weights)
+    # The rows' own means take one degree of freedom.
+    spread = (around**2).sum() / (count - 1) - variance_around * count / (count - 1) / rows
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_spread = np.log(spread)
-        log_error = log_spread - np.log(max(square, 0.0))
-        inverse = square / variance if variance else np.inf
-        progress = np.float64(square) / np.sqrt((along**2).mean())
-    return np.array([square, inverse, along.mean(), progress, log_spread, log_error])
+        inverse = np.float64(square) / variance
+        progress = np.float64(square) / _curvature(curvatures, weights)
+        error = spread / 2 / np.float64(square) if square > 0 else np.inf
+    trace = (curvatures * weights).mean()
+    return np.array([square, inverse, trace, progress, spread / 2, error])
 
 
-def _slopes(slopes, weights):
-    """Returns the slope of all rows along each direction, [K], and the variance of a row's."""
-    means = (slopes * weights).mean(axis=1)
-    apart = weights * (slopes - means[:, None])
-    return means, float((apart**2).sum(axis=1).mean() / (slopes.shape[1] - 1))
+def _curvature(curvatures, weights):
+    """Returns the root mean square of zᵀHz."""
+    means, variance = _joined(curvatures, weights)
+    square = (means**2).mean()
+    least = max(LEAST_SHARE, min(1.0, DIRECTIONS_A_TIME / curvatures.shape[0]))
+    return math.sqrt(max(square - variance / curvatures.shape[1], least * square))
+
+
+def _joined(values, weights):
+    """Returns what all rows have along each direction, [K], and the variance of one row's."""
+    means = (values * weights).mean(axis=1)
+    apart = weights * (values - means[:, None])
+    return means, float((apart**2).sum(axis=1).mean() / (values.shape[1] - 1))
 
 
 def _root(square):
@@ -133,10 +145,3 @@ def _root(square):
 
 def _inverse(value):
     return 1 / value if value > 0 else math.inf
-
-
-def _power(log):
-    """Returns e to a power that may be infinite, or not known."""
-    if math.isnan(log):
-        return math.inf
-    return math.exp(min(log, 700.0)) if log < math.inf else math.inf

@@ -3,7 +3,8 @@
 For a quadratic loss a step of n directions gains most with η = n / ((1 + Bn / B) (T + (n + 1) λ)),
 T the trace of the curvature, λ that along the gradient. λ is not measured: it is at most ‖H‖, which
 stands for it. A run takes a share of this η, and less of it the longer it is, as the noise of its
-steps adds up (docs/decisions/0045-a-rate-from-forward-passes.md has the figures).
+steps adds up and the curvature grows on its way
+(docs/decisions/0045-a-rate-from-forward-passes.md has the figures).
 """
 
 import math
@@ -11,8 +12,11 @@ import math
 from ..meters.figures import Meters
 from ..optim.interface import Probing
 
-RATE_SHARE = 1 / 3  # of the rate that gains most in one step
-SHORT_STEPS = 100  # up to which a run takes that; then it falls with the root of the steps
+TOLD_APART = 16  # directions that tell trace and norm of the curvature apart
+RATE_SHARE = 0.65  # of the rate that gains most in one step
+SHORT_STEPS = 100  # up to which a run takes that; then it falls with a power of the steps
+FALL = 0.85
+NORMALISED_SHARE = 0.6  # of that, as the slopes that divide fall on the way
 
 
 def predicted_rate(meters: Meters, probing: Probing, batch_size: int, steps: int) -> float:
@@ -31,26 +35,26 @@ def predicted_rate(meters: Meters, probing: Probing, batch_size: int, steps: int
     best = directions * meters.gradient_square / square / bound
     rate = best * RATE_SHARE * length_share(steps)
     if probing.is_normalised:  # by the slopes that it will measure
-        rate *= math.sqrt(square * (1 + error_square(meters, probing)))
+        rate *= NORMALISED_SHARE * math.sqrt(square * (1 + error_square(meters, probing)))
     return float(f"{rate:.1e}")
 
 
 def length_share(steps: int) -> float:
     """Returns the share of a short run's learning rate that a run of so many steps takes."""
-    return math.sqrt(min(1.0, SHORT_STEPS / steps))
+    return min(1.0, SHORT_STEPS / steps) ** FALL
 
 
 def curvature_bound(meters: Meters, directions: int) -> float:
-    """Returns T + (n + 1) ‖H‖, one standard error of few directions to the safe side.
+    """Returns T + (n + 1) ‖H‖; of few directions the most that it can be, and a little more.
 
-    With c the root mean square of zᵀHz, c² = T² + 2 ‖H‖², it is at most c √(1 + (n + 1)² / 2), of
-    which few directions tell more.
+    With c the root mean square of zᵀHz, c² = T² + 2 ‖H‖², that is c √(1 + (n + 1)² / 2).
     """
-    probes, width = meters.probes, directions + 1
-    whole = meters.curvature * (1 + 1 / math.sqrt(2 * probes)) * math.sqrt(1 + width**2 / 2)
-    norm = meters.curvature_norm.value
-    trace = max(meters.trace.value, 0.0) + norm * math.sqrt(2 / probes)
-    return min(whole, trace + width * norm * (1 + 1 / math.sqrt(2 * (probes - 1))))
+    width = directions + 1
+    most = meters.curvature * math.sqrt(1 + width**2 / 2) * (1 + 1 / (2 * meters.probes))
+    if meters.probes < TOLD_APART:
+        return most
+    apart = abs(meters.trace.value) + width * meters.curvature_norm.value
+    return max(meters.curvature, min(apart, most))
 
 
 def error_square(meters: Meters, probing: Probing) -> float:

@@ -18,27 +18,30 @@ GOOD_ERROR = 0.1  # of a slope: such a size need not be changed
 MOST = 10.0  # times the bundle's eps, or a share of it
 
 
-def chosen_size(slopes: Sequence[np.ndarray], meters: Meters, probing: Probing) -> float:
+def chosen_size(
+    slopes: Sequence[np.ndarray], meters: Meters, probing: Probing, usual: float
+) -> float:
     """Returns the size of the probe, to one digit.
 
     Args:
       slopes: of each of FACTORS, [K] along the same directions.
-      meters: at the first of them.
+      meters: of the model.
       probing: how steps measure slopes.
+      usual: the bundle's size.
     """
     middle, half, double = (np.asarray(values, np.float64) for values in slopes)
     scale = float((middle**2).mean())
     if not scale:
-        return meters.eps
+        return usual
     rounding, bending = _errors(*(_mean_square(d, scale) for d in (middle - half, double - middle)))
-    curvature = error_square(meters, probing)
+    curvature = error_square(meters, probing) * (usual / meters.eps) ** 2
     if probing.sides == 1:
         rounding *= 2  # a loss of its own stands on one side only
     if rounding + bending + curvature <= GOOD_ERROR**2:
-        return meters.eps
+        return usual
     sizes = np.geomspace(1 / MOST, MOST, 201)
     errors = rounding / sizes**2 + bending * sizes**4 + curvature * sizes**2
-    return float(f"{meters.eps * sizes[np.argmin(errors)]:.0e}")
+    return float(f"{usual * sizes[np.argmin(errors)]:.0e}")
 
 
 def _errors(lower, upper):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from .. import contract
 from ..data.dataset import Dataset, batches_of
 from ..data.order import direction_seeds, step_members, step_seed
 from ..engine.model import Model
@@ -54,19 +55,21 @@ def choose_by_slopes(
     def probed(eps):
         return probe(model, batches, bundle.scoring, seeds=seeds, eps=eps, progress=progress)
 
-    # Below the bundle's eps a second difference is rounding.
-    first = probed(max(course.eps or 0.0, bundle.default_eps))
+    # Below the bundle's eps a second difference is rounding; on integers it is near it too.
+    factor = 1.0 if bundle.base == contract.FP32 else 2.0
+    first = probed(max(course.eps or 0.0, factor * bundle.default_eps))
     meters, eps = meters_of(first), course.eps
     if eps is None:
-        others = [probed(factor * first.eps) for factor in FACTORS[1:]]
-        slopes = [(p.slopes * p.weights).mean(axis=1) for p in (first, *others)]
-        eps = chosen_size(slopes, meters, probing)
+        sizes = [multiple * bundle.default_eps for multiple in FACTORS]
+        samples = [first if size == first.eps else probed(size) for size in sizes]
+        slopes = [(sample.slopes * sample.weights).mean(axis=1) for sample in samples]
+        eps = chosen_size(slopes, meters, probing, bundle.default_eps)
     chosen = {"eps": eps}
     if course.lr is None:
         chosen["lr"] = predicted_rate(meters, probing, course.batch_size, course.steps)
         if not chosen["lr"]:
             raise InputError(
-                f"--lr=auto: no probe of {first.eps:g} changes a loss, so there is no slope to "
+                f"--lr=auto: no probe of {meters.eps:g} changes a loss, so there is no slope to "
                 "measure; give --lr a number, or a larger --eps"
             )
     figures = {**meters.summary(), "calls": plan.calls, "run_calls": plan.run_calls}

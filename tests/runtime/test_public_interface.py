@@ -14,14 +14,14 @@ from pocketllm.runtime.run.folder import StoredRun
 # A change here breaks programs of other people: CHANGELOG.md says so then.
 SIGNATURES = {
     "Applied": "(step, losses, lr, eps, passes, decay)",
-    "MezoSettings": "(lr, eps, weight_decay, lr_schedule, steps)",
+    "MezoSettings": "(lr, eps, weight_decay, lr_schedule, steps, normalize)",
     "Recorder": "(model)",
     "RunConfig": "(bundle_checksum, train_sha256, batch_size, seed, settings, split, noise)",
     "apply_step": "(model, applied)",
     "batches_of": "(dataset, bundle, members)",
     "evaluate": "(model, data, progress)",
     "load_dataset": "(path, bundle, training, sample)",
-    "mezo_step": "(model, loss, step, seed, settings)",
+    "mezo_step": "(model, loss, step, seed, settings, *, normaliser)",
     "open_model": "(bundle, *, engine, threads, packed_in_file, say)",
     "read_bundle": "(folder, verify)",
     "read_run": "(folder, bundle)",

@@ -47,6 +47,13 @@ def test_a_bundle_is_measured_and_the_result_holds_every_figure(command, golden_
         assert text in done.stdout
 
 
+def test_blocks_can_have_several_layers(golden_bundle):
+    variables = [block.variables for block in blocks_of(golden_bundle, layers=2)]
+
+    assert "layers 0 to 1" in [block.name for block in blocks_of(golden_bundle, layers=2)]
+    assert sum(map(len, variables)) == len(golden_bundle.variables)
+
+
 def test_the_same_seed_measures_the_same(command, tmp_path):
     paths = [tmp_path / "a.json", tmp_path / "b.json"]
     for path in paths:

@@ -13,7 +13,12 @@ from pocketllm.runtime.meters.figures import meters_of
 from pocketllm.runtime.meters.probes import Probes
 from pocketllm.runtime.optim.interface import Probing
 from pocketllm.runtime.rates.advice import advice_of
-from pocketllm.runtime.rates.predicted import RATE_SHARE, length_share, predicted_rate
+from pocketllm.runtime.rates.predicted import (
+    NORMALISED_SHARE,
+    RATE_SHARE,
+    length_share,
+    predicted_rate,
+)
 from pocketllm.runtime.rates.probe_size import chosen_size
 
 SIZE = 60
@@ -65,7 +70,8 @@ def test_a_normalised_rate_is_the_rate_times_the_slope_of_a_minibatch():
     plain = predicted_rate(meters, MEZO, 8, 50)
     normalised = predicted_rate(meters, Probing(is_normalised=True), 8, 50)
 
-    assert normalised == pytest.approx(plain * math.sqrt(meters.batch_square(8)), rel=0.06)
+    slope = math.sqrt(meters.batch_square(8))
+    assert normalised == pytest.approx(plain * NORMALISED_SHARE * slope, rel=0.06)
 
 
 @steady
@@ -74,7 +80,7 @@ def test_a_longer_run_takes_a_smaller_rate(first, second):
     shorter, longer = sorted((first, second))
 
     assert 0 < length_share(longer) <= length_share(shorter) <= 1
-    assert length_share(400) == 0.5
+    assert length_share(100) == 1 and length_share(1000) == pytest.approx(0.1413, abs=1e-4)
 
 
 def test_losses_that_never_change_have_no_rate():
@@ -82,7 +88,7 @@ def test_losses_that_never_change_have_no_rate():
     meters = meters_of(Probes(1e-3, np.full(8, 0.5), flat, flat, np.ones(8)))
 
     assert predicted_rate(meters, MEZO, 8, 100) == 0.0
-    assert chosen_size([np.zeros(4)] * 3, meters, MEZO) == 1e-3
+    assert chosen_size([np.zeros(4)] * 3, meters, MEZO, 1e-3) == 1e-3
 
 
 METERS = meters_of(probes_of(np.full(SIZE, 5.0), gradient=np.ones(SIZE), noise=1.0))
@@ -106,7 +112,7 @@ def test_the_probes_size_weighs_rounding_against_bending(rounding, bending, fact
         for s in (1.0, 0.5, 2.0)
     ]
 
-    assert chosen_size(given, METERS, MEZO) == pytest.approx(1e-3 * factor, rel=0.2)
+    assert chosen_size(given, METERS, MEZO, 1e-3) == pytest.approx(1e-3 * factor, rel=0.2)
 
 
 def test_slopes_of_rounding_take_a_larger_probe():
@@ -114,7 +120,7 @@ def test_slopes_of_rounding_take_a_larger_probe():
     slopes = rng.normal(size=20000)
     given = [slopes + 0.5 * rng.normal(size=20000) / s for s in (1.0, 0.5, 2.0)]
 
-    assert chosen_size(given, METERS, MEZO) >= 2e-3
+    assert chosen_size(given, METERS, MEZO, 1e-3) >= 2e-3
 
 
 def test_one_side_takes_a_smaller_probe_where_the_curvature_is_an_error():
@@ -122,8 +128,8 @@ def test_one_side_takes_a_smaller_probe_where_the_curvature_is_an_error():
     error = METERS.one_sided_error
     curved = replace(METERS, one_sided_error=replace(error, value=0.6))
 
-    assert chosen_size(exact, curved, Probing(8, 1, True)) == 1e-4
-    assert chosen_size(exact, curved, Probing(8, 2, True)) == 1e-3
+    assert chosen_size(exact, curved, Probing(8, 1, True), 1e-3) == 1e-4
+    assert chosen_size(exact, curved, Probing(8, 2, True), 1e-3) == 1e-3
 
 
 def test_what_wastes_most_of_a_run_is_said_and_nothing_else():

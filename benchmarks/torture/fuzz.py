@@ -188,17 +188,17 @@ def refusing(read):
 def with_checksums(data):
     """Returns a journal's bytes with every checksum right, as far as its records are whole."""
     from pocketllm.runtime.journal.chain import WORD
-    from pocketllm.runtime.journal.reader import MAGIC_BYTES
-    from pocketllm.runtime.journal.records import HEAD, SHORTEST, record_bytes
+    from pocketllm.runtime.journal.reader import LAYOUTS, MAGIC_BYTES
 
+    layout = next((entry for entry in LAYOUTS if data.startswith(entry.magic)), LAYOUTS[0])
     begin = MAGIC_BYTES + WORD.size
     place = begin + int.from_bytes(data[MAGIC_BYTES:begin], "little")
     checksum = zlib.crc32(data[:place])
     repaired = data[:place] + WORD.pack(checksum)
     place += WORD.size
-    while len(data) - place >= SHORTEST:
-        size = record_bytes(*HEAD.unpack_from(data, place)[1:3])
-        if len(data) - place < size:
+    while len(data) - place >= layout.shortest:
+        size = layout.size_at(data, place)
+        if not size or len(data) - place < size:
             break
         record = data[place : place + size - WORD.size]
         checksum = zlib.crc32(record, checksum)

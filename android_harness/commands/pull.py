@@ -1,8 +1,8 @@
 """Copies a run directory from the phone, for `pocketllm replay`, `eval` and `report`.
 
-The journal, metrics, evaluations, warnings and machine.json are copied; parameters and moments only
-of a run with gradients (Adam, SGD), because the journal of others gives them again. Data is never
-copied.
+The journal, metrics, evaluations, warnings, measured.json and machine.json are copied; parameters
+and moments only of a run with gradients (Adam, SGD), because the journal of others gives them
+again. Data is never copied.
 
 examples:
   pocketllm device pull --run=first
@@ -25,6 +25,7 @@ from pocketllm.runtime.journal.flushed import FLUSHED
 from pocketllm.runtime.journal.lines import EVALUATIONS, METRICS
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.optim.interface import KEPT
+from pocketllm.runtime.rates.record import MEASURED
 from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import MACHINE
 
@@ -34,7 +35,7 @@ from ..phone.paths import checked_name, run_folder, training_job
 from ..phone.tree import sums_in
 from .shared import define_phone_flags, open_phone
 
-FILES = {CONFIG, FLUSHED, JOURNAL, METRICS, EVALUATIONS, MACHINE, WARNINGS}
+FILES = {CONFIG, FLUSHED, JOURNAL, METRICS, EVALUATIONS, MACHINE, MEASURED, WARNINGS}
 PARAMETERS = re.compile(r"(parameters|moments)-\d+\.npz")
 
 FLAGS = flags.FlagValues()

@@ -11,7 +11,14 @@ from pocketllm.runtime.run.loop import train
 pytestmark = pytest.mark.desktop  # the workstation's side
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
 
-ALWAYS = {"config.json", "journal", "metrics.jsonl", "machine.json", "warnings.json"}
+ALWAYS = {
+    "config.json",
+    "journal",
+    "metrics.jsonl",
+    "machine.json",
+    "measured.json",
+    "warnings.json",
+}
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +40,7 @@ def test_parameters_and_moments_come_along_where_the_journal_does_not_give_them(
     else:
         model = open_ready(golden_bundle, "litert")
         train(model, train_data, there, run_config(golden_bundle, train_data))
+    (there / "measured.json").write_text("{}")
     phone.sh(f"mkdir -p {HOME}/runs")
     assert phone.adb("push", str(there), run_folder(kind)).returncode == 0
 
@@ -41,7 +49,12 @@ def test_parameters_and_moments_come_along_where_the_journal_does_not_give_them(
     assert (done.returncode, done.stderr) == (0, "")
     here = {path.name for path in (tmp_path / "here").iterdir()}
     parameters = {f"{part}-{step}.npz" for part in ("parameters", "moments") for step in (5, 6)}
-    assert here <= ALWAYS | parameters and here >= {"config.json", "journal", "metrics.jsonl"}
+    assert here <= ALWAYS | parameters and here >= {
+        "config.json",
+        "journal",
+        "metrics.jsonl",
+        "measured.json",
+    }
     assert here & parameters == (parameters if kind == "adam" else set())
     for name in here:
         assert (tmp_path / "here" / name).read_bytes() == (there / name).read_bytes()

@@ -129,11 +129,8 @@ class Kept:
     def ruined(self, batches: Sequence[Batch]) -> str:
         """Saves the last parameters that give a finite loss; drops the last record if it led to
         where there is none."""
-        if (
-            self.count
-            and batches
-            and not self._keeps(batches, not self.model.bundle.adds_gradients)
-        ):
+        is_moved = not self.model.bundle.adds_gradients  # by the step that failed
+        if self.count and batches and not self._keeps(batches, is_moved):
             self._journal.drop_last()  # its own loss was finite: those before it are sound
             cut_lines_beyond(self._training.folder, self.count)
             if self.count:
@@ -218,7 +215,7 @@ class Kept:
 
     def _snapshot(self, step):
         """Saves what the model holds, which is at the end of this step."""
-        self._unsound.discard(step)
+        unsound = self._unsound - {step}
         save_snapshot(
             self.model,
             self._training.folder,
@@ -226,9 +223,10 @@ class Kept:
             self._checksum(step),
             parts=self._parts,
             spared=self._spared(),
-            unsound=self._unsound,
+            unsound=unsound,
             least=1,
         )
+        self._unsound = unsound
         self._is_best_new = False
 
     def _drop_others(self):

@@ -6,6 +6,10 @@ Ctrl-C and SIGTERM end it after the step under way, a second one at once.
 What keeps a run from working is said once, as a warning, and stands in RUN/warnings.json; with
 --strict it is a failure.
 
+Without --lr, or with --lr=auto, a learning rate is measured before the first step, in at most 5% of
+the run's forward passes (more in a run of a few dozen steps); RUN/measured.json has the figures. A
+run that goes on keeps its rate. --eps=auto measures the size of the probe.
+
 --optimizer=fzoo takes a step along --directions of one minibatch, by one loss each (--sides=2: by
 two), and divides it by the size of the last projected gradients, as --normalize does for MeZO: then
 --lr says how far a step moves a parameter, on any model and task.
@@ -18,6 +22,7 @@ them; it keeps the parameters of the best dev step and of the last (RUN/paramete
 examples:
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=run \\
       --steps=400 --batch_size=64 --lr=3e-4 --eval_every=100
+  pocketllm train --bundle=micro --train=train.tsv --run=measured --steps=400
   pocketllm train --bundle=rte-bundle --train=train.jsonl --split=reference --run=rte --steps=5000
   pocketllm train --bundle=micro --train=train.tsv --dev=dev.tsv --run=fzoo --steps=100 \\
       --batch_size=64 --optimizer=fzoo --lr=1e-3

@@ -15,11 +15,8 @@ from .estimates import Estimate, jackknife
 from .probes import Probes
 
 LEAST_ROWS, LEAST_PROBES = 3, 3  # of which one can be left out
-# Of few rows a gradient that is small beside their noise cannot be told from none. The noise scale
-# is taken to be at most their number, or of many directions RESOLVED times that.
-RESOLVED, DIRECTIONS_A_TIME = 4.0, 8
 # What rows differ in is at most half of the square of a curvature, of few directions less.
-LEAST_SHARE = 0.5
+FEW_PROBES, LEAST_SHARE = 8, 0.5
 
 
 @dataclass(frozen=True)
@@ -27,7 +24,9 @@ class Meters:
     """The figures of a model at its parameters, on some rows.
 
     Attributes:
-      probes, rows: how many directions and rows they are from.
+      probes: how many directions they are from.
+      rows: along each of them.
+      sets: of such rows; each is for some of the directions.
       eps: of the probes, in units of z.
       loss: of the rows, in nats.
       gradient_norm: ‖g‖ of the loss over all data, not of these rows alone.
@@ -47,6 +46,7 @@ class Meters:
 
     probes: int
     rows: int
+    sets: int
     eps: float
     loss: float
     gradient_norm: Estimate
@@ -71,64 +71,83 @@ class Meters:
     @property
     def gradient_square(self) -> float:
         """‖g‖², as far as it can be told from noise."""
-        times = max(1.0, min(self.probes / DIRECTIONS_A_TIME, RESOLVED))
+        times = max(1.0, math.sqrt(self.probes / 2))
         least = self.row_variance / (times * self.rows)
         return max(self.slope_square - self.row_variance / self.rows, least)
 
 
-def meters_of(probes: Probes) -> Meters:
+def meters_of(*samples: Probes) -> Meters:
     """Returns the figures of measured losses.
 
     Args:
-      probes: of LEAST_PROBES directions and LEAST_ROWS rows or more.
+      *samples: of one size of the probe, each along directions and of rows of its own, of which all
+        have as many; in all LEAST_PROBES directions, and LEAST_ROWS rows each.
     """
-    slopes, curvatures, weights = probes.slopes, probes.curvatures, probes.weights
+    slopes, curvatures = (
+        np.concatenate([getattr(sample, name) for sample in samples])
+        for name in ("slopes", "curvatures")
+    )
+    weights = np.concatenate([np.tile(s.weights, (len(s.slopes), 1)) for s in samples])
+    sets = np.concatenate([np.full(len(s.slopes), number) for number, s in enumerate(samples)])
     count, rows = slopes.shape
 
     def statistics(chosen, members):
-        shares = weights[members] / weights[members].mean()
-        return _statistics(slopes[chosen][:, members], curvatures[chosen][:, members], shares)
+        shares = weights[chosen][:, members]
+        shares = shares / shares.mean(axis=1, keepdims=True)
+        slopes_there, curvatures_there = (v[chosen][:, members] for v in (slopes, curvatures))
+        return _statistics(slopes_there, curvatures_there, shares, sets[chosen])
 
     square, inverse, trace, progress, spread, error = jackknife(statistics, count, rows)
     means, variance = _joined(slopes, weights)
+    eps = samples[0].eps
     return Meters(
         probes=count,
         rows=rows,
-        eps=probes.eps,
-        loss=float((probes.center * weights).mean()),
+        sets=len(samples),
+        eps=eps,
+        loss=float(np.mean([(sample.center * sample.weights).mean() for sample in samples])),
         gradient_norm=square.through(_root),
         noise_scale=inverse.through(_inverse),
         trace=trace,
         progress=progress,
         curvature_norm=spread.through(_root),
-        one_sided_error=error.through(lambda ratio: probes.eps / math.sqrt(2) * _root(ratio)),
+        one_sided_error=error.through(lambda ratio: eps / math.sqrt(2) * _root(ratio)),
         slope_square=float((means**2).mean()),
         row_variance=variance,
         curvature=_curvature(curvatures, weights),
     )
 
 
-def _statistics(slopes, curvatures, weights):
+def _statistics(slopes, curvatures, weights, sets):
     """Returns ‖g‖², 1 / Bn, tr H, progress, ‖H‖² and ‖H‖² / ‖g‖² of some probes and rows."""
-    count, rows = slopes.shape
     means, variance = _joined(slopes, weights)
-    square = (means**2).mean() - variance / rows
-    around, variance_around = _joined(curvatures - curvatures.mean(axis=0), weights)
-    # The rows' own means take one degree of freedom.
-    spread = (around**2).sum() / (count - 1) - variance_around * count / (count - 1) / rows
+    square = (means**2).mean() - variance / slopes.shape[1]
+    spread = _spread(curvatures, weights, sets) / 2
     with np.errstate(divide="ignore", invalid="ignore"):
         inverse = np.float64(square) / variance
         progress = np.float64(square) / _curvature(curvatures, weights)
-        error = spread / 2 / np.float64(square) if square > 0 else np.inf
-    trace = (curvatures * weights).mean()
-    return np.array([square, inverse, trace, progress, spread / 2, error])
+        error = spread / np.float64(square) if square > 0 else np.inf
+    return np.array([square, inverse, (curvatures * weights).mean(), progress, spread, error])
+
+
+def _spread(curvatures, weights, sets):
+    """Returns the variance of zᵀHz over the directions, from those that share their rows."""
+    total, freedom = 0.0, 0
+    for number in np.unique(sets):
+        along, shares = curvatures[sets == number], weights[sets == number]
+        if len(along) < 2:
+            continue
+        means, variance = _joined(along - along.mean(axis=0), shares)
+        total += (means**2).sum() - len(along) * variance / along.shape[1]
+        freedom += len(along) - 1
+    return total / freedom if freedom else math.nan
 
 
 def _curvature(curvatures, weights):
     """Returns the root mean square of zᵀHz."""
     means, variance = _joined(curvatures, weights)
     square = (means**2).mean()
-    least = max(LEAST_SHARE, min(1.0, DIRECTIONS_A_TIME / curvatures.shape[0]))
+    least = max(LEAST_SHARE, min(1.0, FEW_PROBES / curvatures.shape[0]))
     return math.sqrt(max(square - variance / curvatures.shape[1], least * square))
 
 

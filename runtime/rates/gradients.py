@@ -22,6 +22,7 @@ STEP_GAIN = 0.04  # share of the loss that a first step takes off
 LINEAR = 10 * STEP_GAIN  # up to which a first step's gain is in proportion to its rate
 RESOLVED = 1e-4  # share of the loss that a step must change to say anything
 FIRST_RATE, DECADE, APART = 1e-4, 10.0, math.sqrt(10)
+FALL = 0.5  # power of the steps with which the rate of a long run falls
 STEP_CALLS = 3  # forward passes that a gradient counts
 MOST_STEPS, TRIES = 4, 4
 
@@ -35,7 +36,7 @@ def plan_steps(course: Course, data: Dataset, batch_rows: int) -> Plan:
     allowed = int(SHARE * run_calls) // measured
     first = 1 + (STEP_CALLS + 1)
     steps = max(1, min((allowed - first - 1) // STEP_CALLS, MOST_STEPS))
-    return Plan(rows, steps, measured * (first + STEP_CALLS * steps + 1), run_calls)
+    return Plan(rows, 1, steps, measured * (first + STEP_CALLS * steps + 1), run_calls)
 
 
 def choose_by_steps(
@@ -57,7 +58,7 @@ def choose_by_steps(
         if gain >= STEP_GAIN / 2:
             break
         rate /= APART
-    lr = float(f"{rate * length_share(course.steps):.1e}")
+    lr = float(f"{rate * length_share(course.steps, fall=FALL):.1e}")
     figures = {
         "rows": plan.rows,
         "steps": plan.probes,

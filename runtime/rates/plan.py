@@ -7,8 +7,8 @@ from ..errors import InputError
 from ..meters.figures import LEAST_PROBES
 
 SHARE = 0.05  # of the run's forward passes that measuring may take
-LEAST_ROWS, MOST_ROWS = 8, 64
-ENOUGH_PROBES, MOST_PROBES = 8, 32
+LEAST_ROWS = 8
+MOST_SETS, MOST_PROBES = 8, 64
 
 
 @dataclass(frozen=True)
@@ -16,13 +16,15 @@ class Plan:
     """What is measured, in calls of a forward signature.
 
     Attributes:
-      rows: examples.
-      probes: directions.
+      rows: examples of a set.
+      sets: of examples.
+      probes: directions, or steps.
       calls: that the measurement takes.
       run_calls: that the run's steps take.
     """
 
     rows: int
+    sets: int
     probes: int
     calls: int
     run_calls: int
@@ -45,8 +47,7 @@ def check_enough(data: Dataset, flag: str) -> None:
 def plan_of(examples: int, batch_rows: int, run_calls: int, *, sizes: int = 1) -> Plan:
     """Returns the rows and directions that SHARE of a run allows, or the least that say anything.
 
-    More rows are taken only where ENOUGH_PROBES directions remain: an error of the curvature is an
-    error of the learning rate.
+    There are as many sets of rows as have two directions each.
 
     Args:
       examples: of the data set, LEAST_ROWS or more.
@@ -54,15 +55,15 @@ def plan_of(examples: int, batch_rows: int, run_calls: int, *, sizes: int = 1) -
       run_calls: that the run's steps take.
       sizes: number of sizes of the probe that are tried.
     """
-    allowed = int(SHARE * run_calls)
-
-    def probes_of(batches):
-        return (allowed // batches - 1) // (2 * sizes)
-
     batches = -(-LEAST_ROWS // batch_rows)
-    most = min(examples, MOST_ROWS)
-    while 2 * batches * batch_rows <= most and probes_of(2 * batches) >= ENOUGH_PROBES:
-        batches *= 2
-    probes = max(LEAST_PROBES, min(probes_of(batches), MOST_PROBES))
-    rows = min(batches * batch_rows, most)
-    return Plan(rows, probes, batches * (2 * sizes * probes + 1), run_calls)
+    rows = min(batches * batch_rows, examples)
+    allowed = int(SHARE * run_calls) // (batches * sizes)
+
+    def probes_of(sets):
+        return (allowed - sets) // 2
+
+    sets = 1
+    while sets < min(MOST_SETS, examples // rows) and probes_of(sets + 1) >= 2 * (sets + 1):
+        sets += 1
+    probes = max(LEAST_PROBES, min(probes_of(sets), MOST_PROBES))
+    return Plan(rows, sets, probes, batches * sizes * (2 * probes + sets), run_calls)

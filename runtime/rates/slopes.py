@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+import numpy as np
+
 from .. import contract
 from ..data.dataset import Dataset, batches_of
 from ..data.order import direction_seeds, step_members, step_seed
@@ -13,7 +15,7 @@ from ..optim.interface import Probing
 from .advice import advice_of
 from .course import BEFORE_THE_FIRST, Course
 from .plan import Plan, plan_of
-from .predicted import predicted_rate
+from .predicted import ALONG, ALONG_OF_LORA, predicted_rate
 from .probe_size import FACTORS, chosen_size
 from .record import Choice
 
@@ -48,25 +50,31 @@ def choose_by_slopes(
     """
     bundle = model.bundle
     plan = plan_slopes(course, data, bundle.batch_size, probing)
-    members = step_members(len(data.examples), plan.rows, course.seed, 1)
-    batches = batches_of(data, bundle, members)
+    rows = step_members(len(data.examples), plan.sets * plan.rows, course.seed, 1)
     seeds = direction_seeds(step_seed(course.seed, BEFORE_THE_FIRST), plan.probes)
 
     def probed(eps):
-        return probe(model, batches, bundle.scoring, seeds=seeds, eps=eps, progress=progress)
+        how = {"eps": eps, "progress": progress}
+        samples = []
+        for number in range(plan.sets):
+            members = rows[number * plan.rows : (number + 1) * plan.rows]
+            batches, chosen = batches_of(data, bundle, members), seeds[number :: plan.sets]
+            samples.append(probe(model, batches, bundle.scoring, seeds=chosen, **how))
+        return samples
 
     # Below the bundle's eps a second difference is rounding; on integers it is near it too.
     factor = 1.0 if bundle.base == contract.FP32 else 2.0
-    first = probed(max(course.eps or 0.0, factor * bundle.default_eps))
-    meters, eps = meters_of(first), course.eps
+    size = max(course.eps or 0.0, factor * bundle.default_eps)
+    first = probed(size)
+    meters, eps = meters_of(*first), course.eps
     if eps is None:
         sizes = [multiple * bundle.default_eps for multiple in FACTORS]
-        samples = [first if size == first.eps else probed(size) for size in sizes]
-        slopes = [(sample.slopes * sample.weights).mean(axis=1) for sample in samples]
-        eps = chosen_size(slopes, meters, probing, bundle.default_eps)
+        tried = [first if other == size else probed(other) for other in sizes]
+        eps = chosen_size([_slopes(samples) for samples in tried], meters, probing, sizes[0])
     chosen = {"eps": eps}
     if course.lr is None:
-        chosen["lr"] = predicted_rate(meters, probing, course.batch_size, course.steps)
+        along = ALONG_OF_LORA if bundle.tune == contract.LORA else ALONG
+        chosen["lr"] = predicted_rate(meters, probing, course.batch_size, course.steps, along)
         if not chosen["lr"]:
             raise InputError(
                 f"--lr=auto: no probe of {meters.eps:g} changes a loss, so there is no slope to "
@@ -77,6 +85,11 @@ def choose_by_slopes(
     return Choice(chosen, figures, _line(chosen, course, meters, plan), advice)
 
 
+def _slopes(samples):
+    """Returns the joint slopes of all directions, [K]."""
+    return np.concatenate([(s.slopes * s.weights).mean(axis=1) for s in samples])
+
+
 def _line(chosen, course, meters, plan):
     """Says what was chosen and what was measured."""
     names = [name for name in ("lr", "eps") if getattr(course, name) is None]
@@ -84,6 +97,6 @@ def _line(chosen, course, meters, plan):
     return (
         f"{values}, measured: gradient norm {meters.gradient_norm.value:.3g}, noise scale "
         f"{meters.noise_scale.value:.2g} rows, curvature {meters.curvature:.3g}, along "
-        f"{plan.probes} directions of {plan.rows} rows ({100 * plan.share:.1f}% of the run's "
+        f"{plan.probes} directions, {plan.rows} rows each ({100 * plan.share:.1f}% of the run's "
         "forward passes)"
     )

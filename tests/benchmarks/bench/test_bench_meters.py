@@ -87,7 +87,7 @@ def test_flags_of_the_meters_are_refused_elsewhere():
 def figures(gain: float) -> Meters:
     exact = Estimate(gain, gain / 2, 2 * gain)
     return Meters(
-        4, 8, 0.1, 0.5, exact, exact, exact, exact, exact, exact, 1.0, 1.0, 1.0
+        4, 8, 1, 0.1, 0.5, exact, exact, exact, exact, exact, exact, 1.0, 1.0, 1.0
     )  # fmt: skip
 
 
@@ -107,7 +107,7 @@ def test_what_is_not_known_is_an_infinity_in_the_table(golden_bundle):
     unknown = Estimate(math.inf, 3.0, math.inf)
     exact = Estimate(1.0, 0.5, 2.0)
     meters = Meters(
-        4, 8, 0.1, 0.5, exact, unknown, exact, exact, exact, unknown, 1.0, 1.0, 1.0
+        4, 8, 1, 0.1, 0.5, exact, unknown, exact, exact, exact, unknown, 1.0, 1.0, 1.0
     )  # fmt: skip
     whole = {"model": "m", "tune": "full", "base": "fp32", **meters.summary(), "blocks": []}
 

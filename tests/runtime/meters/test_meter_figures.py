@@ -68,6 +68,23 @@ def test_the_intervals_hold_the_truth(count, rows, noise):
     assert all(number >= least * samples for number in covered.values()), covered
 
 
+def test_several_sets_of_rows_give_the_same_figures_with_less_noise():
+    """Nine directions: of one set of 16 rows, and three each of three sets."""
+    quadratic, rng = Quadratic(1, 20.0), np.random.default_rng(3)
+    whole, split = [], []
+    for _ in range(150):
+        whole.append(meters_of(quadratic.probes(rng, 9, 16)))
+        split.append(meters_of(*(quadratic.probes(rng, 3, 16) for _ in range(3))))
+    assert {(meters.probes, meters.rows, meters.sets) for meters in split} == {(9, 16, 3)}
+    squares, more = ([m.slope_square - m.row_variance / 16 for m in s] for s in (whole, split))
+    spreads = [meters.curvature_norm.value for meters in split]
+
+    truth = quadratic.truth
+    assert np.mean(more) == pytest.approx(truth["gradient_norm"] ** 2, rel=0.2)
+    assert np.std(more) < np.std(squares)
+    assert np.sqrt(np.mean(np.square(spreads))) == pytest.approx(truth["curvature_norm"], rel=0.2)
+
+
 def test_many_probes_of_many_rows_give_the_truth():
     quadratic, rng = Quadratic(3, 20.0), np.random.default_rng(4)
     samples = [meters_of(quadratic.probes(rng, 40, 40)) for _ in range(60)]

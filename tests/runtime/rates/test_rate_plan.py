@@ -1,6 +1,5 @@
 """How much a run measures before its first step."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_runs import steady
@@ -8,7 +7,13 @@ from small_runs import steady
 from pocketllm.runtime.meters.figures import LEAST_PROBES
 from pocketllm.runtime.rates.course import Course
 from pocketllm.runtime.rates.gradients import MOST_STEPS, plan_steps
-from pocketllm.runtime.rates.plan import LEAST_ROWS, MOST_PROBES, MOST_ROWS, SHARE, plan_of
+from pocketllm.runtime.rates.plan import (
+    LEAST_ROWS,
+    MOST_PROBES,
+    MOST_SETS,
+    SHARE,
+    plan_of,
+)
 
 
 @steady
@@ -22,23 +27,25 @@ def test_measuring_takes_a_twentieth_of_a_run_or_the_least(examples, batch_rows,
     plan = plan_of(examples, batch_rows, calls, sizes=sizes)
     batches = -(-plan.rows // batch_rows)
 
-    assert LEAST_ROWS <= plan.rows <= min(examples, MOST_ROWS)
+    assert LEAST_ROWS <= plan.rows <= max(LEAST_ROWS + batch_rows, batch_rows)
+    assert plan.sets * plan.rows <= examples and 1 <= plan.sets <= MOST_SETS
     assert LEAST_PROBES <= plan.probes <= MOST_PROBES
-    assert plan.calls >= batches * (2 * sizes * plan.probes + 1)
+    assert plan.sets == 1 or plan.probes >= 2 * plan.sets
+    assert plan.calls == batches * sizes * (2 * plan.probes + plan.sets)
     assert plan.share <= SHARE or plan.probes == LEAST_PROBES
 
 
-def test_the_default_run_of_a_hundred_steps_measures_four_directions_on_a_minibatch():
+def test_the_default_run_of_a_hundred_steps_measures_four_directions_of_two_minibatches():
     plan = plan_of(2048, 8, 100 * 2)
 
-    assert (plan.rows, plan.probes, plan.calls) == (8, 4, 9)
+    assert (plan.rows, plan.sets, plan.probes, plan.calls) == (8, 2, 4, 10)
 
 
 def test_long_runs_measure_more_and_no_more_than_is_of_use():
-    plans = [plan_of(2048, 16, 2 * steps) for steps in (100, 400, 2000, 20000, 10**6)]
+    plans = [plan_of(2048, 16, 2 * steps) for steps in (50, 100, 200, 400, 2000, 10**6)]
 
-    assert [(plan.rows, plan.probes) for plan in plans] == [
-        (16, 4), (32, 9), (64, 24), (64, 32), (64, 32)
+    assert [(plan.rows, plan.sets, plan.probes) for plan in plans] == [
+        (16, 1, 3), (16, 2, 4), (16, 4, 8), (16, 8, 16), (16, 8, 64), (16, 8, 64)
     ]  # fmt: skip
 
 
@@ -58,10 +65,3 @@ class Examples:
 
     def __init__(self, count):
         self.examples = range(count)
-
-
-@pytest.mark.parametrize("batch_rows", [1, 3, 8, 16, 64])
-def test_rows_fill_batches_where_there_are_enough(batch_rows):
-    plan = plan_of(4096, batch_rows, 10**6)
-
-    assert plan.rows == MOST_ROWS or plan.rows % batch_rows == 0

@@ -83,6 +83,18 @@ def test_a_longer_run_takes_a_smaller_rate(first, second):
     assert length_share(100) == 1 and length_share(1000) == pytest.approx(0.1413, abs=1e-4)
 
 
+def test_a_run_whose_steps_take_little_off_the_loss_keeps_its_rate():
+    curvatures, gradient = np.full(SIZE, 500.0), np.full(SIZE, 0.01)
+    meters = meters_of(probes_of(curvatures, gradient=gradient))
+    short, long = (predicted_rate(meters, MEZO, 8, steps) for steps in (10, 20_000))
+    assert 20_000 * short * meters.slope_square < 0.1 * meters.loss
+
+    steep = meters_of(probes_of(curvatures, gradient=np.full(SIZE, 1.0)))
+
+    assert long == short
+    assert predicted_rate(steep, MEZO, 8, 20_000) < predicted_rate(steep, MEZO, 8, 10) / 50
+
+
 def test_losses_that_never_change_have_no_rate():
     flat = np.full([4, 8], 0.5)
     meters = meters_of(Probes(1e-3, np.full(8, 0.5), flat, flat, np.ones(8)))

@@ -47,7 +47,7 @@ def test_an_export_with_another_prompt_has_the_same_model_file_and_refuses_the_o
     def train(opened, steps):
         return pocketllm(
             "train", f"--bundle={opened.folder}", f"--train={data}", f"--run={run}",
-            f"--steps={steps}", "--batch_size=2", "--threads=1",
+            f"--steps={steps}", "--batch_size=2", "--threads=1", "--lr=1e-6",
         )  # fmt: skip
 
     assert train(bundle, 2).returncode == 0

@@ -158,7 +158,7 @@ def test_a_data_set_whose_every_row_is_truncated_is_run_and_counted(exported, tm
 
     printed, trained = run(
         tmp_path, "train", bundle, f"--train={data}", f"--run={tmp_path / 'run'}",
-        "--steps=1", "--batch_size=2",
+        "--steps=1", "--batch_size=2", "--lr=1e-6",
     )  # fmt: skip
     assert f"{data}: 3 examples, 3 truncated to fit" in printed
     assert (trained["truncated"], trained["last_step"]) == (3, 1)

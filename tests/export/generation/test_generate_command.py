@@ -241,7 +241,7 @@ def test_samples_need_a_bundle_that_generates(files, make_decoder, make_bundle):
     mute = make_bundle(make_decoder(case="llama"), task="sft", lengths=(8,), generate=False).folder
     done = pocketllm(
         "train", f"--bundle={mute}", f"--train={files / 'train.jsonl'}", f"--run={files / 'run'}",
-        "--steps=2", f"--samples={files / 'prompts.txt'}",
+        "--steps=2", "--lr=1e-3", f"--samples={files / 'prompts.txt'}",
     )  # fmt: skip
     complaint(done, 2, "--generate")
     assert not (files / "run").exists()

@@ -10,7 +10,7 @@ from ..engine.model import Model
 from ..host.files import read_json
 from ..host.lock import run_lock
 from ..host.progress import Progress
-from ..optim.interface import Optimizer
+from ..optim.interface import Optimizer, Settings
 from ..rates.choose import choose, plan_for
 from ..rates.course import Course
 from ..rates.plan import check_enough
@@ -82,7 +82,12 @@ def measure(
     return replace(config, settings=replace(settings, **chosen)), choice
 
 
-def recorded(folder: Path) -> dict | None:
-    """Returns a run's measured.json, None of a run that measured nothing."""
+def recorded(folder: Path, settings: Settings) -> dict | None:
+    """Returns a run's measured.json, None of a run whose settings are not those that it chose."""
     path = Path(folder) / MEASURED
-    return read_json(path, "remove the file: only reports need it") if path.exists() else None
+    if not path.exists():
+        return None
+    measured = read_json(path, "remove the file: only reports need it")
+    chosen = measured.get("chosen")
+    is_its_own = isinstance(chosen, dict) and chosen.get("lr", settings.lr) == settings.lr
+    return measured if is_its_own else None

@@ -159,7 +159,7 @@ def _result(trained, folder, config, data, dev):
         "best_step": trained.best_step,
         "best_dev": asdict(best) if best else None,
         "lr": config.settings.lr,
-        "measured": recorded(folder),
+        "measured": recorded(folder, config.settings),
         "warnings": [warning.text for warning in trained.warnings],
         "step_seconds": trained.step_seconds,
         "peak_anon_bytes": trained.peak.anon_bytes,

@@ -55,7 +55,7 @@ def test_a_run_without_a_rate_has_the_bytes_of_one_with_the_measured_rate(flags,
 
     done = command(**flags, lr=rate, run=tmp_path / "given")
 
-    assert done.returncode == 0 and "measured" not in done.stdout
+    assert done.returncode == 0 and "measured:" not in done.stdout
     journals = [(run / JOURNAL).read_bytes() for run in (measured, tmp_path / "given")]
     assert journals[0] == journals[1]
     assert result_of(tmp_path)["measured"] is None
@@ -77,7 +77,7 @@ def test_a_longer_run_measures_a_twentieth_and_the_same_seed_the_same(command, t
 def test_a_run_goes_on_with_what_it_chose(command, tmp_path):
     chosen_line(command(steps=20))
     done = command(steps=30)
-    assert done.returncode == 0 and "measured" not in done.stdout, done.stderr
+    assert done.returncode == 0 and "measured:" not in done.stdout, done.stderr
     again = command(steps=32, lr="auto")
     assert again.returncode == 0, again.stderr
     rate = result_of(tmp_path)["lr"]
@@ -98,6 +98,16 @@ def test_a_run_that_was_killed_behind_its_measurement_begins_anew_with_the_same(
 
     assert chosen_line(command(run=killed)) == line
     assert (killed / JOURNAL).read_bytes() == (tmp_path / "run" / JOURNAL).read_bytes()
+
+
+def test_what_a_killed_run_measured_is_not_that_of_a_run_with_a_number(command, tmp_path):
+    chosen_line(command())
+    killed = tmp_path / "killed"
+    killed.mkdir()
+    shutil.copy(tmp_path / "run" / "measured.json", killed)
+
+    assert command(run=killed, lr="1e-3").returncode == 0
+    assert result_of(tmp_path)["measured"] is None
 
 
 def test_a_run_begun_with_a_number_goes_on_with_it_and_refuses_another(command, tmp_path):

@@ -26,7 +26,8 @@ from .manifest import manifest
 from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.accumulate import accumulate, apply, gradient_norm, sum_of
-from .signatures.adam import adam_step
+from .signatures.adam import adam_step, moments
+from .signatures.composed import bind_composed_perturb_two, bind_composed_step
 from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.gradients import used_variables
@@ -159,7 +160,11 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, forward_loss(forward, tokens, aliases))
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
+    frozen = settings.tuning.kind != contract.FULL
     for signature in contract.NOISE_PASSES:
+        if frozen and signature == contract.PERTURB_TWO:
+            bind_composed_perturb_two(model)
+            continue
         say(f"converting {signature}")
         perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)
         bind(model, perturb)
@@ -176,34 +181,35 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
 def _bind_adam(model, forwards, plan, say):
     """Adds `adam_step_<tokens>` for every length, and what sets the moments to 0 or copies them.
 
-    Where all is trained, weights and moments are most of the memory, and nothing is computed twice.
+    Where all is trained, weights and moments are most of the memory: nothing is computed twice, and
+    there are no sums.
     """
-    variables, recompute = plan.variables, plan.settings.tuning.kind != contract.FULL
-    if recompute:
-        forwards = {tokens: recomputing(forward) for tokens, forward in forwards.items()}
+    variables = plan.variables
+    used = used_variables(next(iter(forwards.values())))
+    trained = [v for v in variables if v.name in used]
+    if plan.settings.tuning.kind != contract.FULL:
+        _bind_accumulation(model, forwards, variables, tuple(trained), say)
     for tokens, forward in forwards.items():
-        say(f"converting {contract.adam_step_for(tokens)}")
         aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
-        step = adam_step(forward, variables, tokens, aliases)
-        bind(model, step)
-    moments = sorted(set(step.assigned.values()) - set(variables), key=lambda v: v.name)
-    bind_zeros(model, contract.ADAM_INITIALIZE, moments)
+        if plan.settings.tuning.kind != contract.FULL:
+            bind_composed_step(model, tokens, aliases)
+            continue
+        say(f"converting {contract.adam_step_for(tokens)}")
+        bind(model, adam_step(forward, variables, tokens, aliases))
+    both = sorted((moment for v in trained for moment in moments(v)), key=lambda v: v.name)
+    bind_zeros(model, contract.ADAM_INITIALIZE, both)
     # Reading a slice takes its size twice: of LoRA little beside a step's memory.
-    share = max(LEAST_SLICE_BYTES, sum(4 * v.size for v in moments) // MOMENT_SLICES)
-    slices = slices_of(tuple(moments), min(plan.settings.sizes.slice_bytes, share))
+    share = max(LEAST_SLICE_BYTES, sum(4 * v.size for v in both) // MOMENT_SLICES)
+    slices = slices_of(tuple(both), min(plan.settings.sizes.slice_bytes, share))
     bind_copies(model, slices, contract.ADAM_READ, contract.ADAM_WRITE)
-    if recompute:
-        _bind_accumulation(model, forwards, variables, say)
 
 
-def _bind_accumulation(model, forwards, variables, say):
+def _bind_accumulation(model, forwards, variables, used, say):
     """Adds what makes steps of any batch size: sums of gradients, their norm, their use."""
-    names = used_variables(next(iter(forwards.values())))
-    used = tuple(v for v in variables if v.name in names)
     for tokens, forward in forwards.items():
         say(f"converting {contract.adam_accumulate_for(tokens)}")
         aliases = (contract.ADAM_ACCUMULATE,) if tokens == max(forwards) else ()
-        bind(model, accumulate(forward, used, tokens, aliases))
+        bind(model, accumulate(recomputing(forward), used, tokens, aliases))
     bind(model, gradient_norm(used))
     for signature in (contract.ADAM_APPLY, contract.SGD_APPLY):
         say(f"converting {signature}")

@@ -102,7 +102,11 @@ class DecoderLayer(NamedTuple):
         sandwiched = self.design.output_norms
         before = "pre_feedforward_layernorm" if sandwiched else "post_attention_layernorm"
         inner = self.norm(f"{name}.{before}", x)
-        gate = activation(weights.linear(f"{name}.mlp.gate_proj", inner))
-        gated = gate * weights.linear(f"{name}.mlp.up_proj", inner)
-        out = weights.linear(f"{name}.mlp.down_proj", gated)
+
+        def gated(rows):
+            gate = activation(weights.linear(f"{name}.mlp.gate_proj", rows))
+            product = gate * weights.linear(f"{name}.mlp.up_proj", rows)
+            return weights.linear(f"{name}.mlp.down_proj", product)
+
+        out = weights.feed_forward(gated, inner)
         return self.norm(f"{name}.post_feedforward_layernorm", out) if sandwiched else out

@@ -232,8 +232,12 @@ def _layer(design, config, index, weights, x, *, bias, batch, selector):
     )
     projected = weights.linear(f"{name}.{layer.output}", attended)
     rows = weights.layer_norm(f"{name}.{layer.attention_norm}", rows + projected, eps)
-    inner = activation(weights.linear(f"{name}.{layer.inner}", rows))
-    out = weights.linear(f"{name}.{layer.outer}", inner)
+
+    def feed_forward(rows):
+        inner = activation(weights.linear(f"{name}.{layer.inner}", rows))
+        return weights.linear(f"{name}.{layer.outer}", inner)
+
+    out = weights.feed_forward(feed_forward, rows)
     return weights.layer_norm(f"{name}.{layer.output_norm}", rows + out, eps)
 
 

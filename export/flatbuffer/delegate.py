@@ -1,28 +1,36 @@
 """Operators of a backward pass, rewritten: in forms that the delegate takes, and without barriers.
 
-XNNPACK takes neither ADD_N nor a BATCH_MATMUL whose first operand is transposed: each would end a
-partition (docs/decisions/0015-backward-pass-in-the-delegate.md).
+XNNPACK takes neither ADD_N, nor a BATCH_MATMUL whose first operand is transposed, nor a
+CONCATENATION of many tensors: each would end a partition, and what a later partition reads stays
+(docs/decisions/0015-backward-pass-in-the-delegate.md).
 
 graph/recompute.py makes barriers: x + value · barrier, where barrier is an input that is 0. They
 keep the converter from merging two runs of a piece, and `schedule` from beginning the second too
 early; in order, neither is needed any more.
 """
 
+from copy import copy
+
 import numpy as np
 
 from ..private_interface import schema
 from .model import TfliteModel
-from .operators import add_constant, add_tensor, builtin_of, new_operator
+from .operators import add_constant, builtin_of, new_operator
 
 ADD, MUL = schema.BuiltinOperator.ADD, schema.BuiltinOperator.MUL
+CONCATENATION = schema.BuiltinOperator.CONCATENATION
 RESHAPE = schema.BuiltinOperator.RESHAPE
+
+# Operands of a CONCATENATION that the delegate takes, in both engines.
+JOINED = 4
 
 
 def rewrite_for_delegate(source: schema.ModelT) -> None:
     """Rewrites the operators of a converted model with one subgraph, in place.
 
     ADD_N becomes a chain of ADD. The transposition of a first operand becomes a TRANSPOSE before
-    the product, one for all products that share the operand.
+    the product, one for all products that share the operand. A CONCATENATION of many tensors
+    becomes a tree of them.
     """
     model, subgraph = TfliteModel(source), source.subgraphs[0]
     transposed: dict[int, int] = {}
@@ -31,6 +39,9 @@ def rewrite_for_delegate(source: schema.ModelT) -> None:
         builtin = builtin_of(source, operator)
         if builtin == schema.BuiltinOperator.ADD_N:
             operators += _additions(model, subgraph, operator)
+            continue
+        if builtin == CONCATENATION:
+            operators += _concatenations(model, subgraph, operator)
             continue
         if builtin == schema.BuiltinOperator.BATCH_MATMUL and operator.builtinOptions.adjX:
             first = operator.inputs[0]
@@ -103,6 +114,26 @@ def _additions(model, subgraph, operator):
     return additions
 
 
+def _concatenations(model, subgraph, operator):
+    """Returns the CONCATENATIONs, of at most JOINED tensors each, that do what `operator` does."""
+    axis, tree = operator.builtinOptions.axis, []
+    while len(operator.inputs) > JOINED:
+        groups = [operator.inputs[n : n + JOINED] for n in range(0, len(operator.inputs), JOINED)]
+        operator.inputs = []
+        for group in map(list, groups):
+            if len(group) == 1:
+                operator.inputs += group
+                continue
+            shape = [int(size) for size in subgraph.tensors[group[0]].shape]
+            shape[axis] = sum(int(subgraph.tensors[index].shape[axis]) for index in group)
+            suffix = f"/joined{len(tree)}"
+            operator.inputs.append(_like(subgraph, operator.outputs[0], suffix, shape))
+            options = copy(operator.builtinOptions)
+            outputs = operator.inputs[-1:]
+            tree.append(new_operator(model, CONCATENATION, group, outputs, options))
+    return [*tree, operator]
+
+
 def _transposition(model, subgraph, index):
     """Returns (tensor with the last two axes of `index` exchanged, its TRANSPOSE)."""
     shape = [int(size) for size in subgraph.tensors[index].shape]
@@ -115,7 +146,11 @@ def _transposition(model, subgraph, index):
 
 
 def _like(subgraph, index, suffix, shape=None):
-    """Adds a float32 tensor named and, unless `shape` is given, shaped like tensor `index`."""
-    tensor = subgraph.tensors[index]
-    name = tensor.name.decode() + suffix
-    return add_tensor(subgraph, name, tensor.shape if shape is None else shape, np.float32)
+    """Adds a tensor named and, unless `shape` is given, shaped like tensor `index`, of its type."""
+    tensor = copy(subgraph.tensors[index])
+    tensor.name, tensor.buffer = tensor.name + suffix.encode(), 0
+    if shape is not None:
+        tensor.shape = shape
+        tensor.shapeSignature = None
+    subgraph.tensors.append(tensor)
+    return len(subgraph.tensors) - 1

@@ -17,7 +17,7 @@ from .weights_view import WeightsView
 
 # Rows that attend together: a block sees the rows up to its own end alone, so that scores are small
 # and half of them are never computed.
-ATTENTION_BLOCK = 128
+ATTENTION_BLOCK = 256
 
 
 def scored_rows(target: Target, inputs: dict, tokens: int):

@@ -79,7 +79,8 @@ def lookup(ids, chunks):
     """Gathers rows of a table in chunks.
 
     GATHER runs outside the delegate, so its table is copied into the arena: chunk by chunk the
-    copies share one small piece of it. Ids outside a chunk are clipped, their rows multiplied by 0.
+    copies share one small piece of it. Ids outside a chunk are clipped, their rows multiplied by 0;
+    rows of quantised chunks are selected, because all that the delegate adds up would be alive.
 
     Args:
       ids: [N] int32.
@@ -92,13 +93,35 @@ def lookup(ids, chunks):
     if len(chunks) == 1:
         first, table = chunks[0]
         return tf.reshape(_rows_by_id(table, ids - first if first else ids), [-1, width])
+    if isinstance(chunks[0][1], ScaledRows):
+        return tf.reshape(_selected(ids, chunks), [-1, width])
     total = 0.0
     for first, table in chunks:
         local = ids - first
-        clipped = tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
+        clipped = _clipped(local, table)
         inside = tf.cast(tf.equal(local, clipped), tf.float32)[:, None]  # N 1
         total = total + _rows_by_id(table, clipped) * inside
     return tf.reshape(total, [-1, width])
+
+
+def _selected(ids, chunks):
+    """Returns rows `ids` [N] of a quantised table in chunks, [N, D] or [1, N, D] float32."""
+    rows = None
+    for first, table in chunks:
+        local = ids - first
+        clipped = _clipped(local, table)
+        of_chunk = ScaledRows(*(tf.gather(part, clipped, axis=-2) for part in table))
+        if rows is None:
+            rows = of_chunk
+            continue
+        outside = tf.not_equal(local, clipped)[:, None]  # N 1
+        # What came before is the first operand: so it is done with before the next look-up.
+        rows = ScaledRows(*(tf.where(outside, *pair) for pair in zip(rows, of_chunk)))
+    return tf.cast(rows.values, tf.float32) * rows.scales
+
+
+def _clipped(local, table):
+    return tf.minimum(tf.maximum(local, 0), table.shape[-2] - 1)
 
 
 def gather(table, ids):
@@ -119,6 +142,13 @@ def gather(table, ids):
         return rows, gradient
 
     return rows_by_id(table, ids)
+
+
+def in_row_blocks(function, x, rows: int):
+    """Returns function(x), x [1, N, D], computed for `rows` rows at a time."""
+    count = x.shape[1]
+    blocks = [rows_of(x, first, min(rows, count - first)) for first in range(0, count, rows)]
+    return function(x) if len(blocks) == 1 else tf.concat([function(b) for b in blocks], 1)
 
 
 def rows_of(x, first, count):

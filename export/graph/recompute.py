@@ -17,11 +17,16 @@ BARRIER = "barrier:"
 
 
 class Recomputation:
-    """How the pieces of one graph are run again."""
+    """How the pieces of one graph are run again.
+
+    Attributes:
+      is_again: whether a piece is being run again.
+    """
 
     def __init__(self, barrier, trained: Sequence):
         """Takes the input BARRIER, and the tensors whose gradients are wanted."""
         self._barrier, self._trained = barrier, list(trained)
+        self.is_again = False
 
     def run(self, piece: Callable, x):
         """Returns piece(x), which may close over other tensors; its gradient runs it again."""
@@ -43,6 +48,7 @@ class Recomputation:
             result, known = whole(x)
 
             def gradient(upstream):
+                self.is_again = True
                 again = self._behind_barrier(x, upstream)
                 total = [None] * (1 + len(trained))
                 for part in parts(known, lambda tensor: self._behind_barrier(tensor, upstream)):
@@ -51,6 +57,7 @@ class Recomputation:
                         value = part(again)
                     more = tape.gradient(value, [again, *trained], upstream)
                     total = [_sum(*both) for both in zip(total, more)]
+                self.is_again = False
                 return total
 
             return result, gradient

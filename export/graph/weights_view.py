@@ -9,9 +9,21 @@ from typing import NamedTuple
 
 from . import lazy_tensorflow as tf
 from .cache import Cache
-from .layers import ScaledRows, gather, lookup, normalise, normalise_rms, rows_of, split_heads
+from .layers import (
+    ScaledRows,
+    gather,
+    in_row_blocks,
+    lookup,
+    normalise,
+    normalise_rms,
+    rows_of,
+    split_heads,
+)
 from .parameters import HeadNames
 from .recompute import Recomputation
+
+# Rows of a feed-forward that are run again together.
+FEED_FORWARD_ROWS = 128
 
 
 class LabelWords(NamedTuple):
@@ -60,6 +72,14 @@ class WeightsView:
     def layer(self, forward, x):
         """Returns forward(x), of which a backward pass that recomputes keeps x alone."""
         return self.recomputation.run(forward, x) if self.recomputation else forward(x)
+
+    def feed_forward(self, forward, x):
+        """Returns forward(x), x [1, N, D], of rows that know nothing of one another.
+
+        Its inner rows are the widest of a layer: a piece that is run again takes them in blocks.
+        """
+        again = self.recomputation is not None and self.recomputation.is_again
+        return in_row_blocks(forward, x, FEED_FORWARD_ROWS) if again else forward(x)
 
     def linear(self, name: str, x):
         """Returns x @ weightᵀ + bias, where there is one; x [1, N, in] -> [1, N, out]."""

@@ -265,10 +265,13 @@ def _layer(config, index, weights, x, *, batch, all_rows: Attendance, chosen):
     value = weights.with_prefix(f"{attention}.value", split_heads(value, batch, heads))
     mixed = attend(query, key, value, attending.biases, query.shape[-1] ** -0.5)
     x = x + weights.linear(f"{attention}.Wo", mixed)
-    inner = weights.linear(f"{name}.mlp.Wi", weights.layer_norm(f"{name}.mlp_norm", x, eps))
-    passed, gate = tf.split(inner, 2, -1)
     activation = ACTIVATION_FUNCTIONS[config.hidden_activation]
-    return x + weights.linear(f"{name}.mlp.Wo", activation(passed) * gate)
+
+    def gated(rows):
+        passed, gate = tf.split(weights.linear(f"{name}.mlp.Wi", rows), 2, -1)
+        return weights.linear(f"{name}.mlp.Wo", activation(passed) * gate)
+
+    return x + weights.feed_forward(gated, weights.layer_norm(f"{name}.mlp_norm", x, eps))
 
 
 def forward_flops(config: ModernBertConfig, tokens: int, words: int) -> int:

@@ -5,12 +5,14 @@ from unittest import mock
 import numpy as np
 import tiny
 from desktop_child import in_child
-from gradients import gradient_function
+from gradients import bind_gradients, gradient_function
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 
 ROWS, TOKENS = 3, 12
+# Of a feed-forward that are run again together: 36 are four blocks, of which the last is smaller.
+BLOCK_ROWS = 10
 # Tables and heads of several chunks.
 PIECES = {"chunk_values": 16 * 100, "linear_values": 16 * 100}
 
@@ -22,11 +24,13 @@ def both_gradients(checkpoint, **settings):
 
 def both_here(checkpoint, **settings):
     """Does it in this process."""
+    from pocketllm.export.graph import weights_view
     from pocketllm.export.signatures.forward import recomputing
 
     config, forward = _forward_pass(checkpoint, settings)
     tensors = _drawn(forward, config.vocab_size)
-    return tuple(_gradients(graph, tensors) for graph in (forward, recomputing(forward)))
+    with mock.patch.object(weights_view, "FEED_FORWARD_ROWS", BLOCK_ROWS):
+        return tuple(_gradients(graph, tensors) for graph in (forward, recomputing(forward)))
 
 
 def _forward_pass(checkpoint, settings):
@@ -110,6 +114,7 @@ def export_here(checkpoint, folder, **settings):
     from dataclasses import replace
 
     from pocketllm.export import pipeline
+    from pocketllm.export.graph import weights_view
 
     def plain(forward, tokens, aliases):
         variables = tuple(dict.fromkeys(forward.variables.values()))
@@ -118,7 +123,7 @@ def export_here(checkpoint, folder, **settings):
 
     with (
         mock.patch.object(pipeline, "forward_loss", plain),
-        mock.patch.object(pipeline, "adam_step", gradient_function),
-        mock.patch.object(pipeline, "_bind_accumulation"),
+        mock.patch.object(pipeline, "_bind_adam", bind_gradients),
+        mock.patch.object(weights_view, "FEED_FORWARD_ROWS", BLOCK_ROWS),
     ):
         return tiny.export(checkpoint, folder, adam=True, **settings)

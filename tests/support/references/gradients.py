@@ -13,8 +13,8 @@ from pocketllm.runtime.contract import FULL, adam_step_for, forward_loss_for
 TOLERANCE = 1e-4
 
 
-def gradient_function(forward, variables, tokens, aliases=()):
-    """Stands in for `adam_step`: returns the gradients instead of using them."""
+def gradient_function(forward, variables, tokens):
+    """Converts an `adam_step` that returns the gradients instead of using them."""
     import tensorflow as tf
 
     from pocketllm.export.flatbuffer.convert import convert
@@ -36,6 +36,17 @@ def gradient_function(forward, variables, tokens, aliases=()):
         variables=forward.variables,
         constants=forward.constants,
     )
+
+
+def bind_gradients(model, forwards, plan, say):
+    """Stands in for the export's `_bind_adam`: each `adam_step` is a `gradient_function`."""
+    from pocketllm.export.flatbuffer.bind import bind
+    from pocketllm.export.signatures.forward import recomputing
+
+    for tokens, forward in forwards.items():
+        if plan.settings.tuning.kind != FULL:
+            forward = recomputing(forward)
+        bind(model, gradient_function(forward, plan.variables, tokens))
 
 
 def gradients_in(model, inputs, tokens):
@@ -62,10 +73,7 @@ def export_here(checkpoint, folder, **settings):
     """Does the export in this process; returns the bundle's folder."""
     from pocketllm.export import pipeline
 
-    with (
-        mock.patch.object(pipeline, "adam_step", gradient_function),
-        mock.patch.object(pipeline, "_bind_accumulation"),
-    ):
+    with mock.patch.object(pipeline, "_bind_adam", bind_gradients):
         return tiny.export(checkpoint, folder, adam=True, **settings)
 
 

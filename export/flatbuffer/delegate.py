@@ -9,6 +9,7 @@ keep the converter from merging two runs of a piece, and `schedule` from beginni
 early; in order, neither is needed any more.
 """
 
+import math
 from copy import copy
 
 import numpy as np
@@ -28,9 +29,9 @@ JOINED = 4
 def rewrite_for_delegate(source: schema.ModelT) -> None:
     """Rewrites the operators of a converted model with one subgraph, in place.
 
-    ADD_N becomes a chain of ADD. The transposition of a first operand becomes a TRANSPOSE before
-    the product, one for all products that share the operand. A CONCATENATION of many tensors
-    becomes a tree of them.
+    ADD_N becomes a chain of ADD. Aᵀ·B becomes (Bᵀ·A)ᵀ where these are fewer values to transpose, or
+    A has a TRANSPOSE of its own, one for all products that share it. A CONCATENATION of many
+    tensors becomes a tree of them.
     """
     model, subgraph = TfliteModel(source), source.subgraphs[0]
     transposed: dict[int, int] = {}
@@ -44,11 +45,14 @@ def rewrite_for_delegate(source: schema.ModelT) -> None:
             operators += _concatenations(model, subgraph, operator)
             continue
         if builtin == schema.BuiltinOperator.BATCH_MATMUL and operator.builtinOptions.adjX:
-            first = operator.inputs[0]
+            first, second = operator.inputs
+            if not operator.builtinOptions.adjY and _is_cheaper(subgraph, operator):
+                operators += _exchanged(model, subgraph, operator)
+                continue
             if first not in transposed:
                 transposed[first], transpose = _transposition(model, subgraph, first)
                 operators.append(transpose)
-            operator.inputs = [transposed[first], operator.inputs[1]]
+            operator.inputs = [transposed[first], second]
             operator.builtinOptions.adjX = False
         operators.append(operator)
     subgraph.operators = operators
@@ -134,13 +138,34 @@ def _concatenations(model, subgraph, operator):
     return [*tree, operator]
 
 
-def _transposition(model, subgraph, index):
-    """Returns (tensor with the last two axes of `index` exchanged, its TRANSPOSE)."""
+def _is_cheaper(subgraph, operator):
+    """Whether the second operand and the result of a product are smaller than the first operand."""
+    first, second, result = (
+        math.prod(subgraph.tensors[index].shape) for index in (*operator.inputs, *operator.outputs)
+    )
+    return second + result < first
+
+
+def _exchanged(model, subgraph, operator):
+    """Returns the operators of (Bᵀ·A)ᵀ, for an operator Aᵀ·B."""
+    (first, second), (result,) = operator.inputs, operator.outputs
+    transposed, before = _transposition(model, subgraph, second)
+    shape = [int(size) for size in subgraph.tensors[result].shape]
+    product = _like(subgraph, result, "/exchanged", [*shape[:-2], shape[-1], shape[-2]])
+    operator.inputs, operator.outputs = [transposed, first], [product]
+    operator.builtinOptions.adjX = False
+    _, behind = _transposition(model, subgraph, product, result)
+    return [before, operator, behind]
+
+
+def _transposition(model, subgraph, index, into=None):
+    """Returns (tensor with the last two axes of `index` exchanged, or `into`, its TRANSPOSE)."""
     shape = [int(size) for size in subgraph.tensors[index].shape]
     axes = list(range(len(shape)))
     axes[-2:] = axes[:-3:-1]
     order = add_constant(model, subgraph, "transposition", np.array(axes, np.int32))
-    into = _like(subgraph, index, "/transposed", [shape[axis] for axis in axes])
+    if into is None:
+        into = _like(subgraph, index, "/transposed", [shape[axis] for axis in axes])
     builtin = schema.BuiltinOperator.TRANSPOSE
     return into, new_operator(model, builtin, [index, order], [into], schema.TransposeOptionsT())
 

@@ -2,7 +2,7 @@
 
 On a frozen base little is trained, and the graphs are most of what an engine keeps in memory: some
 3 kB of every operator, from the moment that it opens the file. So no work stands in two graphs
-(docs/decisions/0046-graphs-that-are-called.md).
+(docs/decisions/0047-graphs-that-are-called.md).
 """
 
 from collections.abc import Mapping

@@ -66,7 +66,14 @@ def one_batch(rows: Sequence[Row], tokens: int, pad_id: int) -> Batch:
 def word_loss(
     model: PreTrainedModel, batch: Batch, word_ids: Sequence[int], full_head: bool
 ) -> torch.Tensor:
-    """Returns the mean loss of the label words, [] float32, in one forward pass.
+    """Returns the mean loss of the label words, [] float32; see `word_scores`."""
+    return _cross_entropy(word_scores(model, batch, word_ids, full_head), batch)
+
+
+def word_scores(
+    model: PreTrainedModel, batch: Batch, word_ids: Sequence[int], full_head: bool
+) -> torch.Tensor:
+    """Returns the logits of the label words, [B, C] float32, in one forward pass.
 
     Args:
       model: a model of any architecture.
@@ -84,12 +91,11 @@ def word_loss(
     else:
         hidden = model.base_model(ids, attention_mask=mask).last_hidden_state  # B T D
         logits = _logits(model, hidden[scored])  # B V
-    labels = inputs[contract.LABEL]
-    return torch.nn.functional.cross_entropy(logits[:, list(word_ids)], labels)
+    return logits[:, list(word_ids)]
 
 
-def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
-    """Returns the mean loss of the options, [] float32, in one forward pass.
+def option_scores(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Returns the scores of the options, [B, C] float32, in one forward pass.
 
     The score of an option is the mean log-probability of its tokens. The LM head runs only on the
     positions that predict them.
@@ -109,14 +115,24 @@ def option_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
     log_probs = _logits(model, before).log_softmax(-1)  # S K V
     log_probs = log_probs.gather(-1, ids.gather(1, places)[..., None])[..., 0]  # S K
     scores = (log_probs * inside).sum(1) / count
-    return torch.nn.functional.cross_entropy(scores.reshape(len(labels), -1), labels)
+    return scores.reshape(len(labels), -1)
+
+
+def row_scores(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
+    """Returns a batch's scores [B, C], with the LM head on the scored positions alone."""
+    if bundle.scoring == contract.OPTIONS:
+        return option_scores(model, batch)
+    return word_scores(model, batch, bundle.word_ids, full_head=False)
 
 
 def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
-    """Returns a batch's mean loss, [] float32, with the LM head on the scored positions alone."""
-    if bundle.scoring == contract.OPTIONS:
-        return option_loss(model, batch)
-    return word_loss(model, batch, bundle.word_ids, full_head=False)
+    """Returns a batch's mean loss, [] float32, of `row_scores`."""
+    return _cross_entropy(row_scores(model, bundle, batch), batch)
+
+
+def _cross_entropy(scores, batch):
+    labels = torch.from_numpy(batch.inputs[contract.LABEL]).long()
+    return torch.nn.functional.cross_entropy(scores, labels)
 
 
 def _logits(model, hidden):

@@ -1,4 +1,8 @@
-"""Arms of a race: optimizers, what a step of each costs, and the runs that they are given."""
+"""Arms of a race: optimizers, what a step of each costs, and the runs that they are given.
+
+Forward passes count as the literature counts them: a backward pass as two, and what an arm runs
+again to save memory as none. Seconds show what that costs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,27 +20,75 @@ class Arm:
     """An optimizer in a race.
 
     Attributes:
-      optimizer: its name.
+      name: of --arms.
+      optimizer: of `pocketllm train`, or of PyTorch.
       shown: its name as papers write it.
       forwards: forward passes of the batch that a step counts; a backward pass counts two.
       schedule: of its learning rate.
       rates: learning rates of LoRA to begin the search with, ascending; a single one is taken.
+      flags: further ones of `pocketllm train`.
+      in_pytorch: whether PyTorch runs it, on the base in float32.
     """
 
+    name: str
     optimizer: str
     shown: str
     forwards: int
     schedule: str
     rates: tuple[float, ...]
+    flags: tuple[str, ...] = ()
+    in_pytorch: bool = False
 
     def steps(self, budget: int) -> int:
         """Returns the number of steps that a budget of forward passes pays for."""
         return budget // self.forwards
 
 
+DIRECTIONS, SIDES = 4, 2  # of an fzoo step: the base is one of integers unless --base says so
+ADAM_RATES, MEZO_RATES = (1e-3,), (1e-3, 3e-3, 1e-2)
+LENGTHS_OF_STEPS = (3e-4, 1e-3, 3e-3)  # a normalised rate is about how far a parameter moves
 ARMS = {
-    contract.ADAM: Arm(contract.ADAM, "Adam", 3, "constant", (1e-3,)),
-    contract.MEZO: Arm(contract.MEZO, "MeZO", 2, "linear", (1e-3, 3e-3, 1e-2)),
+    arm.name: arm
+    for arm in (
+        Arm("adam", contract.ADAM, "Adam", 3, "constant", ADAM_RATES),
+        Arm("mezo", contract.MEZO, "MeZO", 2, "linear", MEZO_RATES),
+        Arm(
+            "mezo-normalised",
+            contract.MEZO,
+            "MeZO, normalised",
+            2,
+            "linear",
+            LENGTHS_OF_STEPS,
+            ("--normalize",),
+        ),
+        Arm(
+            "fzoo",
+            "fzoo",
+            f"fzoo, {DIRECTIONS} directions",
+            DIRECTIONS * SIDES,
+            "linear",
+            LENGTHS_OF_STEPS,
+            (f"--directions={DIRECTIONS}", f"--sides={SIDES}"),
+        ),
+        Arm(
+            "pytorch-adam",
+            contract.ADAM,
+            "PyTorch + peft AdamW",
+            3,
+            "constant",
+            ADAM_RATES,
+            in_pytorch=True,
+        ),
+        Arm(
+            "pytorch-mezo",
+            contract.MEZO,
+            "PyTorch MeZO",
+            2,
+            "linear",
+            MEZO_RATES,
+            in_pytorch=True,
+        ),
+    )
 }
 
 
@@ -62,7 +114,7 @@ class Trial:
     def name(self) -> str:
         """Name of its run directory."""
         part = f"seed{self.seed}" if self.compared else "search"
-        return f"{self.arm.optimizer}-{self.lr:g}-{part}"
+        return f"{self.arm.name}-{self.lr:g}-{part}"
 
     @property
     def eval_every(self) -> int:

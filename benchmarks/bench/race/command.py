@@ -1,5 +1,7 @@
 """`pocketllm bench --race`: exports the start, runs the trials, writes the report."""
 
+import math
+import time
 from pathlib import Path
 
 from absl import flags
@@ -25,6 +27,8 @@ from .trials import (
     Course,
     evaluate_start,
     export_start,
+    export_weights,
+    is_finished,
     run_trial,
 )
 
@@ -39,6 +43,7 @@ define.string("out", None, "folder to write, or to continue in (--race)")
 define.list("arms", ["adam", "mezo"], "optimizers to compare (--race)")
 define.list("seeds", ["0", "1", "2"], "random seeds, a run of each arm for each (--race)")
 define.integer("forwards", 300, "budget of a run, in forward passes of a batch (--race)", 1)
+define.float("budget", 0.0, "hours after which no run begins, 0 for any (--race)", 0.0)
 
 
 def run_race(values) -> dict:
@@ -55,22 +60,43 @@ def run_race(values) -> dict:
             course = Course(out, threads, say=lambda line: bar.say(f"  {line}"))
             bar.say(f"exporting {values.model}")
             _export(course, _settings(values, config))
+            if any(arm.in_pytorch for arm in arms):
+                export_weights(course, values.model)
             untuned = evaluate_start(course)
+            ends = time.monotonic() + 3600 * (values.budget or math.inf)
             summaries = []
             for arm in arms:
-
-                def run(trial: Trial) -> dict:
-                    bar.say(f"{trial.name}, {trial.steps} steps")
-                    result = run_trial(course, trial)
-                    bar.advance(1)
-                    return result
-
-                steps = arm.steps(values.forwards)
-                lr, searched = search_rate(arm, steps, run)
-                bar.advance(MOST_RATES - len(searched) if searched else 0)
-                trials = [run(Trial(arm, lr, seed, steps, compared=True)) for seed in seeds]
-                summaries.append(summary_of(arm.optimizer, lr, searched, trials))
+                summary = _run_arm(course, arm, arm.steps(values.forwards), seeds, (bar, ends))
+                if summary is None:
+                    bar.say(f"--budget={values.budget:g}: {arm.name} is left out; the same command")
+                    bar.say("  with more goes on")
+                    break
+                summaries.append(summary)
         return _report(out, config, untuned, summaries, _command(values))
+
+
+def _run_arm(course, arm, steps, seeds, limits):
+    """Searches an arm's rate and runs its seeds; returns its summary, None where time ran out."""
+    bar, ends = limits
+
+    def run(trial: Trial) -> dict:
+        if not is_finished(course, trial) and time.monotonic() > ends:
+            raise TimeoutError
+        bar.say(f"{trial.name}, {trial.steps} steps")
+        result = run_trial(course, trial)
+        bar.advance(1)
+        return result
+
+    trials = []
+    try:
+        lr, searched = search_rate(arm, steps, run)
+        bar.advance(MOST_RATES - len(searched) if searched else 0)
+        for seed in seeds:
+            trials.append(run(Trial(arm, lr, seed, steps, compared=True)))
+    except TimeoutError:
+        if not trials:
+            return None
+    return summary_of(arm.name, lr, searched, trials)
 
 
 def _export(course, settings):
@@ -123,7 +149,7 @@ def _config(values, arms, seeds, threads):
         "split": SPLIT,
         "data_sha256": {path.name: sha256_of(path) for path in (DATA, HELD_OUT)},
         "threads": threads,
-        "arms": [arm.optimizer for arm in arms],
+        "arms": [arm.name for arm in arms],
         "seeds": seeds,
         "machine": describe_machine((*PACKAGES, "tensorflow", "matplotlib")),
     }

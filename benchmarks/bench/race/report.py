@@ -9,6 +9,8 @@ from ...report.text import DASH, machine_line
 from .arms import ARMS, BATCH_SIZE
 from .trials import SPLIT
 
+GOALS = 0.8, 0.84  # dev accuracies that were fixed before any race was run
+
 
 def summary_of(name: str, lr: float, searched: Sequence[dict], trials: Sequence[dict]) -> dict:
     """Returns an arm's figures.
@@ -37,9 +39,22 @@ def summary_of(name: str, lr: float, searched: Sequence[dict], trials: Sequence[
         "best_steps": [trial["held_out"]["step"] for trial in lasting],
         "step_seconds": median(trial["step_seconds"] for trial in lasting) if lasting else None,
         "peak_anon_bytes": max((trial["peak_anon_bytes"] for trial in lasting), default=None),
+        "seconds_to": {f"{goal:g}": seconds_to(goal, lasting) for goal in GOALS},
         "mean_curve": mean_curve(lasting),
         "trials": list(trials),
     }
+
+
+def seconds_to(goal: float, trials: Sequence[dict]) -> float | None:
+    """Returns the median seconds of training to a dev accuracy; None where not all reach it."""
+    reached = [
+        min(
+            (point["seconds"] for point in trial["curve"] if point["accuracy"] >= goal),
+            default=None,
+        )
+        for trial in trials
+    ]
+    return None if not reached or None in reached else median(reached)
 
 
 def mean_curve(trials: Sequence[dict]) -> list[dict]:
@@ -84,7 +99,10 @@ def race_text(result: dict) -> str:
         f"Untuned: {_percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
         f"{untuned['examples']} held-out sentences. Every arm starts there and has "
         f"{config['forwards']} forward passes of {BATCH_SIZE} rows; "
-        + "; ".join(f"a step of {arm.shown} counts {arm.forwards}" for arm in ARMS.values())
+        + "; ".join(
+            f"a step of {ARMS[arm['arm']].shown} counts {ARMS[arm['arm']].forwards}"
+            for arm in result["arms"]
+        )
         + ". A backward pass counts two forward passes, and evaluations count nothing.",
         _arms_table(result),
         f"Means over the seeds {', '.join(map(str, config['seeds']))}. The step is the best one by "
@@ -105,14 +123,15 @@ def race_text(result: dict) -> str:
 
 def _arms_table(result):
     heads = ["arm", "learning rate", "steps", "forward passes", "held-out accuracy", "loss"]
-    heads += ["best dev steps", "step, s", "peak anonymous, GB"]
+    heads += ["best dev steps", "step, s", *(f"s to {_percent(goal)} of dev" for goal in GOALS)]
+    heads += ["peak anonymous, GB"]
     rows = []
     for arm in result["arms"]:
         kind = ARMS[arm["arm"]]
         fixed = [kind.shown, f"{arm['lr']:g}, {kind.schedule}"]
         fixed += [str(arm["steps"]), str(arm["forwards"])]
         if arm["held_out_accuracy"] is None:
-            rows.append([*fixed, "the loss did not stay finite", *[DASH] * 4])
+            rows.append([*fixed, "the loss did not stay finite", *[DASH] * 6])
             continue
         accuracies = arm["held_out_accuracies"]
         spread = f"{_percent(min(accuracies))} to {_percent(max(accuracies))}"
@@ -125,6 +144,7 @@ def _arms_table(result):
                 f"{arm['held_out_loss']:.4f}",
                 ", ".join(map(str, arm["best_steps"])),
                 f"{arm['step_seconds']:.3f}",
+                *(DASH if s is None else f"{s:.0f}" for s in arm["seconds_to"].values()),
                 f"{arm['peak_anon_bytes'] / 1e9:.3f}",
             ]
         )

@@ -4,8 +4,9 @@ A trial NAME has the run directory DIR/runs/NAME and the file DIR/results/NAME.j
 written last: a trial that has one is finished.
 """
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from pocketllm.tflite_models.presets import MICRO
 from ...isolation.worker import run_module, thread_variables
 from ...report.data import read_runs
 from .arms import BATCH_SIZE, Trial
+from .torch_request import TorchRequest
 
 DATA, HELD_OUT = MICRO / "sst2_train.tsv", MICRO / "sst2_heldout.tsv"
 SPLIT = "1500/500"  # of DATA: rows to train on, to choose learning rate and step by
 LENGTHS = (24, 32, 48, 64)  # an Adam step takes the bucket of its longest row
-BUNDLE, RUNS, RESULTS, UNTUNED = "bundle", "runs", "results", "untuned"
+BUNDLE, WEIGHTS, RUNS, RESULTS, UNTUNED = "bundle", "weights", "runs", "results", "untuned"
+WORKER = f"{__package__}.torch_trial"
 NOT_FINITE = "loss is not finite"
 
 
@@ -43,21 +46,28 @@ class Course:
         """Folder of the bundle that all arms start from."""
         return self.out / BUNDLE
 
+    @property
+    def weights(self) -> Path:
+        """Folder of the bundle whose weights, all in float32, PyTorch starts from."""
+        return self.out / WEIGHTS
+
 
 def export_start(course: Course, settings: list[str]) -> None:
     """Exports the bundle, unless it is there; `settings` are flags of the model and its tuning."""
-    if course.bundle.exists():
+    _export(course, [*settings, "--optimizers=mezo,adam"], course.bundle)
+
+
+def export_weights(course: Course, model: str) -> None:
+    """Exports the model's weights for PyTorch, unless they are there."""
+    _export(course, [f"--model={model}", "--tune=full"], course.weights)
+
+
+def _export(course, settings, out):
+    if out.exists():
         return
-    arguments = [
-        "export",
-        *settings,
-        "--task=sst2",
-        "--optimizers=mezo,adam",
-        f"--batch_size={BATCH_SIZE}",
-        f"--lengths={','.join(map(str, LENGTHS))}",
-        f"--out={course.bundle}",
-    ]
-    _pocketllm(course, "export", arguments)
+    lengths = f"--lengths={','.join(map(str, LENGTHS))}"
+    sizes = ["--task=sst2", f"--batch_size={BATCH_SIZE}", lengths]
+    _pocketllm(course, "export", ["export", *settings, *sizes, f"--out={out}"])
 
 
 def evaluate_start(course: Course) -> dict:
@@ -74,7 +84,17 @@ def run_trial(course: Course, trial: Trial) -> dict:
       "step_seconds", "peak_anon_bytes", "held_out": evaluation at the best dev step or None}; the
       curve is None where the loss did not stay finite.
     """
-    return _once(course.out / RESULTS / f"{trial.name}.json", lambda: _trained(course, trial))
+    train = _trained_in_pytorch if trial.arm.in_pytorch else _trained
+    return _once(_result_of(course, trial), lambda: train(course, trial))
+
+
+def is_finished(course: Course, trial: Trial) -> bool:
+    """Returns whether a trial has its result."""
+    return _result_of(course, trial).exists()
+
+
+def _result_of(course, trial):
+    return course.out / RESULTS / f"{trial.name}.json"
 
 
 def _once(path, make):
@@ -90,7 +110,7 @@ def _trained(course, trial):
     run = course.out / RUNS / trial.name
     summary = run.with_suffix(".json")
     make_folders(run.parent)
-    result = {"arm": trial.arm.optimizer, "lr": trial.lr, "seed": trial.seed, "steps": trial.steps}
+    result = {"arm": trial.arm.name, "lr": trial.lr, "seed": trial.seed, "steps": trial.steps}
     arguments = [
         "train",
         f"--bundle={course.bundle}",
@@ -102,6 +122,7 @@ def _trained(course, trial):
         f"--batch_size={BATCH_SIZE}",
         f"--lr={trial.lr!r}",
         f"--lr_schedule={trial.arm.schedule}",
+        *trial.arm.flags,
         f"--seed={trial.seed}",
         f"--eval_every={trial.eval_every}",
         f"--threads={course.threads}",
@@ -121,6 +142,33 @@ def _trained(course, trial):
         "peak_anon_bytes": figures["peak_anon_bytes"],
         "held_out": _evaluated(course, run) if trial.compared else None,
     }
+
+
+def _trained_in_pytorch(course, trial):
+    """Returns the same of a trial in PyTorch, which does not go on where it was stopped."""
+    request = TorchRequest(
+        bundle=str(course.bundle),
+        weights=str(course.weights),
+        data=str(DATA),
+        split=SPLIT,
+        held_out=str(HELD_OUT) if trial.compared else None,
+        optimizer=trial.arm.optimizer,
+        lr=trial.lr,
+        schedule=trial.arm.schedule,
+        seed=trial.seed,
+        steps=trial.steps,
+        batch_size=BATCH_SIZE,
+        eval_every=trial.eval_every,
+        threads=course.threads,
+    )
+    path = course.out / "pytorch.json"
+    arguments = [json.dumps(asdict(request)), str(path)]
+    variables = thread_variables(course.threads)
+    run_module(trial.name, WORKER, arguments, variables, course.say)
+    figures = read_json(path, "run the same command again")
+    path.unlink()
+    fixed = {"arm": trial.arm.name, "lr": trial.lr, "seed": trial.seed, "steps": trial.steps}
+    return fixed | figures
 
 
 def _curve(run):

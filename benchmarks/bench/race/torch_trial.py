@@ -1,0 +1,171 @@
+"""Worker: a trial of a race in PyTorch: LoRA of peft, MeZO as its authors wrote it, or AdamW.
+
+It has the rows, the batches and the bucket of `pocketllm train` with the same seed, and the base in
+float32. Dropout is off, as it is in a bundle.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from types import SimpleNamespace
+
+import peft
+import torch
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.data.batches import training_row
+from pocketllm.runtime.data.dataset import Dataset, load_dataset, load_split
+from pocketllm.runtime.data.order import step_members, step_seed
+from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim.schedule import learning_rate
+from pocketllm.runtime.tasks.draws import split_numbers
+
+from ...isolation.worker import serve
+from ..pytorch.model import load_model, one_batch, row_scores
+from ..workers.pytorch import forward_only, mezo_step
+from .torch_request import TorchRequest
+
+EVALUATED_ROWS = 32  # in one forward pass
+
+
+def measure(fields: dict, say: Callable[[str], None]) -> dict:
+    """Trains as a TorchRequest says, given as a dict; see worker.serve.
+
+    Returns:
+      {"curve", "step_seconds", "peak_anon_bytes", "held_out"}, as of trials.run_trial.
+    """
+    request = TorchRequest(**fields)
+    torch.set_num_threads(request.threads)
+    torch.manual_seed(request.seed)
+    with PeakMemory() as memory:
+        say("loading")
+        bundle = read_bundle(request.bundle, verify=False)
+        model = load_model(read_bundle(request.weights, verify=False))
+        trained = _with_lora(model, bundle)
+        data, dev = load_split(request.data, bundle, *split_numbers(request.split, bundle.task))
+        scores = _Scores(model, bundle, data.pad_id)
+        curve, seconds, best = _run(request, bundle, trained, scores, (data, dev), say)
+        peak = memory.peak()
+    held_out = None
+    if best and request.held_out:
+        step, values = best
+        for parameter, value in zip(trained, values):
+            parameter.data.copy_(value)
+        held_out = {"step": step, **scores.evaluated(load_dataset(request.held_out, bundle))}
+    return {
+        "curve": curve,
+        "step_seconds": median(seconds),
+        "peak_anon_bytes": peak.anon_bytes,
+        "held_out": held_out,
+    }
+
+
+class _Scores:
+    """A model's scores of rows."""
+
+    def __init__(self, model, bundle, pad_id):
+        self._model, self._bundle, self._pad_id = model, bundle, pad_id
+
+    def of(self, data: Dataset, members: Sequence[int]):
+        """Returns (scores [B, C], labels [B]) of rows."""
+        rows = [training_row(data.examples[i], self._bundle.scoring) for i in members]
+        longest = max(len(s.input_ids) for row in rows for s in row.sequences)
+        tokens = next(length for length in self._bundle.lengths if length >= longest)
+        batch = one_batch(rows, tokens, self._pad_id)
+        labels = torch.from_numpy(batch.inputs[contract.LABEL]).long()
+        return row_scores(self._model, self._bundle, batch), labels
+
+    def loss(self, data: Dataset, members: Sequence[int]):
+        """Returns the mean loss of rows, [] float32."""
+        return torch.nn.functional.cross_entropy(*self.of(data, members))
+
+    def evaluated(self, data: Dataset) -> dict:
+        """Returns {"accuracy", "loss", "examples"} of a data set."""
+        right, total, count = 0, 0.0, len(data.examples)
+        with torch.inference_mode():
+            for first in range(0, count, EVALUATED_ROWS):
+                members = range(first, min(first + EVALUATED_ROWS, count))
+                scores, labels = self.of(data, members)
+                right += int((scores.argmax(-1) == labels).sum())
+                loss = torch.nn.functional.cross_entropy(scores, labels, reduction="sum")
+                total += loss.item()
+        return {"accuracy": right / count, "loss": total / count, "examples": count}
+
+
+def _with_lora(model, bundle):
+    """Puts peft's LoRA of the bundle's rank, alpha and targets into a model; returns it."""
+    config = peft.LoraConfig(
+        r=bundle.lora["rank"],
+        lora_alpha=bundle.lora["alpha"],
+        target_modules=list(bundle.lora["targets"]),
+        lora_dropout=0.0,
+    )
+    peft.get_peft_model(model, config)
+    return [parameter for parameter in model.parameters() if parameter.requires_grad]
+
+
+def _run(request, bundle, trained, scores, sets, say):
+    """Returns (curve or None, seconds of the steps, (best step, values of what is trained))."""
+    data, dev = sets
+    take = (_adam if request.optimizer == contract.ADAM else _mezo)(request, bundle, trained)
+    curve, seconds, best, highest = [], [], None, -1.0
+    for number in range(request.steps + 1):
+        if number:
+            members = step_members(len(data.examples), request.batch_size, request.seed, number)
+            started = time.perf_counter()
+            loss = take(lambda members=members: scores.loss(data, members), number)
+            seconds.append(time.perf_counter() - started)
+            if loss != loss or loss in (float("inf"), float("-inf")):
+                return None, seconds, None
+        if number % request.eval_every and number != request.steps:
+            continue
+        say(f"step {number}")
+        point = scores.evaluated(dev)
+        curve.append({"step": number, "seconds": sum(seconds), **point})
+        if point["accuracy"] > highest:
+            highest = point["accuracy"]
+            best = number, [parameter.detach().clone() for parameter in trained]
+    return curve, seconds, best
+
+
+def _rate(request, number):
+    settings = SimpleNamespace(
+        lr=request.lr, lr_schedule=request.schedule, steps=request.steps, warmup_steps=0
+    )
+    return learning_rate(settings, number)
+
+
+def _adam(request, _, trained):
+    optimizer = torch.optim.AdamW(trained, lr=request.lr, weight_decay=0.0)
+
+    def step(loss_of, number):
+        for group in optimizer.param_groups:
+            group["lr"] = _rate(request, number)
+        optimizer.zero_grad()
+        loss = loss_of()
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def _mezo(request, bundle, trained):
+    def step(loss_of, number):
+        record = mezo_step(
+            trained,
+            forward_only(loss_of),
+            seed=step_seed(request.seed, number),
+            lr=_rate(request, number),
+            eps=bundle.default_eps,
+            step=number,
+        )
+        return (record["loss_plus"] + record["loss_minus"]) / 2
+
+    return step
+
+
+if __name__ == "__main__":
+    sys.exit(serve(measure))

@@ -11,7 +11,7 @@ from ..isolation.worker import run_worker
 from .baselines import NAMES, baselines_of, measured_baselines
 from .conditions import forget_packed, measure_limited
 from .flops import forward_flops
-from .summary import ratios, relative_difference, summarise
+from .summary import ratios, relative_difference, summarise, times
 from .workers import LITERT, PYTORCH
 from .workload import Workload
 
@@ -26,7 +26,7 @@ def measure_batch(
     sgemm_gflops: float,
     limit_bytes: int | None = None,
 ) -> dict:
-    """Measures our side and, with `against`, its baselines in PyTorch.
+    """Measures our side and, with `against`, its baselines in PyTorch; beside Adam MeZO too.
 
     Args:
       work: the request to all workers. With `work.packed`, one more process first writes the
@@ -37,10 +37,12 @@ def measure_batch(
       limit_bytes: measure our side also under this memory limit; None: do not.
 
     Returns:
-      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited"} and, for every
-      suffix of baselines.NAMES, {"pytorch", "ratio", "first_loss_difference"}. A side is its
-      worker's result with a "summary": "packing" wrote the packed weights, "ours" found them,
-      "unpacked" ran without, "limited" is from conditions.measure_limited. None: not measured.
+      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited", "mezo",
+      "times_mezo"} and, for every suffix of baselines.NAMES, {"pytorch", "ratio",
+      "first_loss_difference"}. A side is its worker's result with a "summary": "packing" wrote the
+      packed weights, "ours" found them, "unpacked" ran without, "limited" is from
+      conditions.measure_limited, "mezo" is MeZO of the same bundle beside Adam, and "times_mezo"
+      what ours is of its figures. None: not measured.
     """
     flops = work.batch_size * forward_flops(bundle, work.seq_len)
 
@@ -53,7 +55,7 @@ def measure_batch(
         return side | {"summary": summarise(side, flops, side["parameters"], sgemm_gflops)}
 
     batch: dict = {"batch_size": work.batch_size, "forward_flops": flops}
-    batch |= {"packing": None, "unpacked": None, "limited": None}
+    batch |= dict.fromkeys(("packing", "unpacked", "limited", "mezo", "times_mezo"))
     if work.packed:
         forget_packed(bundle)
         batch["packing"] = measure("ours, packing", LITERT, work)
@@ -62,7 +64,10 @@ def measure_batch(
         batch["unpacked"] = measure("ours, not packed", LITERT, replace(work, packed=False))
     if limit_bytes:
         batch["limited"] = measure_limited(work, bundle, limit_bytes, summarised)
-    sides = baselines_of(bundle) if against else {}
+    if work.optimizer != contract.MEZO:
+        batch["mezo"] = measure("ours, MeZO", LITERT, replace(work, optimizer=contract.MEZO))
+        batch["times_mezo"] = times(batch["ours"]["summary"], batch["mezo"]["summary"])
+    sides = baselines_of(bundle, work.optimizer) if against else {}
     return batch | _compared(work, batch["ours"], sides, measure)
 
 

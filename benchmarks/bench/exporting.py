@@ -11,13 +11,15 @@ BATCH_SIZE = 8
 LENGTHS = (32, 64, 128)
 
 
-def random_preset(model: str, seed: int, lengths: Sequence[int]) -> list[str]:
+def random_preset(
+    model: str, seed: int, lengths: Sequence[int], batch_size: int = BATCH_SIZE
+) -> list[str]:
     """Returns the flags of `pocketllm export` for a preset with seeded random weights."""
     return [
         f"--model={model}",
         "--random_init",
         f"--seed={seed}",
-        f"--batch_size={BATCH_SIZE}",
+        f"--batch_size={batch_size}",
         f"--lengths={','.join(map(str, lengths))}",
     ]
 

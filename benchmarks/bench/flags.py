@@ -10,13 +10,15 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.engine.interpreter import MODULES
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.optim import adam, interface
 from pocketllm.tflite_models.presets import PRESETS
 
 from .baselines import baselines_of
-from .workload import check_scoring
+from .exporting import BATCH_SIZE
+from .workload import LR, check_scoring
 
 # Flags of an export of --model -> the property that a --bundle already has.
-EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base"}
+EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base", "task": "its task"}
 SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -60,12 +62,16 @@ def check_flags(values) -> None:
         )
     if values.tune == contract.FULL and values.base != contract.FP32 and not values.bundle:
         raise InputError(f"--base={values.base} goes with --tune=lora, prefix or head")
+    largest, whole = max(batch_sizes_of(values.batch_sizes)), values.tune == contract.FULL
+    if values.optimizer == contract.ADAM and whole and not values.bundle and largest > BATCH_SIZE:
+        raise InputError(
+            f"--batch_sizes: a step of --optimizer=adam with --tune=full is one graph of at most "
+            f"{BATCH_SIZE} rows, found {largest}; take fewer, or --tune=lora, prefix or head"
+        )
     if not _is_installed(MODULES[values.engine]):
         distribution = contract.ENGINES[values.engine]
         raise InputError(f"--engine={values.engine}: not installed; install {distribution}")
-    for package in ("torch", "transformers") if values.against else ():
-        if not _is_installed(package):
-            raise InputError(f"--against={values.against}: {package} is missing; install it")
+    check_installed(values, values.tune)
 
 
 def check_bundle(values, bundle: Bundle) -> None:
@@ -80,8 +86,23 @@ def check_bundle(values, bundle: Bundle) -> None:
             f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "
             "tokens; export it with longer --lengths"
         )
+    if values.optimizer == contract.ADAM:
+        settings = adam.AdamSettings(LR, weight_decay=0.0, lr_schedule="constant", steps=1)
+        largest = max(batch_sizes_of(values.batch_sizes))
+        interface.check_bundle(adam.OPTIMIZER, bundle, largest, settings)
     if values.against:
-        baselines_of(bundle)
+        baselines_of(bundle, values.optimizer)
+        check_installed(values, bundle.tune)
+
+
+def check_installed(values, tune: str) -> None:
+    """Raises InputError if a package is missing that PyTorch's side of such a bundle needs."""
+    packages = ["torch", "transformers"] if values.against else []
+    if packages and values.optimizer == contract.ADAM and tune == contract.LORA:
+        packages.append("peft")
+    for package in packages:
+        if not _is_installed(package):
+            raise InputError(f"--against={values.against}: {package} is missing; install it")
 
 
 def check_weights(full: Bundle, bundle: Bundle) -> None:

@@ -4,10 +4,11 @@ All scores of a causal attention are counted, though it needs little more than h
 graph computes them all up to T = 128, and at T = 64 they are half a percent of OPT-1.3B's
 operations. The count is the same for all sides, although PyTorch computes more: the last layer on
 every row, the head on the whole vocabulary, and a causal head on every row unless the table
-says otherwise.
+says otherwise. Of --task=lm every token is scored, by the whole vocabulary.
 """
 
 from pocketllm.export.models import architecture_in_bundle
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
@@ -26,4 +27,7 @@ def forward_flops(bundle: Bundle, tokens: int) -> int:
         raise InputError(
             f"{bundle.folder}: bundle.json's config: {error}; export it again"
         ) from error
-    return architecture.forward_flops(config, tokens, len(bundle.word_ids))
+    rows, words = 1, len(bundle.word_ids)
+    if bundle.scoring == contract.TOKEN_LOSS:
+        rows, words = tokens, bundle.config["vocab_size"]
+    return architecture.forward_flops(config, tokens, rows, words)

@@ -1,4 +1,4 @@
-"""Measures MeZO steps of a bundle, which is exported first if none is given.
+"""Measures steps of a bundle, which is exported first if none is given.
 
 Flags that are shared with --signal are defined in command.py.
 """
@@ -19,7 +19,7 @@ from pocketllm.runtime.host.progress import Progress
 
 from ..isolation.worker import run_worker
 from .comparison import check_losses, measure_batch
-from .exporting import LENGTHS, export_measured, random_preset
+from .exporting import BATCH_SIZE, LENGTHS, export_measured, random_preset
 from .flags import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
 from .table import batch_table, conditions_table, headline, losses_table
 from .workers import SGEMM
@@ -35,6 +35,8 @@ define.list("batch_sizes", ["8", "64"], "examples a step")
 define.integer("seq_len", 64, "tokens of every example", MIN_TOKENS)
 define.integer("steps", 3, "timed steps", 1)
 define.enum("against", None, ["pytorch"], "baseline to measure too")
+define.enum("optimizer", contract.MEZO, [contract.MEZO, contract.ADAM], "whose steps to measure")
+define.enum("task", "sst2", ["sst2", "lm"], "label words, or lm: the loss of all tokens")
 define.string(
     "full_bundle",
     None,
@@ -66,6 +68,8 @@ def run_steps(values) -> dict:
             "parameters": count_parameters(bundle),
             "tune": bundle.tune,
             "base": bundle.base,
+            "task": bundle.task.name,
+            "optimizer": values.optimizer,
             "engine": values.engine,
             "noise": bundle.noise["kind"],
             "eps": bundle.default_eps,
@@ -103,6 +107,7 @@ def _workload(values, bundle, batch_size, threads, weights):
         eps=bundle.default_eps,
         packed=packs(bundle, values.engine),
         weights=weights,
+        optimizer=values.optimizer,
     )
 
 
@@ -111,6 +116,8 @@ def _export_tuned(values, out):
     noise = values.noise or contract.NOISE_KINDS[0]
     lengths = sorted({*LENGTHS, values.seq_len})
     tuning = [f"--noise={noise}", f"--tune={values.tune}", f"--base={values.base}"]
+    if values.optimizer != contract.MEZO:
+        tuning.append(f"--optimizers={contract.MEZO},{values.optimizer}")
     export = _export(values, lengths, tuning, out, purpose="with random weights")
     seconds, gigabytes = export["seconds"], export["peak_rss_bytes"] / 1e9
     print(f"export: {seconds:.1f} s, peak all pages {gigabytes:.3f} GB")
@@ -140,5 +147,6 @@ def _export(values, lengths, settings, out, *, purpose):
     """Exports the preset of --model with random weights; shows its progress."""
     with Progress("export", None, "stage") as bar:
         bar.say(f"exporting {values.model} {purpose}")
-        settings = [*random_preset(values.model, values.seed, lengths), *settings]
-        return export_measured(settings, out, say=lambda line: bar.advance(1, line))
+        rows = min(BATCH_SIZE, max(batch_sizes_of(values.batch_sizes)))
+        settings = [*random_preset(values.model, values.seed, lengths, rows), *settings]
+        return export_measured(settings, out, lambda line: bar.advance(1, line), values.task)

@@ -1,4 +1,4 @@
-"""Measures the wall time of the calls of a step."""
+"""Measures the wall time of the calls of a step, and makes the records of steps."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +23,7 @@ def step_record(
     forward_seconds: list[float],
     losses: tuple[float, float],
 ) -> dict:
-    """Returns one step of a worker's result.
+    """Returns one MeZO step of a worker's result.
 
     Args:
       step: the step's number.
@@ -41,3 +41,14 @@ def step_record(
         "loss_plus": loss_plus,
         "loss_minus": loss_minus,
     }
+
+
+def gradient_record(step: int, seconds: float, loss: float) -> dict:
+    """Returns one step with gradients of a worker's result.
+
+    Args:
+      step: the step's number.
+      seconds: wall time of the step.
+      loss: of the minibatch, before the step.
+    """
+    return {"step": step, "step_seconds": seconds, "loss": loss}

@@ -3,6 +3,7 @@
 from pocketllm.runtime import contract
 
 from .baselines import NAMES, measured_baselines
+from .summary import relative_difference
 
 # figure -> (label, factor, decimals)
 ROWS = {
@@ -32,7 +33,8 @@ def headline(result: dict) -> str:
         trained = f"{result['parameters'] / 1e6:.3f} M parameters of {result['tune']} on"
         trained += f" {result['base']}, eps {result['eps']:g}"
     return (
-        f"{result['model']}, {trained}, {result['seq_len']} tokens, engine {result['engine']}, "
+        f"{result['model']}, {trained}, steps of {result['optimizer']} on {result['task']}, "
+        f"{result['seq_len']} tokens, engine {result['engine']}, "
         f"threads {result['threads']}, on "
         f"{result['machine']['cpu']} ({engines}); sgemm {result['sgemm']['gflops']:.1f} GFLOP/s"
     )
@@ -40,25 +42,31 @@ def headline(result: dict) -> str:
 
 def batch_table(batch: dict) -> str:
     """Returns the table of one batch size; `batch` is an entry of the result's `batches`."""
-    ours, suffixes = batch["ours"], measured_baselines(batch)
-    keys = ("pytorch", "ratio", "first_loss_difference")
-    compared = [[batch[f"{key}{suffix}"] for key in keys] for suffix in suffixes]
-    heads = [head for suffix in suffixes for head in (NAMES[suffix][1], "ratio")]
+    ours, compared, notes = batch["ours"], [], []
+    if batch.get("mezo"):
+        difference = relative_difference(ours["first_loss"], batch["mezo"]["first_loss"])
+        compared.append(("MeZO", "ours/MeZO", batch["mezo"], batch["times_mezo"], difference))
+        notes.append("MeZO: our MeZO steps of the same bundle; ours/MeZO: 2 is twice as much")
+    for suffix in measured_baselines(batch):
+        baseline, ratio = batch[f"pytorch{suffix}"], batch[f"ratio{suffix}"]
+        name, head = NAMES[suffix]
+        compared.append((head, "ratio", baseline, ratio, batch[f"first_loss_difference{suffix}"]))
+        notes += [f"{head}: {name}"] if name != head else []
+    heads = [head for column in compared for head in column[:2]]
     lines = [_line(f"batch {batch['batch_size']}", ["ours", *heads])]
     for figure, (label, factor, decimals) in ROWS.items():
+        if figure not in ours["summary"]:
+            continue
         cells = [f"{ours['summary'][figure] * factor:.{decimals}f}"]
-        for baseline, ratio, _ in compared:
-            cells.append(f"{baseline['summary'][figure] * factor:.{decimals}f}")
-            cells.append(f"{ratio[figure]:.2f}" if ratio[figure] else "-")
+        for _, _, side, ratio, _ in compared:
+            cells.append(f"{side['summary'][figure] * factor:.{decimals}f}")
+            cells.append(f"{ratio[figure]:.2f}" if ratio.get(figure) else "-")
         lines.append(_line(f"  {label}", cells))
     cells = [f"{ours['first_loss']:.6f}"]
-    for baseline, _, difference in compared:
-        cells += [f"{baseline['first_loss']:.6f}", f"{difference:.0e} apart"]
+    for _, _, side, _, difference in compared:
+        cells += [f"{side['first_loss']:.6f}", f"{difference:.0e} apart"]
     lines.append(_line("  loss before the first step", cells))
-    lines += [
-        f"  {head}: {name}" for name, head in (NAMES[suffix] for suffix in suffixes) if name != head
-    ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *(f"  {note}" for note in notes)])
 
 
 def conditions_table(batch: dict) -> str:
@@ -75,6 +83,8 @@ def conditions_table(batch: dict) -> str:
     ours = batch["ours"]["summary"]
     lines = [_line(f"batch {batch['batch_size']}, ours", ["above", *sides])]
     for figure in ("step_seconds", "forward_seconds", "peak_anon_bytes", "peak_rss_bytes"):
+        if figure not in ours:
+            continue
         label, factor, decimals = ROWS[figure]
         summaries = [ours, *(side.get("summary") for side, _ in sides.values())]
         cells = [
@@ -90,10 +100,14 @@ def conditions_table(batch: dict) -> str:
 
 
 def losses_table(batch: dict) -> str:
-    """Returns the losses at +eps and -eps of each timed step, one line a side."""
+    """Returns the losses of each timed step, MeZO's at +eps and -eps; one line a side."""
     lines = []
     sides = {NAMES[suffix][1]: batch[f"pytorch{suffix}"] for suffix in measured_baselines(batch)}
     for name, side in ({"ours": batch["ours"]} | sides).items():
+        if "loss" in side["steps"][0]:
+            losses = ", ".join(f"{step['loss']:.5f}" for step in side["steps"])
+            lines.append(f"  losses before the steps, {name}: {losses}")
+            continue
         pairs = [f"{step['loss_plus']:.5f} / {step['loss_minus']:.5f}" for step in side["steps"]]
         lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")
     return "\n".join(lines)

@@ -35,6 +35,7 @@ class Workload:
       packed: whether our side keeps a frozen base, packed for the kernels, in a file.
       weights: folder of the bundle that gives PyTorch its weights; None: `bundle`.
       lora: whether PyTorch trains the bundle's LoRA parameters instead of all parameters.
+      optimizer: whose steps are measured, contract.MEZO or contract.ADAM.
     """
 
     bundle: str
@@ -50,6 +51,7 @@ class Workload:
     packed: bool = False
     weights: str | None = None
     lora: bool = False
+    optimizer: str = contract.MEZO
 
     @property
     def schedule(self) -> list[tuple[int, int, bool]]:
@@ -79,11 +81,11 @@ def second_length(lengths: Sequence[int], seq_len: int) -> int | None:
 
 
 def check_scoring(bundle: Bundle) -> None:
-    """Raises InputError for a bundle whose task is not scored by label words."""
-    if bundle.scoring != contract.WORDS:
+    """Raises InputError for a bundle whose task scores whole options."""
+    if bundle.scoring not in (contract.WORDS, contract.TOKEN_LOSS):
         raise InputError(
             f"{bundle.folder}: task {bundle.task.name} scores whole options, the bench measures "
-            "label words; use a bundle exported with --task=sst2"
+            "label words, or all tokens; use a bundle exported with --task=sst2, or --task=lm"
         )
 
 
@@ -93,7 +95,8 @@ def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[
     Args:
       work: gives the number of examples and the seed.
       bundle: gives the vocabulary, the label words and the style: masked rows have their mask
-        anywhere but at the ends, causal rows are scored at the last token.
+        anywhere but at the ends, causal rows are scored at the last token; of a text every token
+        but the first is learnt.
       step: the step's number.
       tokens: length of every example.
     """
@@ -102,6 +105,9 @@ def random_rows(work: Workload, bundle: Bundle, step: int, tokens: int) -> list[
     shape = work.batch_size, tokens
     ids = rng.integers(0, bundle.config["vocab_size"] - 1, shape, np.int32)
     ids += ids >= bundle.special_tokens.pad  # every id but padding
+    if bundle.scoring == contract.TOKEN_LOSS:
+        learnt = np.minimum(np.arange(tokens, dtype=np.int32), 1)
+        return [Row((Encoded(row, {}, truncated=False, loss_mask=learnt),), None) for row in ids]
     if bundle.style == contract.MASKED:
         name, positions = contract.MASK_POSITION, rng.integers(1, tokens - 1, work.batch_size)
     else:

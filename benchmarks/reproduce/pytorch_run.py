@@ -32,7 +32,7 @@ from pocketllm.runtime.run.folder import CONFIG
 from pocketllm.runtime.run.sessions import MACHINE, Session
 
 from ..bench.pytorch.model import load_model, one_batch, row_loss
-from ..bench.workers.pytorch import forward_only, mezo_step
+from ..bench.workers.pytorch import adam_step, forward_only, mezo_step
 from ..isolation.worker import serve
 from .request import Request
 
@@ -58,11 +58,8 @@ def adam_stepper(model: PreTrainedModel, bundle: Bundle, request: Request) -> Ca
     optimizer = torch.optim.AdamW(model.parameters(), lr=request.lr, weight_decay=0.0)
 
     def step(batch, number):
-        optimizer.zero_grad()
-        loss = row_loss(model, bundle, batch)
-        loss.backward()
-        optimizer.step()
-        return AdamStep(number, loss.item(), request.lr)
+        loss = adam_step(optimizer, lambda: row_loss(model, bundle, batch))
+        return AdamStep(number, loss, request.lr)
 
     return step
 

@@ -64,7 +64,8 @@ class Architecture(Generic[Config]):
         otherwise they count the row's own tokens alone, as in MeZO's code.
       forward_loss: (config, target, signature's inputs, weights) -> {loss [1], weight_sum [1],
         logits [B, C]}: the graph.
-      forward_flops: (config, tokens, label words) -> operations of one example's loss.
+      forward_flops: (config, tokens, scored rows, words that each is scored by) -> operations of
+        one example's loss.
       next_logits: (config, inputs of `prefill_T` or `decode`, weights with a cache) -> logits
         [1, V]: the graph; None for a masked model, which writes no text.
       whole: model_type of the model of text and images whose text part this is; None for none.
@@ -85,7 +86,7 @@ class Architecture(Generic[Config]):
     forward_loss: Callable[
         [Config, Target, "dict[str, tf.Tensor]", WeightsView], "dict[str, tf.Tensor]"
     ]
-    forward_flops: Callable[[Config, int, int], int]
+    forward_flops: Callable[[Config, int, int, int], int]
     next_logits: "Callable[[Config, dict[str, tf.Tensor], WeightsView], tf.Tensor] | None" = None
     whole: str | None = None
 

@@ -199,8 +199,8 @@ def _through_layers(layer: DecoderLayer, embedded, all_rows, chosen):
     return layer.weights.rms_norm(FINAL_NORM, x, config.rms_norm_eps, design.norm_offset)
 
 
-def _forward_flops(config: DecoderConfig, tokens: int, words: int) -> int:
-    """Counts the operations of one example: the layers, and a head of 2 D C."""
+def _forward_flops(config: DecoderConfig, tokens: int, rows: int, words: int) -> int:
+    """Counts the operations of one example: the layers, and a head of 2 D C a scored row."""
     width = config.head_dim
     layer = Layer(
         hidden=config.hidden_size,
@@ -208,5 +208,5 @@ def _forward_flops(config: DecoderConfig, tokens: int, words: int) -> int:
         keys=config.num_key_value_heads * width,
         inner=3 * config.intermediate_size,
     )
-    layers = layers_flops(tokens, layer, config.num_hidden_layers)
-    return layers + 2 * config.hidden_size * words
+    layers = layers_flops(tokens, layer, config.num_hidden_layers, rows)
+    return layers + rows * 2 * config.hidden_size * words

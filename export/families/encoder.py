@@ -241,10 +241,10 @@ def _layer(design, config, index, weights, x, *, bias, batch, selector):
     return weights.layer_norm(f"{name}.{layer.output_norm}", rows + out, eps)
 
 
-def _forward_flops(config: EncoderConfig, tokens: int, words: int) -> int:
-    """Counts the operations of one example: the layers, and a head of 2 D² + 2 D C."""
+def _forward_flops(config: EncoderConfig, tokens: int, rows: int, words: int) -> int:
+    """Counts the operations of one example: the layers, and a head of 2 D² + 2 D C a scored row."""
     hidden = config.hidden_size
     layers = layers_flops(
-        tokens, plain_layer(hidden, config.intermediate_size), config.num_hidden_layers
+        tokens, plain_layer(hidden, config.intermediate_size), config.num_hidden_layers, rows
     )
-    return layers + 2 * hidden**2 + 2 * hidden * words
+    return layers + rows * (2 * hidden**2 + 2 * hidden * words)

@@ -274,15 +274,16 @@ def _layer(config, index, weights, x, *, batch, all_rows: Attendance, chosen):
     return x + weights.feed_forward(gated, weights.layer_norm(f"{name}.mlp_norm", x, eps))
 
 
-def forward_flops(config: ModernBertConfig, tokens: int, words: int) -> int:
-    """Counts the operations of one example: the layers, and a head of 2 D² + 2 D C.
+def forward_flops(config: ModernBertConfig, tokens: int, rows: int, words: int) -> int:
+    """Counts the operations of one example: the layers, and a head of 2 D² + 2 D C a scored row.
 
     The last layer computes the queries of all rows, as they come out of one matrix with the keys.
     """
     hidden = config.hidden_size
     layer = Layer(hidden, hidden, hidden, 3 * config.intermediate_size)
-    layers = layers_flops(tokens, layer, config.num_hidden_layers)
-    return layers + 2 * (tokens - 1) * hidden**2 + 2 * hidden**2 + 2 * hidden * words
+    layers = layers_flops(tokens, layer, config.num_hidden_layers, rows)
+    head = rows * (2 * hidden**2 + 2 * hidden * words)
+    return layers + 2 * (tokens - rows) * hidden**2 + head
 
 
 ARCHITECTURE = Architecture(

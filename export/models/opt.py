@@ -274,15 +274,16 @@ def _decoder_layer(config, index, weights, x, *, biases, sequences, selector):
     return norm("final_layer_norm", rows, not before)
 
 
-def forward_flops(config: OptConfig, tokens: int, words: int) -> int:
-    """Counts the operations of one example: the layers, and a head of 2 E C.
+def forward_flops(config: OptConfig, tokens: int, rows: int, words: int) -> int:
+    """Counts the operations of one example: the layers, and a head of 2 E C a scored row.
 
-    Where E is not D, 2 T E D (project_in) and 2 D E (project_out) are added.
+    Where E is not D, 2 T E D (project_in) and 2 D E a scored row (project_out) are added.
     """
     hidden, width = config.hidden_size, config.word_embed_proj_dim
-    layers = layers_flops(tokens, plain_layer(hidden, config.ffn_dim), config.num_hidden_layers)
-    projections = 2 * (tokens + 1) * width * hidden if config.has_projections else 0
-    return layers + projections + 2 * width * words
+    layer = plain_layer(hidden, config.ffn_dim)
+    layers = layers_flops(tokens, layer, config.num_hidden_layers, rows)
+    projections = 2 * (tokens + rows) * width * hidden if config.has_projections else 0
+    return layers + projections + rows * 2 * width * words
 
 
 ARCHITECTURE = Architecture(

@@ -22,6 +22,7 @@ from .initial_values import initial_values
 
 # inputs with the position that is scored
 SCORED = (contract.MASK_POSITION, contract.LAST_POSITION)
+NOT_LEARNT = -100  # label of such a token in transformers
 
 
 def load_model(bundle: Bundle) -> PreTrainedModel:
@@ -125,8 +126,30 @@ def row_scores(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Te
     return word_scores(model, batch, bundle.word_ids, full_head=False)
 
 
-def row_loss(model: PreTrainedModel, bundle: Bundle, batch: Batch) -> torch.Tensor:
-    """Returns a batch's mean loss, [] float32, of `row_scores`."""
+def token_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+    """Returns the mean loss of the learnt tokens, [] float32, as transformers computes it.
+
+    Args:
+      model: a causal model.
+      batch: a batch of scoring "tokens", without filler rows.
+    """
+    inputs = {name: torch.from_numpy(array).long() for name, array in batch.inputs.items()}
+    ids, learnt = inputs[contract.INPUT_IDS], inputs[contract.LOSS_MASK]
+    labels = torch.where(learnt > 0, ids, NOT_LEARNT)
+    return model(ids, attention_mask=inputs[contract.ATTENTION_MASK], labels=labels).loss
+
+
+def row_loss(
+    model: PreTrainedModel, bundle: Bundle, batch: Batch, full_head: bool = False
+) -> torch.Tensor:
+    """Returns a batch's mean loss, [] float32: of `row_scores`, or of learnt tokens.
+
+    With `full_head`, label words are scored with the LM head on every token.
+    """
+    if bundle.scoring == contract.TOKEN_LOSS:
+        return token_loss(model, batch)
+    if full_head:
+        return word_loss(model, batch, bundle.word_ids, full_head)
     return _cross_entropy(row_scores(model, bundle, batch), batch)
 
 

@@ -1,24 +1,27 @@
-"""Worker: MeZO steps of a bundle in an engine, by the code of `pocketllm train`.
+"""Worker: steps of a bundle in an engine, of MeZO or Adam, by the code of `pocketllm train`.
 
 Imports nothing outside the runtime: torch or TensorFlow would count as memory of this side.
 """
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import cast
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.data.batches import micro_batches
+from pocketllm.runtime.data.batches import Batch, micro_batches
 from pocketllm.runtime.data.order import step_seed
-from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim import adam
 from pocketllm.runtime.optim.applied import Perturbable
+from pocketllm.runtime.optim.interface import Minibatch
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 
 from ...isolation.worker import serve
-from ..stopwatch import step_record, timed
+from ..stopwatch import gradient_record, step_record, timed
 from ..workload import FIRST, LR, Workload, count_parameters, random_rows
 
 
@@ -39,14 +42,14 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
 
     say("first loss")
     first = batches(FIRST, work.seq_len)
-    first_loss = model.loss(first)
+    first_loss, take = BEGINNINGS[work.optimizer](model, work, first)
     engine, buckets = model.engine.describe(), {batch.tokens for batch in first}
     records = []
     for step, tokens, is_timed in work.schedule:
         say(f"step {step}")
         inputs = batches(step, tokens)
         buckets.update(batch.tokens for batch in inputs)
-        record = _step(model, inputs, step, work)
+        record = take(inputs, step)
         if is_timed:
             records.append(record)
     peak = memory.stop()
@@ -63,18 +66,46 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
     }
 
 
-def _step(model, inputs, step, work):
-    """Takes one MeZO step on the batches `inputs`; returns its record (stopwatch.step_record)."""
-    noise_seconds, forward_seconds = [], []
-    perturb = timed(model.perturb, noise_seconds)
-    timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
-    settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
-    loss = timed(lambda: model.loss(inputs), forward_seconds)
-    started = time.perf_counter()
-    result = mezo_step(timed_model, loss, step, step_seed(work.seed, step), settings)
-    seconds = time.perf_counter() - started
-    losses = result.loss_plus, result.loss_minus
-    return step_record(step, seconds, noise_seconds, forward_seconds, losses)
+# Takes a step on batches, and returns its record (stopwatch.py).
+Step = Callable[[Sequence[Batch], int], dict]
+
+
+def begin_mezo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
+    """Returns the loss of the batches `first`, and what takes a MeZO step."""
+
+    def take(inputs, step):
+        noise_seconds, forward_seconds = [], []
+        perturb = timed(model.perturb, noise_seconds)
+        timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
+        settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
+        loss = timed(lambda: model.loss(inputs), forward_seconds)
+        started = time.perf_counter()
+        result = mezo_step(timed_model, loss, step, step_seed(work.seed, step), settings)
+        seconds = time.perf_counter() - started
+        losses = result.loss_plus, result.loss_minus
+        return step_record(step, seconds, noise_seconds, forward_seconds, losses)
+
+    return model.loss(first), take
+
+
+def begin_adam(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
+    """Returns the loss before a step on the batches `first`, and what takes the next ones.
+
+    No forward pass is run by itself: its graph would count as memory of the step.
+    """
+    settings = adam.AdamSettings(LR, weight_decay=0.0, lr_schedule="constant", steps=work.steps)
+    take_step = adam.OPTIMIZER.begin(model, settings, ())
+
+    def take(inputs, step):
+        seconds, seed = [], step_seed(work.seed, step)
+        minibatch = Minibatch(step + 1, seed, inputs, lambda: model.loss(inputs))
+        result = timed(take_step, seconds)(minibatch)
+        return gradient_record(step, seconds[0], result.loss)
+
+    return take(first, FIRST)["loss"], take
+
+
+BEGINNINGS = {contract.MEZO: begin_mezo, contract.ADAM: begin_adam}
 
 
 if __name__ == "__main__":

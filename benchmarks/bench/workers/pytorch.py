@@ -1,7 +1,8 @@
-"""Worker: MeZO in PyTorch as its authors wrote it, on all of a bundle's parameters or on LoRA's.
+"""Worker: steps in PyTorch on all of a bundle's parameters or on LoRA's, of MeZO or AdamW.
 
-A step draws z four times from the same seed (perturb by +eps, by -2 eps, by +eps, update), with
-torch.normal, one parameter tensor at a time. The whole batch is one forward pass.
+MeZO is as its authors wrote it: a step draws z four times from the same seed (perturb by +eps, by
+-2 eps, by +eps, update), with torch.normal, one parameter tensor at a time. AdamW is PyTorch's, and
+its LoRA is PEFT's. The whole batch is one forward pass. Dropout is off, as it is in a bundle.
 """
 
 import sys
@@ -9,15 +10,18 @@ import time
 from collections.abc import Callable, Sequence
 
 import torch
+from transformers import PreTrainedModel
 
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.host.memory import PeakMemory
 
 from ...isolation.worker import serve
 from ..pytorch.lora import add_lora
-from ..pytorch.model import load_model, one_batch, word_loss
-from ..stopwatch import step_record, timed
+from ..pytorch.model import load_model, one_batch, row_loss
+from ..stopwatch import gradient_record, step_record, timed
 from ..workload import FIRST, LR, Workload, random_rows
 
 
@@ -84,6 +88,46 @@ def mezo_step(
     return step_record(step, seconds, noise_seconds, forward_seconds, (loss_plus, loss_minus))
 
 
+def adam_step(optimizer: torch.optim.Optimizer, loss: Callable[[], torch.Tensor]) -> float:
+    """Takes one step on the gradient of `loss`, [] float32; returns the loss before it."""
+    optimizer.zero_grad()
+    value = loss()
+    value.backward()
+    optimizer.step()
+    return value.item()
+
+
+def begin_mezo(model: PreTrainedModel, bundle: Bundle, work: Workload) -> tuple[list, Callable]:
+    """Returns the trained parameters, and what takes MeZO step `step` on a loss."""
+    parameters = add_lora(model, bundle) if work.lora else list(model.parameters())
+
+    def take(loss, step):
+        seed, probe = step_seed(work.seed, step), forward_only(loss)
+        return mezo_step(parameters, probe, seed=seed, lr=LR, eps=work.eps, step=step)
+
+    return parameters, take
+
+
+def begin_adam(model: PreTrainedModel, bundle: Bundle, work: Workload) -> tuple[list, Callable]:
+    """Returns the trained parameters, and what takes AdamW step `step` on a loss."""
+    parameters = list(model.parameters())
+    if work.lora:
+        from ..pytorch.peft import add_peft  # no other side needs the package
+
+        parameters = add_peft(model, bundle)
+    optimizer = torch.optim.AdamW(parameters, lr=LR, weight_decay=0.0)
+
+    def take(loss, step):
+        seconds = []
+        value = timed(adam_step, seconds)(optimizer, loss)
+        return gradient_record(step, seconds[0], value)
+
+    return parameters, take
+
+
+BEGINNINGS = {contract.MEZO: begin_mezo, contract.ADAM: begin_adam}
+
+
 def measure(request: dict, say: Callable[[str], None]) -> dict:
     """Measures a Workload, given as a dict; `say` takes each stage; see worker.serve."""
     work = Workload(**request)
@@ -92,22 +136,21 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
     say("loading")
     bundle = read_bundle(work.bundle, verify=False)
     model = load_model(read_bundle(work.weights, verify=False) if work.weights else bundle)
-    parameters = add_lora(model, bundle) if work.lora else list(model.parameters())
+    parameters, take = BEGINNINGS[work.optimizer](model, bundle, work)
 
     def loss(step, tokens):
         rows = random_rows(work, bundle, step, tokens)
         batch = one_batch(rows, tokens, bundle.special_tokens.pad)
-        return forward_only(lambda: word_loss(model, batch, bundle.word_ids, work.full_head))
+        return lambda: row_loss(model, bundle, batch, work.full_head)
 
     say("first loss")
-    first_loss = loss(FIRST, work.seq_len)()
+    first = loss(FIRST, work.seq_len)
+    is_adam = work.optimizer == contract.ADAM
+    first_loss = take(first, FIRST)["loss"] if is_adam else forward_only(first)()
     records = []
     for step, tokens, is_timed in work.schedule:
         say(f"step {step}")
-        seed = step_seed(work.seed, step)
-        record = mezo_step(
-            parameters, loss(step, tokens), seed=seed, lr=LR, eps=work.eps, step=step
-        )
+        record = take(loss(step, tokens), step)
         if is_timed:
             records.append(record)
     peak = memory.stop()

@@ -1,16 +1,17 @@
-"""Measures MeZO steps of a model: time, noise pass, forward rate and memory; also in PyTorch.
+"""Measures steps of a model: time, noise pass, forward rate and memory; also in PyTorch.
 
 Without --bundle the preset is exported with random weights into a temporary folder, and the export
 is measured too (set TMPDIR to a folder on a disk, because files in memory count as memory). Every
 measurement runs in its own process, one after the other: first the machine's float32 matrix
 multiply (sgemm), then for each batch size our side and PyTorch, on the same weights and inputs. A
-batch has full rows of --seq_len random tokens. One step warms up, --steps steps are timed, and one
-more runs in the next length bucket, so that the peaks are those of a run with two buckets. The
-table shows medians; the ratio says how many times better ours is. A causal model is measured twice
-in PyTorch: with the LM head on every token, as in transformers, and on the label word's row only
-("PyTorch, row"); the head of a masked one runs on the mask's row. GFLOP/s count the products that
-the loss needs (benchmarks/bench/flops.py), for all sides alike. Peak anonymous is the highest
-RssAnon + RssShmem, peak all pages the highest VmHWM.
+batch has full rows of --seq_len random tokens, and a bundle that is exported takes as many at once
+as the largest batch has, at most 8. One step warms up, --steps steps are timed, and one more runs
+in the next length bucket, so that the peaks are those of a run with two buckets. The table shows
+medians; the ratio says how many times better ours is. A causal model is measured twice in PyTorch:
+with the LM head on every token, as in transformers, and on the label word's row only ("PyTorch,
+row"); the head of a masked one runs on the mask's row. GFLOP/s count the products that the loss
+needs (benchmarks/bench/flops.py), for all sides alike. Peak anonymous is the highest RssAnon +
+RssShmem, peak all pages the highest VmHWM.
 
 With --tune=lora, prefix or head the base is frozen, and our side keeps it, packed for the kernels,
 in a file beside the bundle. Our side is then measured in three processes: one makes that file
@@ -19,6 +20,13 @@ two ways: it trains all parameters, or the same LoRA parameters on the base in f
 LoRA"). It takes the weights from a second bundle, exported with --tune=full, or given as
 --full_bundle. On an fp32 base the losses before the first step must be equal; the difference that
 int8 or int4 makes is shown.
+
+With --optimizer=adam the steps are steps with gradients: on a frozen base those of several calls
+add up, of all parameters a step is one call. MeZO's steps of the same bundle are then measured
+beside them, and "ours/MeZO" says how many times as much a step takes. In PyTorch LoRA is then
+PEFT's, with torch.optim.AdamW and the head on the scored row ("PyTorch, peft"); with --tune=full
+AdamW trains all parameters. With --task=lm a causal model learns all tokens of its rows, on every
+side, instead of label words.
 
 --memory_limit also measures our side in a process with a hard memory limit: a memory cgroup, which
 counts all pages, those of mapped files too. Caches are dropped before, and the file of packed
@@ -57,6 +65,10 @@ examples:
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
   pocketllm bench --bundle=BUNDLE --batch_sizes=8 --engine=tflite
   pocketllm bench --model=roberta-large --tune=lora --base=int8 --memory_limit=320M
+  pocketllm bench --model=roberta-large --optimizer=adam --tune=lora --base=int8 --batch_sizes=8 \\
+    --memory_limit=512M --against=pytorch
+  pocketllm bench --model=qwen2.5-0.5b --optimizer=adam --task=lm --tune=lora --base=int8 \\
+    --batch_sizes=1 --seq_len=256
   pocketllm bench --signal
   pocketllm bench --signal --model=CHECKPOINT --tune=lora --base=int8 --data=train.tsv
   pocketllm bench --race --model=SmolLM2-135M-Instruct.Q4_1.gguf --out=race

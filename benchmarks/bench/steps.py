@@ -148,5 +148,6 @@ def _export(values, lengths, settings, out, *, purpose):
     with Progress("export", None, "stage") as bar:
         bar.say(f"exporting {values.model} {purpose}")
         rows = min(BATCH_SIZE, max(batch_sizes_of(values.batch_sizes)))
-        settings = [*random_preset(values.model, values.seed, lengths, rows), *settings]
+        preset = random_preset(values.model, values.seed, lengths, rows)
+        settings = [*preset, "--nogenerate", *settings]
         return export_measured(settings, out, lambda line: bar.advance(1, line), values.task)

@@ -32,11 +32,9 @@ from ..graph.weights_view import WeightsView
 WORD_EMBEDDINGS = "model.embeddings.tok_embeddings.weight"
 DECODER, DECODER_BIAS = "decoder.weight", "decoder.bias"
 NAMES = TensorNames(
-    base="model.",
-    landmark="embeddings.tok_embeddings.weight",
+    base="model.", landmark="embeddings.tok_embeddings.weight", old_endings={},
     head=("head", "decoder"),
-    old_endings={},
-)
+)  # fmt: skip
 # ModernBertConfig's own, for what a config.json leaves out.
 DEFAULTS = {
     "vocab_size": 50368,
@@ -279,11 +277,9 @@ def forward_flops(config: ModernBertConfig, tokens: int, rows: int, words: int) 
 
     The last layer computes the queries of all rows, as they come out of one matrix with the keys.
     """
-    hidden = config.hidden_size
-    layer = Layer(hidden, hidden, hidden, 3 * config.intermediate_size)
-    layers = layers_flops(tokens, layer, config.num_hidden_layers, rows)
-    head = rows * (2 * hidden**2 + 2 * hidden * words)
-    return layers + 2 * (tokens - rows) * hidden**2 + head
+    hidden, inner = config.hidden_size, 3 * config.intermediate_size
+    whole = Layer(hidden, hidden, hidden, inner), config.num_hidden_layers
+    return layers_flops(tokens, *whole, rows) + 2 * tokens * hidden**2 + rows * 2 * hidden * words
 
 
 ARCHITECTURE = Architecture(

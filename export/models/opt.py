@@ -254,14 +254,9 @@ def _decoder_layer(config, index, weights, x, *, biases, sequences, selector):
     attending = seen if rows is x else norm("self_attn_layer_norm", rows, before)
     projections = [f"{name}.self_attn.{which}" for which in ("q_proj", "k_proj", "v_proj")]
     attended = self_attention(
-        attending,
-        seen,
-        biases,
-        weights,
-        projections,
-        batch=sequences,
-        heads=config.num_attention_heads,
-    )
+        attending, seen, biases, weights, projections,
+        batch=sequences, heads=config.num_attention_heads,
+    )  # fmt: skip
     rows = rows + weights.linear(f"{name}.self_attn.out_proj", attended)
     rows = norm("self_attn_layer_norm", rows, not before)
     inner = norm("final_layer_norm", rows, before)
@@ -279,11 +274,10 @@ def forward_flops(config: OptConfig, tokens: int, rows: int, words: int) -> int:
 
     Where E is not D, 2 T E D (project_in) and 2 D E a scored row (project_out) are added.
     """
-    hidden, width = config.hidden_size, config.word_embed_proj_dim
-    layer = plain_layer(hidden, config.ffn_dim)
-    layers = layers_flops(tokens, layer, config.num_hidden_layers, rows)
+    hidden, width, layers = config.hidden_size, config.word_embed_proj_dim, config.num_hidden_layers
+    whole = layers_flops(tokens, plain_layer(hidden, config.ffn_dim), layers, rows)
     projections = 2 * (tokens + rows) * width * hidden if config.has_projections else 0
-    return layers + projections + rows * 2 * width * words
+    return whole + projections + rows * 2 * width * words
 
 
 ARCHITECTURE = Architecture(

@@ -62,7 +62,7 @@ def test_all_sides_draw_the_same_full_rows_and_never_the_padding(style, golden_b
 def test_a_task_of_whole_options_is_refused(golden_bundle):
     bundle = replace(golden_bundle, scoring="gold")
 
-    with pytest.raises(InputError, match="task sst2 scores whole options, .*; use a bundle .*sst2"):
+    with pytest.raises(InputError, match="task sst2 scores whole options, .*, or --task=lm"):
         random_rows(WORK, bundle, step=1, tokens=8)
 
 
@@ -212,5 +212,6 @@ def test_a_bundle_of_whole_options_is_told_in_one_line(make_opt_checkpoint, make
     assert done.returncode == 2
     assert done.stderr == (
         f"pocketllm bench: error: {bundle.folder}: task copa scores whole options, the bench "
-        "measures label words; use a bundle exported with --task=sst2\n"
+        "measures label words, or all tokens; use a bundle exported with --task=sst2, or "
+        "--task=lm\n"
     )

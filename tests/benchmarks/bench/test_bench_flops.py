@@ -9,6 +9,7 @@ import pytest
 
 from pocketllm.benchmarks.bench.flops import forward_flops
 from pocketllm.export.models import config_json, model_config
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.errors import InputError
 
@@ -46,13 +47,17 @@ DECODER_CONFIG = {
 }
 
 
-def flops_of(config, tokens, classes):
+def flops_of(config, tokens, classes, scoring=contract.WORDS):
     """Returns the operations of a bundle of a parsed config.json."""
     values = config_json(model_config(config, "config.json"))
     values = json.loads(json.dumps(values))  # as bundle.json holds it
     words = tuple(range(classes))
     bundle = SimpleNamespace(
-        folder="bundle", architecture=config["model_type"], config=values, word_ids=words
+        folder="bundle",
+        architecture=config["model_type"],
+        config=values,
+        word_ids=words,
+        scoring=scoring,
     )
     return forward_flops(cast(Bundle, bundle), tokens)
 
@@ -88,7 +93,9 @@ def test_flops_of_a_gated_decoder_with_grouped_heads_counted_by_hand():
 
 
 def test_a_config_that_is_none_of_ours_is_refused():
-    bundle = SimpleNamespace(folder="old", architecture="qwen3", config={}, word_ids=())
+    bundle = SimpleNamespace(
+        folder="old", architecture="qwen3", config={}, word_ids=(), scoring=contract.WORDS
+    )
 
     with pytest.raises(InputError, match="^old: bundle.json's config: .*; export it again$"):
         forward_flops(cast(Bundle, bundle), tokens=3)
@@ -110,7 +117,7 @@ def test_flops_are_those_that_pytorch_counts_where_it_computes_no_more(case):
     config |= {"word_embed_proj_dim": 8} if projected else {}
     model_class = getattr(transformers, ARCHITECTURES[model_type].hf_class)
 
-    def both(layers, tokens):
+    def both(layers, tokens, scoring=contract.WORDS):
         changed = config | {"num_hidden_layers": layers}
         with torch.device("meta"):
             settings = model_class.config_class(**changed, attn_implementation="eager")
@@ -119,11 +126,14 @@ def test_flops_are_those_that_pytorch_counts_where_it_computes_no_more(case):
         with FlopCounterMode(display=False) as counter:
             model(ids)
         described = changed | {"model_type": model_type, "pad_token_id": 1}
-        ours = flops_of(described, tokens, classes=30)
+        ours = flops_of(described, tokens, 30, scoring)
         return np.array([ours, counter.get_total_flops()])
 
     # One token: its row is the last layer's only one, and label words can be the vocabulary.
     ours, theirs = both(layers=2, tokens=1)
     assert ours == theirs > 0
     ours, theirs = both(layers=3, tokens=5) - both(layers=2, tokens=5)
+    assert ours == theirs > 0
+    # PyTorch's forward pass is that of the loss of all tokens.
+    ours, theirs = both(layers=2, tokens=5, scoring=contract.TOKEN_LOSS)
     assert ours == theirs > 0

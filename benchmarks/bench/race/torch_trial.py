@@ -46,7 +46,7 @@ def measure(fields: dict, say: Callable[[str], None]) -> dict:
         trained = _with_lora(model, bundle)
         data, dev = load_split(request.data, bundle, *split_numbers(request.split, bundle.task))
         scores = _Scores(model, bundle, data.pad_id)
-        curve, seconds, best = _run(request, bundle, trained, scores, (data, dev), say)
+        curve, seconds, best = _run(request, bundle, trained, scores, (data, dev), say=say)
         peak = memory.peak()
     held_out = None
     if best and request.held_out:
@@ -106,7 +106,7 @@ def _with_lora(model, bundle):
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _run(request, bundle, trained, scores, sets, say):
+def _run(request, bundle, trained, scores, sets, *, say):
     """Returns (curve or None, seconds of the steps, (best step, values of what is trained))."""
     data, dev = sets
     take = (_adam if request.optimizer == contract.ADAM else _mezo)(request, bundle, trained)

@@ -232,12 +232,7 @@ def _layer(design, config, index, weights, x, *, bias, batch, selector):
     )
     projected = weights.linear(f"{name}.{layer.output}", attended)
     rows = weights.layer_norm(f"{name}.{layer.attention_norm}", rows + projected, eps)
-
-    def feed_forward(rows):
-        inner = activation(weights.linear(f"{name}.{layer.inner}", rows))
-        return weights.linear(f"{name}.{layer.outer}", inner)
-
-    out = weights.feed_forward(feed_forward, rows)
+    out = weights.two_linears(f"{name}.{layer.inner}", activation, f"{name}.{layer.outer}", rows)
     return weights.layer_norm(f"{name}.{layer.output_norm}", rows + out, eps)
 
 

@@ -81,6 +81,12 @@ class WeightsView:
         again = self.recomputation is not None and self.recomputation.is_again
         return in_row_blocks(forward, x, FEED_FORWARD_ROWS) if again else forward(x)
 
+    def two_linears(self, inner: str, activation, outer: str, x):
+        """Returns the feed-forward of two linear layers, with an activation between them."""
+        return self.feed_forward(
+            lambda rows: self.linear(outer, activation(self.linear(inner, rows))), x
+        )
+
     def linear(self, name: str, x):
         """Returns x @ weightᵀ + bias, where there is one; x [1, N, in] -> [1, N, out]."""
         products = [

@@ -196,8 +196,6 @@ def forward_loss(
       {loss [1], weight_sum [1], logits [B, C]}.
     """
     ids, mask = inputs[contract.INPUT_IDS], inputs[contract.ATTENTION_MASK]
-    batch = ids.shape[0]
-
     # Everything outside the delegate comes first: look-ups and integer operations.
     x, words = weights.embed(tf.reshape(ids, [-1]), target.word_ids)  # B*T D
     decoder = weights.word_rows(words)  # C D
@@ -210,21 +208,19 @@ def forward_loss(
     x = weights.layer_norm("model.embeddings.norm", tf.expand_dims(x, 0), config.norm_eps)
     for index, kind in enumerate(config.layer_types):  # only the mask's row leaves the last one
         chosen = (selector, mask_rows[kind]) if index == len(config.layer_types) - 1 else None
-        forward = partial(
-            _layer, config, index, weights, batch=batch, all_rows=all_rows[kind], chosen=chosen
-        )
-        x = weights.layer(forward, x)
+        rows = {"batch": ids.shape[0], "all_rows": all_rows[kind], "chosen": chosen}
+        x = weights.layer(partial(_layer, config, index, weights, **rows), x)
     x = weights.layer_norm("model.final_norm", x, config.norm_eps)
-    activation = ACTIVATION_FUNCTIONS[config.classifier_activation]
-    x = activation(weights.linear("head.dense", x))
+    x = ACTIVATION_FUNCTIONS[config.classifier_activation](weights.linear("head.dense", x))
     x = weights.layer_norm("head.norm", x, config.norm_eps)  # 1 B D
     return masked.words_loss(inputs, x, decoder, decoder_bias)
 
 
 def _rotation(config, kind, tokens):
     width = config.hidden_size // config.num_attention_heads
-    cos, sin = rotary_tables(config.rope_parameters[kind], 0, tokens, width)
-    return Rotation(tf.constant(cos), tf.constant(sin))  # T K
+    return Rotation(
+        *map(tf.constant, rotary_tables(config.rope_parameters[kind], 0, tokens, width))
+    )
 
 
 def _of_all_rows(config, kind, mask, weights) -> Attendance:
@@ -263,13 +259,14 @@ def _layer(config, index, weights, x, *, batch, all_rows: Attendance, chosen):
     value = weights.with_prefix(f"{attention}.value", split_heads(value, batch, heads))
     mixed = attend(query, key, value, attending.biases, query.shape[-1] ** -0.5)
     x = x + weights.linear(f"{attention}.Wo", mixed)
+    normal = weights.layer_norm(f"{name}.mlp_norm", x, eps)
+    return x + weights.feed_forward(partial(_gated, config, weights, f"{name}.mlp"), normal)
+
+
+def _gated(config, weights, name, x):
+    passed, gate = tf.split(weights.linear(f"{name}.Wi", x), 2, -1)
     activation = ACTIVATION_FUNCTIONS[config.hidden_activation]
-
-    def gated(rows):
-        passed, gate = tf.split(weights.linear(f"{name}.mlp.Wi", rows), 2, -1)
-        return weights.linear(f"{name}.mlp.Wo", activation(passed) * gate)
-
-    return x + weights.feed_forward(gated, weights.layer_norm(f"{name}.mlp_norm", x, eps))
+    return weights.linear(f"{name}.Wo", activation(passed) * gate)
 
 
 def forward_flops(config: ModernBertConfig, tokens: int, rows: int, words: int) -> int:

@@ -260,12 +260,8 @@ def _decoder_layer(config, index, weights, x, *, biases, sequences, selector):
     rows = rows + weights.linear(f"{name}.self_attn.out_proj", attended)
     rows = norm("self_attn_layer_norm", rows, not before)
     inner = norm("final_layer_norm", rows, before)
-
-    def feed_forward(rows):
-        wide = ACTIVATION_FUNCTIONS[activation](weights.linear(f"{name}.fc1", rows))
-        return weights.linear(f"{name}.fc2", wide)
-
-    rows = rows + weights.feed_forward(feed_forward, inner)
+    activated = ACTIVATION_FUNCTIONS[activation]
+    rows = rows + weights.two_linears(f"{name}.fc1", activated, f"{name}.fc2", inner)
     return norm("final_layer_norm", rows, not before)
 
 

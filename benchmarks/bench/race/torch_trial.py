@@ -46,13 +46,13 @@ def measure(fields: dict, say: Callable[[str], None]) -> dict:
         trained = _with_lora(model, bundle)
         data, dev = load_split(request.data, bundle, *split_numbers(request.split, bundle.task))
         scores = _Scores(model, bundle, data.pad_id)
-        curve, seconds, best = _run(request, bundle, trained, scores, (data, dev), say=say)
+        take = (_adam if request.optimizer == contract.ADAM else _mezo)(request, bundle, trained)
+        curve, seconds, best = _run(request, take, scores, (data, dev), say)
         peak = memory.peak()
     held_out = None
     if best and request.held_out:
         step, values = best
-        for parameter, value in zip(trained, values):
-            parameter.data.copy_(value)
+        model.load_state_dict(values, strict=False)
         held_out = {"step": step, **scores.evaluated(load_dataset(request.held_out, bundle))}
     return {
         "curve": curve,
@@ -81,6 +81,11 @@ class _Scores:
         """Returns the mean loss of rows, [] float32."""
         return torch.nn.functional.cross_entropy(*self.of(data, members))
 
+    def state(self) -> dict:
+        """Returns a copy of what is trained, by name."""
+        named = self._model.named_parameters()
+        return {name: p.detach().clone() for name, p in named if p.requires_grad}
+
     def evaluated(self, data: Dataset) -> dict:
         """Returns {"accuracy", "loss", "examples"} of a data set."""
         right, total, count = 0, 0.0, len(data.examples)
@@ -106,10 +111,9 @@ def _with_lora(model, bundle):
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 
 
-def _run(request, bundle, trained, scores, sets, *, say):
-    """Returns (curve or None, seconds of the steps, (best step, values of what is trained))."""
+def _run(request, take, scores, sets, say):
+    """Returns (curve or None, seconds of the steps, (best step, the model's state then))."""
     data, dev = sets
-    take = (_adam if request.optimizer == contract.ADAM else _mezo)(request, bundle, trained)
     curve, seconds, best, highest = [], [], None, -1.0
     for number in range(request.steps + 1):
         if number:
@@ -126,7 +130,7 @@ def _run(request, bundle, trained, scores, sets, *, say):
         curve.append({"step": number, "seconds": sum(seconds), **point})
         if point["accuracy"] > highest:
             highest = point["accuracy"]
-            best = number, [parameter.detach().clone() for parameter in trained]
+            best = number, scores.state()
     return curve, seconds, best
 
 

@@ -94,6 +94,6 @@ def test_the_gradients_of_a_bundle_are_the_same(case, checkpoint_of, open_ready,
         scale = max(np.abs(kept[name]).max() for name in kept if name != "loss")
         # The delegate fuses what stands side by side, which differs: the last bit may.
         assert relative_error(recomputed["loss"], kept["loss"]) <= 2e-7 and scale > 1e-4
-        for name in kept:
+        for name in kept.keys() - {"loss"}:
             assert np.abs(recomputed[name] - kept[name]).max() <= TOLERANCE * scale, (name, engine)
             assert relative_error(recomputed[name], kept[name]) <= 1e-4, (name, engine)

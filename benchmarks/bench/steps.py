@@ -111,10 +111,18 @@ def _workload(values, bundle, batch_size, threads, weights):
     )
 
 
+def exported_lengths(seq_len: int, optimizer: str) -> list[int]:
+    """Returns the buckets of an export; beside gradients, slow to convert, those that are used."""
+    lengths = sorted({*LENGTHS, seq_len})
+    if optimizer == contract.MEZO:
+        return lengths
+    return sorted({seq_len, second_length(lengths, seq_len) or seq_len})
+
+
 def _export_tuned(values, out):
     """Exports the bundle to measure; returns the measurement of the export."""
     noise = values.noise or contract.NOISE_KINDS[0]
-    lengths = sorted({*LENGTHS, values.seq_len})
+    lengths = exported_lengths(values.seq_len, values.optimizer)
     tuning = [f"--noise={noise}", f"--tune={values.tune}", f"--base={values.base}"]
     if values.optimizer != contract.MEZO:
         tuning.append(f"--optimizers={contract.MEZO},{values.optimizer}")

@@ -8,6 +8,7 @@ from small_runs import complaint, pocketllm
 
 from pocketllm.benchmarks.bench import flags
 from pocketllm.benchmarks.bench.baselines import baselines_of
+from pocketllm.benchmarks.bench.steps import exported_lengths
 from pocketllm.benchmarks.bench.summary import summarise, times
 from pocketllm.benchmarks.bench.table import batch_table, conditions_table, losses_table
 from pocketllm.benchmarks.bench.workload import Workload, random_rows
@@ -178,6 +179,13 @@ def test_the_table_says_how_many_times_as_much_as_mezo():
     assert lines[3].split()[-1] == "-" and lines[4].split()[-3:] == ["0.500000", "0e+00", "apart"]
     assert "forward" not in conditions_table(batch)
     assert losses_table(batch) == "  losses before the steps, ours: 0.50000"
+
+
+def test_an_export_has_the_buckets_that_are_used():
+    assert exported_lengths(64, "mezo") == [32, 64, 128]
+    assert exported_lengths(64, "adam") == [32, 64]
+    assert exported_lengths(256, "adam") == [128, 256]
+    assert exported_lengths(16, "adam") == [16, 32]
 
 
 def test_a_missing_peft_is_told(monkeypatch):

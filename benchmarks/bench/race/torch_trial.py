@@ -4,13 +4,13 @@ It has the rows, the batches and the bucket of `pocketllm train` with the same s
 float32. Dropout is off, as it is in a bundle.
 """
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
 from types import SimpleNamespace
 
-import peft
 import torch
 
 from pocketllm.runtime import contract
@@ -24,7 +24,8 @@ from pocketllm.runtime.tasks.draws import split_numbers
 
 from ...isolation.worker import serve
 from ..pytorch.model import load_model, one_batch, row_scores
-from ..workers.pytorch import forward_only, mezo_step
+from ..pytorch.peft import add_peft
+from ..workers.pytorch import adam_step, forward_only, mezo_step
 from .torch_request import TorchRequest
 
 EVALUATED_ROWS = 32  # in one forward pass
@@ -43,7 +44,7 @@ def measure(fields: dict, say: Callable[[str], None]) -> dict:
         say("loading")
         bundle = read_bundle(request.bundle, verify=False)
         model = load_model(read_bundle(request.weights, verify=False))
-        trained = _with_lora(model, bundle)
+        trained = add_peft(model, bundle)
         data, dev = load_split(request.data, bundle, *split_numbers(request.split, bundle.task))
         scores = _Scores(model, bundle, data.pad_id)
         take = (_adam if request.optimizer == contract.ADAM else _mezo)(request, bundle, trained)
@@ -99,18 +100,6 @@ class _Scores:
         return {"accuracy": right / count, "loss": total / count, "examples": count}
 
 
-def _with_lora(model, bundle):
-    """Puts peft's LoRA of the bundle's rank, alpha and targets into a model; returns it."""
-    config = peft.LoraConfig(
-        r=bundle.lora["rank"],
-        lora_alpha=bundle.lora["alpha"],
-        target_modules=list(bundle.lora["targets"]),
-        lora_dropout=0.0,
-    )
-    peft.get_peft_model(model, config)
-    return [parameter for parameter in model.parameters() if parameter.requires_grad]
-
-
 def _run(request, take, scores, sets, say):
     """Returns (curve or None, seconds of the steps, (best step, the model's state then))."""
     data, dev = sets
@@ -121,7 +110,7 @@ def _run(request, take, scores, sets, say):
             started = time.perf_counter()
             loss = take(lambda members=members: scores.loss(data, members), number)
             seconds.append(time.perf_counter() - started)
-            if loss != loss or loss in (float("inf"), float("-inf")):
+            if not math.isfinite(loss):
                 return None, seconds, None
         if number % request.eval_every and number != request.steps:
             continue
@@ -147,11 +136,7 @@ def _adam(request, _, trained):
     def step(loss_of, number):
         for group in optimizer.param_groups:
             group["lr"] = _rate(request, number)
-        optimizer.zero_grad()
-        loss = loss_of()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
+        return adam_step(optimizer, loss_of)
 
     return step
 

@@ -59,7 +59,7 @@ def test_a_rate_whose_loss_did_not_stay_finite_is_the_worst():
 def test_a_single_rate_is_taken_without_a_search():
     run, rates = course_of(parabola(1e-3))
 
-    assert search_rate(Arm("adam", "Adam", 3, "constant", (2e-3,)), 10, run) == (2e-3, [])
+    assert search_rate(Arm("adam", "adam", "Adam", 3, "constant", (2e-3,)), 10, run) == (2e-3, [])
     assert rates == []
 
 

@@ -112,7 +112,8 @@ def test_two_who_look_at_once_see_every_line_once(phone, data):
 def test_looking_leaves_nothing_and_files_are_their_owners_alone(phone, data, tmp_path):
     let_end(phone)
     assert run_training(phone, data, "look").returncode == 0
-    phone.sh(f"umask 077; mkdir -p {HOME}/runs/look; echo {{}} > {HOME}/runs/look/config.json")
+    config = f"{HOME}/runs/look/config.json"
+    phone.sh(f'umask 077; mkdir -p {HOME}/runs/look; echo \'{{"optimizer": "mezo"}}\' > {config}')
     before, names = everything(phone), files_on(phone)
 
     for command in (["attach"], ["pull", "--run=look", f"--out={tmp_path / 'run'}"]):

@@ -152,9 +152,9 @@ OPT_350M = {"do_layer_norm_before": False, "word_embed_proj_dim": 8}
 def test_in_every_bucket_of_opt_too(
     task, changes, make_opt_checkpoint, make_bundle, open_ready, tmp_path
 ):
-    checkpoint = make_opt_checkpoint(max_position_embeddings=200, **changes)
+    checkpoint = make_opt_checkpoint(max_position_embeddings=300, **changes)
     bundle = make_bundle(
-        checkpoint, task=task, lengths=(16, 140), chunk_values=16 * 100, linear_values=200
+        checkpoint, task=task, lengths=(16, 270), chunk_values=16 * 100, linear_values=200
     )
     layers = bundle.config["num_hidden_layers"]
     matrices = [len(p.variables) for p in trained_matrices(bundle)]
@@ -162,7 +162,7 @@ def test_in_every_bucket_of_opt_too(
     head = next(p for p in bundle.parameters if "embed_tokens" in p.name).variables
     assert len(head) > 1
     for tokens, nodes in each_forward_nodes(bundle, open_ready, tmp_path):
-        blocks = 2 if tokens > 128 else 1  # of attention; the scored rows of the last layer are one
+        blocks = 2 if tokens > 256 else 1  # of attention; the scored rows of the last layer are one
         attention = 2 * (blocks * (layers - 1) + 1)
         # Choosing the scored rows, and the label words' logits; or the option's own embeddings,
         # and the logits of every chunk of the vocabulary.

@@ -88,8 +88,8 @@ def test_long_rows_attend_block_by_block_to_the_same_result(
 
     from pocketllm.export.graph.causal import ATTENTION_BLOCK
 
-    checkpoint = make_opt_checkpoint(max_position_embeddings=400)
     tokens = 2 * ATTENTION_BLOCK + 40
+    checkpoint = make_opt_checkpoint(max_position_embeddings=tokens + 10)
     bundle = make_bundle(checkpoint, task=task_of(scoring), lengths=(tokens,))
     inputs = opt_inputs(bundle, tokens, seed=4)
     loss, logits, _ = reference(load(checkpoint), bundle, inputs)

@@ -27,7 +27,11 @@ pytestmark = pytest.mark.desktop
         ({}, {"seed": 1}, "another config (seed 0 -> 1)"),
         ({}, {"batch_size": 4}, "another config (batch_size 5 -> 4)"),
         ({}, {"optimizer": "sgd"}, "a run with --optimizer=adam, this one is sgd; choose"),
-        ({"lr_schedule": "cosine"}, {"lr_schedule": "cosine", "steps": 9}, "config (steps 6 -> 9)"),
+        (
+            {"lr_schedule": "cosine"},
+            {"lr_schedule": "cosine", "steps": 9},
+            "started with --steps=6, found 9",
+        ),
         ({}, {"steps": 5}, "holds 6 steps, more than --steps=5; raise --steps"),
     ],
     ids=str,

@@ -52,10 +52,10 @@ def test_without_time_no_run_begins_and_the_same_command_with_more_goes_on(race_
     searched = {"lr": 1e-3, "curve": [{"step": 1, "loss": -1.0}]}
     (out / "results" / "mezo-normalised-0.001-search.json").write_text(json.dumps(searched))
 
-    report, said = run(flags, "--arms=adam,mezo-normalised", "--budget=1e-9")
+    report, output = run(flags, "--arms=adam,mezo-normalised", "--budget=1e-9")
 
     assert [arm["arm"] for arm in report["arms"]] == ["adam"], "its runs have ended"
-    assert "mezo-normalised is left out" in said
+    assert "mezo-normalised is left out" in output
 
     report, _ = run(flags, "--arms=adam,mezo-normalised")
 

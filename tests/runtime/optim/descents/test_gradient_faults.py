@@ -30,7 +30,7 @@ pytestmark = pytest.mark.desktop
         (
             {"lr_schedule": "cosine"},
             {"lr_schedule": "cosine", "steps": 9},
-            "started with --steps=6, found 9",
+            "started with --steps=6, found --steps=9",
         ),
         ({}, {"steps": 5}, "holds 6 steps, more than --steps=5; raise --steps"),
     ],

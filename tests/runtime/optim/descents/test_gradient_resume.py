@@ -50,7 +50,11 @@ def test_a_finished_run_is_made_longer(ready, train_data, tmp_path, whole):
 def test_a_run_with_a_schedule_is_not_made_longer_nor_one_shorter(ready, train_data, tmp_path):
     model = ready()
     for name, changes, message in (
-        ("linear", {"lr_schedule": "linear", "steps": 9}, "another config .steps 6 -> 9."),
+        (
+            "linear",
+            {"lr_schedule": "linear", "steps": 9},
+            "started with --steps=6, found --steps=9",
+        ),
         ("constant", {"steps": 5}, "holds 6 steps, more than --steps=5"),
     ):
         schedule = {"lr_schedule": changes.get("lr_schedule", "constant")}

@@ -106,15 +106,16 @@ def lookup(ids, chunks):
 
 def _selected(ids, chunks):
     """Returns rows `ids` [N] of a quantised table in chunks, [N, D] or [1, N, D] float32."""
-    rows = None
-    for first, table in chunks:
+
+    def looked_up(first, table):
         local = ids - first
         clipped = _clipped(local, table)
         of_chunk = ScaledRows(*(tf.gather(part, clipped, axis=-2) for part in table))
-        if rows is None:
-            rows = of_chunk
-            continue
-        outside = tf.not_equal(local, clipped)[:, None]  # N 1
+        return of_chunk, tf.not_equal(local, clipped)[:, None]  # N 1, outside
+
+    rows, _ = looked_up(*chunks[0])
+    for chunk in chunks[1:]:
+        of_chunk, outside = looked_up(*chunk)
         # What came before is the first operand: so it is done with before the next look-up.
         rows = ScaledRows(*(tf.where(outside, *pair) for pair in zip(rows, of_chunk)))
     return tf.cast(rows.values, tf.float32) * rows.scales

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from statistics import median
-from types import SimpleNamespace
 
 import torch
 
@@ -19,6 +18,7 @@ from pocketllm.runtime.data.batches import training_row
 from pocketllm.runtime.data.dataset import Dataset, load_dataset, load_split
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.optim.adam import AdamSettings
 from pocketllm.runtime.optim.schedule import learning_rate
 from pocketllm.runtime.tasks.draws import split_numbers
 
@@ -124,9 +124,7 @@ def _run(request, take, scores, sets, say):
 
 
 def _rate(request, number):
-    settings = SimpleNamespace(
-        lr=request.lr, lr_schedule=request.schedule, steps=request.steps, warmup_steps=0
-    )
+    settings = AdamSettings(request.lr, 0.0, request.schedule, request.steps)
     return learning_rate(settings, number)
 
 

@@ -47,14 +47,11 @@ def summary_of(name: str, lr: float, searched: Sequence[dict], trials: Sequence[
 
 def seconds_to(goal: float, trials: Sequence[dict]) -> float | None:
     """Returns the median seconds of training to a dev accuracy; None where not all reach it."""
-    reached = [
-        min(
-            (point["seconds"] for point in trial["curve"] if point["accuracy"] >= goal),
-            default=None,
-        )
+    firsts = [
+        [point["seconds"] for point in trial["curve"] if point["accuracy"] >= goal][:1]
         for trial in trials
     ]
-    return None if not reached or None in reached else median(reached)
+    return median(seconds for (seconds,) in firsts) if firsts and all(firsts) else None
 
 
 def mean_curve(trials: Sequence[dict]) -> list[dict]:

@@ -160,9 +160,8 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, forward_loss(forward, tokens, aliases))
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
-    frozen = settings.tuning.kind != contract.FULL
     for signature in contract.NOISE_PASSES:
-        if frozen and signature == contract.PERTURB_TWO:
+        if plan.is_frozen and signature == contract.PERTURB_TWO:
             bind_composed_perturb_two(model)
             continue
         say(f"converting {signature}")
@@ -185,18 +184,18 @@ def _bind_adam(model, forwards, plan, say):
     there are no sums.
     """
     variables = plan.variables
-    used = used_variables(next(iter(forwards.values())))
-    trained = [v for v in variables if v.name in used]
-    if plan.settings.tuning.kind != contract.FULL:
-        _bind_accumulation(model, forwards, variables, tuple(trained), say)
+    names = used_variables(next(iter(forwards.values())))
+    used = tuple(v for v in variables if v.name in names)
+    if plan.is_frozen:
+        _bind_accumulation(model, forwards, variables, used, say)
     for tokens, forward in forwards.items():
         aliases = (contract.ADAM_STEP,) if tokens == max(forwards) else ()
-        if plan.settings.tuning.kind != contract.FULL:
+        if plan.is_frozen:
             bind_composed_step(model, tokens, aliases)
             continue
         say(f"converting {contract.adam_step_for(tokens)}")
-        bind(model, adam_step(forward, variables, tokens, aliases))
-    both = sorted((moment for v in trained for moment in moments(v)), key=lambda v: v.name)
+        bind(model, adam_step(forward, variables, used, tokens, aliases))
+    both = sorted((moment for v in used for moment in moments(v)), key=lambda v: v.name)
     bind_zeros(model, contract.ADAM_INITIALIZE, both)
     # Reading a slice takes its size twice: of LoRA little beside a step's memory.
     share = max(LEAST_SLICE_BYTES, sum(4 * v.size for v in both) // MOMENT_SLICES)

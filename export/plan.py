@@ -36,6 +36,11 @@ class Plan:
     constants: tuple[Constant, ...]
 
     @property
+    def is_frozen(self) -> bool:
+        """Whether there is a frozen base, so that what is trained is small."""
+        return self.settings.tuning.kind != contract.FULL
+
+    @property
     def slices(self) -> list[tuple[Variable, ...]]:
         """The variables of each `initialize_*`, `read_*` and `write_*` signature."""
         return slices_of(self.variables, self.settings.sizes.slice_bytes)

@@ -103,6 +103,18 @@ def make_decoder(tmp_path_factory):
     return _checkpoint_maker("decoder_cases.write", tmp_path_factory)
 
 
+@pytest.fixture(scope="session")
+def checkpoint_in_pytorch(make_checkpoint, make_opt_checkpoint, make_decoder):
+    """Saves a tiny checkpoint of an architecture, one that the bench reads in PyTorch too."""
+    # The bench reads no RoBERTa whose decoder has a bias of its own.
+    makers = {
+        "roberta": lambda: make_checkpoint(tied=True),
+        "opt": lambda: make_opt_checkpoint(tied=False),
+        "llama": lambda: make_decoder(case="llama_wide"),
+    }
+    return lambda architecture: makers[architecture]()
+
+
 def _checkpoint_maker(function, tmp_path_factory):
     root = session_root(tmp_path_factory)
 

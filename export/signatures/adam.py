@@ -15,7 +15,7 @@ from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable
 from .forward import ForwardGraph
-from .gradients import gradients_of, used_variables
+from .gradients import gradients_of
 
 BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 SCALARS = {
@@ -35,16 +35,18 @@ def moments(variable: Variable) -> tuple[Variable, Variable]:
 def adam_step(
     forward: ForwardGraph,
     variables: tuple[Variable, ...],
+    used: tuple[Variable, ...],
     tokens: int,
     aliases: tuple[str, ...] = (),
 ) -> ConvertedFunction:
     """Converts one step on a batch of the bucket of `tokens` tokens.
 
-    Variables that the loss does not depend on (rows of an untied decoder that belong to no label
-    word) have no moments: they decay, and nothing else would move them.
+    Of the variables those that are not `used`, on which the loss does not depend (rows of an untied
+    decoder that belong to no label word), have no moments: they decay, and nothing else would move
+    them.
     """
-    used = used_variables(forward)
-    bound, inputs = _bound(forward, variables, used)
+    names = {v.name for v in used}
+    bound, inputs = _bound(forward, variables, names)
 
     def graph(tensors):
         computed, gradients = gradients_of(forward, tensors)
@@ -53,7 +55,7 @@ def adam_step(
         outputs = {contract.LOSS: computed[contract.LOSS]}
         for v in variables:
             theta = tensors.get(f"{AGAIN}/{v.name}", tensors[v.name])
-            if v.name in used:
+            if v.name in names:
                 m, s = new_moments(gradients[v.name], *(tensors[w.name] for w in moments(v)))
                 outputs[f"m{v.stream}"], outputs[f"v{v.stream}"] = m, s
                 outputs[f"o{v.stream}"] = moved(v, theta, adam_change(m, s, rate, root), share)
@@ -64,9 +66,9 @@ def adam_step(
     # The gradients of the last layers are known first: used up first, few are alive at once.
     assigned = {}
     for v in reversed(variables):
-        if v.name in used or v.parameter.decays:
+        if v.name in names or v.parameter.decays:
             assigned[f"o{v.stream}"] = v
-        if v.name in used:
+        if v.name in names:
             assigned[f"m{v.stream}"], assigned[f"v{v.stream}"] = moments(v)
     return ConvertedFunction(
         signature=contract.adam_step_for(tokens),
@@ -79,7 +81,7 @@ def adam_step(
     )
 
 
-def _bound(forward, variables, used):
+def _bound(forward, variables, names):
     """Returns ({input name: variable}, {input name: Input}) of a step.
 
     To those of the forward pass it adds the moments, second readings of the tables, and the step's
@@ -88,7 +90,7 @@ def _bound(forward, variables, used):
     bound = dict(forward.variables)
     inputs = forward.inputs | SCALARS
     for v in variables:
-        added = {moment.name: moment for moment in moments(v)} if v.name in used else {}
+        added = {moment.name: moment for moment in moments(v)} if v.name in names else {}
         if v.parameter.kind == "table":
             added[f"{AGAIN}/{v.name}"] = v
         bound |= added

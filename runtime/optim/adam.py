@@ -5,13 +5,14 @@ A bundle that trains all parameters has `adam_step` alone: a step is one call.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .decay import decay_factor
-from .gradients import OPTIONS, GradientStep, add_up
+from .gradients import OPTIONS, GradientStep, descend
 from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
 
@@ -77,10 +78,7 @@ def _begin(model, settings, before):
         number = minibatch.number
         if not model.bundle.adds_gradients:
             return adam_step(model, minibatch.batches[0], number, settings)
-        lr = learning_rate(settings, number)
-        gradient = add_up(model, minibatch.batches, number, settings.clip_norm)
-        model.apply_adam(number, lr, decay_factor(settings, number), gradient.scale)
-        return AdamStep(number, gradient.loss, lr, gradient.norm, gradient.share)
+        return descend(AdamStep, model, minibatch, settings, partial(model.apply_adam, number))
 
     return take
 

@@ -14,8 +14,8 @@ from ..data.order import direction_seeds
 from ..errors import InputError, LossError
 from .applied import Pass, PerturbableInPairs
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option, Probing
-from .normaliser import Normaliser, normalised, recorded_losses
+from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
+from .normaliser import Normaliser, normalised, recorded_losses, taking
 from .schedule import learning_rate
 
 MOST_DIRECTIONS = 256  # a journal's record holds 1,024 passes, and a direction takes up to four
@@ -200,18 +200,7 @@ def _begin(model, settings, applied):
         losses = recorded_losses(step, settings.directions * settings.sides)
         slopes = projected_gradients(losses, settings)
         normaliser.take(mean_square(slopes, settings), settings.directions)
-
-    def take(minibatch: Minibatch) -> FzooStep:
-        return fzoo_step(
-            model,
-            minibatch.loss,
-            minibatch.number,
-            minibatch.seed,
-            settings,
-            normaliser=normaliser,
-        )
-
-    return take
+    return taking(fzoo_step, model, settings, normaliser)
 
 
 def _sides(bundle):

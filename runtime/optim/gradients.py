@@ -1,13 +1,15 @@
 """Gradients of a minibatch, added up over micro-batches, and how much of them a step uses."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from ..data.batches import Batch
 from ..errors import LossError
-from .interface import Option
+from .decay import decay_factor
+from .interface import Minibatch, Option
+from .schedule import learning_rate
 
 # As torch.nn.utils.clip_grad_norm_ has it, against a norm of 0.
 TINY = 1e-6
@@ -72,6 +74,9 @@ class GradientStep:
         return f"loss {self.loss:.4f}{norm}"
 
 
+Kind = TypeVar("Kind", bound=GradientStep)
+
+
 @dataclass(frozen=True)
 class Gradient:
     """Of a minibatch, in a model's sums.
@@ -129,3 +134,24 @@ def add_up(model: Accumulating, batches: Sequence[Batch], step: int, clip_norm: 
             raise LossError(f"step {step}: the {name} is not finite ({value:g})")
     share = min(1.0, clip_norm / (norm + TINY)) if clip_norm else 1.0
     return Gradient(loss, norm, share, share / weight)
+
+
+def descend(
+    kind: type[Kind], model: Accumulating, minibatch: Minibatch, settings, apply: Callable
+) -> Kind:
+    """Takes a step on a minibatch's gradient.
+
+    Args:
+      kind: of the step, which is returned.
+      model: holds the sums.
+      minibatch: of the step.
+      settings: of the run.
+      apply: (learning rate, factor of what decays, what the sums are multiplied by) moves θ.
+
+    Raises:
+      LossError: as `add_up`.
+    """
+    number, lr = minibatch.number, learning_rate(settings, minibatch.number)
+    gradient = add_up(model, minibatch.batches, number, settings.clip_norm)
+    apply(lr, decay_factor(settings, number), gradient.scale)
+    return kind(number, gradient.loss, lr, gradient.norm, gradient.share)

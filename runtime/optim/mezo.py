@@ -8,8 +8,8 @@ from .. import contract
 from ..errors import LossError
 from .applied import Perturbable
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Minibatch, Optimizer, Option, Probing
-from .normaliser import Normaliser, normalised, recorded_losses
+from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
+from .normaliser import Normaliser, normalised, recorded_losses, taking
 from .schedule import learning_rate
 
 
@@ -119,18 +119,7 @@ def _normaliser_after(applied, eps):
 
 def _begin(model, settings, applied):
     normaliser = _normaliser_after(applied, settings.eps) if settings.normalize else None
-
-    def take(minibatch: Minibatch) -> MezoStep:
-        return mezo_step(
-            model,
-            minibatch.loss,
-            minibatch.number,
-            minibatch.seed,
-            settings,
-            normaliser=normaliser,
-        )
-
-    return take
+    return taking(mezo_step, model, settings, normaliser)
 
 
 OPTIMIZER = Optimizer(

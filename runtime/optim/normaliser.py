@@ -6,12 +6,14 @@ Directions share one scale, so one number is all the adaptivity that a measured 
 """
 
 import math
+from collections.abc import Callable
 from statistics import median
 
 import numpy as np
 
 from ..errors import InputError
 from .applied import Applied
+from .interface import Minibatch
 
 KEPT = 0.99  # of the mean, at each direction: it is over about the last hundred of them
 # A step that measures next to nothing must not make the following ones long: published code without
@@ -60,6 +62,16 @@ def recorded_losses(step: Applied, count: int) -> tuple[float, ...]:
             "finite ones; it was altered: restore it from a copy, or choose another --run"
         )
     return step.losses
+
+
+def taking(step: Callable, model, settings, normaliser: Normaliser | None) -> Callable:
+    """Returns what takes the next step: a Minibatch -> mezo_step's or fzoo_step's result."""
+
+    def take(minibatch: Minibatch):
+        loss, number, seed = minibatch.loss, minibatch.number, minibatch.seed
+        return step(model, loss, number, seed, settings, normaliser=normaliser)
+
+    return take
 
 
 def normalised(lr: float, divisor: float) -> float:

@@ -4,10 +4,8 @@ from dataclasses import dataclass
 
 from .. import contract
 from .adam import AdamSettings
-from .decay import decay_factor
-from .gradients import OPTIONS, GradientStep, add_up
-from .interface import KEPT, Minibatch, Optimizer
-from .schedule import learning_rate
+from .gradients import OPTIONS, GradientStep, descend
+from .interface import KEPT, Optimizer
 
 
 @dataclass(frozen=True)
@@ -21,13 +19,7 @@ class SgdStep(GradientStep):
 
 
 def _begin(model, settings, _):
-    def take(minibatch: Minibatch) -> SgdStep:
-        number, lr = minibatch.number, learning_rate(settings, minibatch.number)
-        gradient = add_up(model, minibatch.batches, number, settings.clip_norm)
-        model.apply_sgd(lr, decay_factor(settings, number), gradient.scale)
-        return SgdStep(number, gradient.loss, lr, gradient.norm, gradient.share)
-
-    return take
+    return lambda minibatch: descend(SgdStep, model, minibatch, settings, model.apply_sgd)
 
 
 OPTIMIZER = Optimizer(

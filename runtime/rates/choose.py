@@ -1,8 +1,7 @@
 """Choosing the settings that a run leaves to measurement, whichever optimizer it has."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
 
 from ..data.dataset import Dataset
 from ..engine.model import Model
@@ -20,7 +19,7 @@ def plan_for(
     """Returns what is measured before a run; arguments as `choose`, B of a forward signature."""
     if optimizer.probing is None:
         return plan_steps(course, data, batch_rows)
-    return plan_slopes(course, data, batch_rows, optimizer.probing(_values(settings)))
+    return plan_slopes(course, data, batch_rows, optimizer.probing(asdict(settings)))
 
 
 def choose(
@@ -50,9 +49,5 @@ def choose(
         return choose_by_steps(
             optimizer, settings, course, model=model, data=data, progress=progress
         )
-    probing = optimizer.probing(_values(settings))
+    probing = optimizer.probing(asdict(settings))
     return choose_by_slopes(model, data, course, probing, progress=progress)
-
-
-def _values(settings: Settings) -> Mapping[str, Any]:
-    return asdict(settings)

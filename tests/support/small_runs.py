@@ -16,6 +16,7 @@ from pocketllm.runtime.optim.adam import AdamSettings, AdamStep
 from pocketllm.runtime.optim.fzoo import FzooSettings
 from pocketllm.runtime.optim.mezo import MezoSettings, MezoStep
 from pocketllm.runtime.run.folder import RunConfig
+from pocketllm.runtime.run.listening import Listener
 
 RECORD_BYTES = record_bytes(losses=2, passes=3)  # of a MeZO step
 
@@ -36,6 +37,20 @@ def write_tsv(path: Path, examples: list[tuple[str, int]]) -> Path:
     lines = ["sentence\tlabel", *(f"{sentence}\t{label}" for sentence, label in examples), ""]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
+
+
+class Stop(Exception):
+    """What ends a run in the middle, as a kill does: nothing more is written."""
+
+
+def stop_after(last: int) -> Listener:
+    """Returns a listener that stops a run behind a step."""
+
+    def stepped(step, seconds):
+        if step.step == last:
+            raise Stop
+
+    return Listener(stepped=stepped)
 
 
 def pocketllm(*arguments, timeout: int = 120, **environment) -> subprocess.CompletedProcess:

@@ -108,7 +108,7 @@ def test_mezo_is_measured_on_all_tokens_too(make_opt_checkpoint, make_bundle, tm
 @pytest.mark.desktop
 @pytest.mark.parametrize("architecture", ["roberta", "opt", "llama"])
 def test_peft_trains_the_bundles_lora_from_its_initial_values(
-    architecture, make_checkpoint, make_opt_checkpoint, make_decoder, make_bundle
+    architecture, checkpoint_in_pytorch, make_bundle
 ):
     import torch
 
@@ -118,11 +118,7 @@ def test_peft_trains_the_bundles_lora_from_its_initial_values(
     from pocketllm.benchmarks.bench.workers.pytorch import adam_step
     from pocketllm.export.tune.lora import Lora
 
-    checkpoint = {
-        "roberta": lambda: make_checkpoint(tied=True),
-        "opt": lambda: make_opt_checkpoint(tied=False),
-        "llama": lambda: make_decoder(case="llama_wide"),
-    }[architecture]()
+    checkpoint = checkpoint_in_pytorch(architecture)
     bundle = make_bundle(checkpoint, kind="lora", lora=Lora(rank=3, alpha=4.0, extras="lm_head"))
     model = load_model(make_bundle(checkpoint))
     plain = {name: values.clone() for name, values in model.state_dict().items()}

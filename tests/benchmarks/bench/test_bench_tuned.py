@@ -85,7 +85,7 @@ def test_a_lora_bundle_is_measured_three_times_and_against_both_sides_of_pytorch
 @pytest.mark.desktop
 @pytest.mark.parametrize("architecture", ["roberta", "opt", "llama"])
 def test_pytorchs_lora_side_computes_what_peft_does(
-    architecture, make_checkpoint, make_opt_checkpoint, make_decoder, make_bundle
+    architecture, checkpoint_in_pytorch, make_bundle
 ):
     import torch
     from peft_reference import peft_model
@@ -94,12 +94,7 @@ def test_pytorchs_lora_side_computes_what_peft_does(
     from pocketllm.benchmarks.bench.pytorch.model import load_model, one_batch, word_loss
     from pocketllm.export.tune.lora import Lora
 
-    checkpoint = {
-        # The bench reads no RoBERTa whose decoder has a bias of its own.
-        "roberta": lambda: make_checkpoint(tied=True),
-        "opt": lambda: make_opt_checkpoint(tied=False),
-        "llama": lambda: make_decoder(case="llama_wide"),
-    }[architecture]()
+    checkpoint = checkpoint_in_pytorch(architecture)
     settings = Lora(rank=3, alpha=4.0, extras="lm_head")
     bundle = make_bundle(checkpoint, kind="lora", lora=settings)
     ours = load_model(make_bundle(checkpoint))

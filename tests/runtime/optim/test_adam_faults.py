@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 
 import pytest
-from small_runs import adam_config, adam_losses, run_config, state_of
+from small_runs import Stop, adam_config, adam_losses, run_config, state_of
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import files
@@ -18,10 +18,6 @@ from pocketllm.runtime.run.parameters import kept_steps, load_parameters
 from pocketllm.runtime.run.restore import point_of
 
 pytest_plugins = ["runtime_fixtures", "adam_stand_in"]
-
-
-class Stop(Exception):
-    """What ends a run in the middle, as a kill does: nothing more is written."""
 
 
 @pytest.fixture

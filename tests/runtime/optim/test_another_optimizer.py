@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass, replace
 
 import pytest
-from small_runs import run_config, state_of
+from small_runs import Stop, run_config, state_of, stop_after
 
 from pocketllm.benchmarks.report.data import read_runs, summarise
 from pocketllm.runtime import contract
@@ -18,7 +18,7 @@ from pocketllm.runtime.optim.interface import JOURNALLED, Optimizer, Option
 from pocketllm.runtime.optim.schedule import learning_rate
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import read_run
-from pocketllm.runtime.run.listening import SILENT, Listener
+from pocketllm.runtime.run.listening import SILENT
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.replay import replay
 from pocketllm.runtime.run.restore import bring_to, point_of
@@ -107,19 +107,10 @@ def trained(golden_bundle, train_data, open_ready):
     return run
 
 
-class Stop(Exception):
-    """Stands in for a kill."""
-
-
-def stop(step, seconds):
-    if step.step == 5:
-        raise Stop
-
-
 def test_its_run_is_stopped_and_goes_on_as_if_never_stopped(trained, tmp_path):
     whole = trained(tmp_path / "whole")
     with pytest.raises(Stop):
-        trained(tmp_path / "run", Listener(stepped=stop))
+        trained(tmp_path / "run", stop_after(5))
 
     assert trained(tmp_path / "run") == whole
     for name in (JOURNAL, "config.json"):

@@ -6,9 +6,11 @@ from conftest import ENGINES
 from small_runs import (
     RECORD_BYTES,
     ZEROTH_ORDER,
+    Stop,
     mezo_steps,
     run_config,
     state_of,
+    stop_after,
     zeroth_order_config,
 )
 
@@ -21,7 +23,7 @@ from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.noise import direction, perturb
 from pocketllm.runtime.optim.applied import apply_step, undo_step
 from pocketllm.runtime.run.folder import CONFIG, read_run
-from pocketllm.runtime.run.listening import SILENT, Listener
+from pocketllm.runtime.run.listening import SILENT
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.replay import replay
 
@@ -44,20 +46,6 @@ def trained(golden_bundle, train_data, dev_data, open_ready):
 
 
 of_every_kind = pytest.mark.parametrize("kind", ZEROTH_ORDER)
-
-
-class Stop(Exception):
-    """What ends a run in the middle."""
-
-
-def stop_after(last):
-    """A listener that ends the process's work after a step, as a power cut would."""
-
-    def stepped(step, seconds):
-        if step.step == last:
-            raise Stop
-
-    return Listener(stepped=stepped)
 
 
 @of_every_kind

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from small_runs import RECORD_BYTES, pocketllm, run_config, state_of
+from small_runs import RECORD_BYTES, Stop, pocketllm, run_config, state_of, stop_after
 
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run import snapshots
@@ -76,18 +76,6 @@ def trained(golden_bundle, train_data, dev_data, open_ready):
         return state_of(model)
 
     return run
-
-
-class Stop(Exception):
-    """Stands in for a kill."""
-
-
-def stop_after(number):
-    def stepped(step, seconds):
-        if step.step == number:
-            raise Stop
-
-    return Listener(stepped=stepped)
 
 
 @pytest.fixture

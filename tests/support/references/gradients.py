@@ -44,7 +44,7 @@ def bind_gradients(model, forwards, plan, say):
     from pocketllm.export.signatures.forward import recomputing
 
     for tokens, forward in forwards.items():
-        if plan.settings.tuning.kind != FULL:
+        if plan.is_frozen:
             forward = recomputing(forward)
         bind(model, gradient_function(forward, plan.variables, tokens))
 
@@ -89,11 +89,14 @@ def export_adam_here(checkpoint, folder, **settings):
     from pocketllm.export import pipeline
     from pocketllm.export.signatures.adam import adam_step
     from pocketllm.export.signatures.forward import recomputing
+    from pocketllm.export.signatures.gradients import used_variables
 
     def adam_first(forward, tokens, aliases):
         if settings.get("kind", FULL) != FULL:
             forward = recomputing(forward)
-        step = adam_step(forward, tuple(dict.fromkeys(forward.variables.values())), tokens)
+        variables = tuple(dict.fromkeys(forward.variables.values()))
+        used = used_variables(forward)
+        step = adam_step(forward, variables, tuple(v for v in variables if v.name in used), tokens)
         return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
 
     with mock.patch.object(pipeline, "forward_loss", adam_first):

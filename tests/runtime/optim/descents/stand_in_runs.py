@@ -5,26 +5,11 @@ A test module that wants the fixtures says `pytest_plugins = ["stand_in_runs"]`,
 """
 
 import pytest
-from small_runs import adam_config, adam_losses, state_of
+from small_runs import Stop, adam_config, adam_losses, state_of, stop_after
 
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.run import kept
-from pocketllm.runtime.run.listening import Listener
 from pocketllm.runtime.run.loop import train
-
-
-class Stop(Exception):
-    """What ends a run in the middle, as a kill does: nothing more is written."""
-
-
-def stop_after(last):
-    """Returns a listener that stops a run behind a step."""
-
-    def stepped(step, seconds):
-        if step.step == last:
-            raise Stop
-
-    return Listener(stepped=stepped)
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import errno
 from dataclasses import replace
 
 import pytest
-from small_runs import adam_config, state_of
-from stand_in_runs import Stop, ended, stopped_run
+from small_runs import Stop, adam_config, state_of
+from stand_in_runs import ended, stopped_run
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.journal import lines

@@ -4,8 +4,8 @@ import errno
 from dataclasses import replace
 
 import pytest
-from small_runs import adam_config
-from stand_in_runs import Stop, ended, stop_after, stopped_run
+from small_runs import Stop, adam_config, stop_after
+from stand_in_runs import ended, stopped_run
 
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.flushed import flushed_bytes

@@ -16,8 +16,10 @@ ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
 # The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox
+# What docs/kotlin.md is compiled and run with, beside Kotlin's compiler.
+KOTLIN_PACKAGES := openjdk-17-jdk-headless gcc libc6-dev libandroid-json-java
 
-.PHONY: quickstart install check docs constraints quick test test-slow smollm2 llama-cpp race torch device-tools types-tree clean
+.PHONY: quickstart install check docs constraints quick test test-slow smollm2 llama-cpp race torch device-tools kotlin-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -46,7 +48,7 @@ quick: $(DEVICE)/installed
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
-test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools
+test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow"
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow"
 
@@ -61,7 +63,7 @@ smollm2: $(DESKTOP)/installed
 
 # llama.cpp built for Node, which a slow test compares with: 22 MB, put into ~/.cache/pocketllm by npm.
 llama-cpp: $(DESKTOP)/installed
-	@$(DESKTOP)/bin/python tests/support/exports/llama_node.py
+	@$(DESKTOP)/bin/python tests/support/npm/llama_node.py
 
 # LoRA on these weights, on int8: Adam and MeZO learn SST-2, three seeds each. It goes on where it stopped.
 race: smollm2
@@ -78,6 +80,17 @@ device-tools:
 	@dpkg -s $(DEVICE_PACKAGES) >/dev/null 2>&1 \
 	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(DEVICE_PACKAGES); } \
 	|| echo "note: the device's tests need: sudo apt-get install --no-install-recommends $(DEVICE_PACKAGES)"
+
+# Kotlin's compiler: 94 MB, put into ~/.cache/pocketllm by npm. As above, what cannot be had is said.
+kotlin-tools: $(DESKTOP)/installed
+	@dpkg -s $(KOTLIN_PACKAGES) >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(KOTLIN_PACKAGES); } \
+	|| echo "note: the tests of docs/kotlin.md need: sudo apt-get install --no-install-recommends $(KOTLIN_PACKAGES)"
+	@command -v npm >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends npm; } \
+	|| echo "note: the tests of docs/kotlin.md need node and npm"
+	@$(DESKTOP)/bin/python tests/support/npm/kotlin_compiler.py >/dev/null \
+	|| echo "note: the tests of docs/kotlin.md are skipped"
 
 # What pyright reads: our packages under their import names, since it cannot see editable installs,
 # and the frameworks as untyped, since reading their types takes longer than checking ours.

@@ -1,0 +1,141 @@
+"""The code of docs/kotlin.md takes the runtime's own steps: losses, parameters, journal."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from kotlin_rows import parameters, write_rows
+from small_runs import pocketllm
+
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.data.batches import Row, micro_batches, training_row
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.order import step_seed
+from pocketllm.runtime.journal.reader import read_journal
+from pocketllm.runtime.run.replay import replay
+
+pytestmark = pytest.mark.desktop
+ORDER = Path(__file__).parents[1] / "conformance" / "order.json"
+RUN = {"lr": 2e-3, "batch_size": 7, "seed": 5}
+
+
+@pytest.fixture(scope="session")
+def rows_of(train_tsv):
+    """Returns the training rows of a bundle."""
+
+    def make(bundle: Bundle) -> list[Row]:
+        data = load_dataset(train_tsv, bundle)
+        return [training_row(example, bundle.scoring) for example in data.examples]
+
+    return make
+
+
+def train(bundle, data, run, **flags):
+    """Trains by command, on one thread."""
+    flags = {**RUN, "threads": 1, **flags}
+    done = pocketllm(
+        "train", f"--bundle={bundle.folder}", f"--train={data}", f"--run={run}",
+        *(f"--{name}={value}" for name, value in flags.items()),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("tune", ["full", "lora"])
+def test_losses_along_a_direction_are_pythons(tune, kotlin, micro, rows_of, open_ready, tmp_path):
+    bundle, model = micro(tune), open_ready(micro(tune), "litert")
+    rows, seed, eps = rows_of(bundle), 1001, 1e-2
+    batches = micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.special_tokens.pad)
+    expected = [model.loss(batches)]
+    for scale in (eps, -2 * eps, eps / 2):
+        model.perturb(seed, scale)
+        expected.append(model.loss(batches))
+
+    result = kotlin.well(
+        tmp_path, "probe", bundle=bundle.folder, packed=tmp_path, seed=seed, eps=eps,
+        rows=write_rows(tmp_path / "rows.json", rows),
+    )  # fmt: skip
+
+    assert len(batches) > 2 and len({batch.tokens for batch in batches}) == 2
+    assert result.numbers("losses") == [expected]
+    assert len(set(expected)) == 4
+
+
+@pytest.mark.parametrize("tune, decay", [("full", 0.01), ("lora", 0.0), ("lora", 1e-4)])
+def test_a_run_is_the_runtimes_own(
+    tune, decay, kotlin, micro, rows_of, train_tsv, open_ready, tmp_path
+):
+    bundle, steps = micro(tune), 8
+    train(bundle, train_tsv, tmp_path / "python", steps=steps, weight_decay=decay)
+    expected = read_journal(tmp_path / "python" / "journal").steps
+
+    result = kotlin.well(
+        tmp_path, "train", bundle=bundle.folder, packed=tmp_path, run=tmp_path / "run", **RUN,
+        steps=steps, weight_decay=decay, rows=write_rows(tmp_path / "rows.json", rows_of(bundle)),
+        out=tmp_path / "parameters",
+    )  # fmt: skip
+    journal = read_journal(tmp_path / "run" / "journal")
+
+    assert result.numbers("step") == [list(step.losses) for step in expected]
+    assert list(journal.steps) == list(expected)
+    assert any(step.decay for step in expected) == (decay > 0)
+    assert journal.header["eps"] == bundle.default_eps
+    model = open_ready(bundle, "litert")
+    replay(model, expected)
+    assert (tmp_path / "parameters").read_bytes() == parameters(model)
+
+
+def test_the_desktop_makes_an_adapter_of_an_apps_run(kotlin, micro, rows_of, tmp_path):
+    from safetensors.numpy import load_file
+
+    bundle = micro("lora")
+    kotlin.well(
+        tmp_path, "train", bundle=bundle.folder, packed=tmp_path, run=tmp_path / "run", **RUN,
+        steps=3, rows=write_rows(tmp_path / "rows.json", rows_of(bundle)), out=tmp_path / "out",
+    )  # fmt: skip
+    done = pocketllm(
+        "replay", f"--bundle={bundle.folder}", f"--run={tmp_path / 'run'}",
+        f"--out={tmp_path / 'adapter'}",
+    )  # fmt: skip
+
+    assert done.returncode == 0, done.stderr
+    tensors = load_file(tmp_path / "adapter" / "adapter_model.safetensors")
+    assert tensors and all(values.any() for values in tensors.values())
+
+
+def test_parameters_are_put_back_where_a_loss_is_not_finite(
+    kotlin, micro, rows_of, open_ready, tmp_path
+):
+    bundle = micro("lora")
+    row = rows_of(bundle)[0]
+    rows = [Row(row.sequences, row.label, weight=math.nan)]
+    model = open_ready(bundle, "litert")
+    before = np.frombuffer(parameters(model), "<f4")
+    seed, eps = step_seed(RUN["seed"], 1), bundle.default_eps
+    for scale in (eps, -2 * eps, eps):
+        model.perturb(seed, scale)
+
+    result = kotlin.well(
+        tmp_path, "lose", bundle=bundle.folder, packed=tmp_path, **RUN, steps=1,
+        rows=write_rows(tmp_path / "rows.json", rows), out=tmp_path / "out",
+    )  # fmt: skip
+    after = (tmp_path / "out").read_bytes()
+
+    assert result.values("error") == ["step 1: the loss is not finite: NaN, NaN"]
+    assert after == parameters(model)
+    np.testing.assert_allclose(np.frombuffer(after, "<f4"), before, rtol=0, atol=1e-6)
+
+
+def test_the_order_of_the_data_is_the_formats(kotlin, tmp_path):
+    cases = json.loads(ORDER.read_text())
+    sizes = [[case[name] for name in ("count", "batch_size", "seed", "step")] for case in cases]
+    small = [
+        (case, size) for case, size in zip(cases, sizes) if all(-(2**31) <= n < 2**31 for n in size)
+    ]
+
+    result = kotlin.well(tmp_path, "order", cases=[size for _, size in small])
+
+    assert len(small) > 5
+    assert result.values("seed") == [case["step_seed"] for case, _ in small]
+    assert result.values("members") == [case["members"] for case, _ in small]

@@ -44,6 +44,10 @@ INITIALIZE = "initialize"
 READ = "read"
 WRITE = "write"
 
+# Stems of the signatures that move whole variables, and of those that write texts.
+BASIC = frozenset({INITIALIZE, READ, WRITE})
+TEXTS = frozenset({PREFILL, DECODE, CACHE_INITIALIZE})
+
 # Styles of prompts: a word in place of a mask, or text behind the prompt; and the special tokens
 # that the encoding of each style needs.
 MASKED = "masked"
@@ -128,3 +132,9 @@ def prefill_for(tokens: int) -> str:
 def numbered(stem: str, index: int) -> str:
     """Names slice `index` of `initialize`, `read` or `write`, or of those of the moments."""
     return f"{stem}_{index}"
+
+
+def stem_of(signature: str) -> str:
+    """Returns a signature's name without the number of a slice, or of tokens."""
+    stem, _, number = signature.rpartition("_")
+    return stem if stem and number.isdecimal() else signature

@@ -74,7 +74,7 @@ def run(values) -> dict:
     origin = _origin(values, bundle, point) if out else None
     result = {"out": values.out, "run": values.run, "step": point.step, "tune": bundle.tune}
     with staged(out) if out else contextlib.nullcontext() as beside:
-        model = open_session(values, bundle)
+        model = open_session(values, bundle, point.calls)
         redone = bring_with_progress(model, point)
         if redone.steps:
             seconds = redone.seconds / redone.steps

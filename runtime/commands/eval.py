@@ -16,6 +16,7 @@ import math
 
 from absl import flags
 
+from .. import contract
 from ..data.dataset import load_dataset
 from ..errors import InputError, RunError
 from ..host.progress import Progress
@@ -42,7 +43,7 @@ def run(values) -> dict:
     point = read_point(values, bundle)
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
-    model = open_session(values, bundle)
+    model = open_session(values, bundle, point.calls | {contract.FORWARD_LOSS})
     redone = bring_with_progress(model, point)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         evaluation = evaluate(model, data, bar.advance)

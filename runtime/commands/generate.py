@@ -23,6 +23,7 @@ from functools import partial
 
 from absl import flags
 
+from .. import contract
 from ..bundle.contents import Bundle
 from ..errors import InputError, LossError, RunError
 from ..generate.conversation import Conversation
@@ -62,7 +63,7 @@ def run(values) -> list[dict]:
         point = read_point(values, bundle)
         # What is too long, or empty, is refused before gigabytes are read.
         ids = [conversation.ids_of(prompt) for prompt in prompts or ()]
-        model = open_session(values, bundle)
+        model = open_session(values, bundle, point.calls | contract.TEXTS)
         bring_with_progress(model, point)
     writer = Writer(model, conversation.tokenizer, conversation.known)
     write = partial(writer.write, most=values.max_new_tokens, sampling=sampling)

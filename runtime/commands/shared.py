@@ -1,5 +1,6 @@
 """Flags that commands on a bundle share, and opening the bundle in an engine."""
 
+from collections.abc import Collection
 from functools import partial
 
 from absl import flags
@@ -41,8 +42,16 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
     return read_bundle(values.bundle)
 
 
-def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
-    """Opens the bundle in --engine, sets the initial values and prints what runs."""
+def open_session(
+    values: flags.FlagValues, bundle: Bundle, calls: Collection[str] | None = None
+) -> Model:
+    """Opens the bundle in --engine, sets the initial values and prints what runs.
+
+    Args:
+      values: of `define_session_flags`.
+      bundle: of --bundle.
+      calls: as `open_model` has it.
+    """
     if not 0 <= values.threads <= MAX_THREADS:
         raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
     model = open_model(
@@ -50,6 +59,7 @@ def open_session(values: flags.FlagValues, bundle: Bundle) -> Model:
         engine=values.engine,
         threads=values.threads or None,
         packed_in_file=values.packed_weights,
+        calls=calls,
         say=partial(print, flush=True),
     )
     with Progress("initialising", bundle.slices, "slice") as bar:

@@ -35,6 +35,7 @@ from pathlib import Path
 
 from absl import flags
 
+from .. import contract
 from ..data.dataset import load_dataset, load_split
 from ..errors import InputError
 from ..generate.samples import Samples
@@ -130,7 +131,7 @@ def run(values) -> dict:
     samples = None
     if values.samples:
         samples = Samples(bundle, values.samples, most=values.samples_tokens)
-    model = open_session(values, bundle)
+    model = open_session(values, bundle, _calls(config, samples))
     if unsettled:
         config, _ = measure(model, data, folder, config, unsettled)
         if values.strict:
@@ -147,6 +148,14 @@ def run(values) -> dict:
             "goes on from there"
         )
     return _result(trained, folder, config, data, dev) | {"engine": model.engine.describe()}
+
+
+def _calls(config, samples):
+    """Returns the stems of the signatures that a run calls, None for any."""
+    if config.optimizer.calls is None:
+        return None
+    texts = contract.TEXTS if samples else frozenset()
+    return config.optimizer.calls(config.settings) | texts | {contract.FORWARD_LOSS}
 
 
 def _result(trained, folder, config, data, dev):

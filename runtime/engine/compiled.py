@@ -4,6 +4,7 @@ The Interpreter packs every constant matrix once a length, in anonymous memory; 
 it once, and into a file if it is given one.
 """
 
+from collections.abc import Collection
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from .. import contract
 from ..errors import InputError, RunError
 from ..host.native_output import explained
 from ..host.pages import release_file_pages
+from .part import part_of
 from .private_interface import IN_MEMORY, check_compiled, open_compiled, refusal
 
 DISTRIBUTION = contract.ENGINES["litert"]
@@ -23,13 +25,20 @@ class CompiledEngine:
 
     name = "litert"
 
-    def __init__(self, model_path: Path, threads: int, packed_path: Path | None):
+    def __init__(
+        self,
+        model_path: Path,
+        threads: int,
+        packed_path: Path | None,
+        calls: Collection[str] | None = None,
+    ):
         """Opens the file.
 
         Args:
           model_path: the .tflite file.
           threads: of the kernels.
           packed_path: where its matrices are packed unless the file exists; None: in memory.
+          calls: stems of the signatures that are called; None: all can be.
 
         Raises:
           InputError: the engine is missing, another one than tested, or cannot read the file.
@@ -44,11 +53,11 @@ class CompiledEngine:
         check_compiled(DISTRIBUTION, compiled_model, options)
         self._path = Path(model_path).resolve()
         cache = str(Path(packed_path).resolve()) if packed_path else IN_MEMORY
+        part = part_of(self._path, calls)
+        source = {"content": part.content} if part else {"path": str(self._path)}
         try:
             with explained():
-                self._model = open_compiled(
-                    compiled_model, options, threads, path=str(self._path), cache=cache
-                )
+                self._model = open_compiled(compiled_model, options, threads, cache=cache, **source)
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: litert cannot open it ({error}); export it again"
@@ -60,10 +69,12 @@ class CompiledEngine:
         self._signatures = self._model.get_signature_list()
         self._buffers: dict[str, tuple[dict, dict]] = {}
         self._outputs: dict[str, dict] = {}
+        self._calls, self._part = calls, part
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Calls a signature with all its inputs and returns its outputs (copies)."""
         if signature not in self._signatures:
+            assert self._calls is None or contract.stem_of(signature) in self._calls, signature
             raise InputError(f"{self._path}: no signature {signature!r}; export it again")
         try:
             with explained():

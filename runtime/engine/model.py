@@ -1,7 +1,7 @@
 """Model: a bundle open in an engine, its signatures as methods; `open_model` opens one."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -230,6 +230,7 @@ def open_model(
     engine: str = "litert",
     threads: int | None = None,
     packed_in_file: bool = True,
+    calls: Collection[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> Model:
     """Opens a bundle's model file, not initialised yet.
@@ -243,6 +244,8 @@ def open_model(
       threads: of the kernels; None takes all cores.
       packed_in_file: whether packed weights lie in a file beside the model (made if none fits),
         not in memory.
+      calls: stems of the signatures that will be called beside `contract.BASIC`; None: all can be.
+        Every other operator takes up to 3 kB.
       say: prints a line, when that file is made.
 
     Raises:
@@ -256,5 +259,7 @@ def open_model(
         )
     threads = threads or cores()
     if packs(bundle, engine):
-        return Model(bundle, open_packed(bundle, threads, in_file=packed_in_file, say=say))
+        calls = None if calls is None else contract.BASIC.union(calls)
+        engine_of_base = open_packed(bundle, threads, in_file=packed_in_file, calls=calls, say=say)
+        return Model(bundle, engine_of_base)
     return Model(bundle, InterpreterEngine(engine, bundle.model_path, threads))

@@ -5,7 +5,7 @@ where either differs, the file is made again. docs/decisions/0009 has the reason
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from importlib import metadata
 
 from .. import contract
@@ -29,6 +29,7 @@ def open_packed(
     threads: int,
     *,
     in_file: bool = True,
+    calls: Collection[str] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> CompiledEngine:
     """Opens a bundle with its packed weights in a file, made first where none fits, or in memory.
@@ -37,6 +38,7 @@ def open_packed(
       bundle: one that `packs`.
       threads: of the kernels.
       in_file: False keeps them in memory.
+      calls: stems of the signatures that are called; None: all can be.
       say: prints a line, when the file is made.
 
     Raises:
@@ -45,9 +47,9 @@ def open_packed(
     """
     path = bundle.folder / contract.PACKED_FILE
     if not in_file:
-        return CompiledEngine(bundle.model_path, threads, None)
+        return CompiledEngine(bundle.model_path, threads, None, calls)
     if _fits(bundle):
-        return CompiledEngine(bundle.model_path, threads, path)
+        return CompiledEngine(bundle.model_path, threads, path, calls)
     if not os.access(bundle.folder, os.W_OK):
         raise InputError(
             f"{bundle.folder}: cannot be written, and holds no packed weights for this machine; "
@@ -64,7 +66,7 @@ def open_packed(
     except BaseException:  # without its stamp it is of no use, and takes space
         path.unlink()
         raise
-    return CompiledEngine(bundle.model_path, threads, path)
+    return CompiledEngine(bundle.model_path, threads, path, calls)
 
 
 def _fits(bundle):

@@ -4,6 +4,7 @@ Each library is checked once, on a model of 1 kB, before it opens a model file. 
 gone or does something else, one line names the library's version and the versions that were tested.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -99,7 +100,11 @@ def check_compiled(distribution: str, library: ModuleType, options: ModuleType) 
       InputError: something of it is not as it was in the tested versions.
     """
     with _described(distribution):
-        model = open_compiled(library, options, 1, content=probe_model(), cache=IN_MEMORY)
+        content = probe_model()
+        references = sys.getrefcount(content)
+        model = open_compiled(library, options, 1, content=content, cache=IN_MEMORY)
+        # engine/mapped_bytes.py ends a mapping that nothing holds.
+        _require(sys.getrefcount(content) > references, "who holds a model's bytes")
         names = model.get_signature_list()
         for factor in (1, 2):
             values = _values(factor)

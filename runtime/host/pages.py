@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 
 MADV_DONTNEED = 4
+CHANGEABLE = "rw-p"  # in /proc/self/maps
 
 
 def release_file_pages(path: Path) -> None:
     """Drops the resident pages of a mapped file (its resolved path); they can be read again.
 
-    Only for mappings that nobody writes to: a private page that was changed would be lost.
+    Not those of a private mapping that can be written: a page that was changed would be lost.
     """
     for start, length in _mappings(path):
         _drop(start, length)
@@ -43,13 +44,13 @@ def _drop(start, length):
 
 
 def _mappings(path: Path):
-    """Returns (address, bytes) of this process's mappings of a file."""
+    """Returns (address, bytes) of this process's mappings of a file, as `release_file_pages`."""
     mappings = []
     try:
         with open("/proc/self/maps") as file:
             for line in file:
                 fields = line.rstrip("\n").split(maxsplit=5)
-                if len(fields) == 6 and fields[5] == str(path):
+                if len(fields) == 6 and fields[5] == str(path) and fields[1] != CHANGEABLE:
                     first, last = (int(address, 16) for address in fields[0].split("-"))
                     mappings.append((first, last - first))
     except OSError:  # no /proc: nothing to drop

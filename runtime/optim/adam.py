@@ -12,9 +12,17 @@ from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .decay import decay_factor
-from .gradients import OPTIONS, GradientStep, descend
+from .gradients import ADDING_UP, OPTIONS, GradientStep, descend
 from .interface import KEPT, Minibatch, Optimizer
 from .schedule import learning_rate
+
+CALLS = ADDING_UP | {
+    contract.ADAM_STEP,
+    contract.ADAM_APPLY,
+    contract.ADAM_INITIALIZE,
+    contract.ADAM_READ,
+    contract.ADAM_WRITE,
+}
 
 
 class Differentiable(Protocol):
@@ -93,4 +101,5 @@ OPTIMIZER = Optimizer(
     options=OPTIONS,
     whole_batch=True,
     has_moments=True,
+    calls=lambda settings: CALLS,
 )

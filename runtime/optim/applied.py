@@ -11,6 +11,9 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from .. import contract
+from .interface import Settings
+
 
 class Perturbable(Protocol):
     """A model whose parameters θ can be moved along a direction z, and made smaller meanwhile."""
@@ -56,6 +59,12 @@ class Applied:
     eps: float
     passes: tuple[Pass, ...]
     decay: float = 0.0
+
+
+def passes_called(settings: Settings) -> frozenset[str]:
+    """Returns the signatures of the passes that steps with a run's settings make one by one."""
+    decaying = {contract.PERTURB_AND_DECAY} if settings.weight_decay else set()
+    return frozenset({contract.PERTURB_AND_UPDATE} | decaying)
 
 
 def apply_step(model: Perturbable, applied: Applied) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .. import contract
 from ..data.order import direction_seeds
 from ..errors import InputError, LossError
-from .applied import Pass, PerturbableInPairs
+from .applied import Pass, PerturbableInPairs, passes_called
 from .decay import decay_share
 from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
@@ -229,4 +229,5 @@ OPTIMIZER = Optimizer(
             of_bundle=_sides,
         ),
     ),
+    calls=lambda settings: passes_called(settings) | {contract.PERTURB_TWO},
 )

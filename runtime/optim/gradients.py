@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
+from .. import contract
 from ..data.batches import Batch
 from ..errors import LossError
 from .decay import decay_factor
@@ -13,6 +14,10 @@ from .schedule import learning_rate
 
 # As torch.nn.utils.clip_grad_norm_ has it, against a norm of 0.
 TINY = 1e-6
+# Stems of the signatures that `add_up` calls.
+ADDING_UP = frozenset(
+    {contract.GRADIENTS_INITIALIZE, contract.ADAM_ACCUMULATE, contract.GRADIENT_NORM}
+)
 OPTIONS = (
     Option("clip_norm", "largest norm of a step's gradient, 0 for any", 0.0, 0.0, math.inf),
     Option("warmup_steps", "steps in which the learning rate rises to --lr", 0, 0, 2**31 - 1),

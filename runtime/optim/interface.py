@@ -149,6 +149,8 @@ class Optimizer:
       accumulates: whether it needs a bundle that adds gradients up.
       has_moments: whether a step changes the model's moments too, which are 0 before the first.
       probing: of a journalled run, how its steps measure slopes, by its settings.
+      calls: settings -> stems of the signatures that its steps call, beside `forward_loss`; with
+        moments also those that read and write these. None: any.
     """
 
     name: str
@@ -162,6 +164,7 @@ class Optimizer:
     accumulates: bool = False
     has_moments: bool = False
     probing: Callable[[Mapping[str, Any]], Probing] | None = None
+    calls: Callable[[Any], frozenset[str]] | None = None
 
     @property
     def option_names(self) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from .. import contract
 from ..errors import LossError
-from .applied import Perturbable
+from .applied import Perturbable, passes_called
 from .decay import decay_share
 from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
@@ -138,4 +138,5 @@ OPTIMIZER = Optimizer(
             default=False,
         ),
     ),
+    calls=passes_called,
 )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from .. import contract
 from .adam import AdamSettings
-from .gradients import OPTIONS, GradientStep, descend
+from .gradients import ADDING_UP, OPTIONS, GradientStep, descend
 from .interface import KEPT, Optimizer
 
 
@@ -32,4 +32,5 @@ OPTIMIZER = Optimizer(
     options=OPTIONS,
     whole_batch=True,
     accumulates=True,
+    calls=lambda settings: ADDING_UP | {contract.SGD_APPLY},
 )

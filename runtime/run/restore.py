@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from .. import contract
 from ..bundle.manifest import Bundle
 from ..engine.model import Model
 from ..errors import InputError
 from ..journal.lines import best_step
 from ..optim.applied import Applied
-from ..optim.interface import KEPT
+from ..optim.interface import JOURNALLED, KEPT
 from .folder import read_run
 from .parameters import check_kept, load_parameters
 from .replay import replay
@@ -33,6 +34,12 @@ class RunPoint:
     step: int
     kind: str | None
     applied: Sequence[Applied]
+
+    @property
+    def calls(self) -> frozenset[str]:
+        """Stems of the signatures that bringing a model here calls."""
+        passes = contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY
+        return frozenset(passes if self.kind == JOURNALLED else ())
 
 
 @dataclass(frozen=True)

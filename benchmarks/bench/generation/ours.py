@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.engine.model import open_model
@@ -35,7 +36,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
     bundle = read_bundle(request["bundle"], verify=False)
     # Nothing ends the text: every repeat has as many tokens.
     endless = replace(bundle, stop_ids=(), special_tokens=replace(bundle.special_tokens, eos=None))
-    model = open_model(endless, threads=request["threads"])
+    model = open_model(endless, threads=request["threads"], calls=contract.TEXTS)
     say("initialising")
     model.initialize()
     vocabulary = bundle.config["vocab_size"]

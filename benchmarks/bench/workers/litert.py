@@ -30,7 +30,13 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
     work = Workload(**request)
     memory = PeakMemory()
     bundle = read_bundle(work.bundle, verify=False)
-    model = open_model(bundle, engine=work.engine, threads=work.threads, packed_in_file=work.packed)
+    model = open_model(
+        bundle,
+        engine=work.engine,
+        threads=work.threads,
+        packed_in_file=work.packed,
+        calls=CALLS[work.optimizer],
+    )
     say("initialising")
     started = time.perf_counter()
     model.initialize()
@@ -105,6 +111,10 @@ def begin_adam(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
     return take(first, FIRST)["loss"], take
 
 
+CALLS = {
+    contract.MEZO: {contract.PERTURB_AND_UPDATE, contract.FORWARD_LOSS},
+    contract.ADAM: adam.CALLS,
+}
 BEGINNINGS = {contract.MEZO: begin_mezo, contract.ADAM: begin_adam}
 
 

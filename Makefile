@@ -19,7 +19,14 @@ DEVICE_PACKAGES := adb qemu-user-static mksh toybox
 # What docs/kotlin.md is compiled and run with, beside Kotlin's compiler.
 KOTLIN_PACKAGES := openjdk-17-jdk-headless gcc libc6-dev libandroid-json-java
 
-.PHONY: quickstart install check docs constraints quick test test-slow smollm2 llama-cpp race torch device-tools kotlin-tools types-tree clean
+# What pocketllm-train is built with.
+NATIVE_PACKAGES := cmake make g++ nlohmann-json3-dev
+# Where the installed LiteRT lies, as CMake's arguments.
+OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-litert"); \
+    print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
+    (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
+
+.PHONY: quickstart install check docs constraints quick native test test-slow smollm2 llama-cpp race torch device-tools kotlin-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -49,8 +56,22 @@ quick: $(DEVICE)/installed
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
 test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
+	@$(MAKE) native || echo "note: the tests of pocketllm-train are skipped"
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow"
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow"
+
+# build/native/pocketllm-train: a bundle is trained without Python (docs/native.md).
+native: $(DESKTOP)/installed native-tools
+	@cmake -S android_harness/native -B build/native/cmake -DOUTPUT=$(CURDIR)/build/native \
+	    $$($(DESKTOP)/bin/python -c '$(OF_WHEEL)') > build/native/configured \
+	|| { echo "error: pocketllm-train cannot be configured; it needs: $(NATIVE_PACKAGES)"; exit 1; }
+	@cmake --build build/native/cmake --parallel
+
+native-tools:
+	@mkdir -p build/native
+	@dpkg -s $(NATIVE_PACKAGES) >/dev/null 2>&1 \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(NATIVE_PACKAGES); } \
+	|| echo "note: pocketllm-train needs: sudo apt-get install --no-install-recommends $(NATIVE_PACKAGES)"
 
 # Full-size models and real weights: about 12 GB of memory, 10 GB of disk and some 20 minutes. The
 # tests of SmolLM2's weights fetch them as `make smollm2` does; without them they are skipped.

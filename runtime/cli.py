@@ -30,6 +30,7 @@ COMMANDS = {
     "export": ("pocketllm.export.commands.export", "turn a checkpoint into a bundle"),
     "inspect": ("pocketllm.runtime.commands.inspect", "print what a bundle holds"),
     "train": ("pocketllm.runtime.commands.train", "fine-tune a bundle"),
+    "encode": ("pocketllm.runtime.commands.encode", "write rows for programs without a tokenizer"),
     "eval": ("pocketllm.runtime.commands.eval", "evaluate a bundle or a run"),
     "generate": ("pocketllm.runtime.commands.generate", "write text with a bundle or a run"),
     "replay": ("pocketllm.export.commands.replay", "write what a run reached, for other programs"),

@@ -5,6 +5,7 @@ import string
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 POSITIVE = 1  # MultiRC's F1 is that of this class, right answers
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
@@ -58,7 +59,7 @@ def _exact_match(predictions):
     None where answers of a group may be missing: of examples that were drawn one by one.
     """
     if all(prediction.answers for prediction in predictions):
-        return _mean_of_best(predictions, lambda answer, gold: float(answer == gold))
+        return _mean_of_best(predictions, _equal)
     if any(prediction.group is None for prediction in predictions):
         return None
     right = defaultdict(lambda: True)
@@ -69,6 +70,10 @@ def _exact_match(predictions):
 
 def _f1(predictions):
     return _mean_of_best(predictions, _word_f1)
+
+
+def _equal(answer, gold):
+    return float(answer == gold)
 
 
 METRICS: dict[str, Callable[[Sequence[Prediction]], float | None]] = {
@@ -88,14 +93,29 @@ def _class_f1(predictions, number):
     return 2 * right / (2 * right + wrong) if right else 0.0
 
 
+def answer_scores(
+    names: Sequence[str],
+) -> dict[str, Callable[[Sequence[int], Sequence[str]], list[float]]]:
+    """Returns those of these metrics whose value is the mean of what the chosen options score.
+
+    Each is a function of (golds, answers) that returns the score of every option, were it chosen:
+    with these a program has the metric without knowing of texts.
+    """
+    scores = {"exact_match": _equal, "f1": _word_f1}
+    return {name: partial(_best_scores, scores[name]) for name in names if name in scores}
+
+
 def _mean_of_best(predictions, score):
     """Mean over examples of the chosen answer's score against the gold that it is nearest to."""
-    best = []
-    for prediction in predictions:
-        answers = [_words(answer) for answer in prediction.answers]
-        chosen = answers[prediction.chosen]
-        best.append(max(score(chosen, answers[gold]) for gold in prediction.golds))
+    best = [_best_scores(score, p.golds, p.answers, [p.chosen])[0] for p in predictions]
     return sum(best) / len(best)
+
+
+def _best_scores(score, golds, answers, options=None):
+    """Returns the score of each option (all, by default) against the gold it is nearest to."""
+    words = [_words(answer) for answer in answers]
+    chosen = range(len(words)) if options is None else options
+    return [max(score(words[option], words[gold]) for gold in golds) for option in chosen]
 
 
 def _word_f1(answer, gold):

@@ -8,8 +8,8 @@ import pages
 import pytest
 from rooms import PACKAGES, ROOMS
 
-# Folders of a package that hold data: they have no place in the order of imports.
-DATA = {"tflite_models/roberta_micro", "tflite_models/opt_micro"}
+# Folders of a package that hold data, or C++: they have no place in the order of imports.
+DATA = {"tflite_models/roberta_micro", "tflite_models/opt_micro", "android_harness/native"}
 
 
 @pytest.fixture(scope="module")

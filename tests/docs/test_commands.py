@@ -9,8 +9,9 @@ import pytest
 
 from pocketllm.runtime import cli
 
-# Of `pocketllm` itself, of ld.so, of modules that `python -m` runs, and of examples.
-FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "type"}
+# Of `pocketllm` itself, of ld.so, of modules that `python -m` runs, of examples, of the native
+# program.
+FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "type", "encoded"}
 
 
 @pytest.fixture

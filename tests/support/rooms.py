@@ -3,8 +3,9 @@
 PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
 ROOMS = {
     "runtime": (
-        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "engine",
-        "generate", "meters", "optim", "journal", "health", "rates", "run", "commands", "cli",
+        "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "encoded_file",
+        "engine", "generate", "meters", "optim", "journal", "health", "rates", "run", "commands",
+        "cli",
     ),
     "tflite_models": ("presets", "micro"),
     "export": (

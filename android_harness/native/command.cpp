@@ -1,0 +1,256 @@
+#include "command.h"
+
+#include <climits>
+#include <cmath>
+#include <cstdio>
+#include <memory>
+
+#include "bundle/bundle.h"
+#include "data/rows.h"
+#include "engine/model.h"
+#include "engine/packed_weights.h"
+#include "errors.h"
+#include "flags.h"
+#include "host/clock.h"
+#include "host/files.h"
+#include "host/lock.h"
+#include "host/machine.h"
+#include "host/native_output.h"
+#include "host/pauses.h"
+#include "host/signals.h"
+#include "journal/lines.h"
+#include "run/loop.h"
+#include "run/snapshots.h"
+
+namespace pocketllm {
+namespace {
+
+constexpr double SHOWN_SECONDS = 5;  // between two lines of steps
+constexpr int MOST_THREADS = 256, MOST_DIRECTIONS = 256;
+constexpr double LEAST_EPS = 1e-30, MOST_EPS = 1e30;  // with room for float32
+
+const std::vector<Flag> FLAGS = {
+    {"bundle", "bundle folder, from `pocketllm export`"},
+    {"encoded", "rows to train on, from `pocketllm encode`"},
+    {"dev", "rows to choose the best step by, likewise"},
+    {"run", "run directory"},
+    {"steps", "length of the run"},
+    {"batch_size", "examples a step (8)"},
+    {"lr", "learning rate; none: that of the run that goes on"},
+    {"eps", "size of the probe, in units of z; none: the bundle's, or that of the run"},
+    {"seed", "random seed of batches and directions (0)"},
+    {"weight_decay", "decoupled weight decay (0)"},
+    {"lr_schedule", "constant, linear or cosine: learning rate over the steps (constant)"},
+    {"optimizer", "mezo or fzoo (mezo)"},
+    {"normalize", "divide the learning rate by the size of the last projected gradients; mezo",
+     true},
+    {"directions", "directions a step (8); fzoo"},
+    {"sides", "sides of θ on which a direction's loss is taken; none: 2 on integers, else 1; fzoo"},
+    {"eval_every", "steps between evaluations of --dev; 0: start and end (0)"},
+    {"recovery_seconds", "longest time that going on after a kill may take (120)"},
+    {"max_temp", "wait while the battery is hotter, in degrees Celsius"},
+    {"min_battery", "wait while the battery holds less, in percent (0)"},
+    {"only_charging", "wait while no charger is there", true},
+    {"threads", "kernel threads; 0 takes all cores (0)"},
+    {"packed_weights", "keep a frozen base, packed for the kernels, in a file beside it (true)",
+     true},
+    {"json", "also write the result to this file, as one JSON object"},
+    {"version", "print the versions", true},
+    {"help", "print this", true},
+};
+
+constexpr const char* ABOUT = R"(usage: pocketllm-train [flags]
+
+Fine-tunes a bundle without Python: what `pocketllm train` does with MeZO and fzoo, on rows that
+`pocketllm encode` wrote. Journal, lines and snapshots are the same, so either goes on with a run of
+the other. Ctrl-C and SIGTERM end it after the step under way; the same command goes on.
+
+example:
+  pocketllm encode --bundle=micro --data=train.tsv --out=train.rows
+  pocketllm-train --bundle=micro --encoded=train.rows --run=run --steps=400 --lr=3e-4
+
+flags:
+)";
+
+void say(const std::string& line) {
+  std::printf("%s\n", line.c_str());
+  std::fflush(stdout);
+}
+
+// Returns a setting that is given, that of a run that has begun, or `otherwise`.
+double setting(const Flags& flags, const std::optional<Json>& stored, const std::string& name,
+               double otherwise, double least, double most) {
+  if (flags.has(name) && flags.text(name) != "auto")
+    return flags.number(name, otherwise, least, most);
+  if (!stored || (name == "eps" && !flags.has(name))) return otherwise;
+  const Json value = stored->value(name, Json());
+  return value.is_number() ? value.get<double>() : 0.0;  // 0 is no run's: it is refused
+}
+
+Settings settings_of(const Flags& flags, const Bundle& bundle, const std::optional<Json>& stored) {
+  Settings settings;
+  settings.steps = flags.integer("steps", 0, 1, UINT32_MAX);
+  settings.optimizer = flags.text("optimizer", "mezo");
+  if (settings.optimizer != "mezo" && settings.optimizer != "fzoo")
+    throw InputError("--optimizer=" + settings.optimizer +
+                     ": expected mezo or fzoo; the others are `pocketllm train`'s");
+  const bool is_fzoo = settings.optimizer == "fzoo";
+  for (const char* name : {"directions", "sides", "normalize"})
+    if (flags.has(name) && is_fzoo == (std::string(name) == "normalize"))
+      throw InputError(std::string("--") + name + " is a setting of " + (is_fzoo ? "mezo" : "fzoo") +
+                       "; leave it out with --optimizer=" + settings.optimizer);
+  if (!stored && (!flags.has("lr") || flags.text("lr") == "auto"))
+    throw InputError("--lr is missing: this program measures none; give a number, or begin the run "
+                     "with `pocketllm train`, which measures one");
+  settings.lr = setting(flags, stored, "lr", 0, 0, 1e300);
+  settings.eps = setting(flags, stored, "eps", bundle.default_eps, LEAST_EPS, MOST_EPS);
+  settings.weight_decay = flags.number("weight_decay", 0, 0, 1e300);
+  settings.lr_schedule = flags.text("lr_schedule", "constant");
+  if (settings.lr_schedule != "constant" && settings.lr_schedule != "linear" &&
+      settings.lr_schedule != "cosine")
+    throw InputError("--lr_schedule=" + settings.lr_schedule +
+                     ": expected constant, linear or cosine");
+  settings.normalize = flags.is_set("normalize");
+  settings.directions = static_cast<int>(flags.integer("directions", 8, 1, MOST_DIRECTIONS));
+  settings.sides = static_cast<int>(flags.integer("sides", bundle.base == "fp32" ? 1 : 2, 1, 2));
+  if (is_fzoo && settings.directions == 1 && settings.sides == 1)
+    throw InputError("--directions=1 with --sides=1: one loss is its own mean and shows no slope; "
+                     "give --directions=2 or more, or --sides=2");
+  return settings;
+}
+
+RunConfig config_of(const Flags& flags, const Bundle& bundle, const Rows& data) {
+  RunConfig config;
+  config.settings = settings_of(flags, bundle, begun(flags.required("run")));
+  const int64_t batch_size = flags.integer("batch_size", 8, 1, 1 << 20);
+  config.batch_size = std::min(static_cast<size_t>(batch_size), data.size());
+  if (config.batch_size < static_cast<size_t>(batch_size))
+    say("--batch_size=" + std::to_string(batch_size) + ": every step sees all " +
+        std::to_string(config.batch_size) + " examples");
+  config.seed = flags.integer("seed", 0, 0, UINT32_MAX);
+  config.bundle_checksum = bundle.checksum;
+  config.train_sha256 = data.data_sha256;
+  config.split = data.split;
+  config.noise = bundle.noise;
+  return config;
+}
+
+std::unique_ptr<Rows> dev_rows(const Flags& flags, const Bundle& bundle) {
+  if (!flags.has("dev")) return nullptr;
+  auto rows = std::make_unique<Rows>(flags.required("dev"), bundle);
+  if (rows->is_training && bundle.scoring == "gold")
+    throw InputError(rows->path + ": holds options that are trained on alone, and cannot be "
+                     "evaluated; encode it without --training");
+  return rows;
+}
+
+Limits limits_of(const Flags& flags) {
+  Limits limits;
+  if (flags.has("max_temp")) limits.max_temp = flags.number("max_temp", 0, -1e3, 1e3);
+  limits.min_battery = static_cast<int>(flags.integer("min_battery", 0, 0, 100));
+  limits.only_charging = flags.is_set("only_charging");
+  return limits;
+}
+
+Json result_of(const Trained& trained, const Training& training) {
+  Json best;
+  if (training.dev) {
+    const auto evaluations = read_evaluations(training.folder, training.dev->data_sha256);
+    if (const Evaluated* evaluated = best_evaluation(evaluations)) best = evaluated->values();
+  }
+  return {{"run", training.folder},
+          {"last_step", trained.last_step},
+          {"stopped", trained.is_stopped},
+          {"best_step", trained.best_step},
+          {"best_dev", best},
+          {"lr", training.config.settings.lr},
+          {"step_seconds", trained.step_seconds},
+          {"peak_anon_bytes", trained.peak.anon_bytes},
+          {"peak_rss_bytes", trained.peak.rss_bytes},
+          {"examples", training.data.size()},
+          {"dev_examples", training.dev ? training.dev->size() : 0},
+          {"engine", training.engine}};
+}
+
+void print(const Trained& trained, const Training& training) {
+  char line[400];
+  std::snprintf(line, sizeof line,
+                ": %lld steps, best step %lld, %.3f s a step, peak memory %.3f GB anonymous, "
+                "%.3f GB all pages",
+                static_cast<long long>(trained.last_step),
+                static_cast<long long>(trained.best_step), trained.step_seconds,
+                static_cast<double>(trained.peak.anon_bytes) / 1e9,
+                static_cast<double>(trained.peak.rss_bytes) / 1e9);
+  say(training.folder + line);
+  if (trained.is_stopped)
+    say(training.folder + ": stopped after step " + std::to_string(trained.last_step) + " of " +
+        std::to_string(training.config.settings.steps) +
+        "; the same command goes on from there");
+}
+
+// Says steps, at most one every few seconds, and the last.
+std::function<void(const Step&)> shown(int64_t last) {
+  return [last, next = 0.0](const Step& step) mutable {
+    if (now() < next && step.number != last) return;
+    next = now() + SHOWN_SECONDS;
+    say("step " + std::to_string(step.number) + "/" + std::to_string(last) + ": " +
+        step.description);
+  };
+}
+
+int run_training(const Flags& flags) {
+  const std::string folder = flags.required("run");
+  flags.required("steps");
+  const Bundle bundle = read_bundle(flags.required("bundle"));
+  const Rows data(flags.required("encoded"), bundle);
+  const auto dev = dev_rows(flags, bundle);
+  const RunConfig config = config_of(flags, bundle, data);
+  const int64_t eval_every = flags.integer("eval_every", 0, 0, INT64_MAX);
+  const double recovery = flags.number("recovery_seconds", RECOVERY_SECONDS, 0, 1e300);
+  const auto wanted = static_cast<int>(flags.integer("threads", 0, 0, MOST_THREADS));
+  const bool packed_in_file = flags.is_set("packed_weights", true);
+  Pauses pauses(limits_of(flags));
+  say(data.describe());
+  if (dev) say(dev->describe());
+  // A foreign folder is refused before gigabytes are read.
+  if (const auto journal = steps_so_far(folder, config)) {
+    const std::string torn = describe_torn_end(folder, *journal);
+    if (!torn.empty()) say(torn);
+  }
+  const int threads = wanted ? wanted : cores();
+  const auto engine = open_engine(bundle, threads, packed_in_file, say);
+  Model model(bundle, *engine);
+  model.initialize();
+  const std::string description = describe_engine(bundle, threads, packed_in_file);
+  say("engine: " + description);
+  const RunLock lock(folder);
+  const Training training{model,    data,     dev.get(), folder, description,
+                          config,   eval_every, recovery, pauses, say,
+                          shown(config.settings.steps)};
+  const Trained trained = train(training);
+  print(trained, training);
+  if (flags.has("json"))
+    write_bytes(flags.required("json"), json_file(result_of(trained, training)));
+  return 0;
+}
+
+}  // namespace
+
+int run_command(int count, char** arguments) {
+  const Flags flags(FLAGS, count, arguments);
+  if (flags.is_set("help")) {
+    std::printf("%s%s", ABOUT, help_of(FLAGS).c_str());
+    return 0;
+  }
+  if (flags.is_set("version")) {
+    std::printf("pocketllm-train %s\nformats: bundle %d, journal 3, encoded rows 1\n"
+                "engines: litert (ai-edge-litert %s)\n",
+                POCKETLLM_VERSION, FORMAT_VERSION, library_version().c_str());
+    return 0;
+  }
+  native_output::divert();
+  signals::install();
+  return run_training(flags);
+}
+
+}  // namespace pocketllm

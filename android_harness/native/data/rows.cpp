@@ -1,0 +1,189 @@
+#include "data/rows.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "errors.h"
+#include "host/files.h"
+#include "host/json.h"
+#include "host/sha256.h"
+
+namespace pocketllm {
+namespace {
+
+constexpr const char* REMEDY = "write it again with `pocketllm encode`";
+constexpr uint64_t DIGEST = 32, MAGIC = 8;
+
+}  // namespace
+
+Rows::Rows(const std::string& file_path, const Bundle& bundle) : path(file_path) {
+  try {
+    File file = File::open_to_read(path);
+    size_ = file.size();
+    if (size_ < MAGIC + 4 + DIGEST) damaged("too short");
+    void* mapped = mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.descriptor(), 0);
+    if (mapped == MAP_FAILED) throw std::system_error(errno, std::generic_category());
+    bytes_ = static_cast<const char*>(mapped);
+  } catch (const std::system_error& error) {
+    throw InputError(path + ": " + error.code().message() + "; " + REMEDY);
+  }
+  if (std::memcmp(bytes_, "PLLMENC", 7))
+    throw InputError(path + ": no encoded rows; " + REMEDY);
+  if (bytes_[7] != '1')
+    throw InputError(path + ": encoded rows of version " + bytes_[7] +
+                     ", this program reads version 1; " + REMEDY);
+  end_ = size_ - DIGEST;
+  check_sum();
+  read_header(bundle);
+  places_.reserve(static_cast<size_t>(std::min(count_, end_ / 16)));
+  uint64_t place = begin_;
+  while (place < end_) {
+    places_.push_back(place);
+    check(parse(place), bundle, places_.size());
+  }
+  if (places_.size() != count_ || places_.empty())
+    damaged(std::to_string(places_.size()) + " examples, expected " + std::to_string(count_));
+}
+
+Rows::~Rows() {
+  if (bytes_) munmap(const_cast<char*>(bytes_), size_);
+}
+
+void Rows::damaged(const std::string& what) const {
+  throw InputError(path + ": damaged (" + what + "); " + REMEDY);
+}
+
+void Rows::check_sum() const {
+  Sha256 sum;
+  sum.add(bytes_, end_);
+  const auto digest = sum.digest();
+  if (std::memcmp(digest.data(), bytes_ + end_, DIGEST)) damaged("its sha256 is another");
+}
+
+void Rows::read_header(const Bundle& bundle) {
+  const uint64_t length = word(MAGIC);
+  if (length % 4) damaged("its header has no whole number of words");
+  begin_ = MAGIC + 4 + length;
+  const std::string text(at(MAGIC + 4, length), length);
+  try {
+    const Json header = Json::parse(text);
+    const auto belongs_to = header.at("bundle_checksum").get<std::string>();
+    if (belongs_to != bundle.checksum)
+      throw InputError(path + ": the rows are for bundle " + belongs_to.substr(0, 12) +
+                       "…, this one is " + bundle.checksum.substr(0, 12) +
+                       "… (checksums); encode the data with this bundle");
+    data = header.at("data").get<std::string>();
+    data_sha256 = header.at("data_sha256").get<std::string>();
+    if (!header.at("split").is_null()) split = header["split"].get<std::string>();
+    is_training = header.at("training").get<bool>();
+    count_ = header.at("examples").get<uint64_t>();
+    truncated_ = header.at("truncated").get<uint64_t>();
+    targets = header.at("targets").get<std::vector<std::string>>();
+    metrics = header.at("metrics").get<std::vector<std::string>>();
+    answer_scores = header.at("answer_scores").get<std::vector<std::string>>();
+  } catch (const Json::exception& error) {
+    damaged(error.what());
+  }
+  has_loss_mask_ = bundle.scoring == "tokens";
+  const Signature& forward = bundle.signatures.at(forward_loss(bundle.lengths.back()));
+  for (const std::string& name : targets)
+    if (!forward.inputs.count(name)) damaged("the bundle's rows have no " + name);
+}
+
+const char* Rows::at(uint64_t place, uint64_t bytes) const {
+  if (place > end_ || bytes > end_ - place) damaged("an example is cut short");
+  return bytes_ + place;
+}
+
+uint32_t Rows::word(uint64_t place) const {
+  uint32_t value;
+  std::memcpy(&value, at(place, 4), 4);
+  return value;
+}
+
+Sequence Rows::sequence(uint64_t& place) const {
+  Sequence sequence;
+  sequence.tokens = static_cast<int>(word(place));
+  if (sequence.tokens < 1) damaged("a sequence without tokens");
+  const uint64_t row = 4 * static_cast<uint64_t>(sequence.tokens);
+  auto next = [&](uint64_t bytes) {
+    auto values = reinterpret_cast<const int32_t*>(at(place, bytes));
+    place += bytes;
+    return values;
+  };
+  place += 4;
+  sequence.targets = next(4 * targets.size());
+  sequence.input_ids = next(row);
+  if (has_loss_mask_) sequence.loss_mask = next(row);
+  return sequence;
+}
+
+Example Rows::parse(uint64_t& place) const {
+  Example example;
+  const uint64_t sequences = word(place), golds = word(place + 4);
+  example.group = word(place + 8);
+  example.options = word(place + 12);
+  place += 16;
+  at(place, 4 * golds);
+  for (uint64_t i = 0; i < golds; i++) example.golds.push_back(word(place + 4 * i));
+  place += 4 * golds;
+  const uint64_t scores = 8ull * answer_scores.size() * example.options;
+  example.scores = at(place, scores);
+  place += scores;
+  if (sequences < 1 || sequences > (end_ - place) / 4) damaged("an example without sequences");
+  example.sequences.reserve(sequences);
+  for (uint64_t i = 0; i < sequences; i++) example.sequences.push_back(sequence(place));
+  return example;
+}
+
+void Rows::check(const Example& example, const Bundle& bundle, size_t number) const {
+  const std::string where = "example " + std::to_string(number);
+  const size_t sequences = example.sequences.size();
+  for (const Sequence& sequence : example.sequences)
+    if (sequence.tokens > bundle.lengths.back())
+      damaged(where + " has " + std::to_string(sequence.tokens) + " tokens, expected " +
+              std::to_string(bundle.lengths.back()) + " at most");
+  if (has_loss_mask_ != example.golds.empty()) damaged(where + " has the wrong number of golds");
+  if (bundle.scoring != "options" && bundle.scoring != "gold" && sequences != 1)
+    damaged(where + " has " + std::to_string(sequences) + " sequences, expected 1");
+  const auto& ids =
+      bundle.signatures.at(forward_loss(bundle.lengths.back())).inputs.at("input_ids");
+  const auto slots = static_cast<size_t>(ids.shape.at(0));
+  if (bundle.scoring == "options" && sequences * static_cast<size_t>(bundle.batch_size) != slots)
+    damaged(where + " has " + std::to_string(sequences) + " options");
+  if (bundle.scoring == "gold")
+    for (uint32_t gold : example.golds)
+      if (gold >= sequences) damaged(where + " has no option " + std::to_string(gold));
+}
+
+Example Rows::example(size_t index) const {
+  uint64_t place = places_.at(index);
+  return parse(place);
+}
+
+double Rows::score(const Example& example, size_t name, size_t option) const {
+  if (option >= example.options) return 0;
+  double value;
+  std::memcpy(&value, example.scores + 8 * (name * example.options + option), 8);
+  return value;
+}
+
+std::string Rows::describe() const {
+  std::string line = path + ": " + std::to_string(size()) + " examples of " + data;
+  if (truncated_) line += ", " + std::to_string(truncated_) + " truncated to fit";
+  return line;
+}
+
+uint64_t Rows::learnt_tokens() const {
+  uint64_t count = 0;
+  for (size_t i = 0; i < size(); i++)
+    for (const Sequence& sequence : example(i).sequences)
+      if (sequence.loss_mask)
+        for (int t = 0; t < sequence.tokens; t++) count += sequence.loss_mask[t] != 0;
+  return count;
+}
+
+}  // namespace pocketllm

@@ -1,0 +1,213 @@
+#include "engine/engine.h"
+
+#include <cstdlib>
+#include <cstring>
+
+#include "engine/litert_api.h"
+#include "errors.h"
+#include "host/memory.h"
+#include "host/native_output.h"
+#include "host/signals.h"
+
+namespace pocketllm {
+namespace {
+
+std::string failure(const std::string& what, LiteRtStatus status) {
+  return what + " (LiteRT status " + std::to_string(status) + native_output::explanation() + ")";
+}
+
+void require(LiteRtStatus status, const std::string& what) {
+  if (status) throw RunError(failure(what, status));
+}
+
+// A string of TOML: paths hold no quotes that would end it.
+std::string quoted(const std::string& text) {
+  std::string out = "\"";
+  for (char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    out += c;
+  }
+  return out + "\"";
+}
+
+void add_options(LiteRtOptions options, const char* identifier, const std::string& toml) {
+  LiteRtOpaqueOptions opaque;
+  char* payload = strdup(toml.c_str());
+  require(LiteRtCreateOpaqueOptions(identifier, payload, std::free, &opaque), "options");
+  require(LiteRtAddOpaqueOptions(options, opaque), "options");
+}
+
+std::string real_path(const std::string& path) {
+  char* resolved = realpath(path.c_str(), nullptr);
+  std::string text = resolved ? resolved : path;
+  std::free(resolved);
+  return text;
+}
+
+}  // namespace
+
+struct Engine::Library {
+  LiteRtEnvironment environment = nullptr;
+  LiteRtModel model = nullptr;
+  LiteRtOptions options = nullptr;
+  LiteRtCompiledModel compiled = nullptr;
+
+  ~Library() {
+    if (compiled) LiteRtDestroyCompiledModel(compiled);
+    if (options) LiteRtDestroyOptions(options);
+    if (model) LiteRtDestroyModel(model);
+    if (environment) LiteRtDestroyEnvironment(environment);
+  }
+};
+
+struct Engine::Signature {
+  struct Buffer {
+    std::string name;
+    LiteRtTensorBuffer handle;
+    size_t bytes;
+  };
+
+  Signature() = default;
+  Signature(const Signature&) = delete;
+  ~Signature() {
+    for (const auto* side : {&inputs, &outputs})
+      for (const Buffer& buffer : *side) LiteRtDestroyTensorBuffer(buffer.handle);
+  }
+
+  void add(Library& library, LiteRtSignature entry, size_t place, bool is_input) {
+    const char* name;
+    LiteRtTensor tensor;
+    LiteRtRankedTensorType type;
+    LiteRtTensorBufferRequirements needed;
+    Buffer buffer{};
+    auto name_at = is_input ? LiteRtGetSignatureInputName : LiteRtGetSignatureOutputName;
+    auto tensor_at =
+        is_input ? LiteRtGetSignatureInputTensorByIndex : LiteRtGetSignatureOutputTensorByIndex;
+    auto needed_at = is_input ? LiteRtGetCompiledModelInputBufferRequirements
+                              : LiteRtGetCompiledModelOutputBufferRequirements;
+    require(name_at(entry, place, &name), "a signature's tensor");
+    require(tensor_at(entry, place, &tensor), name);
+    require(LiteRtGetRankedTensorType(tensor, &type), name);
+    require(needed_at(library.compiled, index, place, &needed), name);
+    require(LiteRtCreateManagedTensorBufferFromRequirements(library.environment, &type, needed,
+                                                            &buffer.handle),
+            name);
+    buffer.name = name;
+    (is_input ? inputs : outputs).push_back(buffer);
+    require(LiteRtGetTensorBufferPackedSize(buffer.handle,
+                                            &(is_input ? inputs : outputs).back().bytes),
+            name);
+  }
+
+  size_t index = 0;
+  std::string activity;
+  std::vector<Buffer> inputs, outputs;
+  std::vector<LiteRtTensorBuffer> input_handles, output_handles;
+};
+
+Engine::Engine(const std::string& path, int threads, const std::string& packed)
+    : path_(real_path(path)), threads_(threads), library_(new Library) {
+  signals::set_activity("opening model.tflite");
+  LiteRtEnvOption options[2] = {};
+  options[0].tag = litert::LOWEST_LOG_SEVERITY;
+  options[0].value.type = litert::ANY_INTEGER;
+  options[0].value.integer = litert::LOG_WARNINGS;
+  options[1].tag = litert::REGISTERED_ACCELERATORS;  // no other library is looked for
+  options[1].value.type = litert::ANY_INTEGER;
+  options[1].value.integer = litert::CPU;
+  Library& library = *library_;
+  require(LiteRtCreateEnvironment(2, options, &library.environment), "LiteRT cannot start");
+  auto refuse = [&](LiteRtStatus status) {
+    if (status)
+      throw InputError(failure(path_ + ": litert cannot open it", status) + "; export it again");
+  };
+  refuse(LiteRtCreateModelFromFile(library.environment, path_.c_str(), &library.model));
+  require(LiteRtCreateOptions(&library.options), "options");
+  require(LiteRtSetOptionsHardwareAccelerators(library.options, litert::CPU), "options");
+  add_options(library.options, "xnnpack",
+              "num_threads = " + std::to_string(threads) +
+                  "\nweight_cache_file_path = " + quoted(packed) + "\n");
+  // With clustering, every variable is read in a partition of its own, and copied (decision 3).
+  add_options(library.options, "runtime_options_string",
+              "disable_delegate_clustering = true\nerror_reporter_mode = 1\n");
+  refuse(LiteRtCreateCompiledModel(library.environment, library.model, library.options,
+                                   &library.compiled));
+}
+
+Engine::~Engine() = default;
+
+Engine::Signature& Engine::signature(const std::string& name) {
+  auto& kept = signatures_[name];
+  if (kept) return *kept;
+  size_t count;
+  require(LiteRtGetNumModelSignatures(library_->model, &count), path_);
+  for (size_t index = 0; index < count; index++) {
+    LiteRtSignature entry;
+    const char* key;
+    require(LiteRtGetModelSignature(library_->model, index, &entry), path_);
+    require(LiteRtGetSignatureKey(entry, &key), path_);
+    if (name != key) continue;
+    auto opened = std::make_unique<Signature>();
+    opened->index = index;
+    opened->activity = name;
+    size_t inputs, outputs;
+    require(LiteRtGetNumSignatureInputs(entry, &inputs), name);
+    require(LiteRtGetNumSignatureOutputs(entry, &outputs), name);
+    for (size_t i = 0; i < inputs; i++) opened->add(*library_, entry, i, true);
+    for (size_t i = 0; i < outputs; i++) opened->add(*library_, entry, i, false);
+    for (auto& buffer : opened->inputs) opened->input_handles.push_back(buffer.handle);
+    for (auto& buffer : opened->outputs) opened->output_handles.push_back(buffer.handle);
+    kept = std::move(opened);
+    return *kept;
+  }
+  signatures_.erase(name);
+  throw InputError(path_ + ": no signature '" + name + "'; export it again");
+}
+
+void Engine::run(const std::string& name, const std::vector<Input>& inputs) {
+  Signature& called = signature(name);
+  signals::set_activity(called.activity.c_str());
+  for (auto& buffer : called.inputs) {
+    const Input* given = nullptr;
+    for (const Input& input : inputs)
+      if (buffer.name == input.name) given = &input;
+    if (!given || given->bytes != buffer.bytes)
+      throw InputError(path_ + ": " + name + " wants " + std::to_string(buffer.bytes) +
+                       " bytes of " + buffer.name + ", found " +
+                       std::to_string(given ? given->bytes : 0) + "; export it again");
+    void* address;
+    require(LiteRtLockTensorBuffer(buffer.handle, &address, litert::WRITE), name);
+    std::memcpy(address, given->data, given->bytes);
+    require(LiteRtUnlockTensorBuffer(buffer.handle), name);
+  }
+  require(LiteRtRunCompiledModel(library_->compiled, called.index, called.inputs.size(),
+                                 called.input_handles.data(), called.outputs.size(),
+                                 called.output_handles.data()),
+          path_ + ": " + name + " failed");
+}
+
+void Engine::read(const std::string& name, const std::string& output, void* into, size_t bytes) {
+  for (auto& buffer : signature(name).outputs) {
+    if (buffer.name != output) continue;
+    if (buffer.bytes != bytes) break;
+    void* address;
+    require(LiteRtLockTensorBuffer(buffer.handle, &address, litert::READ), name);
+    std::memcpy(into, address, bytes);
+    require(LiteRtUnlockTensorBuffer(buffer.handle), name);
+    return;
+  }
+  throw InputError(path_ + ": " + name + " gives no " + output + " of " + std::to_string(bytes) +
+                   " bytes; export it again");
+}
+
+float Engine::number(const std::string& name, const std::string& output) {
+  float value;
+  read(name, output, &value, sizeof value);
+  return value;
+}
+
+void Engine::release(const std::string& name) { signatures_.erase(name); }
+
+void Engine::release_pages() { release_file_pages(path_); }
+
+}  // namespace pocketllm

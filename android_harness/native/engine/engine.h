@@ -1,0 +1,53 @@
+// A model file open in LiteRT's CompiledModel; every signature shares its variables.
+#pragma once
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace pocketllm {
+
+// A tensor that goes into a signature.
+struct Input {
+  const char* name;
+  const void* data;
+  size_t bytes;
+};
+
+class Engine {
+ public:
+  // Opens a file. `packed` is where its constant matrices are packed for the kernels, unless the
+  // file exists; ":memory" for memory. Throws InputError where the library cannot read it.
+  Engine(const std::string& path, int threads, const std::string& packed);
+  ~Engine();
+  Engine(const Engine&) = delete;
+
+  // Calls a signature with all its inputs. Throws InputError where the file has no such signature
+  // or an input has another size, RunError where the library fails.
+  void run(const std::string& signature, const std::vector<Input>& inputs);
+  // Copies an output of the last call; its size must be `bytes`.
+  void read(const std::string& signature, const std::string& output, void* into, size_t bytes);
+  float number(const std::string& signature, const std::string& output);
+  // Drops the memory of a signature's inputs and outputs until its next call.
+  void release(const std::string& signature);
+  // Drops the resident pages of the mapped model file.
+  void release_pages();
+
+  int threads() const { return threads_; }
+  const std::string& path() const { return path_; }
+
+ private:
+  struct Library;    // the handles, in an order in which they can be closed
+  struct Signature;  // one that was called, with its buffers
+  Signature& signature(const std::string& name);
+
+  std::string path_;
+  int threads_;
+  std::unique_ptr<Library> library_;
+  std::map<std::string, std::unique_ptr<Signature>> signatures_;
+};
+
+constexpr const char* IN_MEMORY = ":memory";
+
+}  // namespace pocketllm

@@ -1,0 +1,73 @@
+#include "host/native_output.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <sstream>
+#include <vector>
+
+namespace pocketllm::native_output {
+namespace {
+
+constexpr size_t MOST_BYTES = 1 << 14, LINES = 3, LINE_CHARACTERS = 160;
+
+int terminal_descriptor = 2;
+
+int open_log() {
+  if (const char* path = std::getenv("POCKETLLM_NATIVE_LOG"))
+    return open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+#ifdef SYS_memfd_create
+  int log = static_cast<int>(syscall(SYS_memfd_create, "pocketllm-native", 0u));
+  if (log >= 0) {
+    fcntl(log, F_SETFL, O_APPEND);
+    return log;
+  }
+#endif
+  return open("/dev/null", O_RDWR | O_CLOEXEC);
+}
+
+bool is_severe(const std::string& line) {
+  for (const char* begin : {"ERROR", "FATAL", "E0", "F0"})
+    if (line.rfind(begin, 0) == 0) return true;
+  return false;
+}
+
+}  // namespace
+
+void divert() {
+  int log = open_log(), kept = fcntl(2, F_DUPFD_CLOEXEC, 3);
+  if (log < 0 || kept < 0) return;
+  terminal_descriptor = kept;
+  dup2(log, 2);
+  close(log);
+}
+
+int terminal() { return terminal_descriptor; }
+
+std::string explanation() {
+  struct stat status;
+  if (terminal_descriptor == 2 || fstat(2, &status) || !S_ISREG(status.st_mode)) return "";
+  const auto size = static_cast<size_t>(status.st_size);
+  const size_t start = size > MOST_BYTES ? size - MOST_BYTES : 0;
+  std::string text(size - start, '\0');
+  ssize_t count = pread(2, text.data(), text.size(), static_cast<off_t>(start));
+  if (count <= 0) return "";
+  text.resize(static_cast<size_t>(count));
+  std::vector<std::string> lines, severe;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    if (line.empty()) continue;
+    lines.push_back(line.substr(0, LINE_CHARACTERS));
+    if (is_severe(line)) severe.push_back(lines.back());
+  }
+  const auto& shown = severe.empty() ? lines : severe;
+  std::string joined;
+  for (size_t i = shown.size() > LINES ? shown.size() - LINES : 0; i < shown.size(); i++)
+    joined += (joined.empty() ? "" : " / ") + shown[i];
+  return joined.empty() ? "" : "; the library printed: " + joined;
+}
+
+}  // namespace pocketllm::native_output

@@ -1,0 +1,67 @@
+// MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step.
+#include <cmath>
+
+#include "errors.h"
+#include "optim/normaliser.h"
+#include "optim/optimizer.h"
+
+namespace pocketllm {
+namespace {
+
+class Mezo : public Optimizer {
+ public:
+  explicit Mezo(const Settings& settings) : settings_(settings) {}
+
+  void remember(const Applied& step) override {
+    if (!settings_.normalize) return;
+    const auto& losses = recorded_losses(step, 2);
+    const double slope = (losses[0] - losses[1]) / (2 * settings_.eps);
+    normaliser_.take(slope * slope, 1);
+  }
+
+  Step step(Recorder& model, const Minibatch& minibatch) override {
+    const double eps = settings_.eps, lr = learning_rate(settings_, minibatch.number);
+    const int32_t seed = minibatch.seed;
+    model.perturb(seed, eps);
+    const double plus = minibatch.loss();
+    model.perturb(seed, -2 * eps);
+    const double minus = minibatch.loss();
+    const double slope = (plus - minus) / (2 * eps);
+    if (!std::isfinite(slope)) {
+      model.perturb(seed, eps);
+      throw LossError("step " + std::to_string(minibatch.number) +
+                      ": the loss is not finite (loss_plus " + formatted("%g", plus) +
+                      ", loss_minus " + formatted("%g", minus) + ")");
+    }
+    Step step;
+    step.number = minibatch.number;
+    step.lr = lr;
+    step.losses = {plus, minus};
+    step.loss = (plus + minus) / 2;
+    step.line = {{"step", step.number}, {"seed", seed},
+                 {"loss_plus", plus},   {"loss_minus", minus},
+                 {"projected_grad", slope}, {"lr", lr}};
+    double rate = lr;
+    if (settings_.normalize) {
+      const double divisor = normaliser_.take(slope * slope, 1);
+      rate = normalised(lr, divisor);
+      step.line["divisor"] = divisor;
+    }
+    // From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass (decision 31).
+    model.perturb(seed, eps - rate * slope, decay_share(settings_, minibatch.number), eps);
+    step.description = formatted("loss %.4f", step.loss) + formatted(" projected_grad %+.2f", slope);
+    return step;
+  }
+
+ private:
+  Settings settings_;
+  Normaliser normaliser_;
+};
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_mezo(const Settings& settings) {
+  return std::make_unique<Mezo>(settings);
+}
+
+}  // namespace pocketllm

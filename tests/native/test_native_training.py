@@ -1,0 +1,77 @@
+"""The native program takes the steps of `pocketllm train`: the same journal, byte for byte."""
+
+import json
+
+import pytest
+from native_program import ROOT, encode, files_of, flags_of, native
+from small_runs import pocketllm
+
+SST2 = ROOT / "tflite_models" / "roberta_micro"
+STEPS = 50
+RUNS = {
+    "mezo": {"lr": 1e-2},
+    "decay": {"lr": 1e-2, "weight_decay": 1e-3, "lr_schedule": "cosine"},
+    "normalized": {"lr": 1e-3, "normalize": "true", "lr_schedule": "linear"},
+    "fzoo": {"lr": 1e-2, "optimizer": "fzoo", "directions": 5, "weight_decay": 0.1},
+    "two-sides": {"lr": 1e-2, "optimizer": "fzoo", "directions": 4, "sides": 2},
+}
+
+
+def check_equal(folder, bundle, rows, *, steps, **settings):
+    """Asserts that both programs write the same run."""
+    common = flags_of(bundle=bundle, steps=steps, threads=1, **settings)
+    theirs, ours = folder / "python", folder / "native"
+    data = flags_of(train=rows / "train.tsv", dev=rows / "dev.tsv", run=theirs)
+    assert (done := pocketllm("train", *common, *data)).returncode == 0, done.stderr
+    encoded = flags_of(encoded=rows / "train.rows", dev=rows / "dev.rows", run=ours)
+    assert (done := native(*common, *encoded)).returncode == 0, done.stderr
+
+    assert files_of(ours) == files_of(theirs)
+    assert len(files_of(ours)) == 3 and not (ours / "flushed").exists()
+
+
+@pytest.mark.parametrize("kind", RUNS)
+def test_every_optimizer_writes_the_bytes_of_the_python_runtime(kind, small, tmp_path):
+    settings = {"eps": 1e-2, "batch_size": 5, "seed": 7, "eval_every": 5} | RUNS[kind]
+
+    check_equal(tmp_path, small / "bundle", small, steps=12, **settings)
+
+
+def test_the_lines_of_a_step_say_the_same(small, tmp_path):
+    common = flags_of(bundle=small / "bundle", steps=3, lr=1e-2, threads=1)
+    theirs, ours = tmp_path / "python", tmp_path / "native"
+    pocketllm("train", *common, *flags_of(train=small / "train.tsv", run=theirs))
+    native(*common, *flags_of(encoded=small / "train.rows", run=ours))
+
+    def lines(run):
+        return list(map(json.loads, (run / "metrics.jsonl").read_text().splitlines()))
+
+    costs = {"seconds", "peak_anon_bytes", "peak_rss_bytes"}
+    for line, expected in zip(lines(ours), lines(theirs), strict=True):
+        assert list(line) == list(expected)
+        assert all(line[name] > 0 for name in costs)
+        assert {n: v for n, v in line.items() if n not in costs} == {
+            n: v for n, v in expected.items() if n not in costs
+        }
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize(
+    ("model", "export"),
+    [
+        ("roberta-micro", {"tune": "full", "lengths": "32,64", "batch_size": 8}),
+        ("opt-micro", {"tune": "lora", "base": "int8", "lengths": 64, "batch_size": 4}),
+    ],
+    ids=["full", "lora-int8"],
+)
+def test_fifty_steps_of_a_preset_are_the_same_bytes(model, export, tmp_path):
+    bundle = tmp_path / "bundle"
+    export = flags_of(model=model, task="sst2", out=bundle, **export)
+    assert (done := pocketllm("export", *export, timeout=600)).returncode == 0, done.stderr
+    lines = (SST2 / "sst2_train.tsv").read_text().splitlines(keepends=True)
+    (tmp_path / "train.tsv").write_text("".join(lines[:100]))
+    (tmp_path / "dev.tsv").write_text("".join([lines[0], *lines[100:120]]))
+    for name in ("train", "dev"):
+        encode(bundle, tmp_path / f"{name}.tsv", tmp_path / f"{name}.rows")
+
+    check_equal(tmp_path, bundle, tmp_path, steps=STEPS, lr=1e-3, batch_size=12, eval_every=25)

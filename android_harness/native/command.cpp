@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "bundle/bundle.h"
+#include "conformance.h"
 #include "data/rows.h"
 #include "engine/model.h"
 #include "engine/packed_weights.h"
@@ -55,6 +56,7 @@ const std::vector<Flag> FLAGS = {
     {"packed_weights", "keep a frozen base, packed for the kernels, in a file beside it (true)",
      true},
     {"json", "also write the result to this file, as one JSON object"},
+    {"conformance", "compare this program with the vectors in this folder, and do nothing else"},
     {"version", "print the versions", true},
     {"help", "print this", true},
 };
@@ -250,6 +252,10 @@ int run_command(int count, char** arguments) {
   }
   native_output::divert();
   signals::install();
+  if (flags.has("conformance")) {
+    check_conformance(flags.required("conformance"));
+    return 0;
+  }
   return run_training(flags);
 }
 

@@ -23,6 +23,7 @@ from pocketllm.runtime import contract, noise
 from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members, step_seed
+from pocketllm.runtime.encoded_file import write_encoded
 from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.journal.writer import JournalWriter, new_journal
 from pocketllm.runtime.optim.applied import Applied, Recorder
@@ -100,10 +101,13 @@ def make_order() -> None:
 
 
 def make_token_ids() -> None:
-    """token_ids.json: 20 rows of each style as a forward signature reads them, unpadded."""
+    """token_ids.json and STYLE.rows: 20 rows of each style as signatures read them, unpadded."""
     styles = {}
     for style, data in ROWS.items():
-        examples = load_dataset(HERE / data, read_bundle(HERE / style)).examples
+        bundle = read_bundle(HERE / style)
+        dataset = load_dataset(HERE / data, bundle)
+        write_encoded(HERE / f"{style}.rows", dataset, bundle)
+        examples = dataset.examples
         styles[style] = {
             "data": data,
             "examples": [

@@ -1,8 +1,9 @@
 """An input of a converted function becomes a constant, its products FULLY_CONNECTED.
 
-A backward pass multiplies with the same matrix as it lies, [out, in]. In float32 that is a
-product with the same bytes. Integers with a scale an output have no such product: a second constant
-holds the transposed matrix, rounded with a scale an input.
+A backward pass multiplies with the same matrix as it lies, [out, in]. FULLY_CONNECTED has no such
+product: a second constant holds the transposed matrix, integers with a scale an input. In float32
+BATCH_MATMUL has it, but XNNPACK packs the matrix anew for every one, in memory
+(docs/decisions/0015-backward-pass-in-the-delegate.md).
 
 FULLY_CONNECTED adds a constant bias by itself: the ADD behind it is folded in.
 """
@@ -49,15 +50,11 @@ def bind_constant(
         connect_fully(model, operator, hybrid=constant.is_quantised)
     if not backward:
         return
-    other = add_tensor(subgraph, backward_of(name), [1, *shape], np.float32)
-    if constant.is_quantised:
-        _fill(model, subgraph.tensors[other], backward_of(name), constant, shape[::-1])
-    else:
-        _fill(model, subgraph.tensors[other], name, constant, [1, *shape])
+    other = add_tensor(subgraph, backward_of(name), shape[::-1], np.float32)
+    _fill(model, subgraph.tensors[other], backward_of(name), constant, shape[::-1])
     for operator in backward:
         operator.inputs = [operator.inputs[0], other]
-        if constant.is_quantised:
-            connect_fully(model, operator, hybrid=True)
+        connect_fully(model, operator, hybrid=constant.is_quantised)
 
 
 def _fill(model, tensor, key, constant, shape):

@@ -104,5 +104,5 @@ def scales_of(name: str) -> str:
 
 
 def backward_of(name: str) -> str:
-    """Names the transposed copy of a quantised matrix that a backward pass multiplies with."""
+    """Names the transposed copy of a matrix that a backward pass multiplies with."""
     return f"{name}/backward"

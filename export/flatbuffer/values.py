@@ -44,10 +44,12 @@ def stream_constants(
         if constant.parameter.name != read_name:
             read_name, values = constant.parameter.name, weights.read(constant.parameter)
         stored = values if constant.rows is None else values[slice(*constant.rows)]
+        back = backward_of(constant.name)
         if not constant.is_quantised:
+            if back in model.externals:
+                yield back, stored.T
             yield constant.name, stored
             continue
-        back = backward_of(constant.name)
         if back in model.externals:
             yield back, _integers(model, back, constant.storage, stored.T)[0]
         rounded, scales = _integers(model, constant.name, constant.storage, stored)

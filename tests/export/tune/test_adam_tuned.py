@@ -195,7 +195,11 @@ def test_forward_and_backward_are_in_one_partition(base, open_ready, tmp_path):
     }
     takers = [set(inputs) & matrices for name, inputs, _ in nodes if name == DELEGATE_NODE]
 
-    products = [inputs for name, inputs, _ in nodes if name in MATMULS and inputs[1] in matrices]
+    products = [
+        (name, inputs) for name, inputs, _ in nodes if name in MATMULS and inputs[1] in matrices
+    ]
+    # XNNPACK packs the constant of every BATCH_MATMUL in memory of its own.
+    assert {name for name, _ in products} == {"FULLY_CONNECTED"}
     layers = bundle.config["num_hidden_layers"]
     forward = 6 * layers + 1
     # Nothing goes back through the first layer's query, key and value.

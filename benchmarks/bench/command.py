@@ -40,11 +40,12 @@ and --base all pairs are measured. The default eps are chosen by this measuremen
 
 --race trains --model with LoRA (--base=int8 unless given) on SST-2, once an arm and seed, from the
 same start and for the same budget: --forwards forward passes of a batch, of which an Adam step
-counts three, a MeZO step two and an fzoo step two a direction. --arms may be adam, mezo,
-mezo-normalised, fzoo, and pytorch-adam (PEFT and torch.optim.AdamW) and pytorch-mezo, on the base
-in float32. The learning rate of all but Adam is searched for first, on the dev rows; the held-out
-rows are evaluated at each run's best dev step. The same command goes on where it stopped, also by
---budget. --out then holds report.md, report.json, curves.png and .svg, the bundle and runs/.
+counts three and a MeZO step two. --arms may be adam, mezo, mezo-normalised, fzoo (8 directions, one
+loss each), fzoo-pairs (4, two losses each: for a base of integers), and pytorch-adam (PEFT and
+torch.optim.AdamW) and pytorch-mezo, on the base in float32. The learning rate of each arm is
+searched for first, on the dev rows; the held-out rows are evaluated at each run's best dev step.
+The same command goes on where it stopped, also by --budget. --out then holds report.md,
+report.json, curves.png and .svg, the bundle and runs/.
 
 --generate measures how fast text is written: --new_tokens behind a prompt of --prompt_tokens random
 tokens, the most likely token each time, --steps times after one that warms up. Without --tune and

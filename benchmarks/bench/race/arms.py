@@ -11,7 +11,7 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError
 
 BATCH_SIZE = 16
-EVALUATIONS, SEARCH_EVALUATIONS = 8, 3  # of the dev set, spread over a run
+EVALUATIONS, SEARCH_EVALUATIONS = 10, 3  # of the dev set, spread over a run
 SEARCH_SEED = 1000  # of the search's runs: none of those that are compared
 
 
@@ -25,7 +25,7 @@ class Arm:
       shown: its name as papers write it.
       forwards: forward passes of the batch that a step counts; a backward pass counts two.
       schedule: of its learning rate.
-      rates: learning rates of LoRA to begin the search with, ascending; a single one is taken.
+      rates: learning rates of LoRA to begin the search with, ascending.
       flags: further ones of `pocketllm train`.
       in_pytorch: whether PyTorch runs it, on the base in float32.
     """
@@ -44,8 +44,8 @@ class Arm:
         return budget // self.forwards
 
 
-DIRECTIONS, SIDES = 4, 2  # of an fzoo step: the base is one of integers unless --base says so
-ADAM_RATES, MEZO_RATES = (1e-3,), (1e-3, 3e-3, 1e-2)
+DIRECTIONS, PAIRS = 8, 4  # of an fzoo step: losses on one side each, or on both
+ADAM_RATES, MEZO_RATES = (3e-4, 1e-3, 3e-3), (1e-3, 3e-3, 1e-2)
 LENGTHS_OF_STEPS = (3e-4, 1e-3, 3e-3)  # a normalised rate is about how far a parameter moves
 ARMS = {
     arm.name: arm
@@ -64,11 +64,20 @@ ARMS = {
         Arm(
             "fzoo",
             "fzoo",
-            f"fzoo, {DIRECTIONS} directions",
-            DIRECTIONS * SIDES,
+            f"fzoo, {DIRECTIONS} directions, one side",
+            DIRECTIONS,
             "linear",
             LENGTHS_OF_STEPS,
-            (f"--directions={DIRECTIONS}", f"--sides={SIDES}"),
+            (f"--directions={DIRECTIONS}", "--sides=1"),
+        ),
+        Arm(
+            "fzoo-pairs",
+            "fzoo",
+            f"fzoo, {PAIRS} pairs",
+            2 * PAIRS,
+            "linear",
+            LENGTHS_OF_STEPS,
+            (f"--directions={PAIRS}", "--sides=2"),
         ),
         Arm(
             "pytorch-adam",

@@ -90,7 +90,7 @@ def _run_arm(course, arm, steps, seeds, limits):
     trials = []
     try:
         lr, searched = search_rate(arm, steps, run)
-        bar.advance(MOST_RATES - len(searched) if searched else 0)
+        bar.advance(MOST_RATES - len(searched))
         for seed in seeds:
             trials.append(run(Trial(arm, lr, seed, steps, compared=True)))
     except TimeoutError:
@@ -187,4 +187,4 @@ def _check_folder(out, config):
 
 
 def _most_trials(arms, seeds):
-    return sum(len(seeds) + (MOST_RATES if len(arm.rates) > 1 else 0) for arm in arms)
+    return len(arms) * (len(seeds) + MOST_RATES)

@@ -4,6 +4,8 @@ import shlex
 from collections.abc import Sequence
 from statistics import mean, median
 
+from pocketllm.runtime import contract
+
 from ...report.markdown import table
 from ...report.text import DASH, machine_line
 from .arms import ARMS, BATCH_SIZE
@@ -52,6 +54,32 @@ def seconds_to(goal: float, trials: Sequence[dict]) -> float | None:
         for trial in trials
     ]
     return median(seconds for (seconds,) in firsts) if firsts and all(firsts) else None
+
+
+def forwards_to(loss: float, arm: dict) -> int | None:
+    """Returns the forward passes after which an arm's mean dev loss was first no higher.
+
+    Args:
+      loss: nats.
+      arm: of summary_of.
+    """
+    return next(
+        (
+            point["step"] * ARMS[arm["arm"]].forwards
+            for point in arm["mean_curve"]
+            if point["loss"] <= loss
+        ),
+        None,
+    )
+
+
+def mezo_loss(arms: Sequence[dict]) -> float | None:
+    """Returns the mean dev loss that MeZO ended with; None without such an arm."""
+    return next((arm["mean_curve"][-1]["loss"] for arm in arms if _is_mezo(arm)), None)
+
+
+def _is_mezo(arm):
+    return arm["arm"] == contract.MEZO and bool(arm["mean_curve"])
 
 
 def mean_curve(trials: Sequence[dict]) -> list[dict]:
@@ -109,7 +137,7 @@ def race_text(result: dict) -> str:
         "## Curves on the dev rows",
         *map(_curve_table, result["arms"]),
         "## Learning rates",
-        _search_table(result) or "None was searched.",
+        _search_table(result),
         "## Machine and versions",
         f"{machine_line(config['machine'])}. Threads: {config['threads']}.",
         "## Again",
@@ -121,14 +149,14 @@ def race_text(result: dict) -> str:
 def _arms_table(result):
     heads = ["arm", "learning rate", "steps", "forward passes", "held-out accuracy", "loss"]
     heads += ["best dev steps", "step, s", *(f"s to {_percent(goal)} of dev" for goal in GOALS)]
-    heads += ["peak anonymous, GB"]
-    rows = []
+    heads += ["forward passes to MeZO's last dev loss", "peak anonymous, GB"]
+    last, rows = mezo_loss(result["arms"]), []
     for arm in result["arms"]:
         kind = ARMS[arm["arm"]]
         fixed = [kind.shown, f"{arm['lr']:g}, {kind.schedule}"]
         fixed += [str(arm["steps"]), str(arm["forwards"])]
         if arm["held_out_accuracy"] is None:
-            rows.append([*fixed, "the loss did not stay finite", *[DASH] * 6])
+            rows.append([*fixed, "the loss did not stay finite", *[DASH] * 7])
             continue
         accuracies = arm["held_out_accuracies"]
         spread = f"{_percent(min(accuracies))} to {_percent(max(accuracies))}"
@@ -142,6 +170,7 @@ def _arms_table(result):
                 ", ".join(map(str, arm["best_steps"])),
                 f"{arm['step_seconds']:.3f}",
                 *(DASH if s is None else f"{s:.0f}" for s in arm["seconds_to"].values()),
+                DASH if last is None else str(forwards_to(last, arm) or DASH),
                 f"{arm['peak_anon_bytes'] / 1e9:.3f}",
             ]
         )
@@ -174,7 +203,7 @@ def _search_table(result):
         for arm in result["arms"]
         for trial in arm["searched"]
     ]
-    return table(["arm", "learning rate", "lowest dev loss", "at step"], rows) if rows else ""
+    return table(["arm", "learning rate", "lowest dev loss", "at step"], rows)
 
 
 def _lowest(point):

@@ -13,7 +13,7 @@ MOST_RATES = 7
 def search_rate(arm: Arm, steps: int, run: Callable[[Trial], dict]) -> tuple[float, list[dict]]:
     """Returns the best learning rate and the results of the search's trials, ascending.
 
-    The best is that of the lowest dev loss. An arm with a single rate is not searched.
+    The best is that of the lowest dev loss.
 
     Args:
       arm: whose `rates` the grid begins with.
@@ -23,8 +23,6 @@ def search_rate(arm: Arm, steps: int, run: Callable[[Trial], dict]) -> tuple[flo
     Raises:
       RunError: no loss stayed finite.
     """
-    if len(arm.rates) == 1:
-        return arm.rates[0], []
     results = {rate: run(_trial(arm, rate, steps)) for rate in arm.rates}
     while len(results) < MOST_RATES:
         best = _best(results)

@@ -4,9 +4,10 @@ import json
 import math
 
 import pytest
+from races import search_ended
 from small_runs import complaint, pocketllm
 
-from pocketllm.benchmarks.bench.race.arms import ARMS, SEARCH_SEED, Arm, arms_named, seeds_of
+from pocketllm.benchmarks.bench.race.arms import ARMS, SEARCH_SEED, arms_named, seeds_of
 from pocketllm.benchmarks.bench.race.report import mean_curve
 from pocketllm.benchmarks.bench.race.search import MOST_RATES, neighbour, search_rate
 from pocketllm.runtime.errors import InputError, RunError
@@ -54,13 +55,6 @@ def test_a_rate_whose_loss_did_not_stay_finite_is_the_worst():
     assert chosen == 3e-4 and min(rates) == 1e-4
     with pytest.raises(RunError, match="no learning rate of 1e-05, .* 0.01 kept the loss finite"):
         search_rate(MEZO, 10, course_of(lambda lr: math.nan)[0])
-
-
-def test_a_single_rate_is_taken_without_a_search():
-    run, rates = course_of(parabola(1e-3))
-
-    assert search_rate(Arm("adam", "adam", "Adam", 3, "constant", (2e-3,)), 10, run) == (2e-3, [])
-    assert rates == []
 
 
 def test_the_grid_has_two_rates_a_decade():
@@ -112,8 +106,10 @@ def race(make_checkpoint, tmp_path_factory):
         "--forwards=6",
         "--seeds=0,1",
     ]
-    done = pocketllm("bench", "--race", *flags, "--arms=adam", timeout=600)
-    assert done.returncode == 0, done.stderr
+    for more in (["--budget=1e-9"], []):
+        done = pocketllm("bench", "--race", *flags, "--arms=adam", *more, timeout=600)
+        assert done.returncode == 0, done.stderr
+        search_ended(out, "adam")
     return out, flags
 
 
@@ -122,7 +118,8 @@ def test_a_race_goes_on_with_another_arm_and_reports_both(race):
     out, flags = race
     before = {path: path.stat().st_mtime_ns for path in out.glob("results/*.json")}
     assert sorted(path.stem for path in before) == [
-        "adam-0.001-seed0", "adam-0.001-seed1", "untuned",
+        "adam-0.0003-search", "adam-0.001-search", "adam-0.001-seed0", "adam-0.001-seed1",
+        "adam-0.003-search", "untuned",
     ]  # fmt: skip
     kept = out / "results" / "mezo-0.001-search.json"
     kept.write_text(json.dumps({"lr": 1e-3, "curve": [{"step": 1, "loss": -1.0}]}))

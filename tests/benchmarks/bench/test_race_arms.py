@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from races import search_ended
 from small_runs import pocketllm
+
+from pocketllm.benchmarks.bench.race.report import forwards_to, mezo_loss
 
 pytestmark = pytest.mark.desktop
 
@@ -27,6 +30,9 @@ def run(flags, *more):
 
 def test_pytorch_starts_where_we_do_and_takes_the_same_first_step(race_flags):
     flags, out = race_flags
+    run(flags, "--arms=adam", "--budget=1e-9")  # exports
+    for arm in ("adam", "pytorch-adam"):
+        search_ended(out, arm)
 
     report, _ = run(flags, "--arms=adam,pytorch-adam")
 
@@ -48,9 +54,10 @@ def test_pytorch_starts_where_we_do_and_takes_the_same_first_step(race_flags):
 
 def test_without_time_no_run_begins_and_the_same_command_with_more_goes_on(race_flags):
     flags, out = race_flags
+    run(flags, "--arms=adam", "--budget=1e-9")
+    search_ended(out, "adam")
+    search_ended(out, "mezo-normalised")
     run(flags, "--arms=adam")
-    searched = {"lr": 1e-3, "curve": [{"step": 1, "loss": -1.0}]}
-    (out / "results" / "mezo-normalised-0.001-search.json").write_text(json.dumps(searched))
 
     report, output = run(flags, "--arms=adam,mezo-normalised", "--budget=1e-9")
 
@@ -62,3 +69,15 @@ def test_without_time_no_run_begins_and_the_same_command_with_more_goes_on(race_
     assert [arm["arm"] for arm in report["arms"]] == ["adam", "mezo-normalised"]
     config = json.loads((out / "runs" / "mezo-normalised-0.001-seed0" / "config.json").read_text())
     assert config["normalize"] is True and config["optimizer"] == "mezo"
+
+
+def test_forward_passes_are_counted_to_the_loss_that_mezo_ended_with():
+    mezo = {"arm": "mezo", "mean_curve": [{"step": s, "loss": 1.0 - s / 100} for s in (0, 20, 40)]}
+    fzoo = {"arm": "fzoo", "mean_curve": [{"step": s, "loss": 1.0 - s / 10} for s in (0, 3, 6)]}
+
+    goal = mezo_loss([fzoo, mezo])
+
+    assert goal == 0.6
+    assert forwards_to(goal, mezo) == 80 and forwards_to(goal, fzoo) == 48
+    assert forwards_to(0.1, fzoo) is None
+    assert mezo_loss([fzoo]) is None and mezo_loss([{"arm": "mezo", "mean_curve": []}]) is None

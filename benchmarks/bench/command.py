@@ -28,6 +28,9 @@ PEFT's, with torch.optim.AdamW and the head on the scored row ("PyTorch, peft");
 AdamW trains all parameters. With --task=lm a causal model learns all tokens of its rows, on every
 side, instead of label words.
 
+With --optimizer=fzoo a step has 8 directions, with one loss each, on a base of integers with two.
+MeZO's steps are measured beside them too, and the row "a direction" compares the two.
+
 --memory_limit also measures our side in a process with a hard memory limit: a memory cgroup, which
 counts all pages, those of mapped files too. Caches are dropped before, and the file of packed
 weights exists. If no cgroup can be made, the limit is RLIMIT_DATA, which does not count pages of

@@ -15,7 +15,7 @@ from pocketllm.tflite_models.presets import PRESETS
 
 from .baselines import baselines_of
 from .exporting import BATCH_SIZE
-from .workload import LR, check_scoring
+from .workload import FZOO, LR, check_scoring
 
 # Flags of an export of --model -> the property that a --bundle already has.
 EXPORTED = {"noise": "its noise", "tune": "its tuning", "base": "its base", "task": "its task"}
@@ -52,6 +52,8 @@ def refuse_given(values: flags.FlagValues, names: Iterable[str], why: str) -> No
 
 def check_flags(values) -> None:
     """Raises InputError for flags that name nothing to measure, or that exclude each other."""
+    if values.optimizer == FZOO:
+        refuse_given(values, ["against"], "is not for --optimizer=fzoo; leave it out")
     if values.model is None and values.bundle is None:
         raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
     if values.model is not None and values.model not in PRESETS:

@@ -23,7 +23,7 @@ from .exporting import BATCH_SIZE, LENGTHS, export_measured, random_preset
 from .flags import batch_sizes_of, check_bundle, check_flags, check_weights, limit_bytes_of
 from .table import batch_table, conditions_table, headline, losses_table
 from .workers import SGEMM
-from .workload import Workload, count_parameters, second_length
+from .workload import OPTIMIZERS, Workload, count_parameters, second_length
 
 MIN_TOKENS = 8
 MEASURED = (*PACKAGES, "torch", "transformers", "tensorflow")
@@ -35,7 +35,7 @@ define.list("batch_sizes", ["8", "64"], "examples a step")
 define.integer("seq_len", 64, "tokens of every example", MIN_TOKENS)
 define.integer("steps", 3, "timed steps", 1)
 define.enum("against", None, ["pytorch"], "baseline to measure too")
-define.enum("optimizer", contract.MEZO, [contract.MEZO, contract.ADAM], "whose steps to measure")
+define.enum("optimizer", contract.MEZO, list(OPTIMIZERS), "whose steps to measure")
 define.enum("task", "sst2", ["sst2", "lm"], "label words, or lm: the loss of all tokens")
 define.string(
     "full_bundle",
@@ -114,7 +114,7 @@ def _workload(values, bundle, batch_size, threads, weights):
 def exported_lengths(seq_len: int, optimizer: str) -> list[int]:
     """Returns the buckets of an export; beside gradients, slow to convert, those that are used."""
     lengths = sorted({*LENGTHS, seq_len})
-    if optimizer == contract.MEZO:
+    if optimizer != contract.ADAM:
         return lengths
     return sorted({seq_len, second_length(lengths, seq_len) or seq_len})
 
@@ -124,7 +124,7 @@ def _export_tuned(values, out):
     noise = values.noise or contract.NOISE_KINDS[0]
     lengths = exported_lengths(values.seq_len, values.optimizer)
     tuning = [f"--noise={noise}", f"--tune={values.tune}", f"--base={values.base}"]
-    if values.optimizer != contract.MEZO:
+    if values.optimizer == contract.ADAM:
         tuning.append(f"--optimizers={contract.MEZO},{values.optimizer}")
     export = _export(values, lengths, tuning, out, purpose="with random weights")
     seconds, gigabytes = export["seconds"], export["peak_rss_bytes"] / 1e9

@@ -43,6 +43,34 @@ def step_record(
     }
 
 
+def directions_record(
+    step: int,
+    seconds: float,
+    noise_seconds: list[float],
+    forward_seconds: list[float],
+    directions: int,
+    losses: tuple[float, ...],
+) -> dict:
+    """Returns one step along several directions of a worker's result.
+
+    Args:
+      step: the step's number.
+      seconds: wall time of the step.
+      noise_seconds: wall time of each noise pass, of one direction or two.
+      forward_seconds: wall time of each forward pass.
+      directions: number of directions of the step.
+      losses: in the order of the directions.
+    """
+    return {
+        "step": step,
+        "step_seconds": seconds,
+        "directions": directions,
+        "noise_seconds": noise_seconds,
+        "forward_seconds": forward_seconds,
+        "losses": losses,
+    }
+
+
 def gradient_record(step: int, seconds: float, loss: float) -> dict:
     """Returns one step with gradients of a worker's result.
 

@@ -5,6 +5,7 @@ from statistics import median
 # figure -> whether a larger value is better; a step with gradients has no forward, no noise pass
 FIGURES = {
     "step_seconds": False,
+    "direction_seconds": False,
     "forward_seconds": False,
     "noise_pass_seconds": False,
     "noise_pass_ns_per_parameter": False,
@@ -36,6 +37,7 @@ def summarise(result: dict, forward_flops: int, parameters: int, sgemm_gflops: f
     noise_seconds = median(seconds for step in steps for seconds in step["noise_seconds"])
     gflops = forward_flops / forward_seconds / 1e9
     return summary | {
+        "direction_seconds": summary["step_seconds"] / steps[0].get("directions", 1),
         "forward_seconds": forward_seconds,
         "noise_pass_seconds": noise_seconds,
         "noise_pass_ns_per_parameter": noise_seconds / parameters * 1e9,

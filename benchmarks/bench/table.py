@@ -8,6 +8,7 @@ from .summary import relative_difference
 # figure -> (label, factor, decimals)
 ROWS = {
     "step_seconds": ("step, s", 1, 3),
+    "direction_seconds": ("a direction, s", 1, 3),
     "forward_seconds": ("forward, s", 1, 3),
     "noise_pass_seconds": ("noise pass, s", 1, 3),
     "noise_pass_ns_per_parameter": ("noise pass, ns/parameter", 1, 2),
@@ -54,8 +55,9 @@ def batch_table(batch: dict) -> str:
         notes += [f"{head}: {name}"] if name != head else []
     heads = [head for column in compared for head in column[:2]]
     lines = [_line(f"batch {batch['batch_size']}", ["ours", *heads])]
+    is_direction = ours["summary"].get("direction_seconds") == ours["summary"]["step_seconds"]
     for figure, (label, factor, decimals) in ROWS.items():
-        if figure not in ours["summary"]:
+        if figure not in ours["summary"] or (figure == "direction_seconds" and is_direction):
             continue
         cells = [f"{ours['summary'][figure] * factor:.{decimals}f}"]
         for _, _, side, ratio, _ in compared:
@@ -107,6 +109,10 @@ def losses_table(batch: dict) -> str:
         if "loss" in side["steps"][0]:
             losses = ", ".join(f"{step['loss']:.5f}" for step in side["steps"])
             lines.append(f"  losses before the steps, {name}: {losses}")
+            continue
+        if "losses" in side["steps"][0]:
+            steps = [", ".join(f"{loss:.5f}" for loss in step["losses"]) for step in side["steps"]]
+            lines.append(f"  losses of each step's directions, {name}: {'; '.join(steps)}")
             continue
         pairs = [f"{step['loss_plus']:.5f} / {step['loss_minus']:.5f}" for step in side["steps"]]
         lines.append(f"  losses at +eps / -eps, {name}: {', '.join(pairs)}")

@@ -11,8 +11,11 @@ from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.data.batches import Row
 from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.optim import fzoo
 
 LR = 1e-6
+FZOO = fzoo.OPTIMIZER.name
+OPTIMIZERS = contract.MEZO, FZOO, contract.ADAM
 # Step 0 gives the inputs of the first loss, before any perturbation; step 1 warms up, untimed.
 FIRST, WARM_UP = 0, 1
 
@@ -35,7 +38,7 @@ class Workload:
       packed: whether our side keeps a frozen base, packed for the kernels, in a file.
       weights: folder of the bundle that gives PyTorch its weights; None: `bundle`.
       lora: whether PyTorch trains the bundle's LoRA parameters instead of all parameters.
-      optimizer: whose steps are measured, contract.MEZO or contract.ADAM.
+      optimizer: whose steps are measured, of OPTIMIZERS.
     """
 
     bundle: str

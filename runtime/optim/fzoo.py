@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .. import contract
+from ..bundle.contents import Bundle
 from ..data.order import direction_seeds
 from ..errors import InputError, LossError
 from .applied import Pass, PerturbableInPairs, passes_called
@@ -18,6 +19,7 @@ from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
 from .schedule import learning_rate
 
+DIRECTIONS = 8  # of a step, unless --directions says so
 MOST_DIRECTIONS = 256  # a journal's record holds 1,024 passes, and a direction takes up to four
 
 
@@ -203,8 +205,11 @@ def _begin(model, settings, applied):
     return taking(fzoo_step, model, settings, normaliser)
 
 
-def _sides(bundle):
-    """On integers the loss is a staircase, where a probe small enough for one side has no slope."""
+def default_sides(bundle: Bundle) -> int:
+    """Returns the sides of a run that names none, 1 or 2.
+
+    On integers the loss is a staircase, where a probe small enough for one side has no slope.
+    """
     return 1 if bundle.base == contract.FP32 else 2
 
 
@@ -218,7 +223,7 @@ OPTIMIZER = Optimizer(
     probing=lambda settings: Probing(settings["directions"], settings["sides"], True),
     options=(
         EPS,
-        Option("directions", "number of directions a step", 8, 1, MOST_DIRECTIONS),
+        Option("directions", "number of directions a step", DIRECTIONS, 1, MOST_DIRECTIONS),
         Option(
             "sides",
             "sides of θ on which a direction's loss is taken, 1 or 2; none: 2 where the base is "
@@ -226,7 +231,7 @@ OPTIMIZER = Optimizer(
             default=None,
             lowest=1,
             highest=2,
-            of_bundle=_sides,
+            of_bundle=default_sides,
         ),
     ),
     calls=lambda settings: passes_called(settings) | {contract.PERTURB_TWO},

@@ -15,14 +15,15 @@ from pocketllm.runtime.data.batches import Batch, micro_batches
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host.memory import PeakMemory
-from pocketllm.runtime.optim import adam
-from pocketllm.runtime.optim.applied import Perturbable
+from pocketllm.runtime.optim import adam, fzoo
+from pocketllm.runtime.optim.applied import Perturbable, PerturbableInPairs
 from pocketllm.runtime.optim.interface import Minibatch
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
+from pocketllm.runtime.optim.normaliser import Normaliser
 
 from ...isolation.worker import serve
-from ..stopwatch import gradient_record, step_record, timed
-from ..workload import FIRST, LR, Workload, count_parameters, random_rows
+from ..stopwatch import directions_record, gradient_record, step_record, timed
+from ..workload import FIRST, FZOO, LR, Workload, count_parameters, random_rows
 
 
 def measure(request: dict, say: Callable[[str], None]) -> dict:
@@ -94,6 +95,40 @@ def begin_mezo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
     return model.loss(first), take
 
 
+def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
+    """Returns the loss of the batches `first`, and what takes an fzoo step of the default's size.
+
+    On a base of integers losses are taken on both sides, as in `pocketllm train`.
+    """
+    settings = fzoo.FzooSettings(
+        LR,
+        work.eps,
+        weight_decay=0.0,
+        lr_schedule="constant",
+        steps=work.steps,
+        directions=fzoo.DIRECTIONS,
+        sides=fzoo.default_sides(model.bundle),
+    )
+    normaliser = Normaliser()
+
+    def take(inputs, step):
+        noise_seconds, forward_seconds = [], []
+        perturb, perturb_two = (
+            timed(noise_pass, noise_seconds) for noise_pass in (model.perturb, model.perturb_two)
+        )
+        passes = SimpleNamespace(perturb=perturb, perturb_two=perturb_two)
+        timed_model = cast(PerturbableInPairs, passes)
+        loss = timed(lambda: model.loss(inputs), forward_seconds)
+        started, seed = time.perf_counter(), step_seed(work.seed, step)
+        result = fzoo.fzoo_step(timed_model, loss, step + 1, seed, settings, normaliser=normaliser)
+        seconds = time.perf_counter() - started
+        return directions_record(
+            step, seconds, noise_seconds, forward_seconds, fzoo.DIRECTIONS, result.losses
+        )
+
+    return model.loss(first), take
+
+
 def begin_adam(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
     """Returns the loss before a step on the batches `first`, and what takes the next ones.
 
@@ -111,11 +146,13 @@ def begin_adam(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
     return take(first, FIRST)["loss"], take
 
 
+MEZO_CALLS = {contract.PERTURB_AND_UPDATE, contract.FORWARD_LOSS}
 CALLS = {
-    contract.MEZO: {contract.PERTURB_AND_UPDATE, contract.FORWARD_LOSS},
+    contract.MEZO: MEZO_CALLS,
+    FZOO: MEZO_CALLS | {contract.PERTURB_TWO},
     contract.ADAM: adam.CALLS,
 }
-BEGINNINGS = {contract.MEZO: begin_mezo, contract.ADAM: begin_adam}
+BEGINNINGS = {contract.MEZO: begin_mezo, FZOO: begin_fzoo, contract.ADAM: begin_adam}
 
 
 if __name__ == "__main__":

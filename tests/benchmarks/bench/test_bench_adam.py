@@ -1,6 +1,7 @@
 """The bench of steps with gradients: beside MeZO's, PyTorch + peft's, in a limit; its refusals."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -87,6 +88,31 @@ def test_adam_of_all_parameters_is_measured_against_adamw(
         theirs = batch[f"pytorch{suffix}"]
         assert theirs["parameters"] == batch["ours"]["parameters"]
         assert [step["loss"] for step in theirs["steps"]] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize(("base", "sides"), [("fp32", 1), ("int8", 2)])
+def test_fzoo_is_measured_beside_mezo(base, sides, make_checkpoint, make_bundle, tmp_path):
+    out = tmp_path / "bench.json"
+    bundle = make_bundle(make_checkpoint(tied=True), kind="lora", base=base)
+    flags = ["--optimizer=fzoo", *FLAGS[1:], "--batch_sizes=3", f"--json={out}"]
+
+    done = pocketllm("bench", f"--bundle={bundle.folder}", *flags, timeout=SECONDS)
+
+    assert done.returncode == 0, done.stderr
+    (batch,) = json.loads(out.read_text())["batches"]
+    ours, mezo = batch["ours"], batch["mezo"]
+    for step in ours["steps"]:
+        assert len(step["losses"]) == len(step["forward_seconds"]) == 8 * sides
+        # A pass to each direction, half as many back along two at once, and one between two sides.
+        assert len(step["noise_seconds"]) == 8 + 4 + 8 * (sides - 1)
+        assert all(map(math.isfinite, step["losses"]))
+    assert ours["summary"]["direction_seconds"] == ours["summary"]["step_seconds"] / 8
+    assert mezo["summary"]["direction_seconds"] == mezo["summary"]["step_seconds"]
+    assert batch["times_mezo"]["direction_seconds"] == (
+        ours["summary"]["direction_seconds"] / mezo["summary"]["step_seconds"]
+    )
+    assert "a direction, s" in done.stdout and "losses of each step's directions" in done.stdout
 
 
 @pytest.mark.desktop

@@ -35,6 +35,16 @@ def _hang_up(process):
         os.killpg(process.pid, signal.SIGHUP)
 
 
+def _heed_hang_ups():
+    """A test run under nohup ignores SIGHUP, and what it starts would too."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+def _own_terminal():
+    _heed_hang_ups()
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+
 def _run_v1(stream, command):
     """On a terminal of 80 columns, as old adbds do it: all output in one, no exit code."""
     ours, theirs = pty.openpty()
@@ -46,7 +56,7 @@ def _run_v1(stream, command):
         stderr=theirs,
         cwd="/",
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_own_terminal,
     )
     os.close(theirs)
     _hang_up_at_end(stream, process)
@@ -72,6 +82,7 @@ def _run_v2(stream, command):
         stderr=subprocess.PIPE,
         cwd="/",
         start_new_session=True,
+        preexec_fn=_heed_hang_ups,
     )
     _hang_up_at_end(stream, process)
     threading.Thread(target=_feed, args=(stream, process), daemon=True).start()

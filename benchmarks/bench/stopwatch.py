@@ -48,6 +48,7 @@ def directions_record(
     seconds: float,
     noise_seconds: list[float],
     forward_seconds: list[float],
+    *,
     directions: int,
     losses: tuple[float, ...],
 ) -> dict:

@@ -22,7 +22,7 @@ SIGNATURES = {
     "evaluate": "(model, data, progress)",
     "load_dataset": "(path, bundle, training, sample)",
     "mezo_step": "(model, loss, step, seed, settings, *, normaliser)",
-    "open_model": "(bundle, *, engine, threads, packed_in_file, say)",
+    "open_model": "(bundle, *, engine, threads, packed_in_file, calls, say)",
     "read_bundle": "(folder, verify)",
     "read_run": "(folder, bundle)",
     "replay": "(model, steps, progress, take)",

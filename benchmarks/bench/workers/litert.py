@@ -123,7 +123,12 @@ def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
         result = fzoo.fzoo_step(timed_model, loss, step + 1, seed, settings, normaliser=normaliser)
         seconds = time.perf_counter() - started
         return directions_record(
-            step, seconds, noise_seconds, forward_seconds, fzoo.DIRECTIONS, result.losses
+            step,
+            seconds,
+            noise_seconds,
+            forward_seconds,
+            directions=fzoo.DIRECTIONS,
+            losses=result.losses,
         )
 
     return model.loss(first), take

@@ -4,7 +4,6 @@ import json
 import math
 
 import pytest
-from races import search_ended
 from small_runs import complaint, pocketllm
 
 from pocketllm.benchmarks.bench.race.arms import ARMS, SEARCH_SEED, arms_named, seeds_of
@@ -97,7 +96,7 @@ def test_a_mean_curve_has_the_steps_of_all():
 
 
 @pytest.fixture(scope="module")
-def race(make_checkpoint, tmp_path_factory):
+def race(make_checkpoint, end_search, tmp_path_factory):
     """A race of Adam alone on a tiny model: (its folder, its flags)."""
     out = tmp_path_factory.mktemp("race") / "out"
     flags = [
@@ -109,7 +108,7 @@ def race(make_checkpoint, tmp_path_factory):
     for more in (["--budget=1e-9"], []):
         done = pocketllm("bench", "--race", *flags, "--arms=adam", *more, timeout=600)
         assert done.returncode == 0, done.stderr
-        search_ended(out, "adam")
+        end_search(out, "adam")
     return out, flags
 
 

@@ -3,7 +3,6 @@
 import json
 
 import pytest
-from races import search_ended
 from small_runs import pocketllm
 
 from pocketllm.benchmarks.bench.race.report import forwards_to, mezo_loss
@@ -28,11 +27,11 @@ def run(flags, *more):
         return json.load(file), done.stdout + done.stderr
 
 
-def test_pytorch_starts_where_we_do_and_takes_the_same_first_step(race_flags):
+def test_pytorch_starts_where_we_do_and_takes_the_same_first_step(race_flags, end_search):
     flags, out = race_flags
     run(flags, "--arms=adam", "--budget=1e-9")  # exports
     for arm in ("adam", "pytorch-adam"):
-        search_ended(out, arm)
+        end_search(out, arm)
 
     report, _ = run(flags, "--arms=adam,pytorch-adam")
 
@@ -52,11 +51,11 @@ def test_pytorch_starts_where_we_do_and_takes_the_same_first_step(race_flags):
         assert set(arm["seconds_to"]) == {"0.8", "0.84"}
 
 
-def test_without_time_no_run_begins_and_the_same_command_with_more_goes_on(race_flags):
+def test_without_time_no_run_begins_and_the_same_command_with_more_goes_on(race_flags, end_search):
     flags, out = race_flags
     run(flags, "--arms=adam", "--budget=1e-9")
-    search_ended(out, "adam")
-    search_ended(out, "mezo-normalised")
+    end_search(out, "adam")
+    end_search(out, "mezo-normalised")
     run(flags, "--arms=adam")
 
     report, output = run(flags, "--arms=adam,mezo-normalised", "--budget=1e-9")

@@ -4,8 +4,8 @@ import kotlin_page
 
 MOST_COLUMNS, MOST_LINES = 100, 150
 FILES = (
-    "Files.kt", "Bundle.kt", "PackedWeights.kt", "Rows.kt", "Model.kt", "Mezo.kt", "Journal.kt",
-    "Run.kt", "App.kt", "Writer.kt",
+    "App.kt", "Files.kt", "Bundle.kt", "PackedWeights.kt", "Rows.kt", "Model.kt", "Noise.kt",
+    "Mezo.kt", "Journal.kt", "Run.kt", "Writer.kt",
 )  # fmt: skip
 
 

@@ -1,14 +1,17 @@
 """A run of docs/kotlin.md's code that was killed goes on to the same bytes; bad files are said."""
 
+import math
 import random
 import time
 
 import kotlin_page
+import numpy as np
 import pytest
 from kotlin_rows import write_rows
 
-from pocketllm.runtime.data.batches import training_row
+from pocketllm.runtime.data.batches import Row, training_row
 from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.journal.reader import read_journal
 
 pytestmark = pytest.mark.desktop
@@ -83,7 +86,7 @@ def test_a_run_goes_on_after_kills_at_any_moment(app, unbroken, tmp_path):
         assert "Exception" not in kotlin_page.answer(process).errors
     at = steps_of(tmp_path)
 
-    assert 0 < at < STEPS
+    assert at > 0
     goes_on(app, tmp_path, unbroken, at)
 
 
@@ -129,6 +132,18 @@ def test_a_damaged_journal_and_another_runs_settings_are_refused(app, unbroken, 
         assert (folder / JOURNAL).read_bytes() == data
 
 
+def test_a_loss_that_is_not_finite_ends_the_run_which_goes_on_as_if_it_had_not_been(
+    app, unbroken, tmp_path
+):
+    lost = [Row((Encoded(np.arange(4, 9), {"mask_position": 2}, False),), 0, math.nan)]
+    kotlin_page.answer(app(tmp_path, halt_behind=6))
+    result = kotlin_page.answer(app(tmp_path, rows=write_rows(tmp_path / "lost", lost)))
+
+    assert result.code == 1
+    assert "LossException: step 7: the loss is not finite: NaN, NaN" in result.errors
+    goes_on(app, tmp_path, unbroken, at=6)
+
+
 def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_space(app, unbroken, tmp_path):
     header = len((unbroken / JOURNAL).read_bytes()) - STEPS * RECORD
     space = header + 3 * RECORD + 40
@@ -138,6 +153,21 @@ def test_a_full_disk_is_said_and_the_run_goes_on_once_there_is_space(app, unbrok
     assert f"IOException: {tmp_path / JOURNAL}: cannot be written: " in result.errors
     assert len(result.values("step")) == 3
     goes_on(app, tmp_path, unbroken, at=3)
+
+
+def test_a_state_that_cannot_be_written_leaves_the_old_one(app, unbroken, tmp_path):
+    kotlin_page.answer(app(tmp_path, halt_behind=5))
+    before = (tmp_path / STATE).read_bytes()
+    space = len(before) - 1
+    assert space > len((unbroken / JOURNAL).read_bytes())
+
+    result = kotlin_page.answer(app(tmp_path, before=("prlimit", f"--fsize={space}")))
+
+    assert result.code == 1
+    assert f"IOException: {tmp_path / STATE}: cannot be written: " in result.errors
+    assert (tmp_path / STATE).read_bytes() == before
+    assert not (tmp_path / f"{STATE}.new").exists()
+    goes_on(app, tmp_path, unbroken, at=8)
 
 
 def test_a_second_process_is_kept_out(app, tmp_path):

@@ -1,16 +1,16 @@
 """What docs/kotlin.md's code says of a bad bundle, batch or file of packed weights."""
 
 import json
-import math
 import os
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
-from kotlin_rows import write_rows
+from kotlin_rows import losses_along, write_rows
 
 from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.data.batches import Row, micro_batches, training_row
+from pocketllm.runtime.data.batches import Row, training_row
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.data.encoded import Encoded
 
@@ -104,6 +104,27 @@ def test_a_batch_that_does_not_fit_is_said_before_anything_runs(kotlin, micro, t
         assert f"IllegalArgumentException: {message}" in result.errors
 
 
+def test_a_disk_without_space_for_packed_weights_is_said_before_they_are_made(
+    kotlin, micro, tmp_path
+):
+    disk, size = tmp_path / "disk", 1 << 20
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a file system")
+    try:
+        result = kotlin.run(
+            tmp_path, "probe", bundle=micro("lora").folder, packed=disk, seed=1, eps=EPS,
+            rows=write_rows(tmp_path / "rows.json", [row(5)]),
+        )  # fmt: skip
+        left = list(disk.iterdir())
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+    assert result.code == 1 and left == []
+    assert f"IOException: {disk / PACKED}: {size} bytes are free, " in result.errors
+
+
 @pytest.fixture(scope="module")
 def bundles(make_checkpoint, make_bundle):
     """Two models of the same shapes on int8."""
@@ -127,13 +148,7 @@ def compute(kotlin, bundles, open_ready, train_tsv, tmp_path):
             tmp_path, "probe", bundle=bundle.folder, packed=packed, seed=SEED, eps=EPS,
             rows=write_rows(tmp_path / "rows.json", rows),
         )  # fmt: skip
-        batches = micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.special_tokens.pad)
-        expected = [model.loss(batches)]
-        for scale in (EPS, -2 * EPS, EPS / 2):
-            model.perturb(SEED, scale)
-            expected.append(model.loss(batches))
-        assert all(map(math.isfinite, expected))
-        return result.numbers("losses")[0], expected
+        return result.numbers("losses")[0], losses_along(model, rows, seed=SEED, eps=EPS)
 
     losses.folder = packed
     return losses

@@ -2,15 +2,17 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kotlin_rows import parameters, write_rows
+from kotlin_rows import losses_along, parameters, write_rows
 from small_runs import pocketllm
 
+from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.contents import Bundle
-from pocketllm.runtime.data.batches import Row, micro_batches, training_row
+from pocketllm.runtime.data.batches import Row, training_row
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.journal.reader import read_journal
@@ -44,22 +46,17 @@ def train(bundle, data, run, **flags):
 
 @pytest.mark.parametrize("tune", ["full", "lora"])
 def test_losses_along_a_direction_are_pythons(tune, kotlin, micro, rows_of, open_ready, tmp_path):
-    bundle, model = micro(tune), open_ready(micro(tune), "litert")
+    bundle = micro(tune)
     rows, seed, eps = rows_of(bundle), 1001, 1e-2
-    batches = micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.special_tokens.pad)
-    expected = [model.loss(batches)]
-    for scale in (eps, -2 * eps, eps / 2):
-        model.perturb(seed, scale)
-        expected.append(model.loss(batches))
 
     result = kotlin.well(
         tmp_path, "probe", bundle=bundle.folder, packed=tmp_path, seed=seed, eps=eps,
         rows=write_rows(tmp_path / "rows.json", rows),
     )  # fmt: skip
 
-    assert len(batches) > 2 and len({batch.tokens for batch in batches}) == 2
-    assert result.numbers("losses") == [expected]
-    assert len(set(expected)) == 4
+    assert len(rows) > 2 * bundle.batch_size and max(row.tokens for row in rows) > 16
+    model = open_ready(bundle, "litert")
+    assert result.numbers("losses") == [losses_along(model, rows, seed=seed, eps=eps)]
 
 
 @pytest.mark.parametrize("tune, decay", [("full", 0.01), ("lora", 0.0), ("lora", 1e-4)])
@@ -84,6 +81,53 @@ def test_a_run_is_the_runtimes_own(
     model = open_ready(bundle, "litert")
     replay(model, expected)
     assert (tmp_path / "parameters").read_bytes() == parameters(model)
+
+
+def test_a_run_that_the_runtime_began_goes_on_in_the_app(
+    kotlin, micro, rows_of, train_tsv, tmp_path
+):
+    bundle, half, steps = micro("lora"), tmp_path / "half", 6
+    train(bundle, train_tsv, tmp_path / "python", steps=steps)
+    train(bundle, train_tsv, half, steps=steps // 2)
+
+    result = kotlin.well(
+        tmp_path, "train", bundle=bundle.folder, packed=tmp_path, run=half, **RUN, steps=steps,
+        rows=write_rows(tmp_path / "rows.json", rows_of(bundle)), out=tmp_path / "out",
+    )  # fmt: skip
+
+    assert result.values("at") == [steps // 2]
+    assert (half / "journal").read_bytes() == (tmp_path / "python" / "journal").read_bytes()
+
+
+def test_what_an_app_calls_trains_and_goes_on(kotlin, micro, rows_of, tmp_path):
+    bundle, counts = micro("lora"), []
+    rows = write_rows(tmp_path / "rows.json", rows_of(bundle))
+    for _ in range(2):
+        kotlin.well(
+            tmp_path, "app", bundle=bundle.folder, packed=tmp_path, run=tmp_path / "run",
+            rows=rows, steps=2,
+        )  # fmt: skip
+        counts.append(len(read_journal(tmp_path / "run" / "journal").steps))
+
+    assert counts == [2, 4] and (tmp_path / "run" / "state").exists()
+
+
+def test_noise_is_compared_and_another_one_refused(
+    kotlin, micro, noise_bundle, golden_bundle, tmp_path
+):
+    bundles = [micro("lora"), noise_bundle("rademacher"), noise_bundle("gaussian")]
+    other = shutil.copytree(golden_bundle.folder, tmp_path / "other")
+    values = json.loads((other / "bundle.json").read_text())
+    values["parameters"][0]["variables"][0]["stream"] += 1000
+    write_with_checksum(other / "bundle.json", values)
+    name = values["parameters"][0]["variables"][0]["name"]
+
+    folders = [*(bundle.folder for bundle in bundles), golden_bundle.folder, other]
+    result = kotlin.well(tmp_path, "noise", packed=tmp_path, bundles=list(map(str, folders)))
+
+    *sound, bad = result.values("noise")
+    assert sound == ["well"] * 4
+    assert bad.startswith(f"{name}: this LiteRT computes another noise than the format's")
 
 
 def test_the_desktop_makes_an_adapter_of_an_apps_run(kotlin, micro, rows_of, tmp_path):

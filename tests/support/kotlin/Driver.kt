@@ -129,6 +129,15 @@ private fun open(plan: Plan) = plan.texts("bundles").forEach { folder ->
     }
 }
 
+private fun noise(plan: Plan) = plan.texts("bundles").forEach { folder ->
+    try {
+        Model(Bundle.read(File(folder)), plan.file("packed"), threads = 1).use(::checkNoise)
+        say("noise", "well")
+    } catch (error: IllegalStateException) {
+        say("noise", error.message.orEmpty())
+    }
+}
+
 private fun order(plan: Plan) {
     for ((count, batchSize, seed, step) in plan.lists("cases")) {
         val settings = Settings(1e-3, 1e-3, batchSize, 1, seed)
@@ -152,6 +161,7 @@ fun main(arguments: Array<String>) {
             "probe" -> probe(plan)
             "lose" -> lose(plan)
             "write" -> write(plan)
+            "noise" -> noise(plan)
             "order" -> order(plan)
             "app" -> app(plan)
             else -> throw IllegalArgumentException(plan.command)

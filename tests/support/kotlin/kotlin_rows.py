@@ -1,11 +1,12 @@
 """Rows for the driver, and what the runtime makes of the same ones."""
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.data.batches import Row
+from pocketllm.runtime.data.batches import Row, micro_batches
 
 WEIGHT = {"nan": "NaN"}  # as Kotlin spells it
 
@@ -32,3 +33,15 @@ def _row(row):
 def parameters(model) -> bytes:
     """Returns all variables, slice by slice, by name: what the driver writes."""
     return b"".join(np.asarray(values, "<f4").tobytes() for _, values in model.read())
+
+
+def losses_along(model, rows: list[Row], seed: int, eps: float) -> list[float]:
+    """Returns the driver's `probe`: losses at θ, θ + ε·z, θ - ε·z and θ - ε·z / 2."""
+    bundle = model.bundle
+    batches = micro_batches(rows, bundle.batch_size, bundle.lengths, bundle.special_tokens.pad)
+    losses = [model.loss(batches)]
+    for scale in (eps, -2 * eps, eps / 2):
+        model.perturb(seed, scale)
+        losses.append(model.loss(batches))
+    assert len(set(losses)) == len(losses) and all(map(math.isfinite, losses))
+    return losses

@@ -14,8 +14,8 @@ CONSTRAINTS_any := $(DESKTOP)/constraints-any.txt
 # A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
 
-# The phone's tests: Android's client, an emulator, and a shell and tools as on the phone.
-DEVICE_PACKAGES := adb qemu-user-static mksh toybox
+# The phone's tests: Android's client, an emulator, a shell and tools as on the phone, a compiler for it.
+DEVICE_PACKAGES := adb qemu-user-static mksh toybox g++-aarch64-linux-gnu
 # What docs/kotlin.md is compiled and run with, beside Kotlin's compiler.
 KOTLIN_PACKAGES := openjdk-17-jdk-headless gcc libc6-dev libandroid-json-java
 

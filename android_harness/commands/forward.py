@@ -29,12 +29,14 @@ class DataFile:
       phone_flag: the flag of a path on the phone.
       content: what the file holds, for the help.
       required: whether one of the two flags must be given.
+      argument: the flag that the program on the phone takes it with; "" for `flag`.
     """
 
     flag: str
     phone_flag: str
     content: str
     required: bool = True
+    argument: str = ""
 
 
 def define_forward_flags(
@@ -86,7 +88,7 @@ def forward_command(
     arguments = [command, f"--bundle={pushed_bundle(phone, values.bundle)}"]
     for file in files:
         path = _path_on_phone(phone, file, values[file.flag].value, values[file.phone_flag].value)
-        arguments += [f"--{file.flag}={path}"] if path else []
+        arguments += [f"--{file.argument or file.flag}={path}"] if path else []
     arguments += [f"--run={run_folder(run)}"] if run else []
     given = sorted(name for name in _borrowed(lender, files) if values[name].present)
     arguments += [values[name].serialize() for name in given]

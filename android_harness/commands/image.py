@@ -6,11 +6,16 @@ stay in --cache and are not fetched again. Where the archives no longer have wha
 lock file names, the newest packages are taken instead, and said; --refresh takes them at once. The
 image's own image.lock.json names what it was built from; --lock builds from it again or not at all.
 
+--native builds the small one: pocketllm-train, which is compiled here, and its libraries, a tenth
+of the size and without Python. `pocketllm device train --runtime=native` uses it, nothing else.
+
 examples:
   pocketllm device image --out=image
+  pocketllm device image --out=small --native
   pocketllm device image --out=image --refresh --force
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from absl import flags
@@ -23,11 +28,13 @@ from pocketllm.runtime.host.folders import check_replaceable
 from ..image.build import PARTS, build
 from ..image.fetch import GoneError, default_cache, fetch, measured
 from ..image.lock import LOCK_NAME, SHIPPED_LOCK, Package, read_lock
+from ..image.native import build_native, is_part
 from ..image.resolve import newest_packages
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define.string("out", None, "folder to write")
+define.bool("native", False, "pocketllm-train in place of Python")
 define.bool("force", False, "overwrite an image that is there")
 define.string("lock", None, "lock file to build from; none: PocketLLM's own")
 define.bool("refresh", False, "take the newest packages, not a lock file's")
@@ -43,10 +50,10 @@ def run(values) -> dict:
     check_replaceable(folder.absolute(), values.force, PARTS.__contains__, "a device image")
     cache = Path(values.cache) if values.cache else default_cache()
     lock = None if values.refresh else Path(values.lock) if values.lock else SHIPPED_LOCK
-    packages, fetched, replaced = fetch_for(lock, cache)
+    packages, fetched, replaced = fetch_for(lock, cache, is_part if values.native else None)
     for line in replaced:
         print(line)
-    image = build(packages, cache, folder)
+    image = (build_native if values.native else build)(packages, cache, folder)
     print(
         f"{folder}: {image.bytes / 1e6:.1f} MB in {image.files} files, from {len(packages)} "
         f"packages, {fetched} of them fetched"
@@ -62,10 +69,17 @@ def run(values) -> dict:
     }
 
 
-def fetch_for(lock: Path | None, cache: Path) -> tuple[list[Package], int, list[str]]:
+def fetch_for(
+    lock: Path | None, cache: Path, wanted: Callable[[Package], bool] | None = None
+) -> tuple[list[Package], int, list[str]]:
     """Fetches what an image is built from: a lock file's packages or, for None, the newest.
 
     For PocketLLM's own lock file the newest are also taken where its packages are gone.
+
+    Args:
+      lock: the lock file.
+      cache: folder of packages.
+      wanted: those that are fetched, all by default.
 
     Returns:
       (packages, how many were fetched, a line for each that is not the lock file's).
@@ -76,14 +90,14 @@ def fetch_for(lock: Path | None, cache: Path) -> tuple[list[Package], int, list[
     """
     lines, locked = [], []
     if lock is not None:
-        locked = read_lock(lock)
+        locked = list(filter(wanted, read_lock(lock)))
         try:
             return locked, fetch(locked, cache), []
         except GoneError as error:
             if lock != SHIPPED_LOCK:
                 raise GoneError(f"{error}; --refresh takes the newest packages") from error
             lines = [f"the archives have moved on, the newest packages are taken instead: {error}"]
-    packages = newest_packages()
+    packages = list(filter(wanted, newest_packages()))
     fetched = fetch(packages, cache)
     versions = {package.name: package.version for package in locked}
     lines += [

@@ -10,6 +10,7 @@ There are no links, and all files have the same time, so that two builds of one 
 """
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -24,7 +25,7 @@ from .unpack import Files, read_package
 
 LAUNCHER = "pocketllm"
 # entries of an image's folder; `cache` holds compiled modules after it has run
-PARTS = {LAUNCHER, LOCK_NAME, "lib", "python", "site", "cache"}
+PARTS = {LAUNCHER, LOCK_NAME, "bin", "lib", "python", "site", "cache"}
 MTIME_SECONDS = 1_600_000_000  # of all files; adb sends it with them
 MAX_BYTES = 150_000_000
 STANDARD_LIBRARY = f"usr/lib/python{contents.PYTHON}/"
@@ -54,14 +55,28 @@ def build(packages: list[Package], cache: Path, folder: Path) -> Image:
       InputError: a package is damaged or hostile, or lacks a file that the image needs.
       RunError: the folder cannot be written, or the image is larger than 150 MB.
     """
-    files = image_files(packages, cache)
+    return write_image(image_files(packages, cache), packages, folder, MAX_BYTES)
+
+
+def write_image(files: Files, packages: Sequence[Package], folder: Path, most: int) -> Image:
+    """Writes an image's files and its lock file.
+
+    Args:
+      files: {path in the image: (contents, executable)}.
+      packages: that it was built from.
+      folder: folder to write; an image that is there is replaced.
+      most: bytes that the files may have.
+
+    Raises:
+      RunError: the folder cannot be written, or there are more bytes.
+    """
     total = sum(len(data) for data, _ in files.values())
-    if total > MAX_BYTES:
-        raise RunError(f"{folder}: {total:,} bytes, expected {MAX_BYTES:,} at most; trim more")
+    if total > most:
+        raise RunError(f"{folder}: {total:,} bytes, expected {most:,} at most; trim more")
     with staged(folder.absolute()) as beside:
         for name, (data, executable) in files.items():
             _write(beside / name, data, executable)
-        write_lock(beside / LOCK_NAME, packages)
+        write_lock(beside / LOCK_NAME, list(packages))
         _normalise(beside)
     return Image(folder, len(files) + 1, total + (folder / LOCK_NAME).stat().st_size)
 

@@ -1,5 +1,7 @@
 #include "command.h"
 
+#include <unistd.h>
+
 #include <climits>
 #include <cmath>
 #include <cstdio>
@@ -200,9 +202,23 @@ std::function<void(const Step&)> shown(int64_t last) {
   };
 }
 
+// Refuses a file that cannot be written now, not after the work.
+void check_writable(const std::string& path) {
+  const std::string folder = folder_of(path);
+  try {
+    make_folders(folder);
+  } catch (const std::system_error& error) {
+    throw RunError(path + ": cannot be written: " + error.code().message() +
+                   "; choose another path");
+  }
+  if (access(folder.c_str(), W_OK))
+    throw RunError(path + ": its folder cannot be written to; choose another path");
+}
+
 int run_training(const Flags& flags) {
   const std::string folder = flags.required("run");
   flags.required("steps");
+  if (flags.has("json")) check_writable(flags.required("json"));
   const Bundle bundle = read_bundle(flags.required("bundle"));
   const Rows data(flags.required("encoded"), bundle);
   const auto dev = dev_rows(flags, bundle);

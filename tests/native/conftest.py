@@ -4,7 +4,13 @@ import shutil
 
 import native_program
 import pytest
-from small_runs import rows, write_tsv
+from small_runs import pocketllm, rows, write_tsv
+
+# Small, for the emulated processor is slow.
+PRESETS = {
+    "full": {"model": "roberta-micro", "tune": "full"},
+    "lora-int8": {"model": "opt-micro", "tune": "lora", "base": "int8"},
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -19,6 +25,28 @@ def small(golden_bundle, tmp_path_factory):
     """The committed bundle with data, and their rows: a folder that tests only read."""
     folder = tmp_path_factory.mktemp("small")
     shutil.copytree(golden_bundle.folder, folder / "bundle")
+    return with_rows(folder)
+
+
+@pytest.fixture(scope="session")
+def preset(tmp_path_factory):
+    """Exports one of PRESETS, once, beside data and their rows: name -> its folder."""
+    folders = {}
+
+    def make(name):
+        if name not in folders:
+            folder = tmp_path_factory.mktemp(name)
+            values = {"task": "sst2", "lengths": "16,32", "batch_size": 2, "out": folder / "bundle"}
+            flags = native_program.flags_of(**PRESETS[name], **values)
+            assert (done := pocketllm("export", *flags, timeout=600)).returncode == 0, done.stderr
+            folders[name] = with_rows(folder)
+        return folders[name]
+
+    return make
+
+
+def with_rows(folder):
+    """Puts data and their rows beside the bundle in a folder, and returns the folder."""
     write_tsv(folder / "train.tsv", rows(23, seed=1))
     write_tsv(folder / "dev.tsv", rows(10, seed=2))
     for name in ("train", "dev"):

@@ -3,10 +3,9 @@
 import json
 
 import pytest
-from native_program import ROOT, encode, files_of, flags_of, native
+from native_program import files_of, flags_of, native
 from small_runs import pocketllm
 
-SST2 = ROOT / "tflite_models" / "roberta_micro"
 STEPS = 50
 RUNS = {
     "mezo": {"lr": 1e-2},
@@ -56,22 +55,9 @@ def test_the_lines_of_a_step_say_the_same(small, tmp_path):
 
 
 @pytest.mark.desktop
-@pytest.mark.parametrize(
-    ("model", "export"),
-    [
-        ("roberta-micro", {"tune": "full", "lengths": "32,64", "batch_size": 8}),
-        ("opt-micro", {"tune": "lora", "base": "int8", "lengths": 64, "batch_size": 4}),
-    ],
-    ids=["full", "lora-int8"],
-)
-def test_fifty_steps_of_a_preset_are_the_same_bytes(model, export, tmp_path):
-    bundle = tmp_path / "bundle"
-    export = flags_of(model=model, task="sst2", out=bundle, **export)
-    assert (done := pocketllm("export", *export, timeout=600)).returncode == 0, done.stderr
-    lines = (SST2 / "sst2_train.tsv").read_text().splitlines(keepends=True)
-    (tmp_path / "train.tsv").write_text("".join(lines[:100]))
-    (tmp_path / "dev.tsv").write_text("".join([lines[0], *lines[100:120]]))
-    for name in ("train", "dev"):
-        encode(bundle, tmp_path / f"{name}.tsv", tmp_path / f"{name}.rows")
+@pytest.mark.parametrize("name", ["full", "lora-int8"])
+def test_fifty_steps_of_a_preset_are_the_same_bytes(name, preset, tmp_path):
+    folder = preset(name)
 
-    check_equal(tmp_path, bundle, tmp_path, steps=STEPS, lr=1e-3, batch_size=12, eval_every=25)
+    settings = {"lr": 1e-3, "batch_size": 5, "eval_every": 25}
+    check_equal(tmp_path, folder / "bundle", folder, steps=STEPS, **settings)

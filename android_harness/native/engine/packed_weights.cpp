@@ -17,6 +17,7 @@
 #include "host/machine.h"
 #include "host/native_output.h"
 #include "host/sha256.h"
+#include "host/signals.h"
 
 namespace pocketllm {
 namespace {
@@ -102,6 +103,7 @@ void pack(const Bundle& bundle, int threads, const std::string& path) {
   }
   int status = 0;
   if (child < 0 || waitpid(child, &status, 0) < 0) throw RunError(packed + ": " + strerror(errno));
+  signals::check();  // Ctrl-C ends the child too
   struct stat file;
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0 && !stat(path.c_str(), &file) && file.st_size)
     return;

@@ -4,6 +4,8 @@ A bundle is a folder: `model.tflite`, `bundle.json`, `tokenizer.json`, `source.j
 tflite_models/FORMAT.md describes its format and its signatures.
 """
 
+from collections.abc import Iterable
+
 FORMAT_VERSION = 2  # of a bundle
 JOURNAL_VERSION = 3  # of a run's journal, tflite_models/JOURNAL.md
 DESCENTS_VERSION = 1  # of the journal of a run with gradients, likewise
@@ -47,6 +49,8 @@ WRITE = "write"
 # Stems of the signatures that move whole variables, and of those that write texts.
 BASIC = frozenset({INITIALIZE, READ, WRITE})
 TEXTS = frozenset({PREFILL, DECODE, CACHE_INITIALIZE})
+# Those that the number of a bucket follows.
+OF_BUCKETS = frozenset({FORWARD_LOSS, ADAM_STEP, ADAM_ACCUMULATE})
 
 # Styles of prompts: a word in place of a mask, or text behind the prompt; and the special tokens
 # that the encoding of each style needs.
@@ -138,3 +142,10 @@ def stem_of(signature: str) -> str:
     """Returns a signature's name without the number of a slice, or of tokens."""
     stem, _, number = signature.rpartition("_")
     return stem if stem and number.isdecimal() else signature
+
+
+def in_buckets(stems: Iterable[str], lengths: Iterable[int]) -> frozenset[str]:
+    """Returns signatures: names for these buckets in place of stems that a bucket follows."""
+    stems = frozenset(stems)
+    named = {numbered(stem, length) for stem in stems & OF_BUCKETS for length in lengths}
+    return stems - OF_BUCKETS | named

@@ -43,7 +43,8 @@ def run(values) -> dict:
     point = read_point(values, bundle)
     data = load_dataset(values.data, bundle, sample=values.sample)
     print(data.describe(), flush=True)
-    model = open_session(values, bundle, point.calls | {contract.FORWARD_LOSS})
+    forward = contract.in_buckets([contract.FORWARD_LOSS], data.buckets(bundle.lengths))
+    model = open_session(values, bundle, point.calls | forward)
     redone = bring_with_progress(model, point)
     with Progress("evaluating", len(rows_of(data, bundle)), "row") as bar:
         evaluation = evaluate(model, data, bar.advance)

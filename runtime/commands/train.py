@@ -131,7 +131,7 @@ def run(values) -> dict:
     samples = None
     if values.samples:
         samples = Samples(bundle, values.samples, most=values.samples_tokens)
-    model = open_session(values, bundle, _calls(config, samples))
+    model = open_session(values, bundle, _calls(config, bundle, data, dev, samples=samples))
     if unsettled:
         config, _ = measure(model, data, folder, config, unsettled)
         if values.strict:
@@ -150,12 +150,15 @@ def run(values) -> dict:
     return _result(trained, folder, config, data, dev) | {"engine": model.engine.describe()}
 
 
-def _calls(config, samples):
-    """Returns the stems of the signatures that a run calls, None for any."""
+def _calls(config, bundle, data, dev, *, samples):
+    """Returns names or stems of the signatures that a run calls, None for any."""
     if config.optimizer.calls is None:
         return None
-    texts = contract.TEXTS if samples else frozenset()
-    return config.optimizer.calls(config.settings) | texts | {contract.FORWARD_LOSS}
+    stems = config.optimizer.calls(config.settings) | {contract.FORWARD_LOSS}
+    calls = contract.in_buckets(stems, data.buckets(bundle.lengths))
+    if dev:
+        calls |= contract.in_buckets([contract.FORWARD_LOSS], dev.buckets(bundle.lengths))
+    return calls | (contract.TEXTS if samples else frozenset())
 
 
 def _result(trained, folder, config, data, dev):

@@ -57,6 +57,11 @@ class Dataset:
     labels: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    def buckets(self, lengths: Sequence[int]) -> set[int]:
+        """Returns those of a bundle's lengths that batches of these examples have."""
+        tokens = {len(s.input_ids) for example in self.examples for s in example.sequences}
+        return {next(length for length in lengths if length >= count) for count in tokens}
+
     def describe(self) -> str:
         """Returns one line on the file and its examples, and how it was read."""
         line = f"{self.path}: {len(self.examples)} examples{self.part}"

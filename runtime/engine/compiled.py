@@ -14,7 +14,7 @@ from .. import contract
 from ..errors import InputError, RunError
 from ..host.native_output import explained
 from ..host.pages import release_file_pages
-from .part import part_of
+from .part import is_called, part_of
 from .private_interface import IN_MEMORY, check_compiled, open_compiled, refusal
 
 DISTRIBUTION = contract.ENGINES["litert"]
@@ -38,7 +38,7 @@ class CompiledEngine:
           model_path: the .tflite file.
           threads: of the kernels.
           packed_path: where its matrices are packed unless the file exists; None: in memory.
-          calls: stems of the signatures that are called; None: all can be.
+          calls: names or stems of the signatures that are called; None: all can be.
 
         Raises:
           InputError: the engine is missing, another one than tested, or cannot read the file.
@@ -74,7 +74,7 @@ class CompiledEngine:
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Calls a signature with all its inputs and returns its outputs (copies)."""
         if signature not in self._signatures:
-            assert self._calls is None or contract.stem_of(signature) in self._calls, signature
+            assert self._calls is None or is_called(signature, self._calls), signature
             raise InputError(f"{self._path}: no signature {signature!r}; export it again")
         try:
             with explained():

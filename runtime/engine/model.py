@@ -244,8 +244,8 @@ def open_model(
       threads: of the kernels; None takes all cores.
       packed_in_file: whether packed weights lie in a file beside the model (made if none fits),
         not in memory.
-      calls: stems of the signatures that will be called beside `contract.BASIC`; None: all can be.
-        Every other operator takes up to 3 kB.
+      calls: names or stems of the signatures that will be called beside `contract.BASIC`; None: all
+        can be. Every other operator takes up to 3 kB.
       say: prints a line, when that file is made.
 
     Raises:

@@ -38,7 +38,7 @@ def open_packed(
       bundle: one that `packs`.
       threads: of the kernels.
       in_file: False keeps them in memory.
-      calls: stems of the signatures that are called; None: all can be.
+      calls: names or stems of the signatures that are called; None: all can be.
       say: prints a line, when the file is made.
 
     Raises:

@@ -14,7 +14,7 @@ def part_of(path: Path, calls: Collection[str] | None) -> MappedBytes | None:
 
     Args:
       path: the .tflite file.
-      calls: stems of the signatures that are; None: all.
+      calls: names or stems of the signatures that are; None: all.
 
     Returns:
       None where the file is to be opened by its name: whole, because this system has no such
@@ -25,7 +25,12 @@ def part_of(path: Path, calls: Collection[str] | None) -> MappedBytes | None:
     try:
         file = MappedBytes(path)
         flatbuffer = file.writable(values_offset(memoryview(file.content)))
-        keep_signatures(flatbuffer, lambda name: contract.stem_of(name) in calls)
+        keep_signatures(flatbuffer, lambda name: is_called(name, calls))
     except (OSError, ValueError, IndexError, struct.error):
         return None
     return file
+
+
+def is_called(signature: str, calls: Collection[str]) -> bool:
+    """Whether a signature is among those that are called, by its name or its stem."""
+    return signature in calls or contract.stem_of(signature) in calls

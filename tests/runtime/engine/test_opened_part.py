@@ -1,6 +1,7 @@
 """A process opens the signatures that it calls: the same bits, less memory, the file as it was."""
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,6 +82,26 @@ def test_a_signature_that_was_not_opened_is_not_run(bundle, batches):
     model.loss(batches)
     with pytest.raises(AssertionError, match=contract.PERTURB_AND_UPDATE):
         model.perturb(1, 0.1)
+
+
+def test_the_buckets_of_the_data_are_enough_for_its_batches(bundle, tmp_path):
+    data = load_dataset(write_tsv(tmp_path / "train.tsv", rows(40, seed=3)), bundle)
+    batches = [
+        batch for n in range(0, 40, 3) for batch in batches_of(data, bundle, range(n, n + 1))
+    ]
+    batches += batches_of(data, bundle, range(40))
+    buckets = data.buckets(bundle.lengths)
+
+    assert {batch.tokens for batch in batches} == buckets
+    assert 1 < len(bundle.lengths)
+    least, longest = bundle.lengths[0], bundle.lengths[-1]
+    calls = contract.in_buckets({contract.FORWARD_LOSS, contract.DECAY}, [longest])
+    assert calls == {contract.forward_loss_for(longest), contract.DECAY}
+    model = _ready(bundle, calls)
+    batch = next(batch for batch in batches if batch.tokens == longest)
+    assert np.isfinite(model.loss([batch]))
+    with pytest.raises(AssertionError, match=contract.forward_loss_for(least)):
+        model.forward(replace(batch, tokens=least))
 
 
 def test_a_part_works_where_this_python_cannot_map_bytes(bundle, batches, monkeypatch):

@@ -106,7 +106,7 @@ def write_plan(folder: Path, command: str, **plan) -> Path:
 
 def answer(process: subprocess.Popen) -> Answer:
     """Waits for the driver's end; a crash of the native library ends the test."""
-    out, errors = process.communicate(timeout=120)
+    out, errors = process.communicate(timeout=600)
     assert process.returncode != -signal.SIGSEGV and "SIGSEGV" not in errors + out, errors + out
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
     return Answer(lines, process.returncode, errors)

@@ -60,7 +60,7 @@ def encode_files(values: flags.FlagValues, folder: Path) -> None:
     Raises:
       InputError: the bundle or a data file is not here, or does not fit.
     """
-    given = [file for file in FILES if values[file.flag].value]
+    given = {file.flag: Path(path) for file in FILES if (path := values[file.flag].value)}
     if not given:
         return
     if not Path(values.bundle).is_dir():
@@ -69,11 +69,10 @@ def encode_files(values: flags.FlagValues, folder: Path) -> None:
             "of the bundle, or rows that are encoded on the phone (--device_data)"
         )
     bundle = read_bundle(values.bundle)
-    for file in given:
-        path = Path(values[file.flag].value)
-        is_training = file.flag == "train"
+    for flag, path in given.items():
+        is_training = flag == "train"
         data = load_dataset(path, bundle, training=is_training)
         print(data.describe(), flush=True)
-        rows = folder / f"{path.name}.{file.flag}.rows"
+        rows = folder / f"{path.name}.{flag}.rows"
         write_encoded(rows, data, bundle, training=is_training)
-        values[file.flag].value = str(rows)
+        values[flag].value = str(rows)

@@ -148,6 +148,17 @@ std::unique_ptr<Rows> dev_rows(const Flags& flags, const Bundle& bundle) {
   return rows;
 }
 
+// The signatures that a run calls.
+std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings) {
+  std::vector<std::string> calls = {"perturb_and_update"};
+  for (int tokens : bundle.lengths) calls.push_back(forward_loss(tokens));
+  for (int slice = 0; slice < bundle.slices; slice++)
+    for (const char* stem : {"initialize", "read", "write"}) calls.push_back(numbered(stem, slice));
+  if (settings.weight_decay != 0) calls.push_back("perturb_and_decay");
+  if (settings.optimizer == "fzoo" && bundle.has("perturb_two")) calls.push_back("perturb_two");
+  return calls;
+}
+
 Limits limits_of(const Flags& flags) {
   Limits limits;
   if (flags.has("max_temp")) limits.max_temp = flags.number("max_temp", 0, -1e3, 1e3);
@@ -236,7 +247,8 @@ int run_training(const Flags& flags) {
     if (!torn.empty()) say(torn);
   }
   const int threads = wanted ? wanted : cores();
-  const auto engine = open_engine(bundle, threads, packed_in_file, say);
+  const auto engine =
+      open_engine(bundle, threads, packed_in_file, calls_of(bundle, config.settings), say);
   Model model(bundle, *engine);
   model.initialize();
   const std::string description = describe_engine(bundle, threads, packed_in_file);

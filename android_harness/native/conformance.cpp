@@ -163,7 +163,7 @@ void check_run(const std::string& folder) {
   const Json run = vectors(file), header = run.at("header"), steps = run.at("steps");
   const Bundle bundle = read_bundle(folder + "/" + run.at("bundle").get<std::string>());
   const Rows rows(folder + "/" + run.at("bundle").get<std::string>() + ".rows", bundle);
-  const auto engine = open_engine(bundle, 1, true, say);
+  const auto engine = open_engine(bundle, 1, true, {}, say);
   Model model(bundle, *engine);
   model.initialize();
   Recorder recorder(model);

@@ -37,11 +37,33 @@ void add_options(LiteRtOptions options, const char* identifier, const std::strin
   require(LiteRtAddOpaqueOptions(options, opaque), "options");
 }
 
+// The line that opens some signatures alone, none for all: the library keeps some kB of every operator
+// that it opens, called or not.
+std::string selection_of(const std::vector<std::string>& signatures) {
+  std::string names;
+  for (const std::string& name : signatures) names += (names.empty() ? "" : ", ") + quoted(name);
+  return names.empty() ? "" : "selected_signature_keys = [" + names + "]\n";
+}
+
 std::string real_path(const std::string& path) {
   char* resolved = realpath(path.c_str(), nullptr);
   std::string text = resolved ? resolved : path;
   std::free(resolved);
   return text;
+}
+
+// Finds a signature of a model; returns its index. Throws InputError where there is none.
+size_t index_of(LiteRtModel model, const std::string& path, const std::string& name,
+                LiteRtSignature* entry) {
+  size_t count;
+  require(LiteRtGetNumModelSignatures(model, &count), path);
+  for (size_t index = 0; index < count; index++) {
+    const char* key;
+    require(LiteRtGetModelSignature(model, index, entry), path);
+    require(LiteRtGetSignatureKey(*entry, &key), path);
+    if (name == key) return index;
+  }
+  throw InputError(path + ": no signature '" + name + "'; export it again");
 }
 
 }  // namespace
@@ -105,7 +127,8 @@ struct Engine::Signature {
   std::vector<LiteRtTensorBuffer> input_handles, output_handles;
 };
 
-Engine::Engine(const std::string& path, int threads, const std::string& packed)
+Engine::Engine(const std::string& path, int threads, const std::string& packed,
+               const std::vector<std::string>& signatures)
     : path_(real_path(path)), threads_(threads), library_(new Library) {
   signals::set_activity("opening model.tflite");
   LiteRtEnvOption options[2] = {};
@@ -122,6 +145,8 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed)
       throw InputError(failure(path_ + ": litert cannot open it", status) + "; export it again");
   };
   refuse(LiteRtCreateModelFromFile(library.environment, path_.c_str(), &library.model));
+  LiteRtSignature entry;
+  for (const std::string& name : signatures) index_of(library.model, path_, name, &entry);
   require(LiteRtCreateOptions(&library.options), "options");
   require(LiteRtSetOptionsHardwareAccelerators(library.options, litert::CPU), "options");
   add_options(library.options, "xnnpack",
@@ -129,7 +154,8 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed)
                   "\nweight_cache_file_path = " + quoted(packed) + "\n");
   // With clustering, every variable is read in a partition of its own, and copied (decision 3).
   add_options(library.options, "runtime_options_string",
-              "disable_delegate_clustering = true\nerror_reporter_mode = 1\n");
+              "disable_delegate_clustering = true\nerror_reporter_mode = 1\n" +
+                  selection_of(signatures));
   refuse(LiteRtCreateCompiledModel(library.environment, library.model, library.options,
                                    &library.compiled));
 }
@@ -137,31 +163,20 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed)
 Engine::~Engine() = default;
 
 Engine::Signature& Engine::signature(const std::string& name) {
-  auto& kept = signatures_[name];
-  if (kept) return *kept;
-  size_t count;
-  require(LiteRtGetNumModelSignatures(library_->model, &count), path_);
-  for (size_t index = 0; index < count; index++) {
-    LiteRtSignature entry;
-    const char* key;
-    require(LiteRtGetModelSignature(library_->model, index, &entry), path_);
-    require(LiteRtGetSignatureKey(entry, &key), path_);
-    if (name != key) continue;
-    auto opened = std::make_unique<Signature>();
-    opened->index = index;
-    opened->activity = name;
-    size_t inputs, outputs;
-    require(LiteRtGetNumSignatureInputs(entry, &inputs), name);
-    require(LiteRtGetNumSignatureOutputs(entry, &outputs), name);
-    for (size_t i = 0; i < inputs; i++) opened->add(*library_, entry, i, true);
-    for (size_t i = 0; i < outputs; i++) opened->add(*library_, entry, i, false);
-    for (auto& buffer : opened->inputs) opened->input_handles.push_back(buffer.handle);
-    for (auto& buffer : opened->outputs) opened->output_handles.push_back(buffer.handle);
-    kept = std::move(opened);
-    return *kept;
-  }
-  signatures_.erase(name);
-  throw InputError(path_ + ": no signature '" + name + "'; export it again");
+  const auto kept = signatures_.find(name);
+  if (kept != signatures_.end()) return *kept->second;
+  LiteRtSignature entry;
+  auto opened = std::make_unique<Signature>();
+  opened->index = index_of(library_->model, path_, name, &entry);
+  opened->activity = name;
+  size_t inputs, outputs;
+  require(LiteRtGetNumSignatureInputs(entry, &inputs), name);
+  require(LiteRtGetNumSignatureOutputs(entry, &outputs), name);
+  for (size_t i = 0; i < inputs; i++) opened->add(*library_, entry, i, true);
+  for (size_t i = 0; i < outputs; i++) opened->add(*library_, entry, i, false);
+  for (auto& buffer : opened->inputs) opened->input_handles.push_back(buffer.handle);
+  for (auto& buffer : opened->outputs) opened->output_handles.push_back(buffer.handle);
+  return *(signatures_[name] = std::move(opened));
 }
 
 void Engine::run(const std::string& name, const std::vector<Input>& inputs) {

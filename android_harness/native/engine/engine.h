@@ -18,8 +18,10 @@ struct Input {
 class Engine {
  public:
   // Opens a file. `packed` is where its constant matrices are packed for the kernels, unless the
-  // file exists; ":memory" for memory. Throws InputError where the library cannot read it.
-  Engine(const std::string& path, int threads, const std::string& packed);
+  // file exists; ":memory" for memory. Only `signatures` can be called; of none, all can. Throws
+  // InputError where the library cannot read it.
+  Engine(const std::string& path, int threads, const std::string& packed,
+         const std::vector<std::string>& signatures = {});
   ~Engine();
   Engine(const Engine&) = delete;
 

@@ -136,13 +136,13 @@ void make_packed(const Bundle& bundle, int threads, const Say& say) {
 }  // namespace
 
 std::unique_ptr<Engine> open_engine(const Bundle& bundle, int threads, bool packed_in_file,
-                                    const Say& say) {
+                                    const std::vector<std::string>& signatures, const Say& say) {
   std::string packed = IN_MEMORY;
   if (packed_in_file && !bundle.frozen.empty()) {
     if (!fits(bundle)) make_packed(bundle, threads, say);
     packed = packed_path(bundle);
   }
-  return std::make_unique<Engine>(bundle.model_path(), threads, packed);
+  return std::make_unique<Engine>(bundle.model_path(), threads, packed, signatures);
 }
 
 std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file) {

@@ -1,5 +1,6 @@
 """The interpreters of LiteRT and tflite-runtime behind the interface Engine."""
 
+from collections.abc import Collection
 from importlib import import_module, metadata
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from .. import contract
 from ..errors import InputError, RunError
 from ..host.native_output import explained
 from ..host.pages import release_file_pages
+from .part import is_called, part_of
 from .private_interface import (
     DELEGATE_NODE,
     check_interpreter,
@@ -24,13 +26,16 @@ MODULES = {"litert": "ai_edge_litert.interpreter", "tflite": "tflite_runtime.int
 class InterpreterEngine:
     """A model file open in an interpreter."""
 
-    def __init__(self, name: str, model_path: Path, threads: int):
+    def __init__(
+        self, name: str, model_path: Path, threads: int, calls: Collection[str] | None = None
+    ):
         """Opens the file.
 
         Args:
           name: "litert" or "tflite".
           model_path: the .tflite file.
           threads: of the kernels.
+          calls: names or stems of the signatures that are called; None: all can be.
 
         Raises:
           InputError: unknown or missing engine, another one than tested, or a file it cannot read.
@@ -47,17 +52,18 @@ class InterpreterEngine:
             ) from error
         check_interpreter(self._distribution, interpreter)
         self._path = Path(model_path).resolve()
+        part = part_of(self._path, calls)
+        source = {"model_content": part.content} if part else {"model_path": str(self._path)}
         try:
             with explained():
-                self._interpreter = open_interpreter(
-                    interpreter, threads, model_path=str(self._path)
-                )
+                self._interpreter = open_interpreter(interpreter, threads, **source)
         except (ValueError, RuntimeError) as error:
             raise InputError(
                 f"{model_path}: {name} cannot open it ({_one_line(error)}); export it again"
             ) from error
         self.name, self.threads = name, threads
         self._runners = {}
+        self._calls, self._part = calls, part
 
     def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Calls a signature with all its inputs and returns its outputs (copies)."""
@@ -67,6 +73,7 @@ class InterpreterEngine:
                     runner = self._interpreter.get_signature_runner(signature)
                 self._runners[signature] = runner
             except ValueError as error:
+                assert self._calls is None or is_called(signature, self._calls), signature
                 raise InputError(
                     f"{self._path}: no signature {signature!r}; export it again"
                 ) from error

@@ -258,8 +258,10 @@ def open_model(
             f"run; take --engine={QUANTISED_ENGINE}, or export with --base=fp32"
         )
     threads = threads or cores()
+    calls = None if calls is None else contract.BASIC.union(calls)
     if packs(bundle, engine):
-        calls = None if calls is None else contract.BASIC.union(calls)
         engine_of_base = open_packed(bundle, threads, in_file=packed_in_file, calls=calls, say=say)
         return Model(bundle, engine_of_base)
-    return Model(bundle, InterpreterEngine(engine, bundle.model_path, threads))
+    if calls is not None:  # the delegate is described by the first subgraph
+        calls |= {contract.forward_loss_for(bundle.lengths[0])}
+    return Model(bundle, InterpreterEngine(engine, bundle.model_path, threads, calls))

@@ -93,7 +93,7 @@ def test_the_buckets_of_the_data_are_enough_for_its_batches(bundle, tmp_path):
     buckets = data.buckets(bundle.lengths)
 
     assert {batch.tokens for batch in batches} == buckets
-    assert 1 < len(bundle.lengths)
+    assert len(bundle.lengths) > 1
     least, longest = bundle.lengths[0], bundle.lengths[-1]
     calls = contract.in_buckets({contract.FORWARD_LOSS, contract.DECAY}, [longest])
     assert calls == {contract.forward_loss_for(longest), contract.DECAY}
@@ -227,3 +227,19 @@ def test_pages_that_were_changed_are_not_dropped(bundle, batches):
     model = Model(bundle, engine)
     model.initialize()
     assert np.isfinite(mezo(model, batches))
+
+
+def test_an_interpreter_opens_a_part_with_the_bits_of_the_whole(golden_bundle, tmp_path, engine):
+    path = write_tsv(tmp_path / "train.tsv", rows(14, seed=1))
+    batches = batches_of(load_dataset(path, golden_bundle), golden_bundle, range(14))
+    results, opened = [], []
+    for calls in (None, {contract.FORWARD_LOSS, contract.PERTURB_AND_UPDATE}):
+        model = open_model(golden_bundle, engine=engine, threads=1, calls=calls)
+        model.initialize()
+        results.append((mezo(model, batches), state_of(model), model.engine.describe()))
+        opened.append(set(model.engine._interpreter.get_signature_list()))
+
+    assert results[0] == results[1]
+    assert contract.PERTURB_AND_DECAY in opened[0] - opened[1]
+    with pytest.raises(AssertionError, match=contract.PERTURB_AND_DECAY):
+        model.perturb(1, 0.1, decay=0.5)

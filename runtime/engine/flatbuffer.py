@@ -71,7 +71,8 @@ def _called(data, subgraph) -> Iterator[int]:
         kind = 0 if place is None else data[place]
         if kind in CALLING:
             options = _field(data, operator, OPTIONS)
-            assert options is not None, "options of a type"
+            if options is None:
+                raise ValueError("an operator has a type of options, and no options")
             table = options + UINT32.unpack_from(data, options)[0]
             for field in range(CALLING[kind]):
                 yield _number(data, table, field)

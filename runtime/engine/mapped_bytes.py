@@ -51,22 +51,25 @@ class MappedBytes:
         header = HEADER.pack(1, id(bytes), self._size, NO_HASH)
         ctypes.memmove(self._first - HEADER.size, header, HEADER.size)
         self.content: bytes = ctypes.cast(self._first - HEADER.size, ctypes.py_object).value
-        self._references = sys.getrefcount(self.content)
-        self._start = start
+        # Kept here: when Python ends, modules may be gone before the object is.
+        self._count = sys.getrefcount
+        self._references = self._count(self.content)
+        self._start, self._length = start, mmap.PAGESIZE + self._size
 
     def writable(self, size: int) -> memoryview:
         """Returns the first bytes, which can be changed: `content` changes, the file does not.
 
         Only they count as memory that the process may need.
         """
+        size = min(size, self._size)
         self._protect(self._first, size)
         return memoryview((ctypes.c_char * size).from_address(self._first)).cast("B")
 
     def close(self) -> None:
         """Ends the mapping, unless something holds `content`."""
-        if self._start and sys.getrefcount(self.content) == self._references:
+        if self._start and self._count(self.content) == self._references:
             del self.content
-            self._libc.munmap(self._start, mmap.PAGESIZE + self._size)
+            self._libc.munmap(self._start, self._length)
             self._start = 0
 
     def __del__(self):

@@ -89,6 +89,8 @@ def _compiled(library: bytes, version: str) -> bytes:
             "CMAKE_SYSTEM_NAME": "Linux",
             "CMAKE_SYSTEM_PROCESSOR": "aarch64",
             "CMAKE_CXX_COMPILER": ";".join(compiler()),
+            # With its own C++ library, ziglang's program is larger than an image has room for.
+            "CMAKE_BUILD_TYPE": "Release" if shutil.which(COMPILER) else "MinSizeRel",
             "LITERT": folder / LIBRARY,
             "LITERT_VERSION": version,
             "POCKETLLM_VERSION": metadata.version("pocketllm"),

@@ -61,7 +61,8 @@ def test_bench_against_pytorch_writes_a_table_and_json(bundle, tmp_path):
     assert done.returncode == 0, done.stderr
     # Slow machines show progress there; nothing native may.
     assert all(line.startswith(("sgemm: ", "batch 3: ")) for line in done.stderr.splitlines())
-    assert all(label in done.stdout for label, _, _ in ROWS.values())
+    shown = {figure for figure in ROWS if ROWS[figure][0] in done.stdout}
+    assert shown == set(ROWS) - {"direction_seconds"}, "a step of MeZO has one direction"
     result = json.loads(out.read_text())
     assert (result["model"], result["threads"], result["export"]) == ("roberta-micro", 1, None)
     assert result["sgemm"]["gflops"] > 0

@@ -27,7 +27,7 @@ from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.accumulate import accumulate, apply, gradient_norm, sum_of
 from .signatures.adam import adam_step, moments
-from .signatures.composed import bind_composed_perturb_two, bind_composed_step
+from .signatures.composed import bind_composed_step, bind_perturb_two
 from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.gradients import used_variables
@@ -161,12 +161,10 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
     for signature in contract.NOISE_PASSES:
-        if plan.is_frozen and signature == contract.PERTURB_TWO:
-            bind_composed_perturb_two(model)
-            continue
         say(f"converting {signature}")
         perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)
         bind(model, perturb)
+    bind_perturb_two(model)
     bind_decay(model, [v for v in variables if v.parameter.decays])
     if contract.ADAM in settings.optimizers:
         _bind_adam(model, forwards, plan, say)

@@ -86,11 +86,10 @@ NORM = "norm"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
 DONE = "done"  # [1] float32
 
-# The inputs of each noise pass.
+# The inputs of each noise pass that is a graph of its own; PERTURB_TWO calls the first twice.
 NOISE_PASSES = {
     PERTURB_AND_UPDATE: (SEED, SCALE),
     PERTURB_AND_DECAY: (SEED, SCALE, DECAY_SHARE, PROBE),
-    PERTURB_TWO: (SEED, SCALE, SEED_2, SCALE_2),
 }
 
 # What the logits [B, C] are. "words": the label words' logits at one position of one sequence.

@@ -57,7 +57,7 @@ def directions_record(
     Args:
       step: the step's number.
       seconds: wall time of the step.
-      noise_seconds: wall time of each noise pass, of one direction or two.
+      noise_seconds: wall time of each noise pass.
       forward_seconds: wall time of each forward pass.
       directions: number of directions of the step.
       losses: in the order of the directions.

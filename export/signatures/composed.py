@@ -1,7 +1,7 @@
 """Signatures that run other signatures' graphs, one after the other, in one call.
 
-On a frozen base little is trained, and the graphs are most of what an engine keeps in memory: some
-3 kB of every operator, from the moment that it opens the file. So no work stands in two graphs
+An engine keeps some 3 kB of every operator, from the moment that it opens the file, and on a frozen
+base that is most of its memory. So no work stands in two graphs
 (docs/decisions/0047-graphs-that-are-called.md).
 """
 
@@ -39,7 +39,7 @@ def bind_composed_step(model: TfliteModel, tokens: int, aliases: tuple[str, ...]
     graph.finish({contract.LOSS: sums[contract.LOSS]}, aliases)
 
 
-def bind_composed_perturb_two(model: TfliteModel) -> None:
+def bind_perturb_two(model: TfliteModel) -> None:
     """Adds `perturb_two`: two calls of `perturb_and_update`, which the model has."""
     graph = _Caller(model, contract.PERTURB_TWO)
     graph.call(contract.PERTURB_AND_UPDATE)

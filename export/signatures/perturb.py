@@ -2,8 +2,7 @@
 
 `perturb_and_update` is θ ← θ + scale·z(seed). `perturb_and_decay` is the same for the parameters
 that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the others
-(docs/decisions/0031-decay-in-the-last-pass.md). `perturb_two` has the bits of two calls of
-`perturb_and_update`, and reads and writes θ once (docs/decisions/0042-two-passes-in-one.md).
+(docs/decisions/0031-decay-in-the-last-pass.md).
 """
 
 import numpy as np
@@ -17,7 +16,6 @@ from ..flatbuffer.variables import Variable
 from . import noise_graph
 
 NOISE_TABLE = "noise/table"
-SEEDS = (contract.SEED, contract.SEED_2)
 
 
 def noise_pass(
@@ -42,8 +40,9 @@ def noise_pass(
     columns = table_shape[1] if table_shape else 0
     counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
     counters = {f"noise/counters/{count}": count for count in sorted(set(counts.values()))}
+    types = {contract.SEED: tf.int32}
     inputs = {
-        **{name: Input((1,), tf.int32 if name in SEEDS else tf.float32) for name in numbers},
+        **{name: Input((1,), types.get(name, tf.float32)) for name in numbers},
         **{key: Input((count,), tf.uint32) for key, count in counters.items()},
         **{v.name: Input(_perturbed_shape(v, columns), tf.float32) for v in variables},
     }
@@ -51,8 +50,7 @@ def noise_pass(
         inputs[NOISE_TABLE] = Input(table_shape, tf.float32)
 
     def graph(tensors):
-        moved = _moved_twice if contract.SEED_2 in numbers else _moved
-        return moved(tensors, variables, kind, counts)
+        return _moved(tensors, variables, kind, counts)
 
     # A variable's output is assigned back to it, so that θ stays in the interpreter.
     function = ConvertedFunction(
@@ -70,61 +68,29 @@ def noise_pass(
 def _moved(tensors, variables, kind, counts):
     """Moves all variables in one graph: a call of the signature then moves the whole of θ."""
     decays = contract.DECAY_SHARE in tensors
-    drawn = _Drawn(tensors, kind, contract.SEED)
+    word = noise_graph.seed_word(tensors[contract.SEED])
     scales = _scales(tensors, decays)
     # The table is scaled once, not every direction: it is smaller than the variables.
     tables = {
-        shrinks: drawn.scaled_table(scales[shrinks])
+        shrinks: tensors[NOISE_TABLE] * scales[shrinks] if NOISE_TABLE in tensors else None
         for shrinks in {decays and v.parameter.decays for v in variables}
     }
     outputs = {contract.DONE: -scales[decays]}
     for v in variables:
         shrinks, theta = decays and v.parameter.decays, tensors[v.name]
-        moved = drawn.direction(v, counts[v.name], tables[shrinks], scales[shrinks])
+        direction = noise_graph.scaled_direction(
+            kind,
+            key=noise_graph.stream_key(word, v.stream),
+            counters=tensors[f"noise/counters/{counts[v.name]}"],
+            table=tables[shrinks],
+            scale=scales[shrinks],
+            size=v.size,
+        )
+        moved = tf.reshape(direction, theta.shape)
         if shrinks:
             moved -= tensors[contract.DECAY_SHARE] * theta
         outputs[f"o{v.stream}"] = theta + moved
     return outputs
-
-
-def _moved_twice(tensors, variables, kind, counts):
-    """Moves each variable along one direction and then along another: two sums, each rounded."""
-    pairs = ((contract.SEED, contract.SCALE), (contract.SEED_2, contract.SCALE_2))
-    drawn = [_Drawn(tensors, kind, seed) for seed, _ in pairs]
-    scales = [tensors[scale] for _, scale in pairs]
-    tables = [each.scaled_table(scale) for each, scale in zip(drawn, scales)]
-    outputs = {contract.DONE: -scales[1]}
-    for v in variables:
-        theta = tensors[v.name]
-        for each, table, scale in zip(drawn, tables, scales):
-            theta += each.direction(v, counts[v.name], table, scale)
-        outputs[f"o{v.stream}"] = theta
-    return outputs
-
-
-class _Drawn:
-    """Directions of one seed, scaled."""
-
-    def __init__(self, tensors, kind, seed):
-        """`seed` is the name of the input."""
-        self._tensors, self._kind = tensors, kind
-        self._word = noise_graph.seed_word(tensors[seed])
-
-    def scaled_table(self, scale):
-        """Returns the noise table times a scale, None without a table."""
-        return self._tensors[NOISE_TABLE] * scale if NOISE_TABLE in self._tensors else None
-
-    def direction(self, variable, count, table, scale):
-        """Returns scale·z in the shape in which the variable is perturbed."""
-        direction = noise_graph.scaled_direction(
-            self._kind,
-            key=noise_graph.stream_key(self._word, variable.stream),
-            counters=self._tensors[f"noise/counters/{count}"],
-            table=table,
-            scale=scale,
-            size=variable.size,
-        )
-        return tf.reshape(direction, self._tensors[variable.name].shape)
 
 
 def _scales(tensors, decays):

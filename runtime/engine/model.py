@@ -70,23 +70,6 @@ class Model:
             inputs |= {contract.DECAY_SHARE: share, contract.PROBE: _float32(probe)}
             self.engine.run(contract.PERTURB_AND_DECAY, **inputs)
 
-    def perturb_two(self, seed: int, scale: float, seed_2: int, scale_2: float) -> None:
-        """Has the bits of `perturb(seed, scale)` and then `perturb(seed_2, scale_2)`, in one pass.
-
-        A bundle of an earlier version has no such signature, and takes two passes.
-        """
-        if contract.PERTURB_TWO not in self.bundle.signatures:
-            self.perturb(seed, scale)
-            self.perturb(seed_2, scale_2)
-            return
-        inputs = {
-            contract.SEED: np.array([seed], np.int32),
-            contract.SCALE: _float32(scale),
-            contract.SEED_2: np.array([seed_2], np.int32),
-            contract.SCALE_2: _float32(scale_2),
-        }
-        self.engine.run(contract.PERTURB_TWO, **inputs)
-
     def decay(self, factor: float) -> None:
         """θ ← factor · θ for the parameters that decay; a factor near 1 has only 7 digits."""
         self.engine.run(contract.DECAY, **{contract.FACTOR: _float32(factor)})

@@ -25,13 +25,6 @@ class Perturbable(Protocol):
         """
 
 
-class PerturbableInPairs(Perturbable, Protocol):
-    """One that moves from one direction to the next in one pass over θ."""
-
-    def perturb_two(self, seed: int, scale: float, seed_2: int, scale_2: float) -> None:
-        """Has the bits of `perturb(seed, scale)` and then `perturb(seed_2, scale_2)`."""
-
-
 class Pass(NamedTuple):
     """θ ← θ + scale · z(seed); the seed is an int32, the scale a float32."""
 
@@ -113,7 +106,7 @@ def _probe(passes, seed):
 
 
 class Recorder:
-    """PerturbableInPairs: passes everything on to a model, and notes it and the time it takes.
+    """Perturbable: passes everything on to a model, and notes it and the time it takes.
 
     The model gets the float32 values that are noted, so that doing a step again gives it the same.
 
@@ -121,7 +114,7 @@ class Recorder:
       seconds: of all passes, until it is set back.
     """
 
-    def __init__(self, model: PerturbableInPairs):
+    def __init__(self, model: Perturbable):
         """Takes the model that holds the parameters."""
         self._model = model
         self._passes: list[Pass] = []
@@ -145,14 +138,6 @@ class Recorder:
         self._passes.append(last)
         with self.timed():
             _perturb(self._model, last, self._decay, probe)
-
-    def perturb_two(self, seed: int, scale: float, seed_2: int, scale_2: float) -> None:
-        """θ ← (θ + scale · z(seed)) + scale_2 · z(seed_2): two passes of the journal."""
-        assert self._decay == 0, "the pass that decays is the last of a step"
-        passes = Pass(seed, float32(scale)), Pass(seed_2, float32(scale_2))
-        self._passes += passes
-        with self.timed():
-            self._model.perturb_two(*passes[0], *passes[1])
 
     @contextmanager
     def timed(self) -> Iterator[None]:

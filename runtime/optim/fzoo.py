@@ -13,7 +13,7 @@ from .. import contract
 from ..bundle.contents import Bundle
 from ..data.order import direction_seeds
 from ..errors import InputError, LossError
-from .applied import Pass, PerturbableInPairs, passes_called
+from .applied import Pass, Perturbable, passes_called
 from .decay import decay_share
 from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
@@ -102,7 +102,7 @@ class FzooStep:
 
 
 def fzoo_step(
-    model: PerturbableInPairs,
+    model: Perturbable,
     loss: Callable[[], float],
     step: int,
     seed: int,
@@ -149,17 +149,13 @@ def mean_square(slopes: Sequence[float], settings: FzooSettings) -> float:
 
 
 def _measured(model, loss, seeds, settings, step):
-    """Returns the losses of a step; θ stands at the last direction's last place then.
-
-    From one direction to the next is one pass.
-    """
+    """Returns the losses of a step; θ stands at the last direction's last place then."""
     eps, places = settings.eps, settings.places
     losses: list[float] = []
     for number, seed in enumerate(seeds):
         if number:
-            model.perturb_two(seeds[number - 1], -places[-1], seed, eps)
-        else:
-            model.perturb(seed, eps)
+            model.perturb(seeds[number - 1], -places[-1])
+        model.perturb(seed, eps)
         for place in places:
             if place < 0:
                 model.perturb(seed, -2 * eps)
@@ -174,7 +170,7 @@ def _measured(model, loss, seeds, settings, step):
 
 
 def _update(model, moves, back, decay):
-    """Moves θ along all directions, in pairs, from where the last one's probe stands.
+    """Moves θ along all directions, from where the last one's probe stands.
 
     Args:
       model: stands at θ − back · z of the last direction.
@@ -183,17 +179,11 @@ def _update(model, moves, back, decay):
       decay: share that the last pass takes off.
     """
     *moves, (seed, scale) = moves
-    last = Pass(seed, back + scale)
-    if not decay:
-        moves.append(last)
-    for first, second in zip(moves[::2], moves[1::2]):
-        model.perturb_two(*first, *second)
-    if len(moves) % 2:
-        model.perturb(*moves[-1])
-    if decay:
-        # What decays has the step's other directions already, which the journal's formula says
-        # (docs/decisions/0031-decay-in-the-last-pass.md); that is lr² · weight_decay of it.
-        model.perturb(*last, decay, back)
+    for move in moves:
+        model.perturb(*move)
+    # What decays has the step's other directions already, which the journal's formula says
+    # (docs/decisions/0031-decay-in-the-last-pass.md); that is lr² · weight_decay of it.
+    model.perturb(seed, back + scale, decay, back)
 
 
 def _begin(model, settings, applied):
@@ -234,5 +224,5 @@ OPTIMIZER = Optimizer(
             of_bundle=default_sides,
         ),
     ),
-    calls=lambda settings: passes_called(settings) | {contract.PERTURB_TWO},
+    calls=passes_called,
 )

@@ -16,7 +16,7 @@ from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim import adam, fzoo
-from pocketllm.runtime.optim.applied import Perturbable, PerturbableInPairs
+from pocketllm.runtime.optim.applied import Perturbable
 from pocketllm.runtime.optim.interface import Minibatch
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 from pocketllm.runtime.optim.normaliser import Normaliser
@@ -113,11 +113,8 @@ def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
 
     def take(inputs, step):
         noise_seconds, forward_seconds = [], []
-        perturb, perturb_two = (
-            timed(noise_pass, noise_seconds) for noise_pass in (model.perturb, model.perturb_two)
-        )
-        passes = SimpleNamespace(perturb=perturb, perturb_two=perturb_two)
-        timed_model = cast(PerturbableInPairs, passes)
+        perturb = timed(model.perturb, noise_seconds)
+        timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
         loss = timed(lambda: model.loss(inputs), forward_seconds)
         started, seed = time.perf_counter(), step_seed(work.seed, step)
         result = fzoo.fzoo_step(timed_model, loss, step + 1, seed, settings, normaliser=normaliser)
@@ -152,11 +149,7 @@ def begin_adam(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
 
 
 MEZO_CALLS = {contract.PERTURB_AND_UPDATE, contract.FORWARD_LOSS}
-CALLS = {
-    contract.MEZO: MEZO_CALLS,
-    FZOO: MEZO_CALLS | {contract.PERTURB_TWO},
-    contract.ADAM: adam.CALLS,
-}
+CALLS = {contract.MEZO: MEZO_CALLS, FZOO: MEZO_CALLS, contract.ADAM: adam.CALLS}
 BEGINNINGS = {contract.MEZO: begin_mezo, FZOO: begin_fzoo, contract.ADAM: begin_adam}
 
 

@@ -232,6 +232,7 @@ def test_the_signatures_are_those_of_bundle_json(bundle, engine, open_ready):
         *map(contract.forward_loss_for, bundle.lengths),
         contract.FORWARD_LOSS,
         *contract.NOISE_PASSES,
+        contract.PERTURB_TWO,
         contract.DECAY,
         *(contract.numbered(stem, i) for stem in transfers for i in range(bundle.slices)),
     }

@@ -5,13 +5,11 @@ deviations of what independent draws would give, wide enough for the number of v
 """
 
 import itertools
-from dataclasses import replace
 
 import numpy as np
 import pytest
 from forward import relative_error
 from noise_kinds import in_graph
-from small_runs import state_of
 
 from pocketllm.export.signatures.tables import noise_table
 from pocketllm.runtime import contract
@@ -89,7 +87,10 @@ def test_two_passes_in_one_have_the_bits_of_two(kind, engine, numbers, noise_bun
     apart = {name: values.tobytes() for name, values in model.read()}
     model.write(before)
 
-    model.perturb_two(*numbers)
+    types = np.int32, np.float32, np.int32, np.float32
+    names = contract.SEED, contract.SCALE, contract.SEED_2, contract.SCALE_2
+    inputs = {name: np.array([number], of) for name, number, of in zip(names, numbers, types)}
+    model.engine.run(contract.PERTURB_TWO, **inputs)
 
     assert {name: values.tobytes() for name, values in model.read()} == apart
     for variable in bundle.variables if kind != "gaussian" else ():
@@ -98,18 +99,6 @@ def test_two_passes_in_one_have_the_bits_of_two(kind, engine, numbers, noise_bun
             z = direction(reference, seed, variable.stream, values.size)
             values = perturb(values, z, scale)
         assert values.tobytes() == apart[variable.name], variable.name
-
-
-def test_a_bundle_of_before_takes_two_passes(golden_bundle, open_ready):
-    new, old = (open_ready(golden_bundle, "litert") for _ in range(2))
-    signatures = dict(golden_bundle.signatures)
-    signatures.pop(contract.PERTURB_TWO)
-    old.bundle = replace(golden_bundle, signatures=signatures)
-
-    for model in (new, old):
-        model.perturb_two(5, 1e-2, -7, 0.3)
-
-    assert state_of(new) == state_of(old)
 
 
 @in_graph

@@ -21,25 +21,16 @@ class Function:
         return z.astype(self.theta.dtype)
 
     def perturb(self, seed, scale, decay=0.0, probe=0.0):
-        self.calls["perturb"] += 1
-        self._move(seed, scale, decay, probe)
-
-    def perturb_two(self, seed, scale, seed_2, scale_2):
-        self.calls["perturb_two"] += 1
-        self._move(seed, scale)
-        self._move(seed_2, scale_2)
-
-    def loss(self):
-        self.calls["loss"] += 1
-        return float(self._loss(self.theta))
-
-    def _move(self, seed, scale, decay=0.0, probe=0.0):
         self.passes.append((seed, scale, decay, probe))
         scale, decay, probe = map(self.theta.dtype.type, (scale, decay, probe))
         z = self.z(seed)
         moved = scale * z
         moved[0] -= decay * (self.theta[0] + probe * z[0])
         self.theta += moved
+
+    def loss(self):
+        self.calls["loss"] += 1
+        return float(self._loss(self.theta))
 
 
 def fzoo_settings(**changes) -> FzooSettings:

@@ -98,6 +98,14 @@ NOISE_PASSES = {
 # the row's learnt tokens (C = 1), and the loss is the mean over these.
 WORDS, OPTIONS, GOLD, TOKEN_LOSS = "words", "options", "gold", "tokens"
 SCORINGS = (WORDS, OPTIONS, GOLD, TOKEN_LOSS)
+# (style, scoring) -> the inputs that say where the scored tokens stand.
+TARGET_INPUTS = {
+    (MASKED, WORDS): (MASK_POSITION,),
+    (CAUSAL, WORDS): (LAST_POSITION,),
+    (CAUSAL, OPTIONS): (OPTION_START, OPTION_TOKENS),
+    (CAUSAL, GOLD): (OPTION_START, OPTION_TOKENS),
+    (CAUSAL, TOKEN_LOSS): (LOSS_MASK,),
+}
 
 # Which parameters are trained, and how the frozen ones are stored.
 FULL, LORA, PREFIX, HEAD_WORDS = "full", "lora", "prefix", "head"

@@ -23,13 +23,6 @@ MAGIC = b"PLLMENC1"
 WORD = struct.Struct("<I")
 NO_GROUP = 0xFFFFFFFF
 ALIGNMENT = 4  # of everything behind the header, from the start of the file
-# Inputs of a forward signature that every row has one number of, by scoring; masked comes first.
-TARGETS = {
-    contract.WORDS: (contract.LAST_POSITION,),
-    contract.OPTIONS: (contract.OPTION_START, contract.OPTION_TOKENS),
-    contract.GOLD: (contract.OPTION_START, contract.OPTION_TOKENS),
-    contract.TOKEN_LOSS: (),
-}
 
 
 def write_encoded(
@@ -85,9 +78,8 @@ def write_encoded(
 
 def targets_of(bundle: Bundle) -> tuple[str, ...]:
     """Returns the names of the numbers that stand in front of a row's tokens."""
-    if bundle.style == contract.MASKED:
-        return (contract.MASK_POSITION,)
-    return TARGETS[bundle.scoring]
+    inputs = contract.TARGET_INPUTS[bundle.style, bundle.scoring]
+    return tuple(name for name in inputs if name != contract.LOSS_MASK)
 
 
 def _example(example: EncodedExample, targets, scores, groups) -> Iterator[bytes]:

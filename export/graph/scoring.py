@@ -1,4 +1,4 @@
-"""Target: what the forward signatures score, and which inputs say where it stands."""
+"""Target: what the forward signatures score."""
 
 from dataclasses import dataclass
 
@@ -11,14 +11,6 @@ from pocketllm.runtime.tasks.text import TextTask
 
 from ..checkpoint.label_words import label_word_ids, scoring_of
 
-# (style, scoring) -> the signature's inputs that say where the scored tokens stand.
-TARGET_INPUTS = {
-    (contract.MASKED, contract.WORDS): (contract.MASK_POSITION,),
-    (contract.CAUSAL, contract.WORDS): (contract.LAST_POSITION,),
-    (contract.CAUSAL, contract.OPTIONS): (contract.OPTION_START, contract.OPTION_TOKENS),
-    (contract.CAUSAL, contract.GOLD): (contract.OPTION_START, contract.OPTION_TOKENS),
-    (contract.CAUSAL, contract.TOKEN_LOSS): (contract.LOSS_MASK,),
-}
 # Longest option that a `gold` signature scores by default; 13 tokens were found in COPA, 47 in
 # ReCoRD's few rows. More would be scored too, for nothing, in every row.
 GOLD_OPTION_TOKENS = 128

@@ -13,7 +13,7 @@ from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable, chunks_of
 from ..graph.layers import ScaledRows
 from ..graph.recompute import BARRIER, Recomputation
-from ..graph.scoring import TARGET_INPUTS, Target
+from ..graph.scoring import Target
 from ..graph.weights_view import WeightsView
 from ..models import architecture_of
 
@@ -61,7 +61,7 @@ def forward_pass(
       view: what the model reads its weights through.
     """
     architecture = architecture_of(config)
-    positions = TARGET_INPUTS[architecture.style, target.scoring]
+    positions = contract.TARGET_INPUTS[architecture.style, target.scoring]
     whole_head = target.scoring != contract.WORDS
     weights = graph_weights(config, (*variables, *constants), tied, whole_head, view)
 

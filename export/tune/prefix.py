@@ -14,7 +14,7 @@ from pocketllm.runtime.errors import InputError
 
 from ..graph.layers import split_heads
 from ..graph.parameters import Parameter
-from ..graph.scoring import TARGET_INPUTS, Target
+from ..graph.scoring import Target
 from ..graph.weights_view import WeightsView
 from ..models import ModelConfig, architecture_of
 from ..weights.weights import Weights
@@ -112,7 +112,7 @@ def _real_activations(weights, config, tokens, seed):
     ids = np.random.default_rng(seed).integers(0, config.vocab_size, (1, tokens))
     # The loss is of no interest; that of any one label word takes no second sequence.
     target = Target(contract.WORDS, (0,), 1, 0)
-    positions = TARGET_INPUTS[architecture.style, target.scoring]
+    positions = contract.TARGET_INPUTS[architecture.style, target.scoring]
     inputs = {
         contract.INPUT_IDS: tf.constant(ids, tf.int32),
         contract.ATTENTION_MASK: tf.ones([1, tokens], tf.int32),

@@ -15,13 +15,12 @@ from pathlib import Path
 
 from absl import flags
 
-from ..data.dataset import load_dataset, load_split
+from ..data.dataset import load_dataset
 from ..encoded_file import write_encoded
 from ..errors import InputError
 from ..host.files import check_writable
-from ..tasks.draws import split_numbers
 from .flags import definer
-from .shared import open_bundle, required
+from .shared import load_parts, open_bundle, required
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -50,9 +49,8 @@ def run(values) -> dict:
     if values.split is None:
         parts = [load_dataset(values.data, bundle, training=values.training)]
     else:
-        train_count, dev_count = split_numbers(values.split, bundle.task)
-        split, is_training = f"{train_count}/{dev_count}", [True, False]
-        parts = [*load_split(values.data, bundle, train_count, dev_count)]
+        *parts, split = load_parts(values.data, bundle, values.split)
+        is_training = [True, False]
     written = []
     for path, data, training in zip(files, parts, is_training, strict=True):
         write_encoded(path, data, bundle, training=training, split=split)

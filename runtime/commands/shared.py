@@ -8,9 +8,11 @@ from absl import flags
 from .. import contract
 from ..bundle.contents import Bundle
 from ..bundle.manifest import read_bundle
+from ..data.dataset import Dataset, load_split
 from ..engine.model import Model, open_model
 from ..errors import InputError
 from ..host.progress import Progress
+from ..tasks.draws import split_numbers
 from .flags import definer
 
 MAX_THREADS = 256
@@ -40,6 +42,20 @@ def open_bundle(values: flags.FlagValues) -> Bundle:
     """Reads and verifies --bundle."""
     required(values, "bundle")
     return read_bundle(values.bundle)
+
+
+def load_parts(path: str, bundle: Bundle, split: str) -> tuple[Dataset, Dataset, str]:
+    """Reads the parts of a data file that --split names.
+
+    Returns:
+      (training data, dev data, the split as config.json holds it: "TRAIN/DEV").
+
+    Raises:
+      InputError: as `load_split`, or the split is none of this task.
+    """
+    train_count, dev_count = split_numbers(split, bundle.task)
+    data, dev = load_split(path, bundle, train_count, dev_count)
+    return data, dev, f"{train_count}/{dev_count}"
 
 
 def open_session(

@@ -36,7 +36,7 @@ from pathlib import Path
 from absl import flags
 
 from .. import contract
-from ..data.dataset import load_dataset, load_split
+from ..data.dataset import load_dataset
 from ..errors import InputError
 from ..generate.samples import Samples
 from ..generate.writer import USUAL_NEW_TOKENS
@@ -52,10 +52,9 @@ from ..run.listening import Listener, Trained
 from ..run.loop import train
 from ..run.snapshots import RECOVERY_SECONDS
 from ..run.watch import lasting_warnings, recorded_warnings, refuse, warnings_before_start
-from ..tasks.draws import split_numbers
 from .flags import AUTO, definer
 from .measured import check_measurable, measure, recorded, settings_of
-from .shared import define_session_flags, open_bundle, open_session, required
+from .shared import define_session_flags, load_parts, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -249,9 +248,7 @@ def _data(values, bundle):
         return data, load_dataset(values.dev, bundle) if values.dev else None, None
     if values.dev:
         raise InputError("--split and --dev both name the dev set; give one of them")
-    train_count, dev_count = split_numbers(values.split, bundle.task)
-    data, dev = load_split(values.train, bundle, train_count, dev_count)
-    return data, dev, f"{train_count}/{dev_count}"
+    return load_parts(values.train, bundle, values.split)
 
 
 def _check(values):

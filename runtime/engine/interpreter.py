@@ -1,7 +1,7 @@
 """The interpreters of LiteRT and tflite-runtime behind the interface Engine."""
 
 from collections.abc import Collection
-from importlib import import_module, metadata
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from .part import is_called, part_of
 from .private_interface import (
     DELEGATE_NODE,
     check_interpreter,
+    imported,
     node_names,
     open_interpreter,
     release_tensors,
@@ -43,13 +44,7 @@ class InterpreterEngine:
         if name not in MODULES:
             raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(MODULES)}")
         self._distribution = contract.ENGINES[name]
-        try:
-            interpreter = import_module(MODULES[name])
-        except ImportError as error:
-            raise InputError(
-                f"engine {name!r} cannot be imported ({error}); install {self._distribution}"
-                + (" (its wheels end at Python 3.11)" if name == "tflite" else "")
-            ) from error
+        interpreter = imported(name, MODULES[name])
         check_interpreter(self._distribution, interpreter)
         self._path = Path(model_path).resolve()
         part = part_of(self._path, calls)

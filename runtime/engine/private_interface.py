@@ -8,12 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 
+from ..contract import ENGINES
 from ..errors import InputError
 from ..host.pages import release_array_pages
 from .probe_model import OPERATORS, VALUES, probe_model
@@ -22,6 +23,17 @@ from .probe_model import OPERATORS, VALUES, probe_model
 TESTED = {"ai-edge-litert": ">=2.3,<2.4", "tflite-runtime": ">=2.14,<2.15"}
 DELEGATE_NODE = "DELEGATE"
 IN_MEMORY = ":memory"  # XNNPACK's name of a file of packed weights that is none
+
+
+def imported(engine: str, module: str) -> ModuleType:
+    """Imports a module of an engine's library; raises InputError where it is missing."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise InputError(
+            f"engine {engine!r} cannot be imported ({error}); install {ENGINES[engine]}"
+            + (" (its wheels end at Python 3.11)" if engine == "tflite" else "")
+        ) from error
 
 
 def open_interpreter(library: ModuleType, threads: int, **model) -> Any:
@@ -78,11 +90,7 @@ def check_interpreter(distribution: str, library: ModuleType) -> None:
       InputError: something of it is not as it was in the tested versions.
     """
     with _described(distribution):
-        content = probe_model()
-        references = sys.getrefcount(content)
-        interpreter = open_interpreter(library, 1, model_content=content)
-        # engine/mapped_bytes.py ends a mapping that nothing holds.
-        _require(sys.getrefcount(content) > references, "who holds a model's bytes")
+        interpreter = _opened(lambda content: open_interpreter(library, 1, model_content=content))
         write, read = map(interpreter.get_signature_runner, ("write", "read"))
         for factor in (1, 2):
             values = _values(factor)
@@ -104,11 +112,9 @@ def check_compiled(distribution: str, library: ModuleType, options: ModuleType) 
       InputError: something of it is not as it was in the tested versions.
     """
     with _described(distribution):
-        content = probe_model()
-        references = sys.getrefcount(content)
-        model = open_compiled(library, options, 1, content=content, cache=IN_MEMORY)
-        # engine/mapped_bytes.py ends a mapping that nothing holds.
-        _require(sys.getrefcount(content) > references, "who holds a model's bytes")
+        model = _opened(
+            lambda content: open_compiled(library, options, 1, content=content, cache=IN_MEMORY)
+        )
         names = model.get_signature_list()
         for factor in (1, 2):
             values = _values(factor)
@@ -139,6 +145,16 @@ def refusal(distribution: str, problem: str) -> InputError:
         f"{distribution} {version}: {problem}, not as in the versions that PocketLLM was tested "
         f"with; install '{distribution}{tested}'"
     )
+
+
+def _opened(opening):
+    """Opens the model of 1 kB; the library must hold its bytes."""
+    content = probe_model()
+    references = sys.getrefcount(content)
+    model = opening(content)
+    # engine/mapped_bytes.py ends a mapping that nothing holds.
+    _require(sys.getrefcount(content) > references, "who holds a model's bytes")
+    return model
 
 
 def _values(factor):

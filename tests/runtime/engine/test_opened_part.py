@@ -127,13 +127,13 @@ from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.host.memory import read_status
 bundle = read_bundle(os.environ["BUNDLE"])
 open_model(bundle, threads=1, calls=())  # loads the library, and packs
-taken = []
+growths = []
 models = []
 for calls in ((), None):
     before = read_status()[0]
     models.append(open_model(bundle, threads=1, calls=calls))
-    taken.append(read_status()[0] - before)
-print(*taken)
+    growths.append(read_status()[0] - before)
+print(*growths)
 """
     part, whole = map(int, python(script, BUNDLE=str(bundle.folder)).stdout.split())
     assert part < whole / 4

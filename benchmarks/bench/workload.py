@@ -8,7 +8,7 @@ import numpy as np
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
-from pocketllm.runtime.data.batches import Row
+from pocketllm.runtime.data.batches import Row, bucket_of
 from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim import fzoo
@@ -78,7 +78,7 @@ def second_length(lengths: Sequence[int], seq_len: int) -> int | None:
       seq_len: tokens of a row, at most the longest bucket.
     """
     ascending = sorted(lengths)
-    place = next(i for i, length in enumerate(ascending) if length >= seq_len)
+    place = ascending.index(bucket_of(seq_len, ascending))
     others = ascending[:place][-1:] or ascending[place + 1 :][:1]
     return others[0] if others else None
 

@@ -3,7 +3,7 @@
 Shapes: B rows of a bundle's forward signatures, C sequences a row, S = B * C, T tokens of a bucket.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,6 +44,11 @@ class Batch:
     inputs: dict[str, np.ndarray]
     rows: int
     members: tuple[int, ...]
+
+
+def bucket_of(tokens: int, lengths: Iterable[int]) -> int:
+    """Returns the shortest of a bundle's lengths, ascending, that holds so many tokens."""
+    return next(length for length in lengths if length >= tokens)
 
 
 def training_row(example: EncodedExample, scoring: str) -> Row:
@@ -93,7 +98,7 @@ def _batch(rows, members, batch_size, lengths, pad_id):
     chosen = [rows[member] for member in members]
     sequences = [sequence for row in chosen for sequence in row.sequences]
     slots = batch_size * len(chosen[0].sequences)
-    tokens = next(length for length in lengths if length >= chosen[0].tokens)
+    tokens = bucket_of(chosen[0].tokens, lengths)
     ids = np.full((slots, tokens), pad_id, np.int32)
     mask = np.zeros((slots, tokens), np.int32)
     mask[:, 0] = 1  # a filler row attends to itself, so that its softmax is an ordinary one

@@ -15,7 +15,7 @@ from ..tasks.codec import Task
 from ..tasks.draws import drawn, split_places
 from ..tasks.text import LM, TextTask
 from . import encode_causal, encode_masked, encode_text
-from .batches import Batch, micro_batches, training_row
+from .batches import Batch, bucket_of, micro_batches, training_row
 from .encoded import EncodedExample, RowFormat
 from .reader import DataFile, Example
 from .text_reader import TextFile, TextRow
@@ -60,7 +60,7 @@ class Dataset:
     def buckets(self, lengths: Sequence[int]) -> set[int]:
         """Returns those of a bundle's lengths that batches of these examples have."""
         tokens = {len(s.input_ids) for example in self.examples for s in example.sequences}
-        return {next(length for length in lengths if length >= count) for count in tokens}
+        return {bucket_of(count, lengths) for count in tokens}
 
     def describe(self) -> str:
         """Returns one line on the file and its examples, and how it was read."""

@@ -14,7 +14,7 @@ import torch
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.data.batches import training_row
+from pocketllm.runtime.data.batches import bucket_of, training_row
 from pocketllm.runtime.data.dataset import Dataset, load_dataset, load_split
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.host.memory import PeakMemory
@@ -72,8 +72,7 @@ class _Scores:
     def of(self, data: Dataset, members: Sequence[int]):
         """Returns (scores [B, C], labels [B]) of rows."""
         rows = [training_row(data.examples[i], self._bundle.scoring) for i in members]
-        longest = max(len(s.input_ids) for row in rows for s in row.sequences)
-        tokens = next(length for length in self._bundle.lengths if length >= longest)
+        tokens = bucket_of(max(row.tokens for row in rows), self._bundle.lengths)
         batch = one_batch(rows, tokens, self._pad_id)
         labels = torch.from_numpy(batch.inputs[contract.LABEL]).long()
         return row_scores(self._model, self._bundle, batch), labels

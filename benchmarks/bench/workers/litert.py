@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
-from typing import cast
 
 from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -16,7 +15,6 @@ from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.engine.model import Model, open_model
 from pocketllm.runtime.host.memory import PeakMemory
 from pocketllm.runtime.optim import adam, fzoo
-from pocketllm.runtime.optim.applied import Perturbable
 from pocketllm.runtime.optim.interface import Minibatch
 from pocketllm.runtime.optim.mezo import MezoSettings, mezo_step
 from pocketllm.runtime.optim.normaliser import Normaliser
@@ -77,20 +75,31 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
 Step = Callable[[Sequence[Batch], int], dict]
 
 
+def _timed_step(model: Model, inputs: Sequence[Batch], take_step: Callable) -> tuple:
+    """Takes a step of the noise passes of `model`, on a loss of the batches `inputs`.
+
+    Returns:
+      (what `take_step` returns, wall seconds of the step, of its noise passes, of its forward
+      passes).
+    """
+    noise_seconds, forward_seconds = [], []
+    passes = SimpleNamespace(perturb=timed(model.perturb, noise_seconds))
+    loss = timed(lambda: model.loss(inputs), forward_seconds)
+    started = time.perf_counter()
+    result = take_step(passes, loss)
+    return result, time.perf_counter() - started, noise_seconds, forward_seconds
+
+
 def begin_mezo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
     """Returns the loss of the batches `first`, and what takes a MeZO step."""
 
     def take(inputs, step):
-        noise_seconds, forward_seconds = [], []
-        perturb = timed(model.perturb, noise_seconds)
-        timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
         settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
-        loss = timed(lambda: model.loss(inputs), forward_seconds)
-        started = time.perf_counter()
-        result = mezo_step(timed_model, loss, step, step_seed(work.seed, step), settings)
-        seconds = time.perf_counter() - started
-        losses = result.loss_plus, result.loss_minus
-        return step_record(step, seconds, noise_seconds, forward_seconds, losses)
+        seed = step_seed(work.seed, step)
+        result, seconds, noise, forward = _timed_step(
+            model, inputs, lambda passes, loss: mezo_step(passes, loss, step, seed, settings)
+        )
+        return step_record(step, seconds, noise, forward, (result.loss_plus, result.loss_minus))
 
     return model.loss(first), take
 
@@ -112,20 +121,16 @@ def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
     normaliser = Normaliser()
 
     def take(inputs, step):
-        noise_seconds, forward_seconds = [], []
-        perturb = timed(model.perturb, noise_seconds)
-        timed_model = cast(Perturbable, SimpleNamespace(perturb=perturb))
-        loss = timed(lambda: model.loss(inputs), forward_seconds)
-        started, seed = time.perf_counter(), step_seed(work.seed, step)
-        result = fzoo.fzoo_step(timed_model, loss, step + 1, seed, settings, normaliser=normaliser)
-        seconds = time.perf_counter() - started
+        seed = step_seed(work.seed, step)
+        result, seconds, noise, forward = _timed_step(
+            model,
+            inputs,
+            lambda passes, loss: fzoo.fzoo_step(
+                passes, loss, step + 1, seed, settings, normaliser=normaliser
+            ),
+        )
         return directions_record(
-            step,
-            seconds,
-            noise_seconds,
-            forward_seconds,
-            directions=fzoo.DIRECTIONS,
-            losses=result.losses,
+            step, seconds, noise, forward, directions=fzoo.DIRECTIONS, losses=result.losses
         )
 
     return model.loss(first), take

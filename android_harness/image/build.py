@@ -10,7 +10,7 @@ There are no links, and all files have the same time, so that two builds of one 
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path, PurePosixPath
@@ -21,7 +21,7 @@ from pocketllm.runtime.host.folders import staged
 from . import contents
 from .lock import DEB, LOCK_NAME, Package, write_lock
 from .modules import phone_modules
-from .unpack import Files, read_package
+from .unpack import File, Files, read_package
 
 LAUNCHER = "pocketllm"
 # entries of an image's folder; `cache` holds compiled modules after it has run
@@ -98,19 +98,29 @@ def image_files(packages: list[Package], cache: Path) -> Files:
             if files.get(name, file) != file or name.startswith("site/pocketllm/"):
                 raise InputError(f"{path}: {name} is another package's too; remove the file")
             files[name] = file
-    libraries = {f"lib/{name}" for names in contents.DEBIAN_PACKAGES.values() for name in names}
-    missing = sorted(libraries - set(files))
-    if missing:
-        raise InputError(f"{missing[0]}: in none of the packages; take another lock file")
+    names = [f"lib/{name}" for group in contents.DEBIAN_PACKAGES.values() for name in group]
+    check_libraries(files, sorted(names))
     return files
 
 
+def check_libraries(files: Files, names: Iterable[str]) -> None:
+    """Raises InputError for the first of these files that an image lacks."""
+    for name in names:
+        if name not in files:
+            raise InputError(f"{name}: in none of the packages; take another lock file")
+
+
+def libraries(inside: Files, names: Collection[str]) -> Iterator[tuple[str, File]]:
+    """Yields (path in the image, file) of those files of a package that have one of these names."""
+    for path, file in inside.items():
+        if PurePosixPath(path).name in names:
+            yield f"lib/{PurePosixPath(path).name}", file
+
+
 def _from_deb(package, inside):
-    libraries = contents.DEBIAN_PACKAGES.get(package.name, ())
-    for name, (data, executable) in inside.items():
-        if PurePosixPath(name).name in libraries:
-            yield f"lib/{PurePosixPath(name).name}", (data, executable)
-        elif name == INTERPRETER:
+    yield from libraries(inside, contents.DEBIAN_PACKAGES.get(package.name, ()))
+    for name, (data, _) in inside.items():
+        if name == INTERPRETER:
             yield f"python/bin/python{contents.PYTHON}", (data, True)
         elif name.startswith(STANDARD_LIBRARY):
             inner = name.removeprefix(STANDARD_LIBRARY)

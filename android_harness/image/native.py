@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 from importlib.util import find_spec
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pocketllm.runtime.errors import InputError
 
 from ..programs import need, run
 from . import contents
-from .build import LAUNCHER, Image, write_image
+from .build import LAUNCHER, Image, check_libraries, libraries, write_image
 from .lock import DEB, Package
 from .unpack import Files, read_package
 
@@ -62,22 +62,14 @@ def build_native(packages: Sequence[Package], cache: Path, folder: Path) -> Imag
     """
     files: Files = {}
     for package in packages:
-        files |= dict(_libraries(package, read_package(package, cache / package.file)))
+        names = contents.DEBIAN_PACKAGES.get(package.name, (LIBRARY,))
+        files |= dict(libraries(read_package(package, cache / package.file), names))
     expected = [LIBRARY, *(n for name in DEBIAN_PACKAGES for n in contents.DEBIAN_PACKAGES[name])]
-    missing = [name for name in expected if f"lib/{name}" not in files]
-    if missing:
-        raise InputError(f"{missing[0]}: in none of the packages; take another lock file")
+    check_libraries(files, [f"lib/{name}" for name in expected])
     engine = next(filter(is_engine, packages))
     files[PROGRAM] = (_compiled(files[f"lib/{LIBRARY}"][0], engine.version), True)
     files[LAUNCHER] = ((Path(__file__).parent / "launcher_native.sh").read_bytes(), True)
     return write_image(files, packages, folder, MAX_BYTES)
-
-
-def _libraries(package, inside):
-    wanted = contents.DEBIAN_PACKAGES.get(package.name, (LIBRARY,))
-    for name, (data, executable) in inside.items():
-        if PurePosixPath(name).name in wanted:
-            yield f"lib/{PurePosixPath(name).name}", (data, executable)
 
 
 def _compiled(library: bytes, version: str) -> bytes:

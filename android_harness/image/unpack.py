@@ -23,7 +23,8 @@ AR_MAGIC, AR_HEADER_BYTES, AR_END = b"!<arch>\n", 60, b"`\n"
 XZ_MEMORY = 200_000_000  # a dictionary of 64 MiB is the largest that xz has a level for
 TAR_MEMBER_BYTES = 2048  # more than a header and padding
 ENCRYPTED = 1  # a bit of a zip member's flags
-Files = dict[str, tuple[bytes, bool]]
+File = tuple[bytes, bool]
+Files = dict[str, File]
 # What the readers of archives raise for whatever they cannot read.
 UNREADABLE = (
     ValueError, ArithmeticError, LookupError, EOFError, OSError, NotImplementedError, RuntimeError,

@@ -1,6 +1,7 @@
 """What `device train --runtime=native` does beside `device train`: data is encoded here, flags are
 those of pocketllm-train."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from absl import flags
@@ -29,10 +30,19 @@ FLAGS = frozenset(
 )  # fmt: skip
 
 
-def check_flags(values: flags.FlagValues, lender: flags.FlagValues) -> None:
-    """Raises InputError for a flag of `pocketllm train` that pocketllm-train does not have."""
-    own = {"bundle", "run", "json", *(file.flag for file in FILES)}
-    for name in sorted(set(lender) - FLAGS - own):
+def check_flags(
+    values: flags.FlagValues, lender: flags.FlagValues, files: Sequence[DataFile]
+) -> None:
+    """Raises InputError for a flag of `device train` that pocketllm-train does not have.
+
+    Args:
+      values: flags of the command.
+      lender: flags of `pocketllm train`.
+      files: data files of the command.
+    """
+    own = {"bundle", "run", "json", *(name for f in FILES for name in (f.flag, f.phone_flag))}
+    given = {*lender, *(file.phone_flag for file in files)}
+    for name in sorted(given - FLAGS - own):
         if values[name].present:
             raise InputError(
                 f"--{name}: pocketllm-train has no such flag; leave it out, or take "

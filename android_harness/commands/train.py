@@ -51,7 +51,7 @@ def run(values) -> dict:
     job = training_job(checked_name("run", values.run))
     if values.runtime == PYTHON:
         return forward_command(values, "train", train.FLAGS, FILES, job=job)
-    native.check_flags(values, train.FLAGS)
+    native.check_flags(values, train.FLAGS, FILES)
     native.check_image(open_phone(values))
     with TemporaryDirectory() as folder:
         native.encode_files(values, Path(folder))

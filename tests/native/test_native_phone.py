@@ -122,6 +122,9 @@ def test_what_the_small_image_cannot_do_is_said(phone, small):
     assert python.returncode == 2 and "alone; give --runtime=native" in python.stderr
     clipped = device(phone, "train", *flags, "--lr=1e-3", "--runtime=native", "--clip_norm=1")
     complaint(clipped, 2, "--clip_norm: pocketllm-train has no such flag")
+    prompts = [*flags, "--lr=1e-3", "--device_samples=/sdcard/prompts.jsonl"]
+    samples = device(phone, "train", *prompts, "--runtime=native")
+    complaint(samples, 2, "--device_samples: pocketllm-train has no such flag")
     adam = device(phone, "train", *flags, "--lr=1e-3", "--runtime=native", "--optimizer=adam")
     assert adam.returncode == 2 and "--optimizer=adam: expected mezo or fzoo" in adam.stderr
     nowhere = flags_of(bundle="bundle", train=small / "train.tsv", run="other", steps=3, lr=1)

@@ -19,6 +19,11 @@ DEVICE_PACKAGES := adb qemu-user-static mksh toybox g++-aarch64-linux-gnu
 # What docs/kotlin.md is compiled and run with, beside Kotlin's compiler.
 KOTLIN_PACKAGES := openjdk-17-jdk-headless gcc libc6-dev libandroid-json-java
 
+# $(call debian,PACKAGES,WHO NEEDS): installs Debian packages, or says how they are installed.
+debian = dpkg -s $(1) >/dev/null 2>&1 \
+    || { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(1); } \
+    || echo "note: $(2): sudo apt-get install --no-install-recommends $(1)"
+
 # What pocketllm-train is built with.
 NATIVE_PACKAGES := cmake make g++ nlohmann-json3-dev
 # Where the installed LiteRT lies, as CMake's arguments.
@@ -69,9 +74,7 @@ native: $(DESKTOP)/installed native-tools
 
 native-tools:
 	@mkdir -p build/native
-	@dpkg -s $(NATIVE_PACKAGES) >/dev/null 2>&1 \
-	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(NATIVE_PACKAGES); } \
-	|| echo "note: pocketllm-train needs: sudo apt-get install --no-install-recommends $(NATIVE_PACKAGES)"
+	@$(call debian,$(NATIVE_PACKAGES),pocketllm-train needs)
 
 # Full-size models and real weights: about 12 GB of memory, 10 GB of disk and some 20 minutes. The
 # tests of SmolLM2's weights fetch them as `make smollm2` does; without them they are skipped.
@@ -98,15 +101,11 @@ torch: $(DESKTOP)/installed
 
 # Without the right to install them, the tests that need them are skipped and say so.
 device-tools:
-	@dpkg -s $(DEVICE_PACKAGES) >/dev/null 2>&1 \
-	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(DEVICE_PACKAGES); } \
-	|| echo "note: the device's tests need: sudo apt-get install --no-install-recommends $(DEVICE_PACKAGES)"
+	@$(call debian,$(DEVICE_PACKAGES),the device's tests need)
 
 # Kotlin's compiler: 94 MB, put into ~/.cache/pocketllm by npm. As above, what cannot be had is said.
 kotlin-tools: $(DESKTOP)/installed
-	@dpkg -s $(KOTLIN_PACKAGES) >/dev/null 2>&1 \
-	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends $(KOTLIN_PACKAGES); } \
-	|| echo "note: the tests of docs/kotlin.md need: sudo apt-get install --no-install-recommends $(KOTLIN_PACKAGES)"
+	@$(call debian,$(KOTLIN_PACKAGES),the tests of docs/kotlin.md need)
 	@command -v npm >/dev/null \
 	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends npm; } \
 	|| echo "note: the tests of docs/kotlin.md need node and npm"

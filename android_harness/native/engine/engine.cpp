@@ -132,12 +132,12 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed,
     : path_(real_path(path)), threads_(threads), library_(new Library) {
   signals::set_activity("opening model.tflite");
   LiteRtEnvOption options[2] = {};
-  options[0].tag = litert::LOWEST_LOG_SEVERITY;
-  options[0].value.type = litert::ANY_INTEGER;
-  options[0].value.integer = litert::LOG_WARNINGS;
-  options[1].tag = litert::REGISTERED_ACCELERATORS;  // no other library is looked for
-  options[1].value.type = litert::ANY_INTEGER;
-  options[1].value.integer = litert::CPU;
+  options[0].tag = LITERT_LOG_SEVERITY;
+  options[0].value.type = LITERT_ANY_INTEGER;
+  options[0].value.integer = LITERT_LOG_WARNINGS;
+  options[1].tag = LITERT_ACCELERATORS;  // no other library is looked for
+  options[1].value.type = LITERT_ANY_INTEGER;
+  options[1].value.integer = LITERT_CPU;
   Library& library = *library_;
   require(LiteRtCreateEnvironment(2, options, &library.environment), "LiteRT cannot start");
   auto refuse = [&](LiteRtStatus status) {
@@ -148,7 +148,7 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed,
   LiteRtSignature entry;
   for (const std::string& name : signatures) index_of(library.model, path_, name, &entry);
   require(LiteRtCreateOptions(&library.options), "options");
-  require(LiteRtSetOptionsHardwareAccelerators(library.options, litert::CPU), "options");
+  require(LiteRtSetOptionsHardwareAccelerators(library.options, LITERT_CPU), "options");
   add_options(library.options, "xnnpack",
               "num_threads = " + std::to_string(threads) +
                   "\nweight_cache_file_path = " + quoted(packed) + "\n");
@@ -191,7 +191,7 @@ void Engine::run(const std::string& name, const std::vector<Input>& inputs) {
                        " bytes of " + buffer.name + ", found " +
                        std::to_string(given ? given->bytes : 0) + "; export it again");
     void* address;
-    require(LiteRtLockTensorBuffer(buffer.handle, &address, litert::WRITE), name);
+    require(LiteRtLockTensorBuffer(buffer.handle, &address, LITERT_WRITE), name);
     std::memcpy(address, given->data, given->bytes);
     require(LiteRtUnlockTensorBuffer(buffer.handle), name);
   }
@@ -206,7 +206,7 @@ void Engine::read(const std::string& name, const std::string& output, void* into
     if (buffer.name != output) continue;
     if (buffer.bytes != bytes) break;
     void* address;
-    require(LiteRtLockTensorBuffer(buffer.handle, &address, litert::READ), name);
+    require(LiteRtLockTensorBuffer(buffer.handle, &address, LITERT_READ), name);
     std::memcpy(into, address, bytes);
     require(LiteRtUnlockTensorBuffer(buffer.handle), name);
     return;

@@ -1,23 +1,26 @@
-// The part of LiteRT's C interface that training needs, declared by ourselves: the wheels of
-// ai-edge-litert bring libLiteRt.so and no headers. Sizes are those that the library was built with.
+// The part of LiteRT's C interface that training needs, for C and C++. Own declarations: the wheels
+// of ai-edge-litert bring libLiteRt.so and no headers. Sizes are those that it was built with.
 #pragma once
-#include <cstddef>
-#include <cstdint>
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
 
+#ifdef __cplusplus
 extern "C" {
+#endif
 
-using LiteRtStatus = int;  // 0: done
-using LiteRtEnvironment = struct LiteRtEnvironmentT*;
-using LiteRtModel = struct LiteRtModelT*;
-using LiteRtSignature = struct LiteRtSignatureT*;
-using LiteRtTensor = struct LiteRtTensorT*;
-using LiteRtOptions = struct LiteRtOptionsT*;
-using LiteRtOpaqueOptions = struct LiteRtOpaqueOptionsT*;
-using LiteRtCompiledModel = struct LiteRtCompiledModelT*;
-using LiteRtTensorBuffer = struct LiteRtTensorBufferT*;
-using LiteRtTensorBufferRequirements = struct LiteRtTensorBufferRequirementsT*;
+typedef int LiteRtStatus;  // 0: done
+typedef struct LiteRtEnvironmentT* LiteRtEnvironment;
+typedef struct LiteRtModelT* LiteRtModel;
+typedef struct LiteRtSignatureT* LiteRtSignature;
+typedef struct LiteRtTensorT* LiteRtTensor;
+typedef struct LiteRtOptionsT* LiteRtOptions;
+typedef struct LiteRtOpaqueOptionsT* LiteRtOpaqueOptions;
+typedef struct LiteRtCompiledModelT* LiteRtCompiledModel;
+typedef struct LiteRtTensorBufferT* LiteRtTensorBuffer;
+typedef struct LiteRtTensorBufferRequirementsT* LiteRtTensorBufferRequirements;
 
-struct LiteRtAny {
+typedef struct {
   int type;
   union {
     int64_t integer;
@@ -25,26 +28,38 @@ struct LiteRtAny {
     const char* text;
     const void* pointer;
   };
-};
+} LiteRtAny;
 
-struct LiteRtEnvOption {
+typedef struct {
   int tag;
   LiteRtAny value;
-};
+} LiteRtEnvOption;
 
-struct LiteRtLayout {
+typedef struct {
   unsigned rank : 7, has_strides : 1;
   int32_t dimensions[8];
   uint32_t strides[8];
-};
+} LiteRtLayout;
 
-struct LiteRtRankedTensorType {
+typedef struct {
   int element_type;
   LiteRtLayout layout;
-};
+} LiteRtRankedTensorType;
 
-static_assert(sizeof(LiteRtAny) == 16 && sizeof(LiteRtEnvOption) == 24);
-static_assert(sizeof(LiteRtLayout) == 68 && sizeof(LiteRtRankedTensorType) == 72);
+static_assert(sizeof(LiteRtAny) == 16 && sizeof(LiteRtEnvOption) == 24, "libLiteRt.so's sizes");
+static_assert(sizeof(LiteRtLayout) == 68 && sizeof(LiteRtRankedTensorType) == 72, "likewise");
+
+// The numbers of its enumerations that are used.
+enum {
+  LITERT_ANY_INTEGER = 2,
+  LITERT_ACCELERATORS = 24,  // tags of an environment
+  LITERT_LOG_SEVERITY = 25,
+  LITERT_CPU = 1,
+  LITERT_LOG_WARNINGS = 2,
+  LITERT_LOG_ERRORS = 3,
+  LITERT_READ = 0,
+  LITERT_WRITE = 1
+};
 
 LiteRtStatus LiteRtCreateEnvironment(int count, const LiteRtEnvOption*, LiteRtEnvironment*);
 void LiteRtDestroyEnvironment(LiteRtEnvironment);
@@ -86,15 +101,6 @@ LiteRtStatus LiteRtUnlockTensorBuffer(LiteRtTensorBuffer);
 LiteRtStatus LiteRtRunCompiledModel(LiteRtCompiledModel, size_t signature, size_t inputs,
                                     LiteRtTensorBuffer*, size_t outputs, LiteRtTensorBuffer*);
 
+#ifdef __cplusplus
 }  // extern "C"
-
-namespace pocketllm::litert {
-
-// The numbers of its enumerations that are used here.
-constexpr int ANY_INTEGER = 2;
-constexpr int REGISTERED_ACCELERATORS = 24, LOWEST_LOG_SEVERITY = 25;  // tags of an environment
-constexpr int CPU = 1;
-constexpr int LOG_WARNINGS = 2;
-constexpr int READ = 0, WRITE = 1;
-
-}  // namespace pocketllm::litert
+#endif

@@ -18,6 +18,7 @@ import pages
 
 HERE = Path(__file__).resolve().parent
 PAGE = pages.ROOT / "docs" / "kotlin.md"
+NATIVE = pages.ROOT / "android_harness" / "native"  # declares what libLiteRt.so has
 USE = "App.kt"  # the block that has no heading of its own
 JSON = Path("/usr/share/java/com.android.json.jar")  # Android's org.json, as Debian has it
 _PART = re.compile(r"^## [^\n]*`(\w+\.kt)`$|^```kotlin\n(.*?)^```$", re.S | re.M)
@@ -131,7 +132,8 @@ def build(folder: Path) -> None:
     done = subprocess.run(
         [
             "cc", "-std=c11", "-O1", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror",
-            "-fPIC", "-shared", f"-I{jdk}/include", f"-I{jdk}/include/linux", HERE / "shim.c",
+            "-fPIC", "-shared", f"-I{jdk}/include", f"-I{jdk}/include/linux", f"-I{NATIVE}",
+            HERE / "shim.c",
             "-o", folder / "liblitert_jni.so", f"-L{library}", "-lLiteRt", f"-Wl,-rpath,{library}",
         ],
         capture_output=True,

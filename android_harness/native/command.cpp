@@ -2,8 +2,7 @@
 
 #include <unistd.h>
 
-#include <climits>
-#include <cmath>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 
@@ -21,6 +20,7 @@
 #include "host/native_output.h"
 #include "host/pauses.h"
 #include "host/signals.h"
+#include "host/text.h"
 #include "journal/lines.h"
 #include "run/loop.h"
 #include "run/snapshots.h"
@@ -188,15 +188,11 @@ Json result_of(const Trained& trained, const Training& training) {
 }
 
 void print(const Trained& trained, const Training& training) {
-  char line[400];
-  std::snprintf(line, sizeof line,
-                ": %lld steps, best step %lld, %.3f s a step, peak memory %.3f GB anonymous, "
-                "%.3f GB all pages",
-                static_cast<long long>(trained.last_step),
-                static_cast<long long>(trained.best_step), trained.step_seconds,
-                static_cast<double>(trained.peak.anon_bytes) / 1e9,
-                static_cast<double>(trained.peak.rss_bytes) / 1e9);
-  say(training.folder + line);
+  say(training.folder + ": " + std::to_string(trained.last_step) + " steps, best step " +
+      std::to_string(trained.best_step) +
+      formatted(", %.3f s a step, peak memory %.3f GB anonymous, %.3f GB all pages",
+                trained.step_seconds, static_cast<double>(trained.peak.anon_bytes) / 1e9,
+                static_cast<double>(trained.peak.rss_bytes) / 1e9));
   if (trained.is_stopped)
     say(training.folder + ": stopped after step " + std::to_string(trained.last_step) + " of " +
         std::to_string(training.config.settings.steps) +

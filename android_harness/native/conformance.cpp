@@ -170,7 +170,8 @@ void check_run(const std::string& folder) {
   const Scratch scratch;
   new_journal(scratch.journal(), header);
   JournalWriter writer(scratch.journal(), read_journal(scratch.journal()));
-  const auto optimizer = make_mezo(settings_of(header, steps.size()));
+  const Settings settings = settings_of(header, steps.size());
+  const auto optimizer = make_mezo(settings);
   const auto seed = header.at("seed").get<int64_t>();
   Order order(rows.size(), header.at("batch_size").get<size_t>(), seed);
   double largest = 0;
@@ -179,10 +180,7 @@ void check_run(const std::string& folder) {
       largest = std::max(largest, loss);
   for (const Json& expected : steps) {
     const auto number = expected.at("step").get<int64_t>();
-    std::vector<Row> chosen;
-    for (size_t member : order.members(static_cast<uint64_t>(number)))
-      chosen.push_back(training_row(rows.example(member), bundle.scoring));
-    const auto batches = batches_of(chosen, rows, bundle);
+    const auto batches = batches_of(order.members(static_cast<uint64_t>(number)), rows, bundle);
     const auto losses = expected.at("losses").get<std::vector<double>>();
     size_t next = 0;
     const Step step = optimizer->step(recorder, {number, step_seed(seed, number), [&] {
@@ -190,13 +188,7 @@ void check_run(const std::string& folder) {
       require(std::abs(own - given) <= LOSS_TOLERANCE * largest, file, "a loss");
       return given;
     }});
-    Applied applied;
-    recorder.end_step(applied);
-    applied.step = static_cast<uint32_t>(number);
-    applied.losses = step.losses;
-    applied.lr = step.lr;
-    applied.eps = header.at("eps").get<double>();
-    writer.append(applied);
+    writer.append(recorded(step, settings, recorder));
   }
   writer.close();
   require(read_file(scratch.journal()) == read_file(folder + "/run.journal"), file, "the journal");

@@ -1,7 +1,6 @@
 // The two ways to end badly; caught in main alone, which prints one line.
 #pragma once
 #include <stdexcept>
-#include <string>
 
 namespace pocketllm {
 

@@ -5,6 +5,7 @@
 
 #include "errors.h"
 #include "host/json.h"
+#include "host/text.h"
 
 namespace pocketllm {
 namespace {
@@ -24,12 +25,12 @@ Flags::Flags(const std::vector<Flag>& known, int count, char** arguments) {
   };
   for (int i = 1; i < count; i++) {
     const std::string argument = arguments[i];
-    const size_t dashes = argument.rfind("--", 0) == 0 ? 2 : argument[0] == '-' ? 1 : 0;
+    const size_t dashes = begins_with(argument, "--") ? 2 : argument[0] == '-' ? 1 : 0;
     if (!dashes) throw InputError("unexpected argument '" + argument + "'; see --help");
     const size_t equals = argument.find('=');
     const std::string name = argument.substr(dashes, equals == argument.npos ? argument.npos : equals - dashes);
     const Flag* flag = flag_of(name);
-    const Flag* negated = name.rfind("no", 0) == 0 ? flag_of(name.substr(2)) : nullptr;
+    const Flag* negated = begins_with(name, "no") ? flag_of(name.substr(2)) : nullptr;
     if (!flag && negated && negated->is_switch && equals == argument.npos)
       values_[negated->name] = "false";
     else if (!flag)

@@ -90,8 +90,10 @@ bool Batches::next(Batch& batch) {
   return true;
 }
 
-std::vector<Batch> batches_of(const std::vector<Row>& rows, const Rows& data,
+std::vector<Batch> batches_of(const std::vector<size_t>& members, const Rows& data,
                               const Bundle& bundle) {
+  std::vector<Row> rows;
+  for (size_t member : members) rows.push_back(training_row(data.example(member), bundle.scoring));
   std::vector<Batch> batches;
   Batches each(rows, data, bundle);
   for (Batch batch; each.next(batch);) batches.push_back(std::move(batch));

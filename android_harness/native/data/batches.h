@@ -46,7 +46,8 @@ class Batches {
   size_t first_ = 0;
 };
 
-std::vector<Batch> batches_of(const std::vector<Row>& rows, const Rows& data,
+// The batches that these examples are trained on in.
+std::vector<Batch> batches_of(const std::vector<size_t>& members, const Rows& data,
                               const Bundle& bundle);
 
 }  // namespace pocketllm

@@ -1,6 +1,5 @@
 #include "data/rows.h"
 
-#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -9,6 +8,7 @@
 #include "errors.h"
 #include "host/files.h"
 #include "host/json.h"
+#include "host/little_endian.h"
 #include "host/sha256.h"
 
 namespace pocketllm {
@@ -99,9 +99,7 @@ const char* Rows::at(uint64_t place, uint64_t bytes) const {
 }
 
 uint32_t Rows::word(uint64_t place) const {
-  uint32_t value;
-  std::memcpy(&value, at(place, 4), 4);
-  return value;
+  return number_at<uint32_t>(at(place, 4));
 }
 
 Sequence Rows::sequence(uint64_t& place) const {
@@ -166,9 +164,7 @@ Example Rows::example(size_t index) const {
 
 double Rows::score(const Example& example, size_t name, size_t option) const {
   if (option >= example.options) return 0;
-  double value;
-  std::memcpy(&value, example.scores + 8 * (name * example.options + option), 8);
-  return value;
+  return number_at<double>(example.scores, 8 * (name * example.options + option));
 }
 
 std::string Rows::describe() const {

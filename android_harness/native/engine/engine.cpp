@@ -8,6 +8,7 @@
 #include "host/memory.h"
 #include "host/native_output.h"
 #include "host/signals.h"
+#include "host/text.h"
 
 namespace pocketllm {
 namespace {
@@ -40,9 +41,10 @@ void add_options(LiteRtOptions options, const char* identifier, const std::strin
 // The line that opens some signatures alone, none for all: the library keeps some kB of every operator
 // that it opens, called or not.
 std::string selection_of(const std::vector<std::string>& signatures) {
-  std::string names;
-  for (const std::string& name : signatures) names += (names.empty() ? "" : ", ") + quoted(name);
-  return names.empty() ? "" : "selected_signature_keys = [" + names + "]\n";
+  if (signatures.empty()) return "";
+  std::vector<std::string> names;
+  for (const std::string& name : signatures) names.push_back(quoted(name));
+  return "selected_signature_keys = [" + joined(names, ", ") + "]\n";
 }
 
 std::string real_path(const std::string& path) {
@@ -122,14 +124,13 @@ struct Engine::Signature {
   }
 
   size_t index = 0;
-  std::string activity;
   std::vector<Buffer> inputs, outputs;
   std::vector<LiteRtTensorBuffer> input_handles, output_handles;
 };
 
 Engine::Engine(const std::string& path, int threads, const std::string& packed,
                const std::vector<std::string>& signatures)
-    : path_(real_path(path)), threads_(threads), library_(new Library) {
+    : path_(real_path(path)), library_(new Library) {
   signals::set_activity("opening model.tflite");
   LiteRtEnvOption options[2] = {};
   options[0].tag = LITERT_LOG_SEVERITY;
@@ -168,7 +169,6 @@ Engine::Signature& Engine::signature(const std::string& name) {
   LiteRtSignature entry;
   auto opened = std::make_unique<Signature>();
   opened->index = index_of(library_->model, path_, name, &entry);
-  opened->activity = name;
   size_t inputs, outputs;
   require(LiteRtGetNumSignatureInputs(entry, &inputs), name);
   require(LiteRtGetNumSignatureOutputs(entry, &outputs), name);
@@ -181,7 +181,7 @@ Engine::Signature& Engine::signature(const std::string& name) {
 
 void Engine::run(const std::string& name, const std::vector<Input>& inputs) {
   Signature& called = signature(name);
-  signals::set_activity(called.activity.c_str());
+  signals::set_activity(name);
   for (auto& buffer : called.inputs) {
     const Input* given = nullptr;
     for (const Input& input : inputs)

@@ -36,16 +36,12 @@ class Engine {
   // Drops the resident pages of the mapped model file.
   void release_pages();
 
-  int threads() const { return threads_; }
-  const std::string& path() const { return path_; }
-
  private:
   struct Library;    // the handles, in an order in which they can be closed
   struct Signature;  // one that was called, with its buffers
   Signature& signature(const std::string& name);
 
   std::string path_;
-  int threads_;
   std::unique_ptr<Library> library_;
   std::map<std::string, std::unique_ptr<Signature>> signatures_;
 };

@@ -2,7 +2,6 @@
 #pragma once
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -26,7 +25,6 @@ class Model {
  public:
   Model(const Bundle& bundle, Engine& engine) : bundle_(bundle), engine_(engine) {}
   const Bundle& bundle() const { return bundle_; }
-  Engine& engine() { return engine_; }
 
   // Sets θ to the bundle's initial values, slice by slice; before anything else.
   void initialize();

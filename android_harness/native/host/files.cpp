@@ -9,10 +9,9 @@
 
 #include <cerrno>
 #include <cstdlib>
-#include <cstring>
-#include <vector>
 
 #include "errors.h"
+#include "host/text.h"
 
 namespace pocketllm {
 namespace {
@@ -28,17 +27,8 @@ std::optional<std::pair<std::string, long>> partial_of(const std::string& name) 
   size_t mark = name.rfind(PARTIAL);
   if (name[0] != '.' || mark == std::string::npos || mark < 2) return {};
   std::string digits = name.substr(mark + PARTIAL.size());
-  if (digits.empty() || digits.find_first_not_of("0123456789") != std::string::npos) return {};
+  if (!is_digits(digits)) return {};
   return std::pair(name.substr(1, mark - 1), std::strtol(digits.c_str(), nullptr, 10));
-}
-
-std::vector<std::string> names_in(const std::string& folder) {
-  std::vector<std::string> names;
-  if (DIR* open = opendir(folder.c_str())) {
-    while (const dirent* entry = readdir(open)) names.emplace_back(entry->d_name);
-    closedir(open);
-  }
-  return names;
 }
 
 bool is_unlocked(const std::string& path) {
@@ -84,11 +74,9 @@ void write_partial(const std::string& path, const std::function<void(Partial&)>&
     fill(partial);
     partial.become(path);
   } catch (const std::system_error& error) {
-    std::string text = path + ": cannot be written: " + error.code().message() +
-                       "; what was there before stays: free some space, or choose another path, "
-                       "and run the same command again";
-    if (is_no_space(error)) throw NoSpaceError(text);
-    throw RunError(text);
+    refuse_write(path, error,
+                 "what was there before stays: free some space, or choose another path, and run "
+                 "the same command again");
   }
 }
 
@@ -96,6 +84,14 @@ void write_partial(const std::string& path, const std::function<void(Partial&)>&
 
 bool is_no_space(const std::system_error& error) {
   return error.code().value() == ENOSPC || error.code().value() == EDQUOT;
+}
+
+void refuse_write(const std::string& path, const std::system_error& error,
+                  const std::string& remedy) {
+  const std::string text =
+      path + ": cannot be written: " + error.code().message() + "; " + remedy;
+  if (is_no_space(error)) throw NoSpaceError(text);
+  throw RunError(text);
 }
 
 File File::open_to_read(const std::string& path) { return open(path, O_RDONLY | O_CLOEXEC); }
@@ -232,6 +228,15 @@ std::string name_of(const std::string& path) {
   size_t slash = path.find_last_of('/', end);
   return path.substr(slash == std::string::npos ? 0 : slash + 1,
                      end - (slash == std::string::npos ? 0 : slash + 1) + 1);
+}
+
+std::vector<std::string> names_in(const std::string& folder) {
+  std::vector<std::string> names;
+  if (DIR* open = opendir(folder.c_str())) {
+    while (const dirent* entry = readdir(open)) names.emplace_back(entry->d_name);
+    closedir(open);
+  }
+  return names;
 }
 
 void sweep_run(const std::string& folder) {

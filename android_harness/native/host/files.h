@@ -7,10 +7,14 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
 namespace pocketllm {
 
 bool is_no_space(const std::system_error& error);
+// Throws the RunError of a file that cannot be written, a NoSpaceError where the disk is full.
+[[noreturn]] void refuse_write(const std::string& path, const std::system_error& error,
+                               const std::string& remedy);
 
 // An open descriptor; every failure is a std::system_error.
 class File {
@@ -51,6 +55,8 @@ void sync_folder(const std::string& folder);
 void make_folders(const std::string& folder);
 std::string folder_of(const std::string& path);
 std::string name_of(const std::string& path);
+// The names in a folder, in any order, "." and ".." among them; none where it cannot be read.
+std::vector<std::string> names_in(const std::string& folder);
 // Removes what dead processes left in a run's folder; only who holds the run's lock calls this.
 void sweep_run(const std::string& folder);
 // Removes what dead processes left beside a file on the way to it.

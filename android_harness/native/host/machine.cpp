@@ -5,22 +5,17 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <fstream>
 #include <set>
 #include <sstream>
 #include <vector>
 
+#include "host/text.h"
+
 namespace pocketllm {
 namespace {
 
 using Pairs = std::vector<std::pair<std::string, std::string>>;
-
-std::string stripped(const std::string& text) {
-  const size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string::npos) return "";
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
 
 Pairs cpuinfo() {
   Pairs pairs;
@@ -36,12 +31,6 @@ Pairs cpuinfo() {
 std::string architecture() {
   utsname names;
   return uname(&names) ? "" : names.machine;
-}
-
-std::string joined(const std::set<std::string>& words, const std::string& between) {
-  std::string text;
-  for (const std::string& word : words) text += (text.empty() ? "" : between) + word;
-  return text;
 }
 
 }  // namespace
@@ -73,9 +62,8 @@ std::string instructions() {
     std::istringstream words(value);
     for (std::string word; words >> word;) flags.insert(word);
   }
-  char capabilities[40];
-  std::snprintf(capabilities, sizeof capabilities, " %lx %lx", getauxval(AT_HWCAP),
-                getauxval(AT_HWCAP2));
+  const std::string capabilities =
+      formatted(" %lx %lx", getauxval(AT_HWCAP), getauxval(AT_HWCAP2));
   return architecture() + capabilities + (flags.empty() ? "" : " ") + joined(flags, " ");
 }
 

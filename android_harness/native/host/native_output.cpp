@@ -9,6 +9,8 @@
 #include <sstream>
 #include <vector>
 
+#include "host/text.h"
+
 namespace pocketllm::native_output {
 namespace {
 
@@ -31,7 +33,7 @@ int open_log() {
 
 bool is_severe(const std::string& line) {
   for (const char* begin : {"ERROR", "FATAL", "E0", "F0"})
-    if (line.rfind(begin, 0) == 0) return true;
+    if (begins_with(line, begin)) return true;
   return false;
 }
 
@@ -63,11 +65,9 @@ std::string explanation() {
     lines.push_back(line.substr(0, LINE_CHARACTERS));
     if (is_severe(line)) severe.push_back(lines.back());
   }
-  const auto& shown = severe.empty() ? lines : severe;
-  std::string joined;
-  for (size_t i = shown.size() > LINES ? shown.size() - LINES : 0; i < shown.size(); i++)
-    joined += (joined.empty() ? "" : " / ") + shown[i];
-  return joined.empty() ? "" : "; the library printed: " + joined;
+  auto& shown = severe.empty() ? lines : severe;
+  if (shown.size() > LINES) shown.erase(shown.begin(), shown.end() - LINES);
+  return shown.empty() ? "" : "; the library printed: " + joined(shown, " / ");
 }
 
 }  // namespace pocketllm::native_output

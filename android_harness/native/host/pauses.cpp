@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <thread>
 
 #include "errors.h"
 #include "host/clock.h"
 #include "host/signals.h"
+#include "host/text.h"
 
 namespace pocketllm {
 namespace {
@@ -21,12 +21,6 @@ constexpr int FULLER_PERCENT = 2;
 double sample_seconds() {
   const char* given = std::getenv("POCKETLLM_SAMPLE_SECONDS");
   return given ? std::atof(given) : 10.0;
-}
-
-std::string text_of(const char* format, double first, double second) {
-  char text[160];
-  std::snprintf(text, sizeof text, format, first, second);
-  return text;
 }
 
 void sleep_for(double seconds) {
@@ -55,8 +49,8 @@ std::optional<Pauses::Reason> Pauses::reason(const DeviceState& state, bool is_r
     if (!state.battery_celsius) return unknown("max_temp", "its battery's temperature");
     if (*state.battery_celsius > *limits_.max_temp - (is_resuming ? COOLER_CELSIUS : 0))
       return Reason{"max_temp",
-                    text_of("battery at %.1f °C, --max_temp=%g", *state.battery_celsius,
-                            *limits_.max_temp),
+                    formatted("battery at %.1f °C, --max_temp=%g", *state.battery_celsius,
+                              *limits_.max_temp),
                     false};
   }
   if (limits_.min_battery) {
@@ -64,8 +58,8 @@ std::optional<Pauses::Reason> Pauses::reason(const DeviceState& state, bool is_r
     const int limit = limits_.min_battery + (is_resuming ? FULLER_PERCENT : 0);
     if (*state.battery_percent < std::min(limit, 100))
       return Reason{"min_battery",
-                    text_of("battery at %.0f%%, --min_battery=%.0f",
-                            static_cast<double>(*state.battery_percent), limits_.min_battery),
+                    formatted("battery at %lld%%, --min_battery=%d",
+                              static_cast<long long>(*state.battery_percent), limits_.min_battery),
                     false};
   }
   if (limits_.only_charging) {
@@ -92,7 +86,7 @@ Json Pauses::wait(const std::function<void(const std::string&)>& say) {
     state = read_device_state();
     why = reason(state, is_exceeded);
   }
-  if (last) say("going on after " + text_of("%.0f s", now() - since, 0));
+  if (last) say("going on after " + formatted("%.0f s", now() - since));
   next_ = now() + sample_seconds();
   return state.known();
 }

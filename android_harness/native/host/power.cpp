@@ -1,6 +1,5 @@
 #include "host/power.h"
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -10,11 +9,11 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
 #include <vector>
 
 #include "host/clock.h"
 #include "host/files.h"
+#include "host/text.h"
 
 extern char** environ;
 
@@ -38,26 +37,19 @@ std::string text_of(const std::string& path) {
   } catch (const std::system_error&) {
     return "";
   }
-  const size_t last = text.find_last_not_of(" \t\r\n");
-  return last == text.npos ? "" : text.substr(text.find_first_not_of(" \t\r\n"), last + 1);
+  return stripped(text);
 }
 
 Number number_of(const std::string& text) {
   const std::string digits = text.substr(text[0] == '-' ? 1 : 0);
-  if (digits.empty() || digits.size() > 18 ||
-      digits.find_first_not_of("0123456789") != digits.npos)
-    return {};
+  if (!is_digits(digits) || digits.size() > 18) return {};
   return std::strtoll(text.c_str(), nullptr, 10);
 }
 
 std::vector<std::string> folders_in(const std::string& folder, const std::string& begin) {
   std::vector<std::string> paths;
-  DIR* open = opendir(folder.c_str());
-  while (const dirent* entry = open ? readdir(open) : nullptr) {
-    const std::string name = entry->d_name;
-    if (name[0] != '.' && name.rfind(begin, 0) == 0) paths.push_back(folder + "/" + name);
-  }
-  if (open) closedir(open);
+  for (const std::string& name : names_in(folder))
+    if (name[0] != '.' && begins_with(name, begin)) paths.push_back(folder + "/" + name);
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -112,7 +104,7 @@ void read_battery_of_sys(DeviceState& state, const std::string& sys) {
   }
 }
 
-// The number behind a name at the beginning of a line; `indented` says whether spaces stand before.
+// The number behind a name at the beginning of a line, or behind spaces there.
 Number entry_in(const std::string& text, const std::string& name) {
   for (size_t at = text.find(name + ": "); at != text.npos; at = text.find(name + ": ", at + 1)) {
     const size_t line = text.rfind('\n', at) == text.npos ? 0 : text.rfind('\n', at) + 1;

@@ -1,7 +1,6 @@
 // State of a phone: battery, heat, clock rates, and this process's share of its memory.
 #pragma once
 #include <optional>
-#include <string>
 
 #include "host/json.h"
 

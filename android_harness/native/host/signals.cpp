@@ -3,7 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <cstdio>
 #include <cstring>
 
 #include "errors.h"
@@ -13,7 +13,7 @@ namespace pocketllm::signals {
 namespace {
 
 volatile sig_atomic_t has_arrived = 0;
-std::atomic<const char*> activity{"starting"};
+char activity[64] = "starting";  // a copy: what it was said with may be gone when a handler runs
 
 // Only what a signal handler may call.
 void say(const char* text) {
@@ -57,14 +57,14 @@ void install() {
   signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error, told in one line
 }
 
-bool arrived() { return has_arrived; }
-
 void check() {
   if (has_arrived) throw Interrupted();
 }
 
 void clear() { has_arrived = 0; }
 
-void set_activity(const char* what) { activity = what; }
+void set_activity(const std::string& what) {
+  std::snprintf(activity, sizeof activity, "%s", what.c_str());
+}
 
 }  // namespace pocketllm::signals

@@ -11,6 +11,7 @@
 #include "errors.h"
 #include "host/crc32.h"
 #include "host/files.h"
+#include "host/little_endian.h"
 
 namespace pocketllm {
 namespace {
@@ -22,14 +23,12 @@ const char* const NAMES[] = {JOURNAL, METRICS, EVALUATIONS};
 
 std::string mark_path(const std::string& folder) { return folder + "/flushed"; }
 
-// The bytes of each file that a mark says, none where it does not fit its checksum.
-Counts counts_in(const std::string& mark) {
-  Counts counts{};
-  uint32_t sum;
-  if (mark.size() != MARK_BYTES) return counts;
-  std::memcpy(&sum, mark.data() + sizeof counts, 4);
-  if (crc32(mark.data(), sizeof counts) == sum) std::memcpy(counts.data(), mark.data(), sizeof counts);
-  return counts;
+// The bytes of each file that an open mark says, none where it does not fit its checksum.
+Counts counts_in(const File& mark) {
+  char data[MARK_BYTES];
+  if (mark.size() != sizeof data || !mark.read_at(data, sizeof data, 0)) return {};
+  if (crc32(data, sizeof(Counts)) != number_at<uint32_t>(data, sizeof(Counts))) return {};
+  return number_at<Counts>(data);
 }
 
 uint64_t flush_file(const std::string& path) {
@@ -73,12 +72,14 @@ void with_failures(const std::string& folder, const std::function<void()>& work)
 }  // namespace
 
 uint64_t flushed_bytes(const std::string& folder, const std::string& name) {
-  const auto mark = read_file(mark_path(folder));
-  if (!mark) return UINT64_MAX;
-  const Counts counts = counts_in(*mark);
-  for (size_t i = 0; i < counts.size(); i++)
-    if (name == NAMES[i]) return counts[i];
-  return 0;
+  try {
+    const Counts counts = counts_in(File::open_to_read(mark_path(folder)));
+    for (size_t i = 0; i < counts.size(); i++)
+      if (name == NAMES[i]) return counts[i];
+    return 0;
+  } catch (const std::system_error&) {
+    return UINT64_MAX;
+  }
 }
 
 void begin_mark(const std::string& folder) {
@@ -94,7 +95,7 @@ void begin_mark(const std::string& folder) {
 void flush_run(const std::string& folder) {
   with_failures(folder, [&] {
     File mark = File::open(mark_path(folder), O_RDWR);
-    const Counts before = counts_in(read_file(mark_path(folder)).value_or(""));
+    const Counts before = counts_in(mark);
     const Counts counts = flush_files(folder);
     bool has_new_file = false;
     for (size_t i = 0; i < counts.size(); i++) has_new_file |= counts[i] && !before[i];

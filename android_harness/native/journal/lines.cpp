@@ -7,6 +7,7 @@
 #include "errors.h"
 #include "host/crc32.h"
 #include "host/files.h"
+#include "host/text.h"
 #include "journal/flushed.h"
 
 namespace pocketllm {
@@ -38,8 +39,8 @@ std::optional<Json> object_of(std::string_view line) {
 
 bool is_step_line(std::string_view line) {
   const auto value = object_of(line);
-  if (!value || !value->contains("step") || !(*value)["step"].is_number_integer()) return false;
-  const Json seed = value->contains("seed") ? value->at("seed") : Json(0);
+  if (!value || !value->value("step", Json()).is_number_integer()) return false;
+  const Json seed = value->value("seed", Json(0));
   if (!seed.is_number_integer()) return false;
   const auto number = seed.get<int64_t>();
   return number >= INT32_MIN && number <= INT32_MAX;
@@ -51,8 +52,8 @@ std::optional<Evaluated> evaluation_of(std::string_view line) {
   if (mark != line.npos && line.back() == '}') {
     const std::string digits(line.substr(mark + CHECKSUM.size(),
                                          line.size() - mark - CHECKSUM.size() - 1));
-    const bool is_number = !digits.empty() && digits.find_first_not_of("0123456789") == digits.npos;
-    if (is_number && std::to_string(crc32(std::string_view("}"), crc32(line.substr(0, mark)))) != digits) return {};
+    const uint32_t sum = crc32(std::string_view("}"), crc32(line.substr(0, mark)));
+    if (is_digits(digits) && std::to_string(sum) != digits) return {};
   }
   const auto value = object_of(line);
   if (!value) return {};
@@ -103,11 +104,9 @@ void append_line(const std::string& path, const std::string& line) {
       throw;
     }
   } catch (const std::system_error& error) {
-    const std::string text = path + ": cannot be written: " + error.code().message() +
-                             "; the steps before are kept, free some space and run the same "
-                             "command again: it goes on, or says why it cannot";
-    if (is_no_space(error)) throw NoSpaceError(text);
-    throw RunError(text);
+    refuse_write(path, error,
+                 "the steps before are kept, free some space and run the same command again: it "
+                 "goes on, or says why it cannot");
   }
 }
 

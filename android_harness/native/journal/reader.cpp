@@ -3,6 +3,8 @@
 #include "errors.h"
 #include "host/crc32.h"
 #include "host/files.h"
+#include "host/little_endian.h"
+#include "host/text.h"
 #include "journal/flushed.h"
 #include "journal/records.h"
 
@@ -10,13 +12,13 @@ namespace pocketllm {
 namespace {
 
 void check_magic(const std::string& data, const std::string& path) {
-  if (data.rfind(MAGIC, 0) == 0) return;
-  if (data.rfind("PLLMGRD", 0) == 0)
+  if (begins_with(data, MAGIC)) return;
+  if (begins_with(data, "PLLMGRD"))
     throw InputError(path +
                      ": a run with gradients, which this program does not take; go on with "
                      "`pocketllm train`, or choose another --run");
   const std::string_view name = MAGIC.substr(0, 7);
-  if (data.rfind(name, 0) == 0 && data.size() > 7 && data[7] >= '0' && data[7] <= '9')
+  if (begins_with(data, name) && data.size() > 7 && data[7] >= '0' && data[7] <= '9')
     throw InputError(path + ": a journal of version " + data[7] +
                      ", this program reads version 3; train again in a new --run, or use the "
                      "version that wrote this one");
@@ -36,12 +38,13 @@ void read_header(Journal& journal, const std::string& path) {
   if (sum != word_at(data, 12 + size) || !journal.header.is_object())
     throw InputError(path + ": the header is damaged; restore the file from a copy");
   journal.ends.push_back(12 + size + 4);
-  journal.checksums.push_back(sum);
 }
 
 }  // namespace
 
 Applied Journal::step(size_t number) const { return decoded(data, ends.at(number - 1)); }
+
+uint32_t Journal::checksum(size_t number) const { return word_at(data, ends.at(number) - 4); }
 
 Journal read_journal(const std::string& path) {
   Journal journal;
@@ -51,7 +54,7 @@ Journal read_journal(const std::string& path) {
   journal.data = std::move(*data);
   read_header(journal, path);
   uint64_t end = journal.ends[0];
-  while (size_t size = sound_bytes(journal.data, end, journal.checksums.back())) {
+  while (size_t size = sound_bytes(journal.data, end, word_at(journal.data, end - 4))) {
     const size_t number = journal.ends.size();
     if (word_at(journal.data, end) != number)
       throw InputError(path + ": record " + std::to_string(number) + " holds step " +
@@ -60,7 +63,6 @@ Journal read_journal(const std::string& path) {
                        "; it was written by another version, use that one");
     end += size;
     journal.ends.push_back(end);
-    journal.checksums.push_back(word_at(journal.data, end - 4));
   }
   const uint64_t flushed = flushed_bytes(folder_of(path), JOURNAL);
   // A file that is shorter than the mark was cut by hand, or is a copy: the mark says nothing.

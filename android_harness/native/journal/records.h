@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "optim/applied.h"
 
@@ -13,8 +12,6 @@ constexpr std::string_view MAGIC = "PLLMJRN3";
 constexpr size_t HEAD_BYTES = 28, SHORTEST = HEAD_BYTES + 4;  // a head and a checksum
 constexpr size_t MOST_LOSSES = 1024, MOST_PASSES = 1024;
 
-uint32_t word_at(std::string_view data, size_t place);
-void append_word(std::string& data, uint32_t value);
 // A step's record; `before` is the checksum of the record before, of the header for the first.
 std::string record_of(const Applied& step, uint32_t before);
 // The length of the record at a place, 0 where none is whole there.

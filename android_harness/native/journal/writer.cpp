@@ -5,6 +5,7 @@
 #include "errors.h"
 #include "host/clock.h"
 #include "host/crc32.h"
+#include "host/little_endian.h"
 #include "journal/flushed.h"
 #include "journal/records.h"
 
@@ -22,20 +23,15 @@ File open_journal(const std::string& path) {
   }
 }
 
-template <typename T>
-std::vector<T> last_two(const std::vector<T>& values) {
-  return {values.size() > 1 ? values.end() - 2 : values.end() - 1, values.end()};
-}
-
 }  // namespace
 
 void new_journal(const std::string& path, const Json& header) {
   // Keys in the order of their bytes, as every writer has them.
   const std::string text = json_line(Json(nlohmann::json(header)));
   std::string data(MAGIC);
-  append_word(data, static_cast<uint32_t>(text.size()));
+  append_number(data, static_cast<uint32_t>(text.size()));
   data += text;
-  append_word(data, crc32(data));
+  append_number(data, crc32(data));
   write_bytes(path, data);
 }
 
@@ -43,9 +39,11 @@ JournalWriter::JournalWriter(const std::string& path, const Journal& journal)
     : path_(path),
       file_(open_journal(path)),
       count_(journal.count()),
-      ends_(last_two(journal.ends)),
-      checksums_(last_two(journal.checksums)),
       flushed_(now()) {
+  for (size_t number = count_ ? count_ - 1 : 0; number <= count_; number++) {
+    ends_.push_back(journal.ends[number]);
+    checksums_.push_back(journal.checksum(number));
+  }
   try {
     file_.truncate(ends_.back());
     file_.sync();

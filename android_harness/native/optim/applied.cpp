@@ -1,5 +1,7 @@
 #include "optim/applied.h"
 
+#include <utility>
+
 #include "host/clock.h"
 
 namespace pocketllm {
@@ -53,11 +55,11 @@ void Recorder::perturb_two(int32_t seed, double scale, int32_t seed_2, double sc
   model_.perturb_two(seed, first.scale, seed_2, second.scale);
 }
 
-void Recorder::end_step(Applied& applied) {
-  applied.passes = std::move(passes_);
-  applied.decay = decay_;
-  passes_.clear();
-  decay_ = 0;
+Applied Recorder::end_step() {
+  Applied applied;
+  applied.passes = std::exchange(passes_, {});
+  applied.decay = std::exchange(decay_, 0.0f);
+  return applied;
 }
 
 void Recorder::replay(const Applied& applied) {

@@ -33,8 +33,8 @@ class Recorder {
   explicit Recorder(Model& model) : model_(model) {}
   void perturb(int32_t seed, double scale, double decay = 0, double probe = 0);
   void perturb_two(int32_t seed, double scale, int32_t seed_2, double scale_2);
-  // Takes the passes and the last one's decay, and begins the next step.
-  void end_step(Applied& applied);
+  // Returns the passes and the last one's decay, and begins the next step.
+  Applied end_step();
   void replay(const Applied& applied);
 
   double seconds = 0;  // of all passes, until it is set back

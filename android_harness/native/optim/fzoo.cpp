@@ -3,6 +3,7 @@
 
 #include "data/order.h"
 #include "errors.h"
+#include "host/text.h"
 #include "optim/exact_sum.h"
 #include "optim/normaliser.h"
 #include "optim/optimizer.h"
@@ -37,8 +38,7 @@ class Fzoo : public Optimizer {
     step.line = {{"step", step.number},   {"seed", minibatch.seed},
                  {"losses", step.losses}, {"projected_grad", std::sqrt(square)},
                  {"divisor", divisor},    {"lr", step.lr}};
-    step.description = formatted("loss %.4f", step.loss) +
-                       formatted(" projected_grad %.2f", std::sqrt(square));
+    step.description = formatted("loss %.4f projected_grad %.2f", step.loss, std::sqrt(square));
     return step;
   }
 

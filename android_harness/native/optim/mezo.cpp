@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "errors.h"
+#include "host/text.h"
 #include "optim/normaliser.h"
 #include "optim/optimizer.h"
 
@@ -30,8 +31,8 @@ class Mezo : public Optimizer {
     if (!std::isfinite(slope)) {
       model.perturb(seed, eps);
       throw LossError("step " + std::to_string(minibatch.number) +
-                      ": the loss is not finite (loss_plus " + formatted("%g", plus) +
-                      ", loss_minus " + formatted("%g", minus) + ")");
+                      ": the loss is not finite (" +
+                      formatted("loss_plus %g, loss_minus %g)", plus, minus));
     }
     Step step;
     step.number = minibatch.number;
@@ -49,7 +50,7 @@ class Mezo : public Optimizer {
     }
     // From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass (decision 31).
     model.perturb(seed, eps - rate * slope, decay_share(settings_, minibatch.number), eps);
-    step.description = formatted("loss %.4f", step.loss) + formatted(" projected_grad %+.2f", slope);
+    step.description = formatted("loss %.4f projected_grad %+.2f", step.loss, slope);
     return step;
   }
 

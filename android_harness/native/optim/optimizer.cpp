@@ -1,7 +1,5 @@
 #include "optim/optimizer.h"
 
-#include <cstdio>
-
 namespace pocketllm {
 
 Json Settings::described() const {
@@ -17,14 +15,17 @@ Json Settings::described() const {
   return values;
 }
 
-std::unique_ptr<Optimizer> make_optimizer(const Settings& settings) {
-  return settings.optimizer == "fzoo" ? make_fzoo(settings) : make_mezo(settings);
+Applied recorded(const Step& step, const Settings& settings, Recorder& recorder) {
+  Applied applied = recorder.end_step();
+  applied.step = static_cast<uint32_t>(step.number);
+  applied.losses = step.losses;
+  applied.lr = step.lr;
+  applied.eps = settings.eps;
+  return applied;
 }
 
-std::string formatted(const char* format, double value) {
-  char text[400];
-  std::snprintf(text, sizeof text, format, value);
-  return text;
+std::unique_ptr<Optimizer> make_optimizer(const Settings& settings) {
+  return settings.optimizer == "fzoo" ? make_fzoo(settings) : make_mezo(settings);
 }
 
 }  // namespace pocketllm

@@ -47,11 +47,11 @@ class Optimizer {
   virtual Step step(Recorder& model, const Minibatch& minibatch) = 0;
 };
 
+// Ends a step: returns what a journal's record holds of it.
+Applied recorded(const Step& step, const Settings& settings, Recorder& recorder);
+
 std::unique_ptr<Optimizer> make_mezo(const Settings& settings);
 std::unique_ptr<Optimizer> make_fzoo(const Settings& settings);
 std::unique_ptr<Optimizer> make_optimizer(const Settings& settings);
-
-// Returns a text as printf makes it.
-std::string formatted(const char* format, double value);
 
 }  // namespace pocketllm

@@ -1,9 +1,9 @@
 #include "run/archive.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "host/crc32.h"
+#include "host/little_endian.h"
 #include "run/arrays.h"
 
 namespace pocketllm {
@@ -19,15 +19,14 @@ constexpr size_t LOCAL_BYTES = 30, CENTRAL_BYTES = 46, END_BYTES = 22;
 
 template <typename Number>
 std::string& operator<<(std::string& data, Number value) {
-  return data.append(reinterpret_cast<const char*>(&value), sizeof value);
+  append_number(data, value);
+  return data;
 }
 
 template <typename Number>
-Number number_at(const std::string& data, size_t place) {
-  Number value;
-  if (place + sizeof value > data.size()) throw Unreadable("it is cut short");
-  std::memcpy(&value, data.data() + place, sizeof value);
-  return value;
+Number checked_at(const std::string& data, size_t place) {
+  if (place + sizeof(Number) > data.size()) throw Unreadable("it is cut short");
+  return number_at<Number>(data.data(), place);
 }
 
 }  // namespace
@@ -112,45 +111,44 @@ void ArchiveReader::read_directory() {
   const uint64_t size = file_.size();
   if (size < END_BYTES) throw Unreadable("it is no ZIP archive");
   const std::string end = bytes_at(size - END_BYTES, END_BYTES);
-  if (number_at<uint32_t>(end, 0) != END) throw Unreadable("it does not end as a ZIP archive");
-  uint64_t count = number_at<uint16_t>(end, 10), bytes = number_at<uint32_t>(end, 12);
-  uint64_t begin = number_at<uint32_t>(end, 16);
+  if (checked_at<uint32_t>(end, 0) != END) throw Unreadable("it does not end as a ZIP archive");
+  uint64_t count = checked_at<uint16_t>(end, 10), bytes = checked_at<uint32_t>(end, 12);
+  uint64_t begin = checked_at<uint32_t>(end, 16);
   if (count == FULL_16 || bytes == FULL_32 || begin == FULL_32) {
     if (size < END_BYTES + 20) throw Unreadable("it is cut short");
     const std::string locator = bytes_at(size - END_BYTES - 20, 20);
-    if (number_at<uint32_t>(locator, 0) == LOCATOR_64) {
-      const std::string large = bytes_at(number_at<uint64_t>(locator, 8), 56);
-      if (number_at<uint32_t>(large, 0) != END_64) throw Unreadable("its end is damaged");
-      count = number_at<uint64_t>(large, 32);
-      bytes = number_at<uint64_t>(large, 40);
-      begin = number_at<uint64_t>(large, 48);
+    if (checked_at<uint32_t>(locator, 0) == LOCATOR_64) {
+      const std::string large = bytes_at(checked_at<uint64_t>(locator, 8), 56);
+      if (checked_at<uint32_t>(large, 0) != END_64) throw Unreadable("its end is damaged");
+      count = checked_at<uint64_t>(large, 32);
+      bytes = checked_at<uint64_t>(large, 40);
+      begin = checked_at<uint64_t>(large, 48);
     }
   }
   const std::string directory = bytes_at(begin, bytes);
   size_t at = 0;
   for (uint64_t i = 0; i < count; i++) {
-    if (number_at<uint32_t>(directory, at) != CENTRAL) throw Unreadable("its directory is damaged");
-    if (number_at<uint16_t>(directory, at + 10)) throw Unreadable("a member is compressed");
-    Member member{number_at<uint32_t>(directory, at + 24), number_at<uint32_t>(directory, at + 42),
-                  number_at<uint32_t>(directory, at + 16)};
-    const size_t name = number_at<uint16_t>(directory, at + 28);
-    const size_t extra = number_at<uint16_t>(directory, at + 30);
-    const size_t comment = number_at<uint16_t>(directory, at + 32);
+    if (checked_at<uint32_t>(directory, at) != CENTRAL) throw Unreadable("its directory is damaged");
+    if (checked_at<uint16_t>(directory, at + 10)) throw Unreadable("a member is compressed");
+    Member member{checked_at<uint32_t>(directory, at + 24), checked_at<uint32_t>(directory, at + 42),
+                  checked_at<uint32_t>(directory, at + 16)};
+    const size_t name = checked_at<uint16_t>(directory, at + 28);
+    const size_t extra = checked_at<uint16_t>(directory, at + 30);
+    const size_t comment = checked_at<uint16_t>(directory, at + 32);
     const size_t names = at + CENTRAL_BYTES, extras = names + name;
     if (extras + extra + comment > directory.size()) throw Unreadable("its directory is damaged");
     for (size_t field = extras; field + 4 <= extras + extra;) {
       size_t value = field + 4;
-      if (number_at<uint16_t>(directory, field) == ZIP64) {
+      if (checked_at<uint16_t>(directory, field) == ZIP64) {
         if (member.bytes == FULL_32) {
-          member.bytes = number_at<uint64_t>(directory, value);
+          member.bytes = checked_at<uint64_t>(directory, value);
           value += 16;  // the other one is the compressed size
         }
-        if (member.place == FULL_32) member.place = number_at<uint64_t>(directory, value);
+        if (member.place == FULL_32) member.place = checked_at<uint64_t>(directory, value);
       }
-      field += 4 + size_t{number_at<uint16_t>(directory, field + 2)};
+      field += 4 + size_t{checked_at<uint16_t>(directory, field + 2)};
     }
     members_[directory.substr(names, name)] = member;
-    sizes_[directory.substr(names, name)] = member.bytes;
     at = extras + extra + comment;
   }
 }
@@ -163,9 +161,9 @@ void ArchiveReader::read(const std::string& name, std::string& head, void* into,
   if (member.bytes != head.size() + bytes) throw Unreadable(name + " has another size");
   try {
     const std::string local = bytes_at(member.place, LOCAL_BYTES);
-    if (number_at<uint32_t>(local, 0) != LOCAL) throw Unreadable(name + " is damaged");
-    const uint64_t place = member.place + LOCAL_BYTES + number_at<uint16_t>(local, 26) +
-                           number_at<uint16_t>(local, 28);
+    if (checked_at<uint32_t>(local, 0) != LOCAL) throw Unreadable(name + " is damaged");
+    const uint64_t place = member.place + LOCAL_BYTES + checked_at<uint16_t>(local, 26) +
+                           checked_at<uint16_t>(local, 28);
     if (!file_.read_at(head.data(), head.size(), place) ||
         !file_.read_at(into, bytes, place + head.size()))
       throw Unreadable("it is cut short");

@@ -31,23 +31,22 @@ class ArchiveWriter {
 
 class ArchiveReader {
  public:
-  // Reads the directory; throws Unreadable (arrays.h).
-  explicit ArchiveReader(const std::string& path);
-  const std::map<std::string, uint64_t>& sizes() const { return sizes_; }
-  // Reads a member of `head` + `bytes` bytes whole, and checks its sum.
-  void read(const std::string& name, std::string& head, void* into, uint64_t bytes) const;
-
- private:
   struct Member {
     uint64_t bytes, place;
     uint32_t crc;
   };
+  // Reads the directory; throws Unreadable (arrays.h).
+  explicit ArchiveReader(const std::string& path);
+  const std::map<std::string, Member>& members() const { return members_; }
+  // Reads a member of `head` + `bytes` bytes whole, and checks its sum.
+  void read(const std::string& name, std::string& head, void* into, uint64_t bytes) const;
+
+ private:
   void read_directory();
   std::string bytes_at(uint64_t place, uint64_t count) const;
 
   File file_;
   std::map<std::string, Member> members_;
-  std::map<std::string, uint64_t> sizes_;
 };
 
 }  // namespace pocketllm

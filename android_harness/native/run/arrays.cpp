@@ -2,7 +2,6 @@
 
 #include "errors.h"
 #include "host/files.h"
-#include "host/signals.h"
 #include "run/archive.h"
 
 namespace pocketllm {
@@ -33,11 +32,11 @@ std::string head_of(const std::string& kind, const std::vector<int64_t>& shape) 
 // Reads an array of this type and shape; throws Unreadable for any other.
 void read_array(const ArchiveReader& archive, const std::string& member, const std::string& kind,
                 const std::vector<int64_t>& shape, void* into, uint64_t bytes) {
-  const auto size = archive.sizes().find(member);
-  if (size == archive.sizes().end()) throw Unreadable("it lacks " + member);
-  if (size->second < bytes || size->second - bytes > 0xFFFF + 10)
-    throw Unreadable(member + " has another size");
-  std::string head(size->second - bytes, '\0');
+  const auto entry = archive.members().find(member);
+  if (entry == archive.members().end()) throw Unreadable("it lacks " + member);
+  const uint64_t size = entry->second.bytes;
+  if (size < bytes || size - bytes > 0xFFFF + 10) throw Unreadable(member + " has another size");
+  std::string head(size - bytes, '\0');
   archive.read(member, head, into, bytes);
   const std::string begin("\x93NUMPY\x01\x00", 8);
   const size_t last = head.find_last_not_of(" \n");
@@ -64,7 +63,7 @@ void load_parameters(Model& model, const std::string& path) {
   const ArchiveReader archive(path);
   const auto& variables = model.bundle().variables;
   size_t members = 0;
-  for (const auto& [name, size] : archive.sizes()) members += name != CHECKSUM;
+  for (const auto& entry : archive.members()) members += entry.first != CHECKSUM;
   if (members != variables.size())
     throw Unreadable(std::to_string(members) + " variables, expected " +
                      std::to_string(variables.size()));

@@ -2,12 +2,9 @@
 // of stored members, each an array in NumPy's format.
 #pragma once
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <stdexcept>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/model.h"
 

@@ -6,7 +6,7 @@
 
 #include "data/batches.h"
 #include "host/signals.h"
-#include "optim/optimizer.h"
+#include "host/text.h"
 #include "run/metrics.h"
 
 namespace pocketllm {
@@ -37,9 +37,9 @@ std::vector<Prediction> predictions_of(const Rows& data,
 
 std::string Evaluation::describe() const {
   if (!accuracy)
-    return formatted("loss %.4f", loss) + formatted(", perplexity %.4g", std::exp(loss)) + ", " +
-           std::to_string(*tokens) + " tokens";
-  std::string line = formatted("accuracy %.4f", *accuracy) + formatted(", loss %.4f", loss);
+    return formatted("loss %.4f, perplexity %.4g, ", loss, std::exp(loss)) + std::to_string(*tokens) +
+           " tokens";
+  std::string line = formatted("accuracy %.4f, loss %.4f", *accuracy, loss);
   for (const auto& [name, value] : metrics) line += ", " + name + formatted(" %.4f", value);
   return line;
 }

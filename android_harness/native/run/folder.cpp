@@ -1,12 +1,13 @@
 #include "run/folder.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
 #include <set>
+#include <vector>
 
 #include "errors.h"
 #include "host/files.h"
+#include "host/text.h"
 #include "journal/flushed.h"
 #include "journal/lines.h"
 #include "journal/writer.h"
@@ -22,30 +23,22 @@ bool holds_something(const std::string& folder) {
   struct stat status;
   if (stat(folder.c_str(), &status)) return false;
   if (!S_ISDIR(status.st_mode)) return true;
-  bool is_foreign = false;
-  DIR* open = opendir(folder.c_str());
-  while (const dirent* entry = open ? readdir(open) : nullptr) {
-    const std::string name = entry->d_name;
+  for (const std::string& name : names_in(folder)) {
     const bool is_partial = name[0] == '.' && name.find(".partial-") != name.npos;
     if (name != "." && name != ".." && name != ".lock" && name != "measured.json" && !is_partial)
-      is_foreign = true;
+      return true;
   }
-  if (open) closedir(open);
-  return is_foreign;
-}
-
-Json value_of(const Json& object, const std::string& name) {
-  return object.contains(name) ? object.at(name) : Json();
+  return false;
 }
 
 void check_config(const std::string& path, const Json& stored, const RunConfig& config) {
   const Json description = config.described();
-  const Json optimizer = value_of(stored, "optimizer");
+  const Json optimizer = stored.value("optimizer", Json());
   if (optimizer != description["optimizer"])
     throw InputError(path + ": holds a run with --optimizer=" +
                      (optimizer.is_string() ? optimizer.get<std::string>() : optimizer.dump()) +
                      ", this one is " + config.settings.optimizer + "; choose another --run");
-  const Json bundle = value_of(stored, "bundle_checksum");
+  const Json bundle = stored.value("bundle_checksum", Json());
   if (bundle != config.bundle_checksum)
     throw InputError(path + ": the run belongs to bundle " + bundle.dump().substr(1, 12) +
                      "…, this one is " + config.bundle_checksum.substr(0, 12) +
@@ -55,21 +48,21 @@ void check_config(const std::string& path, const Json& stored, const RunConfig& 
   for (const auto& item : stored.items()) names.insert(item.key());
   for (const auto& item : description.items()) names.insert(item.key());
   for (const std::string& name : names)
-    if (value_of(stored, name) != value_of(description, name) &&
+    if (stored.value(name, Json()) != description.value(name, Json()) &&
         !(name == "steps" && config.settings.lr_schedule == "constant"))
       differing.insert(name);
   if (differing == std::set<std::string>{"steps"})
     throw InputError(path + ": the run was started with --steps=" +
-                     value_of(stored, "steps").dump() + ", found --steps=" +
+                     stored.value("steps", Json()).dump() + ", found --steps=" +
                      std::to_string(config.settings.steps) + "; --lr_schedule=" +
                      config.settings.lr_schedule +
                      " falls over all steps: keep their number, or choose another --run");
-  std::string changes;
+  std::vector<std::string> changes;
   for (const std::string& name : differing)
-    changes += (changes.empty() ? "" : ", ") + name + " " + json_line(value_of(stored, name)) +
-               " -> " + json_line(value_of(description, name));
+    changes.push_back(name + " " + json_line(stored.value(name, Json())) + " -> " +
+                      json_line(description.value(name, Json())));
   if (!changes.empty())
-    throw InputError(path + ": holds a run with another config (" + changes +
+    throw InputError(path + ": holds a run with another config (" + joined(changes, ", ") +
                      "); choose another --run");
 }
 
@@ -115,13 +108,12 @@ std::optional<Journal> steps_so_far(const std::string& folder, const RunConfig& 
   }
   Journal journal = read_journal(journal_path);
   const Json expected = config.header();
-  std::string differing;
+  std::vector<std::string> differing;
   for (const auto& item : expected.items())
-    if (value_of(journal.header, item.key()) != item.value())
-      differing += (differing.empty() ? "" : ", ") + item.key();
+    if (journal.header.value(item.key(), Json()) != item.value()) differing.push_back(item.key());
   if (!differing.empty())
     throw InputError(journal_path + ": belongs to another run than config.json beside it (" +
-                     differing + "); choose another --run");
+                     joined(differing, ", ") + "); choose another --run");
   if (journal.count() > static_cast<size_t>(config.settings.steps))
     throw InputError(folder + ": holds " + std::to_string(journal.count()) +
                      " steps, more than --steps=" + std::to_string(config.settings.steps) +

@@ -122,32 +122,19 @@ class Run {
       training_.say(line);
     }));
     const double started = now();
-    load_batches(number);
+    const auto members = order_.members(static_cast<uint64_t>(number));
+    batches_ = batches_of(members, training_.data, training_.model.bundle());
     const Minibatch minibatch{number, step_seed(training_.config.seed, number),
                               [this] { return training_.model.loss(batches_); }};
     // A signal waits until the step counts: otherwise the parameters would be ahead of the journal.
     Step step = optimizer.step(recorder_, minibatch);
     seconds_.push_back(now() - started);
     write_line(step, further);
-    Applied applied;
-    recorder_.end_step(applied);
-    applied.step = static_cast<uint32_t>(number);
-    applied.losses = step.losses;
-    applied.lr = step.lr;
-    applied.eps = settings_.eps;
-    writer_.append(applied);
+    writer_.append(recorded(step, settings_, recorder_));
     run_seconds_ += seconds_.back();
     training_.stepped(step);
     evaluate_after(number);
     snapshot(number);
-  }
-
-  void load_batches(int64_t number) {
-    std::vector<Row> rows;
-    const std::string& scoring = training_.model.bundle().scoring;
-    for (size_t member : order_.members(static_cast<uint64_t>(number)))
-      rows.push_back(training_row(training_.data.example(member), scoring));
-    batches_ = batches_of(rows, training_.data, training_.model.bundle());
   }
 
   void write_line(Step& step, const Json& further) {

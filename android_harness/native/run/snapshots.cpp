@@ -1,12 +1,12 @@
 #include "run/snapshots.h"
 
-#include <dirent.h>
 #include <unistd.h>
 
 #include <algorithm>
 
 #include "errors.h"
 #include "host/files.h"
+#include "host/text.h"
 #include "run/arrays.h"
 
 namespace pocketllm {
@@ -27,18 +27,14 @@ bool snapshot_due(double tail_seconds, double run_seconds, double recovery_secon
 
 std::vector<int64_t> snapshot_steps(const std::string& folder) {
   std::vector<int64_t> steps;
-  DIR* open = opendir(folder.c_str());
-  while (const dirent* entry = open ? readdir(open) : nullptr) {
-    const std::string name = entry->d_name;
-    if (name.size() <= STEM.size() + SUFFIX.size() || name.rfind(STEM, 0) ||
+  for (const std::string& name : names_in(folder)) {
+    if (name.size() <= STEM.size() + SUFFIX.size() || !begins_with(name, STEM) ||
         name.compare(name.size() - SUFFIX.size(), SUFFIX.size(), SUFFIX))
       continue;
     const std::string digits =
         name.substr(STEM.size(), name.size() - STEM.size() - SUFFIX.size());
-    if (digits.find_first_not_of("0123456789") == digits.npos && digits.size() < 18)
-      steps.push_back(std::stoll(digits));
+    if (is_digits(digits) && digits.size() < 18) steps.push_back(std::stoll(digits));
   }
-  if (open) closedir(open);
   std::sort(steps.begin(), steps.end());
   return steps;
 }
@@ -66,7 +62,7 @@ int64_t restore(Model& model, const std::string& folder, int64_t last, const Jou
   for (auto step = steps.rbegin(); step != steps.rend(); step++) {
     if (*step < 1 || *step > last) continue;
     const std::string path = path_of(folder, *step);
-    if (checksum_in(path) != journal.checksums.at(static_cast<size_t>(*step))) {
+    if (checksum_in(path) != journal.checksum(static_cast<size_t>(*step))) {
       say(folder + ": the snapshot of step " + std::to_string(*step) +
           " is damaged or of another run, passed over");
       continue;

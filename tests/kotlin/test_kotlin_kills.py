@@ -7,10 +7,9 @@ import time
 import kotlin_page
 import numpy as np
 import pytest
-from kotlin_rows import write_rows
+from kotlin_rows import training_rows, write_rows
 
-from pocketllm.runtime.data.batches import Row, training_row
-from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.batches import Row
 from pocketllm.runtime.data.encoded import Encoded
 from pocketllm.runtime.journal.reader import read_journal
 
@@ -24,8 +23,7 @@ RECORD = 72
 def app(kotlin, micro, train_tsv, tmp_path_factory):
     """Runs the app in a folder: (folder, command that runs it, changes of its plan) -> Answer."""
     bundle, shared = micro("lora"), tmp_path_factory.mktemp("shared")
-    examples = load_dataset(train_tsv, bundle).examples
-    rows = [training_row(example, bundle.scoring) for example in examples]
+    rows = training_rows(train_tsv, bundle)
     plan = {
         "bundle": bundle.folder, "packed": shared, "rows": write_rows(shared / "rows", rows),
         "lr": 1e-3, "batch_size": 3, "steps": STEPS, "saved_every": 4,

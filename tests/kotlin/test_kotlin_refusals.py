@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
 
 import numpy as np
 import pytest
-from kotlin_rows import losses_along, write_rows
+from bundle_json import rewrite, update
+from disks import mounted
+from kotlin_rows import losses_along, training_rows, write_rows
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.data.batches import Row, training_row
-from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.batches import Row
 from pocketllm.runtime.data.encoded import Encoded
 
 pytestmark = pytest.mark.desktop
@@ -19,23 +18,20 @@ EPS, SEED = 1e-2, 77
 PACKED, STAMP = "packed-weights", "packed-weights.json"
 
 
-def changed(values: dict):
-    """Rewrites bundle.json with its checksum."""
-    return lambda folder: write_with_checksum(
-        folder / "bundle.json", json.loads((folder / "bundle.json").read_text()) | values
-    )
+def changed(**values):
+    """Sets values of bundle.json."""
+    return lambda folder: update(folder, **values)
 
 
-def without_signature(folder):
-    values = json.loads((folder / "bundle.json").read_text())
-    del values["signatures"]["read_0"]
-    write_with_checksum(folder / "bundle.json", values)
+def without(*keys):
+    """Takes a value out of bundle.json."""
 
+    def change(values):
+        for key in keys[:-1]:
+            values = values[key]
+        del values[keys[-1]]
 
-def without_key(folder):
-    values = json.loads((folder / "bundle.json").read_text())
-    del values["slices"]
-    write_with_checksum(folder / "bundle.json", values)
+    return lambda folder: rewrite(folder, change)
 
 
 def flipped(name, place):
@@ -48,18 +44,18 @@ def flipped(name, place):
 
 
 BAD = {
-    "bundle.json: format 1, expected 2": changed({"format_version": 1}),
+    "bundle.json: format 1, expected 2": changed(format_version=1),
     "bundle.json: was altered": lambda folder: (folder / "bundle.json").write_text(
         (folder / "bundle.json").read_text().replace('"slices": 1', '"slices": 2')
     ),
-    "bundle.json: no bundle (No value for slices)": without_key,
-    "no signature read_0": without_signature,
+    "bundle.json: no bundle (No value for slices)": without("slices"),
+    "no signature read_0": without("signatures", "read_0"),
     "model.tflite: missing or altered": flipped("model.tflite", -5),
     "tokenizer.json: missing or altered": flipped("tokenizer.json", 30),
     "bundle.json: no bundle (": lambda folder: (folder / "bundle.json").write_text("[1, 2]"),
     "bundle.json: no bundle (End of input": lambda f: (f / "bundle.json").write_text(""),
     "bundle.json: cannot be read": lambda folder: (folder / "bundle.json").unlink(),
-    "holds no ../model.tflite": changed({"files": {"../model.tflite": {}}}),
+    "holds no ../model.tflite": changed(files={"../model.tflite": {}}),
 }
 
 
@@ -108,18 +104,12 @@ def test_a_disk_without_space_for_packed_weights_is_said_before_they_are_made(
     kotlin, micro, tmp_path
 ):
     disk, size = tmp_path / "disk", 1 << 20
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk]
-    if subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("no right to mount a file system")
-    try:
+    with mounted(disk, size):
         result = kotlin.run(
             tmp_path, "probe", bundle=micro("lora").folder, packed=disk, seed=1, eps=EPS,
             rows=write_rows(tmp_path / "rows.json", [row(5)]),
         )  # fmt: skip
         left = list(disk.iterdir())
-    finally:
-        subprocess.run(["umount", "--lazy", disk], check=True)
 
     assert result.code == 1 and left == []
     assert f"IOException: {disk / PACKED}: {size} bytes are free, " in result.errors
@@ -142,8 +132,7 @@ def compute(kotlin, bundles, open_ready, train_tsv, tmp_path):
 
     def losses(number):
         bundle, model = bundles[number], open_ready(bundles[number], "litert")
-        examples = load_dataset(train_tsv, bundle).examples
-        rows = [training_row(example, bundle.scoring) for example in examples]
+        rows = training_rows(train_tsv, bundle)
         result = kotlin.well(
             tmp_path, "probe", bundle=bundle.folder, packed=packed, seed=SEED, eps=EPS,
             rows=write_rows(tmp_path / "rows.json", rows),

@@ -3,17 +3,16 @@
 import json
 import math
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from kotlin_rows import losses_along, parameters, write_rows
+from bundle_json import rewrite
+from kotlin_rows import losses_along, parameters, training_rows, write_rows
 from small_runs import pocketllm
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.bundle.contents import Bundle
-from pocketllm.runtime.data.batches import Row, training_row
-from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.data.batches import Row
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.journal.reader import read_journal
 from pocketllm.runtime.run.replay import replay
@@ -27,11 +26,7 @@ RUN = {"lr": 2e-3, "batch_size": 7, "seed": 5}
 def rows_of(train_tsv):
     """Returns the training rows of a bundle."""
 
-    def make(bundle: Bundle) -> list[Row]:
-        data = load_dataset(train_tsv, bundle)
-        return [training_row(example, bundle.scoring) for example in data.examples]
-
-    return make
+    return partial(training_rows, train_tsv)
 
 
 def train(bundle, data, run, **flags):
@@ -117,10 +112,12 @@ def test_noise_is_compared_and_another_one_refused(
 ):
     bundles = [micro("lora"), noise_bundle("rademacher"), noise_bundle("gaussian")]
     other = shutil.copytree(golden_bundle.folder, tmp_path / "other")
-    values = json.loads((other / "bundle.json").read_text())
-    values["parameters"][0]["variables"][0]["stream"] += 1000
-    write_with_checksum(other / "bundle.json", values)
-    name = values["parameters"][0]["variables"][0]["name"]
+    name = golden_bundle.variables[0].name
+
+    def move(values):
+        values["parameters"][0]["variables"][0]["stream"] += 1000
+
+    rewrite(other, move)
 
     folders = [*(bundle.folder for bundle in bundles), golden_bundle.folder, other]
     result = kotlin.well(tmp_path, "noise", packed=tmp_path, bundles=list(map(str, folders)))

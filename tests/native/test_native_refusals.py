@@ -1,26 +1,18 @@
 """What is wrong is said in one line by the native program: exit code 2 for bad input, 1 else."""
 
 import json
-import resource
 import shutil
 import subprocess
+from functools import partial
 
 import pytest
+from bundle_json import update
+from disks import limited
 from native_program import PROGRAM, encode, files_of, flags_of, native
-from small_runs import rows, write_tsv
+from small_runs import complaint, rows, write_tsv
 from waiting import wait_until
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
-
-PREFIX = "pocketllm-train: error: "
-
-
-def refused(done, code, *texts):
-    """Asserts an exit code and one line on stderr that holds all of `texts`."""
-    assert done.returncode == code, done.stderr
-    assert done.stderr.startswith(PREFIX) and done.stderr.count("\n") == 1, done.stderr
-    for text in texts:
-        assert text in done.stderr
+refused = partial(complaint, program="pocketllm-train")
 
 
 @pytest.fixture
@@ -83,9 +75,8 @@ def cold(folder, sys):
 
 
 def change(folder, **values):
-    """Changes a bundle.json and gives it its checksum."""
-    path = folder / "bundle" / "bundle.json"
-    write_with_checksum(path, json.loads(path.read_text()) | values)
+    """Sets values of bundle.json."""
+    update(folder / "bundle", **values)
 
 
 def test_a_bundle_of_another_format_or_an_altered_one(folder):
@@ -240,12 +231,8 @@ def test_a_loss_that_is_not_finite_ends_the_run(folder):
 def test_a_full_disk_ends_the_run_and_space_lets_it_go_on(folder):
     whole, run = folder / "whole", folder / "run"
     assert train(folder, run=whole, steps=60).returncode == 0
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, before[1]))
-    try:
+    with limited(3000):
         done = train(folder, steps=60)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     refused(done, 1, "journal: cannot be written", "free some space")
     assert "the run goes on without lines until there is space" in done.stdout

@@ -7,17 +7,15 @@ import struct
 
 import numpy as np
 import pytest
+from bundle_json import as_causal
 from opt_reference import EXCERPTS
 from small_runs import complaint, pocketllm, rows, write_tsv
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import Dataset, load_dataset, load_split
 from pocketllm.runtime.data.encoded import Encoded, EncodedExample
 from pocketllm.runtime.data.reader import DataFile
 from pocketllm.runtime.encoded_file import NO_GROUP, write_encoded
 from pocketllm.runtime.tasks.causal import TASKS
-from pocketllm.runtime.tasks.codec import to_json
 from pocketllm.runtime.tasks.metrics import METRICS, Prediction
 from pocketllm.runtime.tasks.text import SFT
 from pocketllm.runtime.tasks.text import TASKS as TEXT_TASKS
@@ -78,16 +76,12 @@ def bundle_of(golden_bundle, tmp_path):
 
     def of(task, scoring, option_tokens=0):
         folder = shutil.copytree(golden_bundle.folder, tmp_path / "causal")
-        values = json.loads((folder / "bundle.json").read_text())
-        values |= {"style": "causal", "task": to_json(task), "word_ids": []}
-        values |= {"scoring": scoring, "option_tokens": option_tokens}
-        write_with_checksum(folder / "bundle.json", values)
-        return read_bundle(folder)
+        return as_causal(folder, task, scoring, option_tokens)
 
     return of
 
 
-def test_masked_encodedare_those_of_the_data_set(golden_bundle, tmp_path):
+def test_masked_rows_are_those_of_the_data_set(golden_bundle, tmp_path):
     path = write_tsv(tmp_path / "train.tsv", rows(30, seed=3))
 
     done = pocketllm(
@@ -142,7 +136,7 @@ def test_scores_of_options_give_the_metrics_that_texts_give(bundle_of, tmp_path)
         assert max(max(example["scores"][name]) for example in examples) > 0
 
 
-def test_encodedto_train_on_and_a_split_say_so(bundle_of, tmp_path):
+def test_rows_to_train_on_and_of_a_split_say_so(bundle_of, tmp_path):
     bundle = bundle_of(TASKS["copa"], "gold", 128)
     short = {"premise": "a.", "choice1": "it", "choice2": "ok", "question": "effect"}
     path = tmp_path / "copa.jsonl"

@@ -1,6 +1,7 @@
 """Data files, commands and settings of small runs; nothing here needs the desktop."""
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict, fields, replace
@@ -75,11 +76,11 @@ def python(code: str, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def complaint(done, code, *texts):
-    """Asserts an exit code and one line on stderr that holds all of `texts`."""
+def complaint(done, code, *texts, program="pocketllm [a-z ]+"):
+    """Asserts an exit code and one line on stderr, a program's, that holds all of `texts`."""
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("pocketllm ") and ": error: " in done.stderr
+    assert re.match(f"{program}: error: ", done.stderr), done.stderr
     for text in texts:
         assert text in done.stderr
 

@@ -9,9 +9,9 @@ import sys
 import time
 
 import pytest
+from bundle_json import update
 from small_runs import complaint, pocketllm
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.manifest import read_bundle
 
 pytestmark = pytest.mark.desktop
@@ -81,11 +81,7 @@ def ended_at_once(folder, out, *arguments):
     (entry,) = json.loads(out.read_text())
     copied = out.with_name("copied")
     shutil.copytree(folder, copied)
-    manifest = json.loads((copied / "bundle.json").read_text()) | {
-        "stop_ids": [entry["token_ids"][0]]
-    }
-    del manifest["checksum"]
-    write_with_checksum(copied / "bundle.json", manifest)
+    update(copied, stop_ids=[entry["token_ids"][0]])
     return copied
 
 

@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from bundle_json import rewrite, update
 
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.bundle.manifest import read_bundle, read_noise
@@ -26,14 +27,6 @@ def folder(golden_bundle, tmp_path):
 def manifest(golden_bundle):
     """What the committed bundle.json says."""
     return json.loads((golden_bundle.folder / "bundle.json").read_text())
-
-
-def rewrite(folder, change):
-    """Applies `change` to the values of bundle.json."""
-    path = folder / "bundle.json"
-    values = json.loads(path.read_text())
-    change(values)
-    write_with_checksum(path, values)
 
 
 def special(**changes) -> dict:
@@ -68,7 +61,7 @@ def test_variables_are_in_stream_order_and_cover_their_parameters(golden_bundle)
 
 @pytest.mark.parametrize("version", [0, 1, 3, "2", None])
 def test_another_format_version_is_refused(version, folder):
-    rewrite(folder, lambda values: values.update(format_version=version))
+    update(folder, format_version=version)
 
     message = refused(folder)
 
@@ -169,7 +162,7 @@ def test_every_key_that_the_runtime_reads_is_named_when_missing(folder, manifest
     ids=lambda value: str(value).replace("/", " ")[:40],
 )
 def test_values_that_cannot_be_are_refused(change, problem, folder):
-    rewrite(folder, lambda values: values.update(change))
+    update(folder, **change)
 
     assert problem in refused(folder)
 
@@ -193,7 +186,7 @@ def options(scoring, name, word_ids=(), option_tokens=3):
     ids=lambda values: values["scoring"],
 )
 def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
-    rewrite(folder, lambda manifest: manifest.update(values))
+    update(folder, **values)
 
     bundle = read_bundle(folder)
 
@@ -214,7 +207,7 @@ def test_a_bundle_of_options_says_how_it_scores_them(values, folder):
     ids=str,
 )
 def test_a_scoring_that_does_not_go_with_the_task_is_refused(values, problem, folder):
-    rewrite(folder, lambda manifest: manifest.update(values))
+    update(folder, **values)
 
     assert problem in refused(folder)
 

@@ -5,14 +5,12 @@ import re
 import shutil
 
 import pytest
+from bundle_json import as_causal
 from opt_reference import EXCERPTS
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
-from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import batches_of, load_dataset, load_split
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.tasks.causal import TASKS
-from pocketllm.runtime.tasks.codec import to_json
 from pocketllm.runtime.tasks.draws import drawn
 
 
@@ -22,11 +20,7 @@ def opt_bundle(golden_bundle, tmp_path):
 
     def of(name, scoring, option_tokens):
         folder = shutil.copytree(golden_bundle.folder, tmp_path / name)
-        values = json.loads((folder / "bundle.json").read_text())
-        values |= {"style": "causal", "task": to_json(TASKS[name]), "word_ids": []}
-        values |= {"scoring": scoring, "option_tokens": option_tokens}
-        write_with_checksum(folder / "bundle.json", values)
-        return read_bundle(folder)
+        return as_causal(folder, TASKS[name], scoring, option_tokens)
 
     return of
 

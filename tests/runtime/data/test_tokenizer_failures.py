@@ -4,9 +4,9 @@ import json
 import shutil
 
 import pytest
+from bundle_json import rewrite
 from small_runs import complaint, pocketllm, write_tsv
 
-from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.data.tokenizer import load_tokenizer, tokenising
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import sha256_of
@@ -70,9 +70,8 @@ def test_other_errors_pass():
 def test_a_command_ends_with_one_line(changes, golden_bundle, spoiled, tmp_path):
     folder = shutil.copytree(golden_bundle.folder, tmp_path / "bundle")
     path = spoiled(changes).replace(folder / "tokenizer.json")
-    manifest = json.loads((folder / "bundle.json").read_text())
-    manifest["files"][path.name] = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
-    write_with_checksum(folder / "bundle.json", manifest)
+    entry = {"bytes": path.stat().st_size, "sha256": sha256_of(path)}
+    rewrite(folder, lambda values: values["files"].update({path.name: entry}))
     data = write_tsv(tmp_path / "data.tsv", [("a" * 200 + "!", 1)])
 
     done = pocketllm("eval", f"--bundle={folder}", f"--data={data}")

@@ -1,12 +1,10 @@
 """`pocketllm train --optimizer=adam` from outside: what it refuses, trains, keeps and reports."""
 
-import json
 import shutil
 
 import pytest
+from bundle_json import rewrite
 from small_runs import complaint, pocketllm
-
-from pocketllm.runtime.bundle.checksum import write_with_checksum
 
 pytest_plugins = ["runtime_fixtures"]
 
@@ -15,14 +13,20 @@ pytest_plugins = ["runtime_fixtures"]
 def claimed(golden_bundle, tmp_path):
     """The committed bundle, its bundle.json claiming gradients that the model file lacks."""
     folder = shutil.copytree(golden_bundle.folder, tmp_path / "claimed")
-    values = json.loads((folder / "bundle.json").read_text())
-    values["optimizers"] = ["mezo", "adam"]
-    for tokens in golden_bundle.lengths:
-        values["signatures"][f"adam_step_{tokens}"] = {"inputs": {}, "outputs": {}}
-    for name in ("adam_read_0", "adam_write_0"):
-        values["signatures"][name] = {"inputs": {}, "outputs": {}}
-    write_with_checksum(folder / "bundle.json", values)
+    names = [f"adam_step_{tokens}" for tokens in golden_bundle.lengths]
+
+    def claim(values):
+        values["optimizers"] = ["mezo", "adam"]
+        for name in (*names, "adam_read_0", "adam_write_0"):
+            values["signatures"][name] = {"inputs": {}, "outputs": {}}
+
+    rewrite(folder, claim)
     return folder
+
+
+def drop(folder, signature):
+    """Takes a signature out of bundle.json."""
+    rewrite(folder, lambda values: values["signatures"].pop(signature))
 
 
 def flags(bundle, data, run, **changes):
@@ -58,9 +62,7 @@ def test_more_examples_than_the_graph_has_rows_say_how_to_export(claimed, train_
 
 
 def test_a_bundle_that_claims_a_step_it_does_not_list_is_refused(claimed, train_file, tmp_path):
-    values = json.loads((claimed / "bundle.json").read_text())
-    del values["signatures"]["adam_step_8"]
-    write_with_checksum(claimed / "bundle.json", values)
+    drop(claimed, "adam_step_8")
 
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
 
@@ -68,14 +70,11 @@ def test_a_bundle_that_claims_a_step_it_does_not_list_is_refused(claimed, train_
 
 
 def test_a_bundle_whose_moments_cannot_be_read_or_written_is_refused(claimed, train_file, tmp_path):
-    values = json.loads((claimed / "bundle.json").read_text())
-    del values["signatures"]["adam_write_0"]
-    write_with_checksum(claimed / "bundle.json", values)
+    drop(claimed, "adam_write_0")
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
     complaint(done, 2, "missing 'adam_write_0'", "export the bundle again")
 
-    del values["signatures"]["adam_read_0"]
-    write_with_checksum(claimed / "bundle.json", values)
+    drop(claimed, "adam_read_0")
     done = pocketllm(*flags(claimed, train_file, tmp_path / "run"))
     complaint(done, 2, "no signature adam_read_0, which a run that goes on needs; export it again")
     assert not (tmp_path / "run").exists()

@@ -3,13 +3,11 @@
 On a small file system where the right to mount one is there, and under a limit on file sizes.
 """
 
-import resource
 import shutil
-import subprocess
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from disks import limited, mount, mounted
 from small_runs import complaint, pocketllm
 
 from pocketllm.runtime.bundle.manifest import read_bundle
@@ -22,32 +20,12 @@ pytest_plugins = ["runtime_fixtures"]
 PAGE, STEPS = 4096, 80
 
 
-def mount(folder, *options):
-    """Mounts, or mounts again, a file system in memory; returns whether that went well."""
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-    return subprocess.run(command, capture_output=True).returncode == 0
-
-
-@contextmanager
-def limited(size):
-    """Lets no process that is started in here write a file of more bytes."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 @pytest.fixture
 def disk(tmp_path):
     """Mounts a small disk: (its folder, what sets its size and mode)."""
     folder = tmp_path / "disk"
-    folder.mkdir()
-    if not mount(folder, f"size={PAGE}"):
-        pytest.skip("no right to mount a file system")
-    yield folder, lambda size, mode="rw": mount(folder, "remount", f"size={size}", mode)
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with mounted(folder, PAGE):
+        yield folder, lambda size, mode="rw": mount(folder, "remount", f"size={size}", mode)
 
 
 @pytest.fixture

@@ -6,9 +6,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pocketllm.runtime.data.batches import Row, micro_batches
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.data.batches import Row, micro_batches, training_row
+from pocketllm.runtime.data.dataset import load_dataset
 
 WEIGHT = {"nan": "NaN"}  # as Kotlin spells it
+
+
+def training_rows(path: Path, bundle: Bundle) -> list[Row]:
+    """Returns the rows that a data file is trained on in."""
+    examples = load_dataset(path, bundle).examples
+    return [training_row(example, bundle.scoring) for example in examples]
 
 
 def write_rows(path: Path, rows: list[Row]) -> Path:

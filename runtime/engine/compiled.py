@@ -5,7 +5,7 @@ it once, and into a file if it is given one.
 """
 
 from collections.abc import Collection
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from ..errors import InputError, RunError
 from ..host.native_output import explained
 from ..host.pages import release_file_pages
 from .part import is_called, part_of
-from .private_interface import IN_MEMORY, check_compiled, imported, open_compiled, refusal
+from .private_interface import IN_MEMORY, check_compiled, importing, open_compiled, refusal
 
 DISTRIBUTION = contract.ENGINES["litert"]
 
@@ -43,8 +43,9 @@ class CompiledEngine:
         Raises:
           InputError: the engine is missing, another one than tested, or cannot read the file.
         """
-        compiled_model = imported(self.name, "ai_edge_litert.compiled_model")
-        options = imported(self.name, "ai_edge_litert.options")
+        with importing(self.name):
+            compiled_model = import_module("ai_edge_litert.compiled_model")
+            options = import_module("ai_edge_litert.options")
         check_compiled(DISTRIBUTION, compiled_model, options)
         self._path = Path(model_path).resolve()
         cache = str(Path(packed_path).resolve()) if packed_path else IN_MEMORY

@@ -1,7 +1,7 @@
 """The interpreters of LiteRT and tflite-runtime behind the interface Engine."""
 
 from collections.abc import Collection
-from importlib import metadata
+from importlib import import_module, metadata
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from .part import is_called, part_of
 from .private_interface import (
     DELEGATE_NODE,
     check_interpreter,
-    imported,
+    importing,
     node_names,
     open_interpreter,
     release_tensors,
@@ -44,7 +44,8 @@ class InterpreterEngine:
         if name not in MODULES:
             raise InputError(f"engine {name!r} is unknown, expected one of {', '.join(MODULES)}")
         self._distribution = contract.ENGINES[name]
-        interpreter = imported(name, MODULES[name])
+        with importing(name):
+            interpreter = import_module(MODULES[name])
         check_interpreter(self._distribution, interpreter)
         self._path = Path(model_path).resolve()
         part = part_of(self._path, calls)

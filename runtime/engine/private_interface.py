@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib import import_module, metadata
+from importlib import metadata
 from types import ModuleType
 from typing import Any
 
@@ -25,10 +25,11 @@ DELEGATE_NODE = "DELEGATE"
 IN_MEMORY = ":memory"  # XNNPACK's name of a file of packed weights that is none
 
 
-def imported(engine: str, module: str) -> ModuleType:
-    """Imports a module of an engine's library; raises InputError where it is missing."""
+@contextmanager
+def importing(engine: str) -> Iterator[None]:
+    """Imports of an engine's library in here raise InputError where it is missing."""
     try:
-        return import_module(module)
+        yield
     except ImportError as error:
         raise InputError(
             f"engine {engine!r} cannot be imported ({error}); install {ENGINES[engine]}"

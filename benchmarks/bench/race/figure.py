@@ -7,6 +7,7 @@ from ...report.figures import COLOURS, LINE_STYLES, MARKER_SIZE, MARKERS, PRINT_
 from .arms import ARMS
 
 HEIGHT = 4.4  # inches
+LEGEND_COLUMNS = 2  # an arm and its learning rate are long words
 AXES = {
     "forward passes of the batch": lambda arm, point: point["step"] * ARMS[arm["arm"]].forwards,
     "seconds, evaluations not counted": lambda arm, point: point["seconds"],
@@ -25,24 +26,31 @@ def draw_race(result: dict, paths: Sequence[Path]) -> None:
       paths: .png or .svg.
     """
     import matplotlib
-    from matplotlib.figure import Figure  # without pyplot: no window, no state
 
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
-        grid = figure.subplots(len(VALUES), len(AXES), sharex="col", sharey="row")
-        for row, (label, value) in zip(grid, VALUES.items()):
-            row[0].set_ylabel(label)
-            for axes, place in zip(row, AXES.values()):
-                for number, arm in enumerate(result["arms"]):
-                    _draw_arm(axes, arm, place, value, number)
-        for axes, label in zip(grid[-1], AXES):
-            axes.set_xlabel(label)
-        handles, labels = grid[0][0].get_legend_handles_labels()
-        figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+        figure = race_figure(result)
         for path in paths:
             figure.savefig(
                 path, dpi=PRINT_DPI, metadata={"Date": None} if path.suffix == ".svg" else {}
             )
+
+
+def race_figure(result: dict):
+    """Returns the matplotlib Figure of report.json's result, in Matplotlib's present style."""
+    from matplotlib.figure import Figure  # without pyplot: no window, no state
+
+    figure = Figure(figsize=(WIDTH, HEIGHT), layout="constrained")
+    grid = figure.subplots(len(VALUES), len(AXES), sharex="col", sharey="row")
+    for row, (label, value) in zip(grid, VALUES.items()):
+        row[0].set_ylabel(label)
+        for axes, place in zip(row, AXES.values()):
+            for number, arm in enumerate(result["arms"]):
+                _draw_arm(axes, arm, place, value, number)
+    for axes, label in zip(grid[-1], AXES):
+        axes.set_xlabel(label)
+    handles, labels = grid[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=LEGEND_COLUMNS, frameon=False)
+    return figure
 
 
 def _draw_arm(axes, arm, place, value, number):

@@ -7,8 +7,10 @@ import pytest
 from small_runs import complaint, pocketllm
 
 from pocketllm.benchmarks.bench.race.arms import ARMS, SEARCH_SEED, arms_named, seeds_of
+from pocketllm.benchmarks.bench.race.figure import race_figure
 from pocketllm.benchmarks.bench.race.report import mean_curve
 from pocketllm.benchmarks.bench.race.search import MOST_RATES, neighbour, search_rate
+from pocketllm.benchmarks.report.figures import STYLE
 from pocketllm.runtime.errors import InputError, RunError
 
 MEZO = ARMS["mezo"]
@@ -93,6 +95,25 @@ def test_a_mean_curve_has_the_steps_of_all():
 
     assert mean_curve(curves) == [{"step": 0, "seconds": 20.0, "accuracy": 2.0, "loss": 4.0}]
     assert mean_curve([]) == []
+
+
+@pytest.mark.desktop
+def test_the_figure_holds_the_names_of_all_arms():
+    import matplotlib
+
+    curve = [{"step": step, "seconds": step, "accuracy": 0.5, "loss": 1.0} for step in range(2)]
+    arms = [
+        {"arm": name, "lr": 3e-4, "trials": [{"curve": curve}], "mean_curve": curve}
+        for name in ARMS
+    ]
+    with matplotlib.rc_context(STYLE):
+        figure = race_figure({"arms": arms})
+        figure.draw_without_rendering()
+        (legend,) = figure.legends
+        names = [text.get_window_extent() for text in legend.get_texts()]
+
+    assert len(names) == len(ARMS)
+    assert all(figure.bbox.x0 < name.x0 and name.x1 < figure.bbox.x1 for name in names)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
-PACKAGES := runtime tflite_models export benchmarks android_harness
+PACKAGES := runtime tflite_models export benchmarks android_harness federated
 FRAMEWORKS := tensorflow torch transformers
 # The Pythons that constraints.txt holds versions for.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13

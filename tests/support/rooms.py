@@ -1,6 +1,6 @@
 """Packages and their rooms in the order of imports, from the ground up."""
 
-PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness")
+PACKAGES = ("runtime", "tflite_models", "export", "benchmarks", "android_harness", "federated")
 ROOMS = {
     "runtime": (
         "errors", "contract", "version", "noise", "host", "tasks", "bundle", "data", "encoded_file",
@@ -17,4 +17,8 @@ ROOMS = {
         "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",
     ),
     "android_harness": ("programs", "phone", "image", "commands"),
+    "federated": (
+        "protocol", "aggregation", "steps", "round_lines", "rounds", "in_process", "journal_part",
+        "replica", "answering", "parts", "audit", "commands",
+    ),
 }  # fmt: skip

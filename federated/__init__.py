@@ -1,0 +1,1 @@
+"""Many clients train one model together: questions are steps to measure, answers are losses."""

@@ -1,0 +1,100 @@
+"""`rounds.jsonl` beside a federation's journal: who answered what, a line a round.
+
+Nobody needs it to do the steps again. With it, whoever has it can join the answers again and compare
+(`pocketllm federate verify`).
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host.typed_json import typed
+
+ROUNDS = "rounds.jsonl"
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of a federation.
+
+    Attributes:
+      first: its first step.
+      steps: that it measured.
+      rule: name of the aggregation.
+      usual: size of a slope before it.
+      answers: client -> its losses of all steps.
+      absent: clients that were asked and gave no losses in time.
+      seconds: that it took.
+      sent, received: bytes of payload, all clients together.
+    """
+
+    first: int
+    steps: int
+    rule: str
+    usual: float
+    answers: dict[str, tuple[float, ...]]
+    absent: tuple[str, ...] = ()
+    seconds: float = 0.0
+    sent: int = 0
+    received: int = 0
+    clip: float = field(default=10.0)
+
+
+def append_round(folder: Path, line: Round) -> None:
+    """Appends a round and flushes it to the disk.
+
+    Raises:
+      RunError: the disk is full or read-only.
+    """
+    data = json.dumps(asdict(line)).encode() + b"\n"
+    path = Path(folder) / ROUNDS
+    try:
+        size = path.stat().st_size if path.exists() else 0
+        with open(path, "ab", buffering=0) as file:
+            if file.write(data) < len(data):
+                file.truncate(size)
+                raise OSError(28, "no space left")
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise RunError(
+            f"{path}: cannot be written: {error.strerror}; free some space and run the same "
+            "command again: it goes on"
+        ) from error
+
+
+def cut_rounds(folder: Path, steps: int) -> None:
+    """Cuts off a torn last line, and the rounds that begin beyond the journal's steps."""
+    path = Path(folder) / ROUNDS
+    if not path.exists():
+        return
+    size = 0
+    for line, place in _lines(path):
+        if line.first > steps:
+            break
+        size = place
+    with open(path, "r+b") as file:
+        file.truncate(size)
+
+
+def read_rounds(folder: Path) -> list[Round]:
+    """Returns the rounds of a federation, none without the file.
+
+    Raises:
+      InputError: a line is damaged.
+    """
+    path = Path(folder) / ROUNDS
+    return [line for line, _ in _lines(path)] if path.exists() else []
+
+
+def _lines(path) -> Iterator[tuple[Round, int]]:
+    """Yields (round, where its line ends) of a file without a torn end."""
+    place = 0
+    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
+        place += len(line) + 1
+        try:
+            yield typed(Round, json.loads(line)), place
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path}: line {number} is damaged ({error}); remove it") from error

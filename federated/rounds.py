@@ -1,0 +1,322 @@
+"""The server's side: rounds of questions and answers, each of which becomes records of an ordinary run.
+
+The server has no model. The journal is all that it must keep: the same call goes on after a kill.
+"""
+
+import math
+import os
+import random
+import secrets
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from pocketllm.runtime.contract import GAUSSIAN
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.host.lock import run_lock
+from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.journal.lines import append_step
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.journal.writer import JournalWriter
+from pocketllm.runtime.optim.interface import Step
+from pocketllm.runtime.run.folder import RunConfig, start_or_continue
+
+from .aggregation import RECENT, Rule, aggregate, problem_of, usual_slope
+from .protocol import (
+    BEHIND,
+    LOSSES,
+    MOST_RECORDS,
+    MOST_STEPS,
+    Answer,
+    Question,
+    Sign,
+    losses_of_steps,
+    pack_question,
+    read_answer,
+)
+from .round_lines import Round, append_round, cut_rounds
+from .steps import NO_DATA, Steps, probing_of
+
+
+class Grid(Protocol):
+    """What carries questions to clients and their answers back."""
+
+    def clients(self) -> Collection[int]:
+        """Returns the clients that can be asked now."""
+        ...
+
+    def ask(
+        self, questions: Mapping[int, bytes], wanted: Callable[[int, bytes], bool], seconds: float
+    ) -> None:
+        """Sends questions, and hands over answers as they come.
+
+        Args:
+          questions: client -> its question.
+          wanted: (client, answer) -> whether more answers are waited for.
+          seconds: longest wait; what comes later is dropped.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a federation asks; no step depends on it but through the answers.
+
+    Attributes:
+      rule: how answers are joined.
+      round_steps: steps that a round measures, all at the same parameters.
+      share: of the clients that are asked in a round.
+      least: number of clients without whose answers no step is taken.
+      quorum: share of the clients asked whose answers end a round.
+      seconds: that a round waits for answers.
+      patience: rounds in a row without enough answers, behind which the run ends; 0: none.
+      poll_seconds: between two looks for clients, while they are too few.
+    """
+
+    rule: Rule = field(default_factory=Rule)
+    round_steps: int = 1
+    share: float = 1.0
+    least: int = 1
+    quorum: float = 0.8
+    seconds: float = 600.0
+    patience: int = 0
+    poll_seconds: float = 0.2
+
+
+@dataclass(frozen=True)
+class Served:
+    """The end of a federation, or of this part of it.
+
+    Attributes:
+      last_step: that the run holds.
+      rounds: that took steps here.
+      empty_rounds: those that did not.
+      stopped: whether a signal ended it early.
+    """
+
+    last_step: int
+    rounds: int
+    empty_rounds: int
+    stopped: bool = False
+
+
+@dataclass(frozen=True)
+class Watcher:
+    """Told what happens; by default nothing watches."""
+
+    stepped: Callable[[Step], None] = lambda step: None
+    say: Callable[[str], None] = lambda line: None
+
+
+def check_federation(config: RunConfig, terms: Terms) -> None:
+    """Raises InputError for settings that no federation can have."""
+    if config.optimizer.probing is None:
+        raise InputError(f"--optimizer={config.optimizer.name}: expected mezo or fzoo")
+    if config.noise == GAUSSIAN:
+        raise InputError(
+            "the bundle's noise is gaussian, whose last digits differ between engines, so that "
+            "clients would part; export with --noise=codebook or rademacher"
+        )
+    if not 1 <= terms.round_steps <= MOST_STEPS:
+        raise InputError(f"--round_steps={terms.round_steps}: expected 1 to {MOST_STEPS}")
+
+
+def serve(
+    folder: Path,
+    config: RunConfig,
+    terms: Terms,
+    grid: Grid,
+    *,
+    sign: Sign | None = None,
+    watcher: Watcher = Watcher(),  # noqa: B008 - it holds nothing
+) -> Served:
+    """Takes a federation's steps up to `config.settings.steps`.
+
+    Args:
+      folder: the run directory, an ordinary one.
+      config: what the steps depend on; its `train_sha256` is NO_DATA.
+      terms: how clients are asked.
+      grid: carries the questions.
+      sign: signs them.
+      watcher: told of steps and refusals.
+
+    Raises:
+      InputError: the folder holds another run, or the settings are no federation's.
+      RunError: too few clients answered too often, or the disk is full.
+    """
+    assert config.train_sha256 == NO_DATA
+    check_federation(config, terms)
+    with run_lock(folder), PeakMemory() as memory:
+        steps = start_or_continue(folder, config)
+        cut_rounds(folder, len(steps))
+        with JournalWriter(Path(folder) / JOURNAL) as journal:
+            server = _Server(folder, config, terms, grid, journal=journal, watcher=watcher)
+            server.sign, server.memory = sign, memory
+            return server.run(Steps(config, steps))
+
+
+class _Server:
+    """A federation under way; what it knows of clients is lost with it, and learnt again."""
+
+    def __init__(self, folder, config, terms, grid, *, journal, watcher):
+        self.folder, self.config, self.terms, self.grid = Path(folder), config, terms, grid
+        self.journal, self.watcher = journal, watcher
+        self.sign: Sign | None = None
+        self.memory = None
+        read = read_journal(self.folder / JOURNAL)
+        self.header_checksum = read.checksums[0]
+        self.ends = list(read.ends)
+        self.known: dict[int, int] = {}  # client -> steps that it said it has
+        self.recent = [step.losses for step in read.steps[-RECENT:]]
+        self.refusals: Counter[str] = Counter()
+
+    def run(self, steps: Steps) -> Served:
+        """Asks and takes steps until all are there, or a signal comes."""
+        rounds = empty = in_a_row = 0
+        try:
+            while self.journal.count < self.config.settings.steps:
+                if self._round(steps):
+                    rounds, in_a_row = rounds + 1, 0
+                    continue
+                empty, in_a_row = empty + 1, in_a_row + 1
+                if self.terms.patience and in_a_row >= self.terms.patience:
+                    raise RunError(
+                        f"{self.folder}: {in_a_row} rounds in a row had fewer than "
+                        f"{self.terms.least} answers; the run keeps step {self.journal.count}: "
+                        "look at the clients, and run the same command again"
+                    )
+        except KeyboardInterrupt:
+            signals.clear()
+            return Served(self.journal.count, rounds, empty, stopped=True)
+        return Served(self.journal.count, rounds, empty)
+
+    def _round(self, steps) -> bool:
+        """Asks once; returns whether there were answers enough for the steps to be taken."""
+        first, started = self.journal.count + 1, time.monotonic()
+        count = min(self.terms.round_steps, self.config.settings.steps - self.journal.count)
+        clients = self._chosen(first)
+        attempt = secrets.randbits(32)
+        questions = {client: self._question(client, attempt, first, count) for client in clients}
+        answers, received = self._answers(questions, attempt, count)
+        if len(answers) < max(1, self.terms.least):
+            return False
+        usual = usual_slope(self.recent, probing_of(self.config).sides)
+        line = Round(
+            first,
+            count,
+            self.terms.rule.name,
+            usual,
+            {str(client): answers[client].losses for client in sorted(answers)},
+            tuple(str(client) for client in clients if client not in answers),
+            round(time.monotonic() - started, 3),
+            sum(map(len, questions.values())),
+            received,
+            self.terms.rule.clip,
+        )
+        with signals.deferred():
+            append_round(self.folder, line)
+            for number, losses in zip(range(first, first + count), joined(line, self.config)):
+                self._take(steps, number, losses, line.seconds / count)
+            self.journal.flush()  # before any client can have the records
+        return True
+
+    def _take(self, steps, number, losses, seconds):
+        """Takes a step: its line, its record."""
+        step, applied = steps.take(number, losses)
+        append_step(self.folder, step, seconds, self.memory.peak())
+        self.journal.append(applied)
+        self.ends.append(os.stat(self.folder / JOURNAL).st_size)
+        self.recent = [*self.recent, applied.losses][-RECENT:]
+        self.watcher.stepped(step)
+
+    def _chosen(self, first):
+        """Returns the clients to ask: a share of those that are there, others each time."""
+        while len(clients := sorted(self.grid.clients())) < self.terms.least:
+            signals.check()
+            time.sleep(self.terms.poll_seconds)
+        count = max(self.terms.least, 1, round(self.terms.share * len(clients)))
+        return random.Random(f"{self.config.seed}/{first}").sample(clients, min(count, len(clients)))
+
+    def _question(self, client, attempt, first, count) -> bytes:
+        """Returns a client's question: records behind those that it has, where that is known."""
+        steps = self.journal.count
+        start = self.known.get(client, steps)
+        end = steps
+        while self.ends[end] - self.ends[start] > MOST_RECORDS:
+            end -= 1 + (end - start) // 2
+        with open(self.folder / JOURNAL, "rb") as file:
+            header = b"" if self.known.get(client) else file.read(self.ends[0])
+            file.seek(self.ends[start])
+            records = file.read(self.ends[end] - self.ends[start])
+        checksum = self.header_checksum
+        question = Question(attempt, first, count, start, checksum, header, records)
+        return pack_question(question, self.sign)
+
+    def _answers(self, questions, attempt, count) -> tuple[dict[int, Answer], int]:
+        """Returns the answers with losses, and the bytes of all that came."""
+        answers: dict[int, Answer] = {}
+        enough = max(self.terms.least, math.ceil(self.terms.quorum * len(questions)))
+        received = 0
+        losses = count * probing_of(self.config).forwards
+
+        def wanted(client: int, data: bytes) -> bool:
+            nonlocal received
+            received += len(data)
+            if client in questions and client not in answers:
+                answer = self._accepted(client, data, attempt, losses)
+                if answer:
+                    answers[client] = answer
+            return len(answers) < enough
+
+        self.grid.ask(questions, wanted, self.terms.seconds)
+        self._compare_seals(answers)
+        return answers, received
+
+    def _accepted(self, client, data, attempt, count) -> Answer | None:
+        """Returns an answer whose losses can be used, None for any other."""
+        try:
+            answer = read_answer(data)
+        except InputError as error:
+            return self._refuse(client, str(error))
+        if answer.attempt != attempt:
+            return None  # a late one
+        if answer.steps > self.journal.count:
+            return self._refuse(client, f"it holds {answer.steps} steps, more than the server")
+        self.known[client] = answer.steps
+        if answer.kind == BEHIND:
+            return None
+        if answer.kind != LOSSES:
+            return self._refuse(client, answer.text)
+        if answer.steps != self.journal.count:
+            return self._refuse(client, f"losses at step {answer.steps}, not those of the question")
+        if problem := problem_of(answer.losses, count):
+            return self._refuse(client, problem)
+        return answer
+
+    def _refuse(self, client, reason):
+        """Says once why a client's answers are not used."""
+        line = f"client {client}: not used: {reason}"
+        self.refusals[line] += 1
+        if self.refusals[line] == 1:
+            self.watcher.say(line)
+
+    def _compare_seals(self, answers):
+        """Says which clients' parameters are not those of most."""
+        seals = Counter(answer.seal for answer in answers.values())
+        for client, answer in answers.items():
+            if answer.seal != seals.most_common(1)[0][0]:
+                line = f"client {client}: its parameters are not those of the others"
+                self.refusals[line] += 1
+                if self.refusals[line] == 1:
+                    self.watcher.say(f"warning: {line}")
+
+
+def joined(line: Round, config: RunConfig) -> Sequence[list[float]]:
+    """Returns the losses of each step of a round, of all its clients together."""
+    sides, rule = probing_of(config).sides, Rule(line.rule, line.clip)
+    by_client = [losses_of_steps(losses, line.steps) for losses in line.answers.values()]
+    return [aggregate(losses, sides, rule, line.usual) for losses in zip(*by_client)]

@@ -59,7 +59,9 @@ def usual_slope(recorded: Sequence[Sequence[float]], sides: int) -> float:
     return median(map(abs, slopes)) if slopes else 0.0
 
 
-def aggregate(losses: Sequence[Sequence[float]], sides: int, rule: Rule, usual: float) -> list[float]:
+def aggregate(
+    losses: Sequence[Sequence[float]], sides: int, rule: Rule, usual: float
+) -> list[float]:
     """Returns the losses of a step from those of its clients.
 
     A single client's are its own, to the bit, and so are means of slopes within their bound.

@@ -14,8 +14,8 @@ import numpy as np
 from pocketllm.runtime.errors import InputError
 
 QUESTION, ANSWER = b"PLLMASK1", b"PLLMANS1"
-# Magic; attempt, first step, steps, start of the records, checksum of the journal's header; bytes of
-# header, records and signature.
+# Magic; attempt, first step, steps, start of the records, checksum of the journal's header; then
+# the bytes of header, records and signature.
 QUESTION_HEAD = struct.Struct("<8s5I3I")
 ANSWER_HEAD = struct.Struct("<8sBII8sI")  # magic, kind, attempt, steps, seal, bytes that follow
 LOSSES, BEHIND, REFUSED = 0, 1, 2  # kinds of answer
@@ -109,7 +109,9 @@ def read_question(data: bytes, check: Check | None = None) -> Question:
     if QUESTION_HEAD.size + sum(lengths) != len(data):
         raise InputError("a question that is cut short; ask again")
     if not 1 <= steps <= MOST_STEPS or header_bytes > MOST_HEADER or record_bytes > MOST_RECORDS:
-        raise InputError(f"a question of {steps} steps and {record_bytes} bytes of records: refused")
+        raise InputError(
+            f"a question of {steps} steps and {record_bytes} bytes of records: refused"
+        )
     end = len(data) - signature_bytes
     if check:
         check(data[:end], data[end:])

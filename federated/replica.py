@@ -61,7 +61,9 @@ class Replica:
         if self._resident:
             self._copy = {name: values.copy() for name, values in self.model.read()}
 
-    def measure(self, config: RunConfig, numbers: Sequence[int], batches_of: Batches) -> list[float]:
+    def measure(
+        self, config: RunConfig, numbers: Sequence[int], batches_of: Batches
+    ) -> list[float]:
         """Returns the losses of steps, all of them at the parameters that stand here.
 
         Args:

@@ -1,6 +1,6 @@
 """`rounds.jsonl` beside a federation's journal: who answered what, a line a round.
 
-Nobody needs it to do the steps again. With it, whoever has it can join the answers again and compare
+Nobody needs it to do the steps again. Whoever has it can join the answers again, and compare
 (`pocketllm federate verify`).
 """
 

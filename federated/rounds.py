@@ -1,4 +1,4 @@
-"""The server's side: rounds of questions and answers, each of which becomes records of an ordinary run.
+"""The server's side: rounds of questions and answers, which become records of an ordinary run.
 
 The server has no model. The journal is all that it must keep: the same call goes on after a kill.
 """
@@ -132,7 +132,7 @@ def serve(
     grid: Grid,
     *,
     sign: Sign | None = None,
-    watcher: Watcher = Watcher(),  # noqa: B008 - it holds nothing
+    watcher: Watcher = Watcher(),
 ) -> Served:
     """Takes a federation's steps up to `config.settings.steps`.
 
@@ -239,7 +239,9 @@ class _Server:
             signals.check()
             time.sleep(self.terms.poll_seconds)
         count = max(self.terms.least, 1, round(self.terms.share * len(clients)))
-        return random.Random(f"{self.config.seed}/{first}").sample(clients, min(count, len(clients)))
+        return random.Random(f"{self.config.seed}/{first}").sample(
+            clients, min(count, len(clients))
+        )
 
     def _question(self, client, attempt, first, count) -> bytes:
         """Returns a client's question: records behind those that it has, where that is known."""

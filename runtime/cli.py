@@ -39,6 +39,7 @@ COMMANDS = {
     "bench": ("pocketllm.benchmarks.bench.command", "measure step time and memory"),
     "torture": ("pocketllm.benchmarks.torture", "kill, soak and fuzz runs, for hours"),
     "device": ("pocketllm.android_harness.commands", "do it on a phone, over adb"),
+    "federate": ("pocketllm.federated.commands", "train one model on many clients' data"),
 }
 
 # flags that name what commands write; where they point, what dead processes left is removed

@@ -30,7 +30,7 @@ examples:
       --optimizer=adam --lr=1e-5
 """
 
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 from absl import flags
@@ -45,8 +45,7 @@ from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
 from ..journal.lines import best_evaluation, read_evaluations
 from ..optim.interface import check_bundle
-from ..optim.schedule import SCHEDULES
-from ..optim.table import DEFAULT, OPTIMIZERS
+from ..optim.table import OPTIMIZERS
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
 from ..run.listening import Listener, Trained
 from ..run.loop import train
@@ -54,6 +53,7 @@ from ..run.snapshots import RECOVERY_SECONDS
 from ..run.watch import lasting_warnings, recorded_warnings, refuse, warnings_before_start
 from .flags import AUTO, definer
 from .measured import check_measurable, measure, recorded, settings_of
+from .settings_flags import check_settings, define_settings_flags
 from .shared import define_session_flags, load_parts, open_bundle, open_session, required
 
 FLAGS = flags.FlagValues()
@@ -69,14 +69,10 @@ define.string(
 define.string("samples", None, "prompts to answer at each evaluation: RUN/samples.jsonl")
 define.integer("samples_tokens", USUAL_NEW_TOKENS, "longest text of --samples, in tokens", 1)
 define.string("run", None, "run directory")
-define.integer("steps", None, "length of the run")
-define.integer("batch_size", 8, "examples a step")
+define_settings_flags(FLAGS, OPTIMIZERS)
 define.number_or_auto(
     "lr", AUTO, "learning rate, or auto: it is measured before the first step, and RUN keeps it"
 )
-define.integer("seed", 0, "random seed of batches and directions")
-define.float("weight_decay", 0.0, "decoupled weight decay")
-define.enum("lr_schedule", "constant", list(SCHEDULES), "learning rate over the steps")
 define.integer("eval_every", 0, "steps between evaluations (--dev, --samples); 0: start and end")
 define.float(
     "recovery_seconds",
@@ -89,30 +85,14 @@ define.float("max_temp", None, "wait while the battery is hotter, in degrees Cel
 define.integer("min_battery", 0, "wait while the battery holds less, in percent", 0, 100)
 define.bool("only_charging", False, "wait while no charger is there")
 define.bool("strict", False, "fail where the run cannot work, instead of a warning")
-define.enum("optimizer", DEFAULT, list(OPTIMIZERS), "training algorithm")
-
-
-def _options():
-    """Returns {name: (option, its type, names of the optimizers that have it)}."""
-    options = {}
-    for optimizer in OPTIMIZERS.values():
-        for option in optimizer.options:
-            kind = {f.name: f.type for f in fields(optimizer.settings)}[option.name]
-            options.setdefault(option.name, (option, kind, []))[2].append(optimizer.name)
-    return options
-
-
-for _option, _kind, _names in _options().values():
-    _kinds = {int: define.integer, float: define.float, bool: define.bool}
-    _define = define.number_or_auto if _option.measured else _kinds[_kind]
-    _help = f"{_option.help}; {', '.join(_names)} only"
-    _define(_option.name, _option.default, _help)
 
 
 def run(values) -> dict:
     """Trains; see the module's docstring."""
     required(values, "bundle", "train", "run", "steps")
-    _check(values)
+    if values.eval_every < 0:
+        raise InputError(f"--eval_every={values.eval_every}: expected 0 or more")
+    check_settings(values, OPTIMIZERS)
     bundle, folder = open_bundle(values), Path(values.run)
     data, dev, split = _data(values, bundle)
     config, unsettled = _config(values, bundle, data, split)
@@ -249,26 +229,3 @@ def _data(values, bundle):
     if values.dev:
         raise InputError("--split and --dev both name the dev set; give one of them")
     return load_parts(values.train, bundle, values.split)
-
-
-def _check(values):
-    """Raises InputError for the first flag whose value is out of its range."""
-    for name, least in (("steps", 1), ("batch_size", 1), ("eval_every", 0)):
-        if getattr(values, name) < least:
-            raise InputError(f"--{name}={getattr(values, name)}: expected {least} or more")
-    for option, _, optimizers in _options().values():
-        value = getattr(values, option.name)
-        if values.optimizer not in optimizers and values[option.name].present:
-            raise InputError(
-                f"--{option.name} is a setting of {', '.join(optimizers)}; leave it out with "
-                f"--optimizer={values.optimizer}"
-            )
-        if value not in (None, AUTO) and not option.lowest <= value <= option.highest:
-            bounds = f"{option.lowest:g} to {option.highest:g}".replace("e+", "e")
-            raise InputError(f"--{option.name}={value}: expected a number from {bounds}")
-    if not 0 <= values.seed < 2**32:
-        raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
-    for name in ("lr", "weight_decay"):
-        value = getattr(values, name)
-        if value != AUTO and not 0 <= value < float("inf"):
-            raise InputError(f"--{name}={value}: expected 0 or more")

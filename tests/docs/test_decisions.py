@@ -11,7 +11,9 @@ FOLDER = pages.ROOT / "docs" / "decisions"
 DECISIONS = sorted(FOLDER.glob("[0-9]*.md"))
 MOST_LINES = 34
 PARTS = ("**Rule", "**Why", "**Where", "**Dropped when", "**Reconsidered when")
-SOURCES = ("export", "runtime", "benchmarks", "android_harness", "tests", "tflite_models")
+SOURCES = (
+    "export", "runtime", "benchmarks", "android_harness", "federated", "tests", "tflite_models",
+)  # fmt: skip
 _PLACE = re.compile(rf"`((?:{'|'.join((*SOURCES, 'docs'))})/[^`\s]*)`")
 _REFERENCE = re.compile(r"docs/decisions/([\w.-]+\.md)")
 

@@ -53,7 +53,12 @@ def test_a_client_that_lacks_steps_says_how_many_it_has(server, tmp_path):
     some = read_answer(client(question_of(server, 0, 3, first=9)))
     rest = read_answer(client(question_of(server, 3, 8)))
 
-    assert [a.kind for a in (without_header, behind, some, rest)] == [BEHIND, BEHIND, BEHIND, LOSSES]
+    assert [a.kind for a in (without_header, behind, some, rest)] == [
+        BEHIND,
+        BEHIND,
+        BEHIND,
+        LOSSES,
+    ]
     assert [a.steps for a in (without_header, behind, some, rest)] == [0, 0, 3, 8]
 
 

@@ -13,7 +13,7 @@ _INLINE_LINK = re.compile(r"\]\(([^)\s]+)\)")
 _REFERENCE = re.compile(r"^\[([^\]]+)\]: (\S+)$", re.M)
 _REFERENCE_USE = re.compile(r"\[[^\]]+\]\[([^\]]+)\]")
 _SOURCE_PATH = re.compile(
-    r"`((?:runtime|tflite_models|export|benchmarks|android_harness|tests|examples|docs)/[\w./*-]+)`"
+    r"`((?:runtime|tflite_models|export|benchmarks|android_harness|federated|tests|examples|docs)/[\w./*-]+)`"
 )
 _FLAG = re.compile(r"(?<![\w-])--(\w[\w-]*)")
 

@@ -1,0 +1,94 @@
+"""What can be proven of a federation from its files: seeds, joins, equal journals, equal bits."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from pocketllm.runtime.data.order import direction_seeds, step_seed
+from pocketllm.runtime.engine.model import Model
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.journal.reader import JOURNAL, Journal, read_journal
+from pocketllm.runtime.run.restore import bring_to, point_of
+
+from .replica import Replica
+from .round_lines import read_rounds
+from .rounds import joined
+from .steps import NO_DATA, Steps, config_of, probing_of
+
+
+def server_journal(folder: Path) -> Journal:
+    """Reads a federation's journal. Raises InputError for that of another run."""
+    journal = read_journal(Path(folder) / JOURNAL)
+    if journal.header.get("train_sha256") != NO_DATA:
+        raise InputError(f"{folder}: an ordinary run, expected the server's of a federation")
+    return journal
+
+
+def check_seeds(folder: Path, journal: Journal) -> None:
+    """Raises InputError unless every pass goes along a direction that the header's seed gives."""
+    config = config_of(journal.header, len(journal.steps))
+    directions = probing_of(config).directions
+    for applied in journal.steps:
+        seed = step_seed(config.seed, applied.step)
+        expected = {seed, *direction_seeds(seed, directions)}
+        if not {one_pass.seed for one_pass in applied.passes} <= expected:
+            raise InputError(
+                f"{folder}: step {applied.step} goes along a direction that does not follow from "
+                "the run's seed; the server did not keep to the protocol"
+            )
+
+
+def recompute(folder: Path, journal: Journal) -> int:
+    """Takes every step again from the answers of `rounds.jsonl`; returns how many there were.
+
+    Raises:
+      InputError: a record is another one.
+    """
+    config = config_of(journal.header, len(journal.steps))
+    losses = {}
+    for line in read_rounds(folder):
+        for number, values in enumerate(joined(line, config), line.first):
+            losses[number] = values  # of a round that was asked again, the last
+    steps, count = Steps(config, ()), 0
+    for applied in journal.steps:
+        again = steps.take(applied.step, losses.get(applied.step, applied.losses))[1]
+        if config.settings.lr_schedule == "constant" and again != applied:
+            raise InputError(
+                f"{folder}: step {applied.step} is not what its clients' answers give; the server "
+                "did not keep to the protocol, or rounds.jsonl was altered"
+            )
+        count += applied.step in losses
+    return count
+
+
+def shared_steps(folder: Path, server: Journal) -> int:
+    """Returns the steps of a client's journal, all of which are the server's.
+
+    Raises:
+      InputError: they are not.
+    """
+    journal = read_journal(Path(folder) / JOURNAL)
+    count = len(journal.steps)
+    if list(journal.checksums) != list(server.checksums[: count + 1]):
+        raise InputError(
+            f"{folder}: its journal is no beginning of the server's; it belongs to another "
+            "federation, or was altered"
+        )
+    return count
+
+
+def sha256_of_all(
+    folders: Sequence[Path], steps: int, open_one: Callable[[], Model]
+) -> tuple[str, list[Path]]:
+    """Returns the sha256 of the parameters after a step, and the folders where it is another.
+
+    Args:
+      folders: run directories that have the step; the first one's parameters count.
+      steps: the step.
+      open_one: opens the bundle anew.
+    """
+    digests = []
+    for folder in folders:
+        model = open_one()
+        bring_to(model, point_of(folder, model.bundle, steps))
+        digests.append(Replica(model).sha256())
+    return digests[0], [f for f, digest in zip(folders, digests) if digest != digests[0]]

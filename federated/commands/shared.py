@@ -1,0 +1,76 @@
+"""Flags of a federation, which its server and its simulation share."""
+
+import math
+
+from absl import flags
+
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.commands.flags import AUTO, definer
+from pocketllm.runtime.commands.settings_flags import check_settings, define_settings_flags
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.optim.interface import JOURNALLED
+from pocketllm.runtime.optim.table import OPTIMIZERS
+from pocketllm.runtime.run.folder import RunConfig
+
+from ..aggregation import MEAN, RULES, Rule
+from ..rounds import Terms, check_federation
+from ..steps import NO_DATA
+
+ZEROTH_ORDER = {o.name: o for o in OPTIMIZERS.values() if o.kind == JOURNALLED}
+
+
+def define_federation_flags(values: flags.FlagValues) -> None:
+    """Defines the settings of the steps, and how clients are asked for them."""
+    define_settings_flags(values, ZEROTH_ORDER)
+    define = definer(values)
+    define.float("lr", None, "learning rate")
+    define.string("run", None, "run directory of the server")
+    define.integer("round_steps", 1, "steps that a round measures, all at the same parameters", 1)
+    define.enum("aggregate", MEAN, list(RULES), "how the clients' slopes are joined")
+    define.float("fraction", 1.0, "share of the clients that a round asks", 0.0, 1.0)
+    define.integer("min_clients", 1, "least number of answers of a round", 1)
+    define.float("quorum", 0.8, "share of the clients asked whose answers end a round", 0.0, 1.0)
+    define.float("round_seconds", 600.0, "longest time that a round waits for answers", 0.001)
+
+
+def alpha_of(text: str) -> float:
+    """Returns --alpha as a number. Raises InputError for none above 0."""
+    try:
+        alpha = float(text)
+    except ValueError:
+        alpha = math.nan
+    if not alpha > 0:
+        raise InputError(f"--alpha={text}: expected a number above 0, or inf")
+    return alpha
+
+
+def federation_of(values: flags.FlagValues, bundle: Bundle) -> tuple[RunConfig, Terms]:
+    """Returns what the flags say. Raises InputError for values out of their range."""
+    if values.lr is None:
+        raise InputError("--lr is missing: without data no rate can be measured here; see --help")
+    check_settings(values, ZEROTH_ORDER)
+    optimizer = ZEROTH_ORDER[values.optimizer]
+    if values.eps == AUTO:
+        raise InputError("--eps=auto: nothing is measured before a federation; give a number")
+    settings = {name: getattr(values, name) for name in optimizer.settings.__dataclass_fields__}
+    for option in optimizer.options:
+        if settings[option.name] is None and option.of_bundle:
+            settings[option.name] = option.of_bundle(bundle)
+    config = RunConfig(
+        bundle.checksum,
+        NO_DATA,
+        values.batch_size,
+        values.seed,
+        optimizer.settings(**settings),
+        noise=bundle.noise["kind"],
+    )
+    terms = Terms(
+        rule=Rule(values.aggregate),
+        round_steps=values.round_steps,
+        share=values.fraction,
+        least=values.min_clients,
+        quorum=values.quorum,
+        seconds=values.round_seconds,
+    )
+    check_federation(config, terms)
+    return config, terms

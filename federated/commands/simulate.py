@@ -1,0 +1,92 @@
+"""Runs a federation's server and all its clients in this process, on parts of one data file.
+
+The protocol, the journals and the aggregation are those of a real federation; only nothing travels.
+The clients share one model in turn. RUN is the server's run directory, an ordinary run, and
+RUN/clients has a directory a client. The same command goes on where it stopped.
+
+examples:
+  pocketllm federate simulate --bundle=micro --data=train.tsv --clients=100 --alpha=0.1 \\
+      --fraction=0.1 --run=fed --steps=600 --batch_size=8 --lr=3e-4 --dev=dev.tsv
+  pocketllm eval --bundle=micro --data=heldout.tsv --run=fed
+"""
+
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.commands.flags import definer
+from pocketllm.runtime.commands.shared import (
+    define_session_flags,
+    open_bundle,
+    open_session,
+    required,
+)
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.run.evaluate import evaluate
+from pocketllm.runtime.run.restore import bring_to, point_of
+
+from ..answering import Client, answer
+from ..in_process import InProcess
+from ..parts import drawn_parts
+from ..replica import Replica
+from ..rounds import Watcher, serve
+from .shared import alpha_of, define_federation_flags, federation_of
+
+CLIENTS = "clients"  # in the server's run directory
+
+FLAGS = flags.FlagValues()
+define = definer(FLAGS)
+define_session_flags(FLAGS)
+define_federation_flags(FLAGS)
+define.string("data", None, "training data, of all clients together")
+define.string("dev", None, "data to evaluate on at the end")
+define.integer("clients", 10, "number of clients", 1)
+define.string("alpha", "inf", "of the Dirichlet distribution of labels; inf: all the same")
+define.integer("split_seed", 0, "random seed of the clients' parts", 0)
+
+
+def run(values) -> dict:
+    """Simulates; see the module's docstring."""
+    required(values, "bundle", "data", "run", "steps")
+    bundle, folder = open_bundle(values), Path(values.run)
+    config, terms = federation_of(values, bundle)
+    terms = replace(terms, patience=3, quorum=1.0)
+    if values.min_clients > values.clients:
+        raise InputError(f"--min_clients={values.min_clients}: there are {values.clients} clients")
+    data = load_dataset(values.data, bundle, training=True)
+    dev = load_dataset(values.dev, bundle) if values.dev else None
+    labels = [example.golds[0] if example.golds else 0 for example in data.examples]
+    parts = drawn_parts(labels, values.clients, alpha_of(values.alpha), values.split_seed)
+    for dataset in filter(None, (data, dev)):
+        print(dataset.describe(), flush=True)
+    lengths = data.buckets(bundle.lengths) | (dev.buckets(bundle.lengths) if dev else set())
+    stems = config.optimizer.calls(config.settings) if config.optimizer.calls else set()
+    calls = contract.in_buckets(
+        {*stems, contract.FORWARD_LOSS, contract.PERTURB_AND_DECAY}, lengths
+    )
+    replica = Replica(open_session(values, bundle, calls), resident=True)
+    with Progress("training", values.steps, "step") as bar:
+        watcher = Watcher(lambda step: bar.advance(1, step.describe()), bar.say)
+        clients = {}
+        for number, places in enumerate(parts, 1):
+            part = replace(data, examples=[data.examples[place] for place in places])
+            client = Client(folder / CLIENTS / f"{number:04}", replica, part, say=bar.say)
+            clients[number] = partial(answer, client)
+        served = serve(folder, config, terms, InProcess(clients), watcher=watcher)
+    print(
+        f"{folder}: {served.last_step} steps in {served.rounds} rounds, {served.empty_rounds} "
+        f"without enough answers, {len(parts)} clients of {len(parts[0])} examples"
+    )
+    result = {"run": str(folder), **asdict(served), "clients": len(parts)}
+    if dev and not served.stopped:
+        replica.model.initialize()
+        bring_to(replica.model, point_of(folder, bundle, served.last_step))
+        evaluation = evaluate(replica.model, dev)
+        print(f"{folder}: dev {evaluation.describe()}")
+        result["dev"] = evaluation.summary()
+    return result

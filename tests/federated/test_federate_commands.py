@@ -1,0 +1,160 @@
+"""`pocketllm federate` in this process: a run is an ordinary one, and bad input is one line."""
+
+import json
+import struct
+import zlib
+
+import pytest
+from small_runs import rows, write_tsv
+
+from pocketllm.federated.round_lines import ROUNDS
+from pocketllm.runtime import cli
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+
+CLIENTS = 3
+SIMULATED = ("--steps=4", "--batch_size=2", "--lr=1e-2", "--threads=1", f"--clients={CLIENTS}")
+
+
+@pytest.fixture(scope="module")
+def data_file(tmp_path_factory):
+    return write_tsv(tmp_path_factory.mktemp("data") / "train.tsv", rows(24, seed=5))
+
+
+@pytest.fixture(scope="module")
+def simulated(golden_bundle, data_file, tmp_path_factory):
+    """The server's run directory of a simulation; nobody alters it."""
+    folder = tmp_path_factory.mktemp("federation") / "fed"
+    assert simulate(golden_bundle, data_file, folder, f"--dev={data_file}") == cli.DONE
+    return folder
+
+
+def simulate(bundle, data, folder, *flags):
+    return federate("simulate", f"--bundle={bundle.folder}", f"--data={data}", f"--run={folder}",
+                    *SIMULATED, *flags)  # fmt: skip
+
+
+def federate(*arguments):
+    return cli.main(["federate", *map(str, arguments)])
+
+
+def clients_of(folder):
+    return ",".join(str(path) for path in sorted((folder / "clients").iterdir()))
+
+
+def test_a_simulation_takes_its_steps_on_all_clients(simulated):
+    assert len(read_journal(simulated / JOURNAL).steps) == 4
+    counts = [len(read_journal(p / JOURNAL).steps) for p in (simulated / "clients").iterdir()]
+    assert counts == [3] * CLIENTS, "all but the last round's"
+
+
+def test_a_federations_run_is_evaluated_and_inspected_like_any_other(
+    simulated, golden_bundle, data_file, tmp_path, capsys
+):
+    run, bundle = f"--run={simulated}", f"--bundle={golden_bundle.folder}"
+
+    assert cli.main(["eval", bundle, run, f"--data={data_file}", "--threads=1"]) == cli.DONE
+    assert "at step 4: accuracy" in capsys.readouterr().out
+    out = f"--out={tmp_path}"
+    assert cli.main(["generate", bundle, run, out]) != cli.DONE, "a masked model writes no text"
+
+
+def test_verify_compares_seeds_joins_journals_and_parameters(
+    simulated, golden_bundle, capsys, tmp_path
+):
+    result = tmp_path / "result.json"
+
+    code = federate(
+        "verify", f"--run={simulated}", f"--runs={clients_of(simulated)}",
+        f"--bundle={golden_bundle.folder}", f"--json={result}",
+    )  # fmt: skip
+
+    assert code == cli.DONE, capsys.readouterr().err
+    verdict = json.loads(result.read_text())
+    assert verdict["recomputed"] == 4 and set(verdict["clients"].values()) == {3}
+    assert len(verdict["sha256"]) == 64 and verdict["step"] == 3
+
+
+def test_the_same_command_goes_on_where_it_was(simulated, golden_bundle, data_file, tmp_path):
+    folder = tmp_path / "fed"
+    assert simulate(golden_bundle, data_file, folder, "--steps=2") == cli.DONE
+
+    assert simulate(golden_bundle, data_file, folder) == cli.DONE
+
+    assert (folder / JOURNAL).read_bytes() == (simulated / JOURNAL).read_bytes()
+
+
+def chained_again(data, end, body):
+    """Returns a journal's bytes with another first record, its checksums made to fit."""
+    (checksum,) = struct.unpack_from("<I", data, end - 4)
+    return data[:end] + body + struct.pack("<I", zlib.crc32(body, checksum))
+
+
+@pytest.mark.parametrize(
+    ("place", "words"),
+    [(44, "does not follow from the run's seed"), (24, "is not what its clients' answers give")],
+)
+def test_verify_finds_a_server_that_did_not_keep_to_the_protocol(
+    place, words, simulated, tmp_path, capsys
+):
+    journal, data = read_journal(simulated / JOURNAL), (simulated / JOURNAL).read_bytes()
+    body = bytearray(data[journal.ends[0] : journal.ends[1] - 4])
+    body[place + (4 if place == 24 else 0)] ^= 3
+    (tmp_path / JOURNAL).write_bytes(chained_again(data, journal.ends[0], bytes(body)))
+    (tmp_path / ROUNDS).write_bytes((simulated / ROUNDS).read_bytes())
+
+    assert federate("verify", f"--run={tmp_path}") == cli.BAD_INPUT
+
+    assert words in capsys.readouterr().err
+
+
+def test_verify_finds_a_client_of_another_federation(
+    simulated, golden_bundle, data_file, tmp_path, capsys
+):
+    assert simulate(golden_bundle, data_file, tmp_path / "other", "--seed=9") == cli.DONE
+
+    code = federate("verify", f"--run={simulated}", f"--runs={tmp_path / 'other/clients/0001'}")
+
+    assert code == cli.BAD_INPUT
+    assert "is no beginning of the server's" in capsys.readouterr().err
+
+
+def test_split_writes_a_file_a_client(golden_bundle, data_file, tmp_path, capsys):
+    arguments = (
+        f"--bundle={golden_bundle.folder}", f"--data={data_file}", "--clients=4", "--alpha=0.1",
+        f"--out={tmp_path / 'parts'}",
+    )  # fmt: skip
+    assert federate("split", *arguments) == cli.DONE
+    names = sorted(path.name for path in (tmp_path / "parts").iterdir())
+    assert names == [f"part-00{number}.tsv" for number in range(1, 5)]
+
+    assert federate("split", *arguments) == cli.BAD_INPUT
+    assert "exists and is not empty" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--min_clients=4"], "there are 3 clients"),
+        (["--alpha=0"], "expected a number above 0, or inf"),
+        (["--clients=25"], "24 examples for 25 clients"),
+        (["--eps=auto"], "nothing is measured before a federation"),
+        (["--lr=-1"], "--lr=-1.0: expected 0 or more"),
+        (["--optimizer=adam"], "should be one of"),
+        (["--round_steps=2000"], "expected 1 to 1024"),
+    ],
+)
+def test_bad_input_is_one_line(flags, words, golden_bundle, data_file, tmp_path, capsys):
+    assert simulate(golden_bundle, data_file, tmp_path / "fed", *flags) == cli.BAD_INPUT
+
+    error = capsys.readouterr().err
+    assert words in error and error.count("\n") == 1
+    assert not (tmp_path / "fed" / JOURNAL).exists()
+
+
+def test_an_ordinary_run_is_not_verified(golden_bundle, data_file, tmp_path, capsys):
+    run = f"--run={tmp_path / 'run'}"
+    arguments = [f"--bundle={golden_bundle.folder}", f"--train={data_file}", run, "--steps=1"]
+    assert cli.main(["train", *arguments, "--lr=1e-3", "--threads=1"]) == cli.DONE
+
+    assert federate("verify", run) == cli.BAD_INPUT
+    assert "an ordinary run, expected the server's of a federation" in capsys.readouterr().err

@@ -6,7 +6,7 @@ from pocketllm.runtime.errors import InputError
 
 
 class InProcess:
-    """A Grid (rounds.py) that calls its clients one after the other."""
+    """A Grid (terms.py) that calls its clients one after the other."""
 
     def __init__(self, clients: Mapping[int, Callable[[bytes], bytes]]):
         """Takes {number: what answers a question}."""

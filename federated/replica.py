@@ -114,7 +114,7 @@ class Replica:
 
 
 class _Probe:
-    """PerturbableInPairs: lets a step's probes through to a model, and not its update."""
+    """Perturbable: lets a step's probes through to a model, and not its update."""
 
     def __init__(self, model: Model, config: RunConfig):
         assert config.optimizer.probing
@@ -135,21 +135,11 @@ class _Probe:
     def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
         """Makes a probe's pass."""
         if self._left:
-            self._note(seed, scale)
+            self._moved[seed] = self._moved.get(seed, 0.0) + float32(scale)
             self._model.perturb(seed, scale)
-
-    def perturb_two(self, seed: int, scale: float, seed_2: int, scale_2: float) -> None:
-        """Makes two passes of probes."""
-        if self._left:
-            self._note(seed, scale)
-            self._note(seed_2, scale_2)
-            self._model.perturb_two(seed, scale, seed_2, scale_2)
 
     def go_back(self) -> None:
         """Brings the parameters back, within rounding."""
         for seed, scale in self._moved.items():
             if scale:
                 self._model.perturb(seed, -scale)
-
-    def _note(self, seed, scale):
-        self._moved[seed] = self._moved.get(seed, 0.0) + float32(scale)

@@ -9,20 +9,18 @@ import random
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import cast
 
-from pocketllm.runtime.contract import GAUSSIAN
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.lock import run_lock
-from pocketllm.runtime.host.memory import PeakMemory
+from pocketllm.runtime.host.memory import Peak, PeakMemory
 from pocketllm.runtime.journal.lines import append_step
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.journal.writer import JournalWriter
-from pocketllm.runtime.optim.interface import Step
+from pocketllm.runtime.optim.applied import Applied
 from pocketllm.runtime.run.folder import RunConfig, start_or_continue
 
 from .aggregation import RECENT, Rule, aggregate, problem_of, usual_slope
@@ -30,7 +28,6 @@ from .protocol import (
     BEHIND,
     LOSSES,
     MOST_RECORDS,
-    MOST_STEPS,
     Answer,
     Question,
     Sign,
@@ -40,89 +37,7 @@ from .protocol import (
 )
 from .round_lines import Round, append_round, cut_rounds
 from .steps import NO_DATA, Steps, probing_of
-
-
-class Grid(Protocol):
-    """What carries questions to clients and their answers back."""
-
-    def clients(self) -> Collection[int]:
-        """Returns the clients that can be asked now."""
-        ...
-
-    def ask(
-        self, questions: Mapping[int, bytes], wanted: Callable[[int, bytes], bool], seconds: float
-    ) -> None:
-        """Sends questions, and hands over answers as they come.
-
-        Args:
-          questions: client -> its question.
-          wanted: (client, answer) -> whether more answers are waited for.
-          seconds: longest wait; what comes later is dropped.
-        """
-        ...
-
-
-@dataclass(frozen=True)
-class Terms:
-    """How a federation asks; no step depends on it but through the answers.
-
-    Attributes:
-      rule: how answers are joined.
-      round_steps: steps that a round measures, all at the same parameters.
-      share: of the clients that are asked in a round.
-      least: number of clients without whose answers no step is taken.
-      quorum: share of the clients asked whose answers end a round.
-      seconds: that a round waits for answers.
-      patience: rounds in a row without enough answers, behind which the run ends; 0: none.
-      poll_seconds: between two looks for clients, while they are too few.
-    """
-
-    rule: Rule = field(default_factory=Rule)
-    round_steps: int = 1
-    share: float = 1.0
-    least: int = 1
-    quorum: float = 0.8
-    seconds: float = 600.0
-    patience: int = 0
-    poll_seconds: float = 0.2
-
-
-@dataclass(frozen=True)
-class Served:
-    """The end of a federation, or of this part of it.
-
-    Attributes:
-      last_step: that the run holds.
-      rounds: that took steps here.
-      empty_rounds: those that did not.
-      stopped: whether a signal ended it early.
-    """
-
-    last_step: int
-    rounds: int
-    empty_rounds: int
-    stopped: bool = False
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Told what happens; by default nothing watches."""
-
-    stepped: Callable[[Step], None] = lambda step: None
-    say: Callable[[str], None] = lambda line: None
-
-
-def check_federation(config: RunConfig, terms: Terms) -> None:
-    """Raises InputError for settings that no federation can have."""
-    if config.optimizer.probing is None:
-        raise InputError(f"--optimizer={config.optimizer.name}: expected mezo or fzoo")
-    if config.noise == GAUSSIAN:
-        raise InputError(
-            "the bundle's noise is gaussian, whose last digits differ between engines, so that "
-            "clients would part; export with --noise=codebook or rademacher"
-        )
-    if not 1 <= terms.round_steps <= MOST_STEPS:
-        raise InputError(f"--round_steps={terms.round_steps}: expected 1 to {MOST_STEPS}")
+from .terms import UNWATCHED, Grid, Served, Terms, Watcher, check_federation
 
 
 def serve(
@@ -132,7 +47,7 @@ def serve(
     grid: Grid,
     *,
     sign: Sign | None = None,
-    watcher: Watcher = Watcher(),
+    watcher: Watcher = UNWATCHED,
 ) -> Served:
     """Takes a federation's steps up to `config.settings.steps`.
 
@@ -154,19 +69,28 @@ def serve(
         steps = start_or_continue(folder, config)
         cut_rounds(folder, len(steps))
         with JournalWriter(Path(folder) / JOURNAL) as journal:
-            server = _Server(folder, config, terms, grid, journal=journal, watcher=watcher)
-            server.sign, server.memory = sign, memory
-            return server.run(Steps(config, steps))
+            server = _Server(Path(folder), config, terms, grid, journal=journal, peak=memory.peak)
+            server.sign, server.watcher = sign, watcher
+            return server.run(Steps(config, cast(Sequence[Applied], steps)))
 
 
 class _Server:
     """A federation under way; what it knows of clients is lost with it, and learnt again."""
 
-    def __init__(self, folder, config, terms, grid, *, journal, watcher):
-        self.folder, self.config, self.terms, self.grid = Path(folder), config, terms, grid
-        self.journal, self.watcher = journal, watcher
+    def __init__(
+        self,
+        folder: Path,
+        config: RunConfig,
+        terms: Terms,
+        grid: Grid,
+        *,
+        journal: JournalWriter,
+        peak: Callable[[], Peak],
+    ):
+        self.folder, self.config, self.terms, self.grid = folder, config, terms, grid
+        self.journal, self.peak = journal, peak
         self.sign: Sign | None = None
-        self.memory = None
+        self.watcher = UNWATCHED
         read = read_journal(self.folder / JOURNAL)
         self.header_checksum = read.checksums[0]
         self.ends = list(read.ends)
@@ -227,7 +151,7 @@ class _Server:
     def _take(self, steps, number, losses, seconds):
         """Takes a step: its line, its record."""
         step, applied = steps.take(number, losses)
-        append_step(self.folder, step, seconds, self.memory.peak())
+        append_step(self.folder, step, seconds, self.peak())
         self.journal.append(applied)
         self.ends.append(os.stat(self.folder / JOURNAL).st_size)
         self.recent = [*self.recent, applied.losses][-RECENT:]

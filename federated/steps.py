@@ -1,12 +1,13 @@
 """A federation's steps from losses alone: the optimizer takes them, on no parameters."""
 
 from collections.abc import Sequence
+from typing import cast
 
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.typed_json import typed
 from pocketllm.runtime.optim.applied import Applied, Recorder
-from pocketllm.runtime.optim.interface import JOURNALLED, Minibatch, Probing, Step
+from pocketllm.runtime.optim.interface import JOURNALLED, Minibatch, ProbeSettings, Probing, Step
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import RunConfig
 
@@ -15,12 +16,9 @@ NO_DATA = "federated"
 
 
 class _Nothing:
-    """PerturbableInPairs without parameters."""
+    """Perturbable without parameters."""
 
     def perturb(self, seed, scale, decay=0.0, probe=0.0):
-        """Moves nothing."""
-
-    def perturb_two(self, seed, scale, seed_2, scale_2):
         """Moves nothing."""
 
 
@@ -46,7 +44,7 @@ class Steps:
         seed = step_seed(self._config.seed, number)
         step = self._take(Minibatch(number, seed, (), lambda: next(following)))
         passes, decay = self._recorder.end_step()
-        eps = self._config.settings.eps
+        eps = cast(ProbeSettings, self._config.settings).eps
         return step, Applied(number, step.losses, step.lr, eps, passes, decay)
 
 

@@ -13,8 +13,8 @@ from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import RunConfig
 
 from ..aggregation import MEAN, RULES, Rule
-from ..rounds import Terms, check_federation
 from ..steps import NO_DATA
+from ..terms import Terms, check_federation
 
 ZEROTH_ORDER = {o.name: o for o in OPTIMIZERS.values() if o.kind == JOURNALLED}
 

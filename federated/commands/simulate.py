@@ -34,7 +34,8 @@ from ..answering import Client, answer
 from ..in_process import InProcess
 from ..parts import drawn_parts
 from ..replica import Replica
-from ..rounds import Watcher, serve
+from ..rounds import serve
+from ..terms import Watcher
 from .shared import alpha_of, define_federation_flags, federation_of
 
 CLIENTS = "clients"  # in the server's run directory

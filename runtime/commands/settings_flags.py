@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import Any
 
 from absl import flags
 
@@ -50,9 +51,9 @@ def check_settings(values: flags.FlagValues, optimizers: Mapping[str, Optimizer]
             raise InputError(f"--{name}={value}: expected 0 or more")
 
 
-def _options(optimizers: Iterable[Optimizer]) -> list[tuple[Option, type, list[str]]]:
+def _options(optimizers: Iterable[Optimizer]) -> list[tuple[Option, Any, list[str]]]:
     """Returns (option, its type, names of the optimizers that have it), each once."""
-    options: dict[str, tuple[Option, type, list[str]]] = {}
+    options: dict[str, tuple[Option, Any, list[str]]] = {}
     for optimizer in optimizers:
         for option in optimizer.options:
             kind = {f.name: f.type for f in fields(optimizer.settings)}[option.name]

@@ -16,6 +16,8 @@ from pocketllm.federated.protocol import (
     read_answer,
 )
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.terms import Watcher
+from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 
@@ -154,9 +156,6 @@ def test_a_journal_that_is_lost_or_damaged_comes_from_the_server_again(damage, s
 def test_a_client_of_another_bundle_is_not_used_and_the_server_says_why(tmp_path):
     other = replace(config(), bundle_checksum="c" * 64)
     lines = []
-    from pocketllm.federated.rounds import Watcher
-    from pocketllm.runtime.errors import RunError
-
     grid = InProcess({1: vector_client(tmp_path / "a", 1.0)})
     with pytest.raises(RunError, match="2 rounds in a row had fewer than 1 answers"):
         serve(tmp_path / "s", other, terms(patience=2), grid, watcher=Watcher(say=lines.append))

@@ -18,7 +18,7 @@ ROOMS = {
     ),
     "android_harness": ("programs", "phone", "image", "commands"),
     "federated": (
-        "protocol", "aggregation", "steps", "round_lines", "rounds", "in_process", "journal_part",
-        "replica", "answering", "parts", "audit", "commands",
+        "protocol", "aggregation", "steps", "terms", "round_lines", "rounds", "in_process",
+        "journal_part", "replica", "answering", "parts", "audit", "commands",
     ),
 }  # fmt: skip

@@ -13,6 +13,7 @@ from small_runs import complaint, pocketllm, python, write_tsv
 
 from pocketllm.android_harness import commands as device
 from pocketllm.benchmarks import torture
+from pocketllm.federated import commands as federate
 from pocketllm.runtime.cli import COMMANDS
 from pocketllm.runtime.contract import ENGINES as DISTRIBUTIONS
 from pocketllm.runtime.contract import FORMAT_VERSION, JOURNAL_VERSION
@@ -60,7 +61,7 @@ def test_the_installed_command_is_the_same():
     assert (done.returncode, done.stdout) == (0, pocketllm("--help").stdout)
 
 
-GROUPS = {"device": device.COMMANDS, "torture": torture.COMMANDS}
+GROUPS = {"device": device.COMMANDS, "torture": torture.COMMANDS, "federate": federate.COMMANDS}
 ALONE = [name for name in COMMANDS if name not in GROUPS]
 GROUPED = [f"{group} {name}" for group, commands in GROUPS.items() for name in commands]
 

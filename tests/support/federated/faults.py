@@ -19,7 +19,7 @@ class Crash(Exception):
 
 
 class FaultyGrid:
-    """A Grid (rounds.py) of clients in this process, to whom things happen."""
+    """A Grid (terms.py) of clients in this process, to whom things happen."""
 
     def __init__(self, folders: dict[int, Path], make: Callable, seed: int, share: float):
         """Makes the clients.

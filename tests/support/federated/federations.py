@@ -7,8 +7,9 @@ from pathlib import Path
 from pocketllm.federated.answering import Client, answer
 from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.replica import Replica
-from pocketllm.federated.rounds import Terms, serve
+from pocketllm.federated.rounds import serve
 from pocketllm.federated.steps import NO_DATA
+from pocketllm.federated.terms import Terms
 from pocketllm.runtime.data.dataset import Dataset
 
 ALL = Terms(quorum=1.0, seconds=60.0, patience=5)  # every client answers every round

@@ -8,8 +8,8 @@ import numpy as np
 
 from pocketllm.federated.answering import Client, answer
 from pocketllm.federated.protocol import SEAL_BYTES
-from pocketllm.federated.rounds import Terms
 from pocketllm.federated.steps import NO_DATA
+from pocketllm.federated.terms import Terms
 from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.optim.applied import apply_step
 from pocketllm.runtime.optim.mezo import MezoSettings

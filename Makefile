@@ -31,7 +31,7 @@ OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-lit
     print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
     (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
 
-.PHONY: quickstart install check docs constraints quick native test test-slow smollm2 llama-cpp race torch device-tools kotlin-tools native-tools types-tree clean
+.PHONY: quickstart install check docs constraints quick native test test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -62,6 +62,7 @@ quick: $(DEVICE)/installed
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
 test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
 	@$(MAKE) native || echo "note: the tests of pocketllm-train are skipped"
+	@$(MAKE) browser || echo "note: the tests of examples/browser are skipped"
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow"
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow"
 
@@ -104,13 +105,19 @@ device-tools:
 	@$(call debian,$(DEVICE_PACKAGES),the device's tests need)
 
 # Kotlin's compiler: 94 MB, put into ~/.cache/pocketllm by npm. As above, what cannot be had is said.
-kotlin-tools: $(DESKTOP)/installed
+kotlin-tools: $(DESKTOP)/installed node-tools
 	@$(call debian,$(KOTLIN_PACKAGES),the tests of docs/kotlin.md need)
-	@command -v npm >/dev/null \
-	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends npm; } \
-	|| echo "note: the tests of docs/kotlin.md need node and npm"
 	@$(DESKTOP)/bin/python tests/support/npm/kotlin_compiler.py >/dev/null \
 	|| echo "note: the tests of docs/kotlin.md are skipped"
+
+# The page of examples/browser with LiteRT.js, to be served: 12 MB, put into ~/.cache/pocketllm by npm.
+browser: $(DESKTOP)/installed node-tools
+	@$(DESKTOP)/bin/python tests/support/npm/litert_js.py build/browser
+
+node-tools:
+	@command -v npm >/dev/null \
+	|| { [ "$$(id -u)" = 0 ] && apt-get update -q && apt-get install -qy --no-install-recommends npm; } \
+	|| echo "note: the tests of docs/kotlin.md and of examples/browser need node and npm"
 
 # What pyright reads: our packages under their import names, since it cannot see editable installs,
 # and the frameworks as untyped, since reading their types takes longer than checking ours.

@@ -11,7 +11,9 @@ from pocketllm.runtime import cli
 
 # Of `pocketllm` itself, of ld.so, of modules that `python -m` runs, of examples, of the native
 # program.
-FOREIGN_FLAGS = {"help", "version", "library-path", "sst2", "type", "encoded", "conformance"}
+FOREIGN_FLAGS = {
+    "help", "version", "library-path", "sst2", "type", "encoded", "conformance", "directory",
+}  # fmt: skip
 
 
 @pytest.fixture

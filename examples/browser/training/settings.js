@@ -1,0 +1,34 @@
+// What a run's steps depend on, beside the bundle and the rows.
+
+import { InputError } from './errors.js'
+
+// What `pocketllm train` takes where a flag is not given.
+export const DEFAULTS = { batchSize: 8, seed: 0, evalEvery: 0 }
+
+const whole = (least, most = Number.MAX_SAFE_INTEGER) => ({
+  fits: (value) => Number.isSafeInteger(value) && value >= least && value <= most,
+  expected: `a whole number from ${least}`,
+})
+const positive = { fits: (value) => value > 0 && value < 1e30, expected: 'a number above 0' }
+const EXPECTED = {
+  steps: whole(1, 2 ** 32 - 1),
+  batchSize: whole(1),
+  lr: positive,
+  eps: positive,
+  seed: whole(0, 2 ** 31 - 1),
+  evalEvery: whole(0),
+}
+
+/** {steps, batchSize, lr, eps, seed, evalEvery} from their texts; InputError names a wrong one. */
+export function readSettings(texts, nameOf) {
+  return Object.fromEntries(Object.entries(EXPECTED).map(([key, { fits, expected }]) => {
+    const text = String(texts[key] ?? '').trim()
+    const value = text === '' ? NaN : Number(text)
+    if (!fits(value)) {
+      throw new InputError(text === ''
+        ? `${nameOf(key)} is missing: expected ${expected}`
+        : `${nameOf(key)}=${text}: expected ${expected}`)
+    }
+    return [key, value]
+  }))
+}

@@ -1,0 +1,1 @@
+"""Tests of the browser example: a package, so that its conftest is not the other folders'."""

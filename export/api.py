@@ -40,6 +40,7 @@ def export(
     lengths: Sequence[int] | None = None,
     noise: str = contract.NOISE_KINDS[0],
     optimizers: Sequence[str] = (contract.MEZO,),
+    pairs: bool = False,
     option_tokens: int = 0,
     tuning: Tuning = FULL_TUNING,
     random_init: bool = False,
@@ -64,7 +65,7 @@ def export(
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
       generate, context: add signatures that write text; positions of their cache. None: as usual.
       revision, chat_template: branch, tag or commit on the Hub; file of a template in Jinja.
-      force, sizes: replace `out`; largest pieces of the parameters.
+      force, sizes, pairs: replace `out`; largest pieces of the parameters; add forward_pair_T.
       say, progress: get a line about a stage; (bytes written, bytes of all).
 
     Raises:
@@ -79,17 +80,17 @@ def export(
         model,
         task,
         lengths,
-        replace(check_tuning(tuning), seed=seed),
+        replace(check_tuning(tuning, pairs), seed=seed),
         (generate, context),
         batch_size=batch_size,
         noise_kind=noise,
         option_tokens=option_tokens,
         optimizers=signatures_of(optimizers),
+        pairs=pairs,
         sizes=sizes,
     )
-    callbacks = {"force": force, "say": say, "progress": progress}
     with naming_files(model.tokenizer):
-        return _write(settings, model, Path(out), template, **callbacks)
+        return _write(settings, model, Path(out), template, force=force, say=say, progress=progress)
 
 
 def model_at(source: Source) -> tuple[Architecture, ModelConfig]:

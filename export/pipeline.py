@@ -31,6 +31,7 @@ from .signatures.composed import bind_composed_step, bind_perturb_two
 from .signatures.forward import forward_loss, forward_pass, recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.gradients import used_variables
+from .signatures.pairs import forward_pair
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
 from .signatures.state import bind_copies, bind_decay, bind_transfers, bind_zeros
 from .signatures.tables import noise_table
@@ -160,6 +161,11 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
         bind(model, forward_loss(forward, tokens, aliases))
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
+    if settings.pairs:
+        for tokens, forward in forwards.items():
+            say(f"converting {contract.forward_pair_for(tokens)}")
+            aliases = (contract.FORWARD_PAIR,) if tokens == settings.lengths[-1] else ()
+            bind(model, forward_pair(forward, settings.noise_kind, shape, tokens, aliases))
     for signature in contract.NOISE_PASSES:
         say(f"converting {signature}")
         perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from tokenizers import Tokenizer
 
 from pocketllm.runtime import contract
+from pocketllm.runtime.errors import InputError
 
 from .flatbuffer.constants import Constant, constants_of
 from .flatbuffer.variables import Variable, slices_of, variables_of
@@ -57,10 +58,21 @@ def plan_of(settings: Settings, weights: Weights, tokenizer: Tokenizer) -> Plan:
     target = target_of(settings.task, settings.option_tokens, tokenizer)
     settings = replace(settings, tuning=with_targets(settings.tuning, settings.config))
     weights = tuned(weights, settings.config, target, settings.tuning)
+    _check_pairs(settings, weights)
     sizes = settings.sizes
     variables = variables_of(weights.parameters, sizes.chunk_values, sizes.linear_values)
     constants = tuple(_constants(settings, weights, target))
     return Plan(settings, tokenizer, target, weights, variables, constants)
+
+
+def _check_pairs(settings, weights):
+    """Raises InputError where both probes would need two values of a whole table."""
+    tables = [p.name for p in weights.parameters if p.kind == "table"]
+    if settings.pairs and tables:
+        raise InputError(
+            f"--pairs: --lora_extras=lm_head trains the table {tables[0]} too, of which both "
+            "probes in one forward pass would need two; leave one of them out"
+        )
 
 
 def _constants(settings, weights, target):

@@ -59,6 +59,7 @@ class Settings:
       context: positions of the cache of the signatures that generate; 0 for none of these.
       chat: pieces of the chat template; None without one.
       stop_ids: of the tokens that end a text.
+      pairs: whether there are signatures of both probes in one forward pass.
     """
 
     model_name: str
@@ -76,6 +77,7 @@ class Settings:
     context: int = 0
     chat: ChatPieces | None = None
     stop_ids: tuple[int, ...] = ()
+    pairs: bool = False
 
     @property
     def spellings(self) -> SpecialSpellings:

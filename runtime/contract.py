@@ -26,6 +26,7 @@ BUNDLE_FILES = frozenset(
 
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
+FORWARD_PAIR = "forward_pair"  # also the alias of the longest bucket's forward_pair_<tokens>
 PERTURB_AND_UPDATE = "perturb_and_update"
 PERTURB_AND_DECAY = "perturb_and_decay"
 PERTURB_TWO = "perturb_two"
@@ -50,7 +51,7 @@ WRITE = "write"
 BASIC = frozenset({INITIALIZE, READ, WRITE})
 TEXTS = frozenset({PREFILL, DECODE, CACHE_INITIALIZE})
 # Those that the number of a bucket follows.
-OF_BUCKETS = frozenset({FORWARD_LOSS, ADAM_STEP, ADAM_ACCUMULATE})
+OF_BUCKETS = frozenset({FORWARD_LOSS, FORWARD_PAIR, ADAM_STEP, ADAM_ACCUMULATE})
 
 # Styles of prompts: a word in place of a mask, or text behind the prompt; and the special tokens
 # that the encoding of each style needs.
@@ -73,6 +74,7 @@ LABEL = "label"  # [B] int32, index into the task's label words
 WEIGHT = "weight"  # [B] float32, 0 for a filler row
 SEED = "seed"  # [1] int32
 SCALE = "scale"  # [1] float32
+EPS = "eps"  # [1] float32, of forward_pair: the probes are at θ + eps·z and θ - eps·z
 SEED_2 = "seed_2"  # [1] int32, of perturb_two
 SCALE_2 = "scale_2"  # [1] float32, of perturb_two
 DECAY_SHARE = "decay"  # [1] float32, of perturb_and_decay
@@ -80,7 +82,7 @@ PROBE = "probe"  # [1] float32, of perturb_and_decay
 FACTOR = "factor"  # [1] float32
 LR = "lr"  # [1] float32
 STEP = "step"  # [1] int32, 1 for the first
-LOSS = "loss"  # [1] float32, weighted mean
+LOSS = "loss"  # [1] float32, weighted mean; [2] of forward_pair, at either probe
 WEIGHT_SUM = "weight_sum"  # [1] float32
 NORM = "norm"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
@@ -123,6 +125,11 @@ NOISE_KINDS = ("codebook", GAUSSIAN, "rademacher")
 def forward_loss_for(tokens: int) -> str:
     """Names the forward signature of the bucket of `tokens` tokens."""
     return f"{FORWARD_LOSS}_{tokens}"
+
+
+def forward_pair_for(tokens: int) -> str:
+    """Names the signature of both probes of the bucket of `tokens` tokens."""
+    return f"{FORWARD_PAIR}_{tokens}"
 
 
 def adam_step_for(tokens: int) -> str:

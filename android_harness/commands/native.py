@@ -24,7 +24,7 @@ FILES = (
 FLAGS = frozenset(
     {
         "batch_size", "directions", "eps", "eval_every", "lr", "lr_schedule", "max_temp",
-        "min_battery", "normalize", "only_charging", "optimizer", "packed_weights",
+        "min_battery", "normalize", "only_charging", "optimizer", "packed_weights", "pairs",
         "recovery_seconds", "seed", "sides", "steps", "threads", "weight_decay",
     }
 )  # fmt: skip

@@ -24,13 +24,13 @@
 #include "journal/lines.h"
 #include "run/loop.h"
 #include "run/snapshots.h"
+#include "settings_flags.h"
 
 namespace pocketllm {
 namespace {
 
 constexpr double SHOWN_SECONDS = 5;  // between two lines of steps
-constexpr int MOST_THREADS = 256, MOST_DIRECTIONS = 256;
-constexpr double LEAST_EPS = 1e-30, MOST_EPS = 1e30;  // with room for float32
+constexpr int MOST_THREADS = 256;
 
 const std::vector<Flag> FLAGS = {
     {"bundle", "bundle folder, from `pocketllm export`"},
@@ -49,6 +49,7 @@ const std::vector<Flag> FLAGS = {
      true},
     {"directions", "directions a step (8); fzoo"},
     {"sides", "sides of θ on which a direction's loss is taken; none: 2 on integers, else 1; fzoo"},
+    {"pairs", "evaluate both probes of a step in one forward pass; none: where the bundle can", true},
     {"eval_every", "steps between evaluations of --dev; 0: start and end (0)"},
     {"recovery_seconds", "longest time that going on after a kill may take (120)"},
     {"max_temp", "wait while the battery is hotter, in degrees Celsius"},
@@ -81,48 +82,6 @@ void say(const std::string& line) {
   std::fflush(stdout);
 }
 
-// Returns a setting that is given, that of a run that has begun, or `otherwise`.
-double setting(const Flags& flags, const std::optional<Json>& stored, const std::string& name,
-               double otherwise, double least, double most) {
-  if (flags.has(name) && flags.text(name) != "auto")
-    return flags.number(name, otherwise, least, most);
-  if (!stored || (name == "eps" && !flags.has(name))) return otherwise;
-  const Json value = stored->value(name, Json());
-  return value.is_number() ? value.get<double>() : 0.0;  // 0 is no run's: it is refused
-}
-
-Settings settings_of(const Flags& flags, const Bundle& bundle, const std::optional<Json>& stored) {
-  Settings settings;
-  settings.steps = flags.integer("steps", 0, 1, UINT32_MAX);
-  settings.optimizer = flags.text("optimizer", "mezo");
-  if (settings.optimizer != "mezo" && settings.optimizer != "fzoo")
-    throw InputError("--optimizer=" + settings.optimizer +
-                     ": expected mezo or fzoo; the others are `pocketllm train`'s");
-  const bool is_fzoo = settings.optimizer == "fzoo";
-  for (const char* name : {"directions", "sides", "normalize"})
-    if (flags.has(name) && is_fzoo == (std::string(name) == "normalize"))
-      throw InputError(std::string("--") + name + " is a setting of " + (is_fzoo ? "mezo" : "fzoo") +
-                       "; leave it out with --optimizer=" + settings.optimizer);
-  if (!stored && (!flags.has("lr") || flags.text("lr") == "auto"))
-    throw InputError("--lr is missing: this program measures none; give a number, or begin the run "
-                     "with `pocketllm train`, which measures one");
-  settings.lr = setting(flags, stored, "lr", 0, 0, 1e300);
-  settings.eps = setting(flags, stored, "eps", bundle.default_eps, LEAST_EPS, MOST_EPS);
-  settings.weight_decay = flags.number("weight_decay", 0, 0, 1e300);
-  settings.lr_schedule = flags.text("lr_schedule", "constant");
-  if (settings.lr_schedule != "constant" && settings.lr_schedule != "linear" &&
-      settings.lr_schedule != "cosine")
-    throw InputError("--lr_schedule=" + settings.lr_schedule +
-                     ": expected constant, linear or cosine");
-  settings.normalize = flags.is_set("normalize");
-  settings.directions = static_cast<int>(flags.integer("directions", 8, 1, MOST_DIRECTIONS));
-  settings.sides = static_cast<int>(flags.integer("sides", bundle.base == "fp32" ? 1 : 2, 1, 2));
-  if (is_fzoo && settings.directions == 1 && settings.sides == 1)
-    throw InputError("--directions=1 with --sides=1: one loss is its own mean and shows no slope; "
-                     "give --directions=2 or more, or --sides=2");
-  return settings;
-}
-
 RunConfig config_of(const Flags& flags, const Bundle& bundle, const Rows& data) {
   RunConfig config;
   config.settings = settings_of(flags, bundle, begun(flags.required("run")));
@@ -149,9 +108,12 @@ std::unique_ptr<Rows> dev_rows(const Flags& flags, const Bundle& bundle) {
 }
 
 // The signatures that a run calls.
-std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings) {
+std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings, bool pairs) {
   std::vector<std::string> calls = {"perturb_and_update"};
-  for (int tokens : bundle.lengths) calls.push_back(forward_loss(tokens));
+  for (int tokens : bundle.lengths) {
+    calls.push_back(forward_loss(tokens));
+    if (pairs) calls.push_back(forward_pair(tokens));
+  }
   for (int slice = 0; slice < bundle.slices; slice++)
     for (const char* stem : {"initialize", "read", "write"}) calls.push_back(numbered(stem, slice));
   if (settings.weight_decay != 0) calls.push_back("perturb_and_decay");
@@ -184,7 +146,8 @@ Json result_of(const Trained& trained, const Training& training) {
           {"peak_rss_bytes", trained.peak.rss_bytes},
           {"examples", training.data.size()},
           {"dev_examples", training.dev ? training.dev->size() : 0},
-          {"engine", training.engine}};
+          {"engine", training.engine},
+          {"pairs", training.pairs}};
 }
 
 void print(const Trained& trained, const Training& training) {
@@ -230,6 +193,7 @@ int run_training(const Flags& flags) {
   const Rows data(flags.required("encoded"), bundle);
   const auto dev = dev_rows(flags, bundle);
   const RunConfig config = config_of(flags, bundle, data);
+  const bool pairs = takes_pairs(flags, bundle, config.settings);
   const int64_t eval_every = flags.integer("eval_every", 0, 0, INT64_MAX);
   const double recovery = flags.number("recovery_seconds", RECOVERY_SECONDS, 0, 1e300);
   const auto wanted = static_cast<int>(flags.integer("threads", 0, 0, MOST_THREADS));
@@ -244,7 +208,7 @@ int run_training(const Flags& flags) {
   }
   const int threads = wanted ? wanted : cores();
   const auto engine =
-      open_engine(bundle, threads, packed_in_file, calls_of(bundle, config.settings), say);
+      open_engine(bundle, threads, packed_in_file, calls_of(bundle, config.settings, pairs), say);
   Model model(bundle, *engine);
   model.initialize();
   const std::string description = describe_engine(bundle, threads, packed_in_file);
@@ -252,7 +216,7 @@ int run_training(const Flags& flags) {
   const RunLock lock(folder);
   const Training training{model,    data,     dev.get(), folder, description,
                           config,   eval_every, recovery, pauses, say,
-                          shown(config.settings.steps)};
+                          shown(config.settings.steps), pairs};
   const Trained trained = train(training);
   print(trained, training);
   if (flags.has("json"))

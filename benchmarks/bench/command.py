@@ -31,6 +31,9 @@ side, instead of label words.
 With --optimizer=fzoo a step has 8 directions, with one loss each, on a base of integers with two.
 MeZO's steps are measured beside them too, and the row "a direction" compares the two.
 
+With --pairs, on a frozen base, both probes of a step are one forward pass (forward_pair_T). Steps
+with two forward passes are measured beside them ("two forwards"), also under --memory_limit.
+
 --memory_limit also measures our side in a process with a hard memory limit: a memory cgroup, which
 counts all pages, those of mapped files too. Caches are dropped before, and the file of packed
 weights exists. If no cgroup can be made, the limit is RLIMIT_DATA, which does not count pages of
@@ -71,6 +74,8 @@ examples:
   pocketllm bench --model=opt-1.3b --batch_sizes=8 --against=pytorch
   pocketllm bench --bundle=BUNDLE --batch_sizes=8 --engine=tflite
   pocketllm bench --model=roberta-large --tune=lora --base=int8 --memory_limit=320M
+  pocketllm bench --model=roberta-large --tune=lora --base=int8 --pairs --batch_sizes=8 \\
+    --memory_limit=320M
   pocketllm bench --model=roberta-large --optimizer=adam --tune=lora --base=int8 --batch_sizes=8 \\
     --memory_limit=512M --against=pytorch
   pocketllm bench --model=qwen2.5-0.5b --optimizer=adam --task=lm --tune=lora --base=int8 \\

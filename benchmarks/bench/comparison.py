@@ -37,12 +37,13 @@ def measure_batch(
       limit_bytes: measure our side also under this memory limit; None: do not.
 
     Returns:
-      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited", "mezo",
-      "times_mezo"} and, for every suffix of baselines.NAMES, {"pytorch", "ratio",
-      "first_loss_difference"}. A side is its worker's result with a "summary": "packing" wrote the
-      packed weights, "ours" found them, "unpacked" ran without, "limited" is from
-      conditions.measure_limited, "mezo" is MeZO of the same bundle beside Adam, and "times_mezo"
-      what ours is of its figures. None: not measured.
+      {"batch_size", "forward_flops", "ours", "packing", "unpacked", "limited", "limited_apart",
+      "mezo", "times_mezo", "apart", "times_apart"} and, for every suffix of baselines.NAMES,
+      {"pytorch", "ratio", "first_loss_difference"}. A side is its worker's result with a
+      "summary": "packing" wrote the packed weights, "ours" found them, "unpacked" ran without,
+      "limited" is from conditions.measure_limited, "mezo" is MeZO of the same bundle beside Adam,
+      "apart" and "limited_apart" are steps with two forward passes beside those with pairs, and
+      "times_mezo" and "times_apart" what ours is of their figures. None: not measured.
     """
     flops = work.batch_size * forward_flops(bundle, work.seq_len)
 
@@ -55,7 +56,9 @@ def measure_batch(
         return side | {"summary": summarise(side, flops, side["parameters"], sgemm_gflops)}
 
     batch: dict = {"batch_size": work.batch_size, "forward_flops": flops}
-    batch |= dict.fromkeys(("packing", "unpacked", "limited", "mezo", "times_mezo"))
+    batch |= dict.fromkeys(("packing", "unpacked", "limited", "limited_apart"))
+    batch |= dict.fromkeys(("mezo", "times_mezo", "apart", "times_apart"))
+    apart = replace(work, pairs=False)
     if work.packed:
         forget_packed(bundle)
         batch["packing"] = measure("ours, packing", LITERT, work)
@@ -64,6 +67,11 @@ def measure_batch(
         batch["unpacked"] = measure("ours, not packed", LITERT, replace(work, packed=False))
     if limit_bytes:
         batch["limited"] = measure_limited(work, bundle, limit_bytes, summarised)
+    if limit_bytes and work.pairs:
+        batch["limited_apart"] = measure_limited(apart, bundle, limit_bytes, summarised)
+    if work.pairs:
+        batch["apart"] = measure("ours, two forwards", LITERT, apart)
+        batch["times_apart"] = times(batch["ours"]["summary"], batch["apart"]["summary"])
     if work.optimizer != contract.MEZO:
         batch["mezo"] = measure("ours, MeZO", LITERT, replace(work, optimizer=contract.MEZO))
         batch["times_mezo"] = times(batch["ours"]["summary"], batch["mezo"]["summary"])

@@ -54,6 +54,13 @@ def check_flags(values) -> None:
     """Raises InputError for flags that name nothing to measure, or that exclude each other."""
     if values.optimizer == FZOO:
         refuse_given(values, ["against"], "is not for --optimizer=fzoo; leave it out")
+    if values.pairs and values.optimizer != contract.MEZO:
+        raise InputError(
+            f"--pairs measures MeZO's steps, not those of --optimizer={values.optimizer}; leave "
+            "one of them out"
+        )
+    if values.pairs and values.tune == contract.FULL and not values.bundle:
+        raise InputError("--pairs goes with --tune=lora, prefix or head")
     if values.model is None and values.bundle is None:
         raise InputError("--model is missing (or --bundle); see `pocketllm bench --help`")
     if values.model is not None and values.model not in PRESETS:
@@ -87,6 +94,11 @@ def check_bundle(values, bundle: Bundle) -> None:
         raise InputError(
             f"--seq_len={values.seq_len}: the bundle's longest bucket has {max(bundle.lengths)} "
             "tokens; export it with longer --lengths"
+        )
+    if values.pairs and not bundle.has_pairs:
+        raise InputError(
+            f"--bundle={values.bundle}: no signature {contract.FORWARD_PAIR}; export it with "
+            "--pairs, or leave --pairs out"
         )
     if values.optimizer == contract.ADAM:
         settings = adam.AdamSettings(LR, weight_decay=0.0, lr_schedule="constant", steps=1)

@@ -36,6 +36,7 @@ define.integer("seq_len", 64, "tokens of every example", MIN_TOKENS)
 define.integer("steps", 3, "timed steps", 1)
 define.enum("against", None, ["pytorch"], "baseline to measure too")
 define.enum("optimizer", contract.MEZO, list(OPTIMIZERS), "whose steps to measure")
+define.bool("pairs", False, "evaluate both probes of a step in one forward pass")
 define.enum("task", "sst2", ["sst2", "lm"], "label words, or lm: the loss of all tokens")
 define.string(
     "full_bundle",
@@ -70,6 +71,7 @@ def run_steps(values) -> dict:
             "base": bundle.base,
             "task": bundle.task.name,
             "optimizer": values.optimizer,
+            "pairs": values.pairs,
             "engine": values.engine,
             "noise": bundle.noise["kind"],
             "eps": bundle.default_eps,
@@ -108,6 +110,7 @@ def _workload(values, bundle, batch_size, threads, weights):
         packed=packs(bundle, values.engine),
         weights=weights,
         optimizer=values.optimizer,
+        pairs=values.pairs,
     )
 
 
@@ -126,6 +129,7 @@ def _export_tuned(values, out):
     tuning = [f"--noise={noise}", f"--tune={values.tune}", f"--base={values.base}"]
     if values.optimizer == contract.ADAM:
         tuning.append(f"--optimizers={contract.MEZO},{values.optimizer}")
+    tuning += ["--pairs"] if values.pairs else []
     export = _export(values, lengths, tuning, out, purpose="with random weights")
     seconds, gigabytes = export["seconds"], export["peak_rss_bytes"] / 1e9
     print(f"export: {seconds:.1f} s, peak all pages {gigabytes:.3f} GB")

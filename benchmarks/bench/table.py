@@ -22,6 +22,20 @@ CONDITIONS = {
     "packing": ("packing", "makes the file of packed weights that the others find"),
     "unpacked": ("no file", "packed weights in memory (--nopacked_weights)"),
 }
+# key of a batch -> (heading of what is measured beside ours, that of the quotient, explanation)
+BESIDE = {
+    "mezo": (
+        "MeZO",
+        "ours/MeZO",
+        "MeZO: our MeZO steps of the same bundle; ours/MeZO: 2 is twice as much",
+    ),
+    "apart": (
+        "two forwards",
+        "ours/two",
+        "two forwards: our steps without pairs, of the same bundle; ours/two: 2 is twice as much; "
+        "a pair counts as two forward passes",
+    ),
+}
 
 
 def headline(result: dict) -> str:
@@ -44,10 +58,11 @@ def headline(result: dict) -> str:
 def batch_table(batch: dict) -> str:
     """Returns the table of one batch size; `batch` is an entry of the result's `batches`."""
     ours, compared, notes = batch["ours"], [], []
-    if batch.get("mezo"):
-        difference = relative_difference(ours["first_loss"], batch["mezo"]["first_loss"])
-        compared.append(("MeZO", "ours/MeZO", batch["mezo"], batch["times_mezo"], difference))
-        notes.append("MeZO: our MeZO steps of the same bundle; ours/MeZO: 2 is twice as much")
+    for key, (head, short, note) in BESIDE.items():
+        if batch.get(key):
+            difference = relative_difference(ours["first_loss"], batch[key]["first_loss"])
+            compared.append((head, short, batch[key], batch[f"times_{key}"], difference))
+            notes.append(note)
     for suffix in measured_baselines(batch):
         baseline, ratio = batch[f"pytorch{suffix}"], batch[f"ratio{suffix}"]
         name, head = NAMES[suffix]
@@ -73,13 +88,16 @@ def batch_table(batch: dict) -> str:
 
 def conditions_table(batch: dict) -> str:
     """Returns the table of our side under other conditions; "" if none was measured."""
-    limited, sides = batch["limited"], {}
+    limited, sides, notes = batch["limited"], {}, []
     for key, (head, explanation) in CONDITIONS.items():
         if batch[key]:
             sides[head] = batch[key], f"  {head}: {explanation}"
     if limited:
         head = f"in {limited['limit_bytes'] / 1e6:g} MB"
         sides[head] = limited, f"  {head}: {_limit(limited)}"
+    if apart := batch.get("limited_apart"):
+        sides["two, limited"] = apart, f"  two, limited: two forwards; it {_limit(apart)}"
+        notes += _against_apart(limited, apart)
     if not sides:
         return ""
     ours = batch["ours"]["summary"]
@@ -98,7 +116,15 @@ def conditions_table(batch: dict) -> str:
                 f"{summary[figure] / ours[figure]:.2f}" if summary else "-" for summary in summaries
             ]
             lines.append(_line("  step, times as above", times))
-    return "\n".join([*lines, *(explanation for _, explanation in sides.values())])
+    return "\n".join([*lines, *(explanation for _, explanation in sides.values()), *notes])
+
+
+def _against_apart(limited, apart):
+    """Returns the line that says what a step with pairs takes of one with two forwards, limited."""
+    if not (limited.get("summary") and apart.get("summary")):
+        return []
+    quotient = limited["summary"]["step_seconds"] / apart["summary"]["step_seconds"]
+    return [f"  under the limit a step with pairs takes {quotient:.2f} of one with two forwards"]
 
 
 def losses_table(batch: dict) -> str:

@@ -39,6 +39,7 @@ class Workload:
       weights: folder of the bundle that gives PyTorch its weights; None: `bundle`.
       lora: whether PyTorch trains the bundle's LoRA parameters instead of all parameters.
       optimizer: whose steps are measured, of OPTIMIZERS.
+      pairs: whether both probes of a MeZO step are one forward pass.
     """
 
     bundle: str
@@ -55,6 +56,7 @@ class Workload:
     weights: str | None = None
     lora: bool = False
     optimizer: str = contract.MEZO
+    pairs: bool = False
 
     @property
     def schedule(self) -> list[tuple[int, int, bool]]:

@@ -62,6 +62,11 @@ define.bool("random_init", False, "seeded random weights (with a preset)")
 define.integer("seed", 0, "seed of --random_init and of what --tune adds")
 define_tuning_flags(FLAGS)
 define.enum("optimizers", OPTIMIZERS[0], OPTIMIZERS, "algorithms to export for")
+define.bool(
+    "pairs",
+    False,
+    "add signatures that evaluate both probes of a step in one forward pass, for a frozen base",
+)
 define.enum("noise", "codebook", list(contract.NOISE_KINDS), "distribution of the direction z")
 define.integer("batch_size", 8, "rows of a forward signature")
 define.list("lengths", None, "tokens of the forward signatures; none: as the task needs")
@@ -112,6 +117,7 @@ def run(values) -> dict:
             lengths=_numbers(values.lengths),
             noise=values.noise,
             optimizers=values.optimizers.split(","),
+            pairs=values.pairs,
             option_tokens=values.option_tokens or 0,
             tuning=tuning,
             seed=values.seed,

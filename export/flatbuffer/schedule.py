@@ -15,6 +15,8 @@ an order with little alive (docs/decisions/0004-read-variable-before-its-consume
 import math
 from collections import defaultdict
 
+from pocketllm.runtime import contract
+
 from ..graph.recompute import BARRIER
 from ..private_interface import schema
 from .converted import ConvertedFunction, inputs_of, outputs_of
@@ -65,8 +67,10 @@ def schedule(
 
 
 def _of_inputs_alone(model, subgraph, function):
-    """Returns the operators that depend on no weight, nor on a grid, in the converter's order."""
+    """Returns the operators that depend on no weight, no probe and no grid, in their order."""
     weights = function.variables.keys() | function.constants.keys() | function.rows.keys()
+    # What the size of a probe multiplies, the delegate computes right beside what is added to it.
+    weights |= {contract.EPS}
     names = inputs_of(function, subgraph)
     weighted = {index for index, name in names.items() if name in weights}
     operators = []

@@ -167,7 +167,7 @@ def token_loss(log_probs, inputs: dict):
     count = tf.reduce_sum(counted, -1)  # S
     total = tf.reduce_sum(tf.reshape(log_probs, [sequences, tokens]) * counted, -1)
     scores = total / tf.maximum(count, 1.0)
-    loss, weight_sum = weighted_mean(-scores, weight * count)
+    loss, weight_sum = weighted_mean(-scores, weight, count)
     return {
         contract.LOSS: loss,
         contract.WEIGHT_SUM: weight_sum,
@@ -197,5 +197,5 @@ def option_loss(log_probs, inputs: dict, target: Target):
     if target.has_label:
         loss, weight_sum = weighted_cross_entropy(logits, inputs[contract.LABEL], weight)
     else:
-        loss, weight_sum = weighted_mean(-scores, weight * count)
+        loss, weight_sum = weighted_mean(-scores, weight, count)
     return {contract.LOSS: loss, contract.WEIGHT_SUM: weight_sum, contract.LOGITS: logits}

@@ -183,9 +183,29 @@ def split_heads(x, batch: int, heads: int):
     return tf.transpose(x, [0, 2, 1, 3])
 
 
+def by_probe(function, x, weight):
+    """Returns function(x, weight), or, of P probes, that of each probe's rows and its weight.
+
+    Args:
+      function: (rows [P or .., N / P, D], weight) -> rows of any width.
+      x: the rows of P probes, one probe's after another's.
+      weight: [D], or [P, .., D] of P probes.
+    """
+    probes = weight.shape[0] if len(weight.shape) == 3 else 1
+    if probes == 1:
+        return function(x, weight)
+    rows = function(tf.reshape(x, [probes, -1, x.shape[-1]]), weight)
+    return tf.reshape(rows, [*x.shape[:-1], rows.shape[-1]])
+
+
+def product(x, matrix):
+    """Returns x @ matrixᵀ, x [1, N, in] and matrix [1, out, in], or [P, out, in] of P probes."""
+    return by_probe(lambda rows, of_probe: tf.matmul(rows, of_probe, transpose_b=True), x, matrix)
+
+
 def word_logits(x, words):
-    """Returns logits [N, C] of x [1, N, D] under C rows [C, D] of the LM head."""
-    logits = tf.matmul(x, tf.expand_dims(words, 0), transpose_b=True)  # 1 N C
+    """Returns logits [N, C] of x [1, N, D] under C rows of the LM head, [C, D] or [P, C, D]."""
+    logits = product(x, words if len(words.shape) == 3 else tf.expand_dims(words, 0))  # 1 N C
     return tf.reshape(logits, logits.shape[1:])
 
 
@@ -195,10 +215,10 @@ def weighted_cross_entropy(logits, label, weight):
     Args:
       logits: [B, C] float32.
       label: [B] int32.
-      weight: [B] float32, 0 for a filler row.
+      weight: [B] float32, 0 for a filler row; or [P, B / P], of P probes.
 
     Returns:
-      (loss [1], weight_sum [1]); the loss of a batch of fillers alone is 0.
+      (loss [1], weight_sum [1]), or [P] each; the loss of a batch of fillers alone is 0.
     """
     shifted = logits - tf.stop_gradient(tf.reduce_max(logits, -1, keepdims=True))
     log_normaliser = tf.math.log(tf.reduce_sum(tf.exp(shifted), -1))  # B
@@ -206,8 +226,19 @@ def weighted_cross_entropy(logits, label, weight):
     return weighted_mean(log_normaliser - chosen, weight)
 
 
-def weighted_mean(values, weight):
-    """Returns (mean [1], weight_sum [1]) of values and weight [B]; the mean of fillers is 0."""
-    weight_sum = tf.reduce_sum(weight, keepdims=True)  # 1
-    total = tf.reduce_sum(weight * values, keepdims=True)
+def weighted_mean(values, weight, count=None):
+    """Returns (mean [1], weight_sum [1]) of values [B]; the mean of fillers is 0.
+
+    Args:
+      values: [B] float32.
+      weight: [B] float32; or [P, B / P], of P probes, whose means and sums are [P].
+      count: [B], of what a value is the mean of: the weight is times that.
+    """
+    single = len(weight.shape) == 1
+    if not single:
+        values = tf.reshape(values, weight.shape)
+    if count is not None:
+        weight = weight * (count if single else tf.reshape(count, weight.shape))
+    weight_sum = tf.reduce_sum(weight, -1, keepdims=single)
+    total = tf.reduce_sum(weight * values, -1, keepdims=single)
     return total / tf.maximum(weight_sum, 1e-30), weight_sum

@@ -9,7 +9,7 @@ from pocketllm.runtime import contract
 
 from . import lazy_tensorflow as tf
 from .attention import IGNORED_SCORE
-from .layers import weighted_cross_entropy, word_logits
+from .layers import by_probe, weighted_cross_entropy, word_logits
 
 
 def padding_bias(mask):
@@ -42,15 +42,16 @@ def words_loss(inputs: dict, hidden, decoder, bias) -> dict:
     Args:
       inputs: the signature's.
       hidden: [1, B, D], the mask's rows as they leave the LM head's transform.
-      decoder: [C, D], the LM head's rows of the label words.
-      bias: [C]; None for none.
+      decoder: [C, D], the LM head's rows of the label words; [P, C, D] of P probes.
+      bias: [C], or [P, 1, C]; None for none.
 
     Returns:
       {loss [1], weight_sum [1], logits [B, C]}.
     """
     logits = word_logits(hidden, decoder)  # B C
     # The bias first: bind schedules in this order, and a look-up in between would cut a partition.
-    logits = logits if bias is None else bias + logits
+    if bias is not None:
+        logits = by_probe(lambda rows, added: added + rows, logits, bias)
     loss, weight_sum = weighted_cross_entropy(
         logits, inputs[contract.LABEL], inputs[contract.WEIGHT]
     )

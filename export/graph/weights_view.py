@@ -5,17 +5,20 @@ models know nothing of it.
 """
 
 from collections.abc import Mapping, Sequence
+from operator import add, mul
 from typing import NamedTuple
 
 from . import lazy_tensorflow as tf
 from .cache import Cache
 from .layers import (
     ScaledRows,
+    by_probe,
     gather,
     in_row_blocks,
     lookup,
     normalise,
     normalise_rms,
+    product,
     rows_of,
     split_heads,
 )
@@ -42,6 +45,10 @@ class LabelWords(NamedTuple):
 
 class WeightsView:
     """The weights of a graph, by the names of the checkpoint.
+
+    Where a graph evaluates P probes together, what is trained has a value for each: matrices
+    [P, out, in], vectors [P, 1, D] in place of [D], and [P, rows, D]. The rows x hold one probe's
+    after another's.
 
     Attributes:
       tensors: name -> a vector, or the chunks [1, out / chunks, in] of a matrix.
@@ -89,18 +96,20 @@ class WeightsView:
 
     def linear(self, name: str, x):
         """Returns x @ weightᵀ + bias, where there is one; x [1, N, in] -> [1, N, out]."""
-        products = [
-            tf.matmul(x, chunk, transpose_b=True) for chunk in self.tensors[f"{name}.weight"]
-        ]
-        product = products[0] if len(products) == 1 else tf.concat(products, -1)
-        return product + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else product
+        products = [product(x, chunk) for chunk in self.tensors[f"{name}.weight"]]
+        joined = products[0] if len(products) == 1 else tf.concat(products, -1)
+        return self._with_bias(name, joined)
+
+    def _with_bias(self, name, x):
+        bias = f"{name}.bias"
+        return by_probe(add, x, self.tensors[bias]) if bias in self.tensors else x
 
     def layer_norm(self, name: str, x, eps: float):
         """Normalises the last axis of x, and applies weight and bias where there are any."""
         normal = normalise(x, eps)
         if f"{name}.weight" in self.tensors:
-            normal = normal * self.tensors[f"{name}.weight"]
-        return normal + self.tensors[f"{name}.bias"] if f"{name}.bias" in self.tensors else normal
+            normal = by_probe(mul, normal, self.tensors[f"{name}.weight"])
+        return self._with_bias(name, normal)
 
     def rms_norm(self, name: str, x, eps: float, offset: float = 0.0):
         """Divides the last axis of x by its root mean square, times the weight and `offset`."""
@@ -147,7 +156,11 @@ class WeightsView:
 
     def word_bias(self, words: LabelWords):
         """Returns the LM head's biases [C] of the label words, where it has biases."""
-        return gather(self.tensors[self.names.bias], words.ids)
+        bias = self.tensors[self.names.bias]
+        # Of probes [P, 1, V].
+        return (
+            gather(bias, words.ids) if len(bias.shape) == 1 else tf.gather(bias, words.ids, axis=-1)
+        )
 
     @property
     def prefix_tokens(self) -> int:

@@ -41,23 +41,21 @@ def counter_count(kind, size, columns):
     return math.ceil(size / (2 if kind == "gaussian" else columns))
 
 
-def scaled_direction(kind, *, key, counters, table, scale, size):
-    """Computes scale * z of one variable.
+def direction(kind, *, key, counters, table, size):
+    """Computes z of one variable.
 
     Args:
       kind: noise kind.
       key: [1] uint32.
       counters: [counter_count] uint32, the hashed counters.
-      table: [rows, columns] float32, multiplied by `scale` before (once for all variables, not once
-        a value); None for gaussian.
-      scale: [1] float32, for gaussian.
+      table: [rows, columns] float32; None for gaussian. Multiplied by a scale, it gives scale * z.
       size: number of values.
 
     Returns:
       [size / columns, columns] float32 where whole rows of the table fill it, else [size].
     """
     if kind == "gaussian":
-        return _box_muller(key, counters)[:size] * scale
+        return _box_muller(key, counters)[:size]
     shift = 32 - (table.shape[0].bit_length() - 1)
     rows = tf.cast(_shift(_words(counters, key), shift), tf.int32)
     values = tf.gather(table, rows)

@@ -5,6 +5,9 @@ that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the
 (docs/decisions/0031-decay-in-the-last-pass.md).
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -36,21 +39,17 @@ def noise_pass(
       (the function, {key of a counter buffer: number of counters}).
     """
     numbers = contract.NOISE_PASSES[signature]
-    # Counters depend on their number alone, so variables of one number share a buffer.
     columns = table_shape[1] if table_shape else 0
-    counts = {v.name: noise_graph.counter_count(kind, v.size, columns) for v in variables}
-    counters = {f"noise/counters/{count}": count for count in sorted(set(counts.values()))}
+    constants, counters = noise_constants(variables, kind, table_shape)
     types = {contract.SEED: tf.int32}
     inputs = {
         **{name: Input((1,), types.get(name, tf.float32)) for name in numbers},
-        **{key: Input((count,), tf.uint32) for key, count in counters.items()},
         **{v.name: Input(_perturbed_shape(v, columns), tf.float32) for v in variables},
+        **constants,
     }
-    if table_shape:
-        inputs[NOISE_TABLE] = Input(table_shape, tf.float32)
 
     def graph(tensors):
-        return _moved(tensors, variables, kind, counts)
+        return _moved(tensors, variables, kind)
 
     # A variable's output is assigned back to it, so that θ stays in the interpreter.
     function = ConvertedFunction(
@@ -58,17 +57,40 @@ def noise_pass(
         flatbuffer=convert(graph, inputs),
         inputs=list(inputs),
         variables={variable.name: variable for variable in variables},
-        noise=frozenset(counters) | ({NOISE_TABLE} if table_shape else frozenset()),
+        noise=frozenset(constants),
         assigned={f"o{variable.stream}": variable for variable in variables},
         inputs_first=False,
     )
     return function, counters
 
 
-def _moved(tensors, variables, kind, counts):
+def noise_constants(
+    variables: tuple[Variable, ...], kind: str, table_shape: tuple[int, int] | None
+) -> tuple[dict[str, Input], dict[str, int]]:
+    """Returns what a graph that draws directions reads: (inputs by key, counters by key).
+
+    Args:
+      variables: whose directions are drawn.
+      kind: one of contract.NOISE_KINDS.
+      table_shape: [rows, columns] of the noise table, None where the kind has no table.
+    """
+    # Counters depend on their number alone, so variables of one number share a buffer.
+    columns = table_shape[1] if table_shape else 0
+    counts = {noise_graph.counter_count(kind, v.size, columns) for v in variables}
+    counters = {_counters_key(count): count for count in sorted(counts)}
+    inputs = {key: Input((count,), tf.uint32) for key, count in counters.items()}
+    table = {NOISE_TABLE: Input(table_shape, tf.float32)} if table_shape else {}
+    return inputs | table, counters
+
+
+def _counters_key(count):
+    return f"noise/counters/{count}"
+
+
+def _moved(tensors, variables, kind):
     """Moves all variables in one graph: a call of the signature then moves the whole of θ."""
     decays = contract.DECAY_SHARE in tensors
-    word = noise_graph.seed_word(tensors[contract.SEED])
+    direction = drawn(tensors, kind)
     scales = _scales(tensors, decays)
     # The table is scaled once, not every direction: it is smaller than the variables.
     tables = {
@@ -78,19 +100,37 @@ def _moved(tensors, variables, kind, counts):
     outputs = {contract.DONE: -scales[decays]}
     for v in variables:
         shrinks, theta = decays and v.parameter.decays, tensors[v.name]
-        direction = noise_graph.scaled_direction(
-            kind,
-            key=noise_graph.stream_key(word, v.stream),
-            counters=tensors[f"noise/counters/{counts[v.name]}"],
-            table=tables[shrinks],
-            scale=scales[shrinks],
-            size=v.size,
-        )
-        moved = tf.reshape(direction, theta.shape)
+        z = direction(v, tables[shrinks])
+        moved = tf.reshape(z if tables[shrinks] is not None else z * scales[shrinks], theta.shape)
         if shrinks:
             moved -= tensors[contract.DECAY_SHARE] * theta
         outputs[f"o{v.stream}"] = theta + moved
     return outputs
+
+
+def drawn(tensors: dict, kind: str) -> Callable[[Variable, Any], Any]:
+    """Returns a function that draws z of one seed: (variable, table) -> its values, in blocks.
+
+    The table is `NOISE_TABLE`'s, None where the kind has none; times a scale, it gives scale·z.
+
+    Args:
+      tensors: inputs of the graph; those of `noise_constants` and contract.SEED are read.
+      kind: one of contract.NOISE_KINDS.
+    """
+    word = noise_graph.seed_word(tensors[contract.SEED])
+
+    def direction(variable, table):
+        columns = 0 if table is None else table.shape[1]
+        count = noise_graph.counter_count(kind, variable.size, columns)
+        return noise_graph.direction(
+            kind,
+            key=noise_graph.stream_key(word, variable.stream),
+            counters=tensors[_counters_key(count)],
+            table=table,
+            size=variable.size,
+        )
+
+    return direction
 
 
 def _scales(tensors, decays):

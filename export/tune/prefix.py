@@ -32,14 +32,20 @@ class PrefixView(WeightsView):
     def prefix_tokens(self):
         """P."""
         prefix = next(self.tensors[name] for name in self.tensors if name.endswith(prefix_of("")))
-        return prefix.shape[0]
+        return prefix.shape[-2]
 
     def with_prefix(self, name, rows):
         """Returns the prefix, as it was learnt, and the row's own, [B, H, P + T, K]."""
         batch, heads = rows.shape[:2]
-        prefix = split_heads(self.tensors[prefix_of(name)], 1, heads)  # 1 H P K
+        prefix = self.tensors[prefix_of(name)]
         # TILE would leave the delegate; adding zeros that broadcast does not.
-        prefix = prefix + tf.zeros([batch, 1, 1, 1])
+        if len(prefix.shape) == 2:
+            prefix = split_heads(prefix, 1, heads) + tf.zeros([batch, 1, 1, 1])  # B H P K
+        else:  # of probes, whose rows stand one after another
+            probes, width = prefix.shape[0], prefix.shape[-1]
+            prefix = split_heads(prefix, probes, heads)
+            prefix = tf.reshape(prefix, [probes, 1, -1]) + tf.zeros([1, batch // probes, 1])
+            prefix = tf.reshape(prefix, [batch, heads, -1, width // heads])
         return tf.concat([prefix, rows], 2)
 
     def attendable(self, bias):

@@ -30,8 +30,17 @@ class Tuning:
 FULL_TUNING = Tuning()
 
 
-def check_tuning(tuning: Tuning) -> Tuning:
-    """Returns the tuning; InputError for a base that nothing is frozen on."""
+def check_tuning(tuning: Tuning, pairs: bool = False) -> Tuning:
+    """Returns the tuning.
+
+    Raises:
+      InputError: a base that nothing is frozen on, or `pairs` of probes where all is trained.
+    """
+    if pairs and tuning.kind == contract.FULL:
+        raise InputError(
+            "--pairs: both probes in one forward pass need two values of all that is trained, and "
+            "--tune=full trains everything; add --tune=lora, prefix or head"
+        )
     if tuning.kind == contract.FULL and tuning.base != contract.FP32:
         raise InputError(
             f"--base={tuning.base}: what is trained is stored in fp32, and --tune=full trains "

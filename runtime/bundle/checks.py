@@ -73,9 +73,22 @@ def check_bundle(bundle: Bundle) -> None:
         bundle.signatures[contract.forward_loss_for(tokens)]
         if contract.ADAM in bundle.optimizers:
             bundle.signatures[contract.adam_step_for(tokens)]
+    _check_pairs(bundle)
     for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
         bundle.signatures[signature]
     _check_generation(bundle)
+
+
+def _check_pairs(bundle):
+    """Raises ValueError, KeyError where some bucket has no signature of both probes, or another."""
+    probe = {contract.SEED: ("int32", (1,)), contract.EPS: ("float32", (1,))}
+    outputs = {contract.LOSS: ("float32", (2,)), contract.WEIGHT_SUM: ("float32", (1,))}
+    for tokens in bundle.lengths if bundle.has_pairs else ():
+        name, forward = contract.forward_pair_for(tokens), contract.forward_loss_for(tokens)
+        batch = typed(Signature, bundle.signatures[forward], forward, further=True).inputs
+        pair = typed(Signature, bundle.signatures[name], name, further=True)
+        if pair != Signature(batch | probe, outputs):
+            raise ValueError(f"signature {name!r} does not take a batch and a probe to two losses")
 
 
 def _check_generation(bundle):

@@ -137,6 +137,11 @@ class Bundle:
         return contract.ADAM_APPLY in self.signatures
 
     @property
+    def has_pairs(self) -> bool:
+        """Whether both probes of a step can be one forward pass."""
+        return contract.FORWARD_PAIR in self.signatures
+
+    @property
     def moments(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the moments by name, in the order of `adam_read_*`; none without these."""
         signatures = (self.signatures[name] for name in self.moment_readers)

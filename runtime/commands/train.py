@@ -44,7 +44,7 @@ from ..health.settings import typical_size
 from ..host.pauses import Limits, pauses_of
 from ..host.progress import Progress
 from ..journal.lines import best_evaluation, read_evaluations
-from ..optim.interface import check_bundle
+from ..optim.interface import check_bundle, takes_pairs
 from ..optim.table import OPTIMIZERS
 from ..run.folder import RunConfig, describe_torn_end, steps_so_far
 from ..run.listening import Listener, Trained
@@ -85,6 +85,12 @@ define.float("max_temp", None, "wait while the battery is hotter, in degrees Cel
 define.integer("min_battery", 0, "wait while the battery holds less, in percent", 0, 100)
 define.bool("only_charging", False, "wait while no charger is there")
 define.bool("strict", False, "fail where the run cannot work, instead of a warning")
+define.bool(
+    "pairs",
+    None,
+    "evaluate both probes of a step in one forward pass (mezo, and fzoo with --sides=2); none: "
+    "where the bundle has signatures for it",
+)
 
 
 def run(values) -> dict:
@@ -98,6 +104,7 @@ def run(values) -> dict:
     config, unsettled = _config(values, bundle, data, split)
     check_measurable(data, unsettled)
     check_bundle(config.optimizer, bundle, config.batch_size, config.settings)
+    pairs = takes_pairs(config.optimizer, bundle, config.settings, values.pairs)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     if config.batch_size < values.batch_size:
@@ -110,12 +117,13 @@ def run(values) -> dict:
     samples = None
     if values.samples:
         samples = Samples(bundle, values.samples, most=values.samples_tokens)
-    model = open_session(values, bundle, _calls(config, bundle, data, dev, samples=samples))
+    calls = _calls(config, bundle, data, dev, samples=samples, pairs=pairs)
+    model = open_session(values, bundle, calls)
     if unsettled:
         config, _ = measure(model, data, folder, config, unsettled)
         if values.strict:
             _refuse(values, bundle, data, dev, config)
-    trained = _train(values, model, data, dev, config, samples=samples)
+    trained = _train(values, model, data, dev, config, samples=samples, pairs=pairs)
     print(
         f"{folder}: {trained.last_step} steps, best step {trained.best_step}, "
         f"{trained.step_seconds:.3f} s a step, peak memory {trained.peak.anon_bytes / 1e9:.3f} GB "
@@ -126,14 +134,16 @@ def run(values) -> dict:
             f"{folder}: stopped after step {trained.last_step} of {values.steps}; the same command "
             "goes on from there"
         )
-    return _result(trained, folder, config, data, dev) | {"engine": model.engine.describe()}
+    session = {"engine": model.engine.describe(), "pairs": pairs}
+    return _result(trained, folder, config, data, dev) | session
 
 
-def _calls(config, bundle, data, dev, *, samples):
+def _calls(config, bundle, data, dev, *, samples, pairs):
     """Returns names or stems of the signatures that a run calls, None for any."""
     if config.optimizer.calls is None:
         return None
     stems = config.optimizer.calls(config.settings) | {contract.FORWARD_LOSS}
+    stems |= {contract.FORWARD_PAIR} if pairs else set()
     calls = contract.in_buckets(stems, data.buckets(bundle.lengths))
     if dev:
         calls |= contract.in_buckets([contract.FORWARD_LOSS], dev.buckets(bundle.lengths))
@@ -165,7 +175,7 @@ def _result(trained, folder, config, data, dev):
     }
 
 
-def _train(values, model, data, dev, config, *, samples) -> Trained:
+def _train(values, model, data, dev, config, *, samples, pairs) -> Trained:
     """Trains behind a progress bar."""
     pauses = pauses_of(Limits(values.max_temp, values.min_battery, values.only_charging))
     with Progress("training", values.steps, "step") as bar:
@@ -188,6 +198,7 @@ def _train(values, model, data, dev, config, *, samples) -> Trained:
             listener=listener,
             recovery_seconds=values.recovery_seconds,
             strict=values.strict,
+            pairs=pairs,
         )
 
 

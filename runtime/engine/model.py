@@ -49,13 +49,17 @@ class Model:
 
     def loss(self, batches: Sequence[Batch]) -> float:
         """Returns the mean loss of micro-batches, joined by their weight sums in float64."""
-        total = weight = 0.0
-        for batch in batches:
-            outputs = self.forward(batch)
-            weight_sum = float(outputs[contract.WEIGHT_SUM][0])
-            total += float(outputs[contract.LOSS][0]) * weight_sum
-            weight += weight_sum
-        return total / weight if weight else math.nan
+        return _joined(map(self.forward, batches), 1)[0]
+
+    def pair(self, batches: Sequence[Batch], seed: int, eps: float) -> tuple[float, float]:
+        """Returns the mean losses at θ + eps · z and θ − eps · z, z = z(seed); θ does not move.
+
+        eps is rounded to float32. Only a bundle that `has_pairs` has the signature.
+        """
+        probe = {contract.SEED: np.array([seed], np.int32), contract.EPS: _float32(eps)}
+        names = ((contract.forward_pair_for(batch.tokens), batch.inputs) for batch in batches)
+        plus, minus = _joined((self.engine.run(n, **inputs, **probe) for n, inputs in names), 2)
+        return plus, minus
 
     def perturb(self, seed: int, scale: float, decay: float = 0.0, probe: float = 0.0) -> None:
         """θ ← θ + (scale · z − decay · (θ + probe · z)), z = z(seed), in place.
@@ -200,6 +204,17 @@ class Model:
         outputs = self.engine.run(signature, **inputs)
         self.engine.release_tensors(signature)
         return outputs
+
+
+def _joined(outputs, count):
+    """Returns `count` mean losses of micro-batches, joined by their weight sums."""
+    totals, weight = [0.0] * count, 0.0
+    for each in outputs:
+        weight_sum = float(each[contract.WEIGHT_SUM][0])
+        losses = each[contract.LOSS][:count]
+        totals = [total + float(loss) * weight_sum for total, loss in zip(totals, losses)]
+        weight += weight_sum
+    return [total / weight if weight else math.nan for total in totals]
 
 
 def _float32(value):

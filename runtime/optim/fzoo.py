@@ -15,7 +15,7 @@ from ..data.order import direction_seeds
 from ..errors import InputError, LossError
 from .applied import Pass, Perturbable, passes_called
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
+from .interface import EPS, JOURNALLED, Optimizer, Option, Pair, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
 from .schedule import learning_rate
 
@@ -109,6 +109,7 @@ def fzoo_step(
     settings: FzooSettings,
     *,
     normaliser: Normaliser,
+    pair: Pair | None = None,
 ) -> FzooStep:
     """Moves the weights one step along the directions of a seed.
 
@@ -119,18 +120,23 @@ def fzoo_step(
       seed: of the step.
       settings: the run's settings.
       normaliser: has taken the run's steps before.
+      pair: evaluates the minibatch on both sides of a direction, as `Minibatch` has it; then θ
+        moves for the update alone.
 
     Raises:
       LossError: a loss is not finite; θ is back where it was, within rounding.
     """
     lr, seeds = learning_rate(settings, step), direction_seeds(seed, settings.directions)
-    losses = _measured(model, loss, seeds, settings, step)
+    if pair and settings.sides == 2:
+        losses, back = _measured_in_pairs(pair, seeds, settings.eps, step), 0.0
+    else:
+        losses, back = _measured(model, loss, seeds, settings, step), -settings.places[-1]
     slopes = projected_gradients(losses, settings)
     square = mean_square(slopes, settings)
     divisor = normaliser.take(square, settings.directions)
     rate = normalised(lr, divisor) / settings.degrees
     moves = [Pass(seed, -rate * slope) for seed, slope in zip(seeds, slopes)]
-    _update(model, moves, -settings.places[-1], decay_share(settings, step))
+    _update(model, moves, back, decay_share(settings, step))
     return FzooStep(step, seed, tuple(losses), math.sqrt(square), divisor, lr)
 
 
@@ -162,11 +168,24 @@ def _measured(model, loss, seeds, settings, step):
             losses.append(loss())
             if not math.isfinite(losses[-1]):
                 model.perturb(seed, -place)
-                raise LossError(
-                    f"step {step}: the loss is not finite ({losses[-1]:g} at direction "
-                    f"{number + 1} of {len(seeds)})"
-                )
+                raise _not_finite(step, losses[-1], number, len(seeds))
     return losses
+
+
+def _measured_in_pairs(pair, seeds, eps, step):
+    """Returns the losses of a step on both sides of each direction; θ stays."""
+    losses: list[float] = []
+    for number, seed in enumerate(seeds):
+        losses += pair(seed, eps)
+        for loss in losses[-2:]:
+            if not math.isfinite(loss):
+                raise _not_finite(step, loss, number, len(seeds))
+    return losses
+
+
+def _not_finite(step, loss, number, directions):
+    where = f"at direction {number + 1} of {directions}"
+    return LossError(f"step {step}: the loss is not finite ({loss:g} {where})")
 
 
 def _update(model, moves, back, decay):

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Protocol
 
 from .. import contract
@@ -58,6 +58,9 @@ class Step(Protocol):
         ...
 
 
+Pair = Callable[[int, float], tuple[float, float]]
+
+
 @dataclass(frozen=True)
 class Minibatch:
     """What a step works on.
@@ -67,12 +70,15 @@ class Minibatch:
       seed: of the step's direction, an int32.
       batches: the step's examples, in the sizes of the bundle.
       loss: evaluates all of them at the present θ.
+      pair: (seed, eps) -> their losses at θ + eps·z(seed) and θ − eps·z(seed), without moving θ;
+        None where that takes a move to either.
     """
 
     number: int
     seed: int
     batches: Sequence[Batch]
     loss: Callable[[], float]
+    pair: Pair | None = None
 
 
 @dataclass(frozen=True)
@@ -170,6 +176,32 @@ class Optimizer:
     def option_names(self) -> tuple[str, ...]:
         """The names of its own settings."""
         return tuple(option.name for option in self.options)
+
+
+def takes_pairs(
+    optimizer: Optimizer, bundle: Bundle, settings: Settings, wanted: bool | None
+) -> bool:
+    """Returns whether both probes of a run's steps are one forward pass.
+
+    Args:
+      optimizer: of the run.
+      bundle: of the run.
+      settings: of the run.
+      wanted: None for wherever they can be.
+
+    Raises:
+      InputError: they are wanted, and cannot be.
+    """
+    probing = optimizer.probing(asdict(settings)) if optimizer.probing else None
+    two_sides = probing is not None and probing.sides == 2
+    if wanted and not two_sides:
+        raise InputError("--pairs goes with --optimizer=mezo, and with fzoo and --sides=2")
+    if wanted and not bundle.has_pairs:
+        raise InputError(
+            f"{bundle.folder}: no signature {contract.FORWARD_PAIR}, which --pairs needs; leave "
+            "--pairs out, or export with it, and with --tune=lora, prefix or head"
+        )
+    return two_sides and bundle.has_pairs and wanted is not False
 
 
 def check_bundle(optimizer: Optimizer, bundle: Bundle, batch_size: int, settings: Settings) -> None:

@@ -1,4 +1,4 @@
-"""MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step; pure arithmetic."""
+"""MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step, or one; pure arithmetic."""
 
 import math
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from .. import contract
 from ..errors import LossError
 from .applied import Perturbable, passes_called
 from .decay import decay_share
-from .interface import EPS, JOURNALLED, Optimizer, Option, Probing
+from .interface import EPS, JOURNALLED, Optimizer, Option, Pair, Probing
 from .normaliser import Normaliser, normalised, recorded_losses, taking
 from .schedule import learning_rate
 
@@ -74,6 +74,7 @@ def mezo_step(
     settings: MezoSettings,
     *,
     normaliser: Normaliser | None = None,
+    pair: Pair | None = None,
 ) -> MezoStep:
     """Moves the weights one step along z(seed).
 
@@ -84,28 +85,36 @@ def mezo_step(
       seed: of the direction.
       settings: the run's settings.
       normaliser: has taken the run's steps before, with `normalize`.
+      pair: evaluates the minibatch at both probes, as `Minibatch` has it; then θ moves once.
 
     Raises:
       LossError: a loss is not finite; θ is back where it was, within rounding.
     """
     eps, lr = settings.eps, learning_rate(settings, step)
-    model.perturb(seed, eps)
-    loss_plus = loss()
-    model.perturb(seed, -2 * eps)
-    loss_minus = loss()
+    loss_plus, loss_minus = pair(seed, eps) if pair else _probed(model, loss, seed, eps)
+    back = 0.0 if pair else eps  # to θ, along z
     projected_grad = (loss_plus - loss_minus) / (2 * eps)
     if not math.isfinite(projected_grad):
-        model.perturb(seed, eps)
+        if back:
+            model.perturb(seed, back)
         raise LossError(
             f"step {step}: the loss is not finite (loss_plus {loss_plus:g}, loss_minus "
             f"{loss_minus:g})"
         )
     divisor = normaliser.take(projected_grad * projected_grad, 1) if normaliser else None
     rate = lr if divisor is None else normalised(lr, divisor)
-    # From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass
+    # From θ - back·z: back to θ, down the slope, and a share of θ off, in one pass
     # (docs/decisions/0031-decay-in-the-last-pass.md).
-    model.perturb(seed, eps - rate * projected_grad, decay_share(settings, step), eps)
+    model.perturb(seed, back - rate * projected_grad, decay_share(settings, step), back)
     return MezoStep(step, seed, loss_plus, loss_minus, projected_grad, lr, divisor)
+
+
+def _probed(model, loss, seed, eps):
+    """Returns the losses at θ + eps·z and θ - eps·z, where θ then stands."""
+    model.perturb(seed, eps)
+    loss_plus = loss()
+    model.perturb(seed, -2 * eps)
+    return loss_plus, loss()
 
 
 def _normaliser_after(applied, eps):

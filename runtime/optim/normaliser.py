@@ -69,7 +69,8 @@ def taking(step: Callable, model, settings, normaliser: Normaliser | None) -> Ca
 
     def take(minibatch: Minibatch):
         loss, number, seed = minibatch.loss, minibatch.number, minibatch.seed
-        return step(model, loss, number, seed, settings, normaliser=normaliser)
+        others = {"normaliser": normaliser, "pair": minibatch.pair}
+        return step(model, loss, number, seed, settings, **others)
 
     return take
 

@@ -55,6 +55,7 @@ class Training:
     recovery_seconds: float
     strict: bool = False
     samples: Samples | None = None
+    pairs: bool = True
 
     @property
     def last(self) -> int:
@@ -189,7 +190,8 @@ def minibatch_of(training: Training, number: int) -> Minibatch:
     members = step_members(len(data.examples), config.batch_size, config.seed, number)
     batches = batches_of(data, model.bundle, members)
     seed = step_seed(config.seed, number)
-    return Minibatch(number, seed, batches, partial(model.loss, batches))
+    pair = partial(model.pair, batches) if training.pairs and model.bundle.has_pairs else None
+    return Minibatch(number, seed, batches, partial(model.loss, batches), pair)
 
 
 def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:

@@ -100,6 +100,7 @@ def train(
     listener: Listener = SILENT,
     recovery_seconds: float = RECOVERY_SECONDS,
     strict: bool = False,
+    pairs: bool = True,
 ) -> Trained:
     """Runs an optimizer up to `config.settings.steps`.
 
@@ -117,6 +118,7 @@ def train(
       listener: told of steps and evaluations.
       recovery_seconds: that going on may take without a snapshot, see snapshots.py.
       strict: whether a warning (watch.py) is an error.
+      pairs: whether both probes of a step are one forward pass, where the bundle has that.
 
     Returns:
       The end of it; Ctrl-C and SIGTERM end it after the step under way.
@@ -128,7 +130,9 @@ def train(
         `strict`; the steps before are kept.
     """
     folder, limits = Path(folder), (recovery_seconds, strict)
-    training = Training(model, data, folder, config, dev, eval_every, listener, *limits, samples)
+    training = Training(
+        model, data, folder, config, dev, eval_every, listener, *limits, samples, pairs
+    )
     check_bundle(config.optimizer, model.bundle, config.batch_size, config.settings)
     with PeakMemory() as memory, run_lock(folder):
         steps = start_or_continue(folder, config)

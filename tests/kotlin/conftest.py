@@ -19,10 +19,11 @@ def kotlin(tmp_path_factory) -> KotlinProgram:
 
 @pytest.fixture(scope="session")
 def micro(make_bundle):
-    """roberta-micro, all of it trained or LoRA on int8, 4 rows a batch."""
+    """roberta-micro, all of it trained, or LoRA on int8, without and with pairs; 4 rows a batch."""
     from pocketllm.export.tune.lora import Lora
 
-    tunings = {"full": {}, "lora": {"kind": "lora", "base": "int8", "lora": Lora()}}
+    lora = {"kind": "lora", "base": "int8", "lora": Lora()}
+    tunings = {"full": {}, "lora": lora, "pairs": lora | {"pairs": True}}
     return lambda tune: make_bundle(MICRO, batch_size=4, lengths=(16, 32), **tunings[tune])
 
 

@@ -54,7 +54,10 @@ def test_losses_along_a_direction_are_pythons(tune, kotlin, micro, rows_of, open
     assert result.numbers("losses") == [losses_along(model, rows, seed=seed, eps=eps)]
 
 
-@pytest.mark.parametrize("tune, decay", [("full", 0.01), ("lora", 0.0), ("lora", 1e-4)])
+@pytest.mark.parametrize(
+    "tune, decay",
+    [("full", 0.01), ("lora", 0.0), ("lora", 1e-4), ("pairs", 0.0), ("pairs", 1e-4)],
+)
 def test_a_run_is_the_runtimes_own(
     tune, decay, kotlin, micro, rows_of, train_tsv, open_ready, tmp_path
 ):
@@ -72,6 +75,7 @@ def test_a_run_is_the_runtimes_own(
     assert result.numbers("step") == [list(step.losses) for step in expected]
     assert list(journal.steps) == list(expected)
     assert any(step.decay for step in expected) == (decay > 0)
+    assert {len(step.passes) for step in expected} == {1 if tune == "pairs" else 3}
     assert journal.header["eps"] == bundle.default_eps
     model = open_ready(bundle, "litert")
     replay(model, expected)
@@ -145,16 +149,17 @@ def test_the_desktop_makes_an_adapter_of_an_apps_run(kotlin, micro, rows_of, tmp
     assert tensors and all(values.any() for values in tensors.values())
 
 
+@pytest.mark.parametrize("tune", ["lora", "pairs"])
 def test_parameters_are_put_back_where_a_loss_is_not_finite(
-    kotlin, micro, rows_of, open_ready, tmp_path
+    tune, kotlin, micro, rows_of, open_ready, tmp_path
 ):
-    bundle = micro("lora")
+    bundle = micro(tune)
     row = rows_of(bundle)[0]
     rows = [Row(row.sequences, row.label, weight=math.nan)]
     model = open_ready(bundle, "litert")
     before = np.frombuffer(parameters(model), "<f4")
     seed, eps = step_seed(RUN["seed"], 1), bundle.default_eps
-    for scale in (eps, -2 * eps, eps):
+    for scale in (eps, -2 * eps, eps) if tune == "lora" else ():  # pairs move nothing
         model.perturb(seed, scale)
 
     result = kotlin.well(

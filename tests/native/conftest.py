@@ -10,6 +10,7 @@ from small_runs import pocketllm, rows, write_tsv
 PRESETS = {
     "full": {"model": "roberta-micro", "tune": "full"},
     "lora-int8": {"model": "opt-micro", "tune": "lora", "base": "int8"},
+    "pairs": {"model": "opt-micro", "tune": "lora", "base": "int8", "pairs": "true"},
 }
 
 

@@ -6,6 +6,8 @@ import pytest
 from native_program import files_of, flags_of, native
 from small_runs import pocketllm
 
+from pocketllm.runtime.journal.reader import read_journal
+
 STEPS = 50
 RUNS = {
     "mezo": {"lr": 1e-2},
@@ -55,9 +57,38 @@ def test_the_lines_of_a_step_say_the_same(small, tmp_path):
 
 
 @pytest.mark.desktop
-@pytest.mark.parametrize("name", ["full", "lora-int8"])
+@pytest.mark.parametrize("name", ["full", "lora-int8", "pairs"])
 def test_fifty_steps_of_a_preset_are_the_same_bytes(name, preset, tmp_path):
     folder = preset(name)
 
     settings = {"lr": 1e-3, "batch_size": 5, "eval_every": 25}
     check_equal(tmp_path, folder / "bundle", folder, steps=STEPS, **settings)
+
+
+@pytest.mark.desktop
+@pytest.mark.parametrize("kind", ["decay", "normalized", "two-sides"])
+def test_pairs_are_taken_and_left_as_by_the_python_runtime(kind, preset, tmp_path):
+    """One pass a direction where the bundle has them; with --nopairs as without."""
+    folder = preset("pairs")
+    settings = {"batch_size": 5} | RUNS[kind]
+    counts = []
+    for pairs in ("true", "false"):
+        place = tmp_path / pairs
+        place.mkdir()
+        check_equal(place, folder / "bundle", folder, steps=12, pairs=pairs, **settings)
+        counts.append(len(read_journal(place / "native" / "journal").steps[0].passes))
+
+    directions = 4 if kind == "two-sides" else 1
+    assert counts == [directions, 4 * directions - 1]
+
+
+@pytest.mark.desktop
+def test_pairs_that_cannot_be_had_are_refused_in_one_line(preset, small, tmp_path):
+    for place, flags, problem in (
+        (small, [], "no signature forward_pair, which --pairs needs"),
+        (preset("pairs"), ["--optimizer=fzoo", "--sides=1"], "--pairs goes with"),
+    ):
+        values = {"encoded": place / "train.rows", "run": tmp_path / "run", "steps": 1, "lr": 1e-3}
+        done = native(*flags_of(bundle=place / "bundle", **values), "--pairs", *flags)
+        assert done.returncode == 2 and done.stderr.count("\n") == 1
+        assert problem in done.stderr and not (tmp_path / "run").exists()

@@ -1,5 +1,13 @@
 """What an interpreter's delegate took of a graph."""
 
+import shutil
+from pathlib import Path
+
+from ai_edge_litert import schema_py_generated as schema
+
+from pocketllm.runtime import contract
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.private_interface import DELEGATE_NODE
 
 MATMULS = ("BATCH_MATMUL", "FULLY_CONNECTED")
@@ -12,6 +20,25 @@ def nodes_of(interpreter):
         (wrapper.NodeName(i), list(wrapper.NodeInputs(i)), list(wrapper.NodeOutputs(i)))
         for i in range(wrapper.NumNodes())
     ]
+
+
+def with_first_subgraph(bundle: Bundle, signature: str, folder: Path) -> Bundle:
+    """Copies a bundle with its subgraph 0 and a signature's swapped.
+
+    Python's interpreter lists the nodes of subgraph 0 only.
+    """
+    shutil.copytree(bundle.folder, folder)
+    data = bytearray(bundle.model_path.read_bytes())
+    model = schema.Model.GetRootAs(data, 0)
+    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
+    index = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}[signature]
+    vector = model._tab.Vector(model._tab.Offset(8))  # of `subgraphs`: offsets from their places
+    places = (vector, vector + 4 * index)
+    targets = [place + int.from_bytes(data[place : place + 4], "little") for place in places]
+    for place, target in zip(places, reversed(targets)):
+        data[place : place + 4] = (target - place).to_bytes(4, "little")
+    (folder / contract.MODEL_FILE).write_bytes(data)
+    return read_bundle(folder, verify=False)
 
 
 def partitions_of(nodes):

@@ -61,8 +61,11 @@ void check(const Bundle& bundle) {
   for (int index = 0; index < bundle.slices; index++)
     for (const char* stem : {"initialize", "read", "write"})
       require(bundle.has(numbered(stem, index)), "no signature '" + numbered(stem, index) + "'");
-  for (int tokens : bundle.lengths)
+  for (int tokens : bundle.lengths) {
     require(bundle.has(forward_loss(tokens)), "no signature '" + forward_loss(tokens) + "'");
+    if (bundle.has_pairs())
+      require(bundle.has(forward_pair(tokens)), "no signature '" + forward_pair(tokens) + "'");
+  }
   for (const char* name : {"perturb_and_update", "perturb_and_decay"})
     require(bundle.has(name), std::string("no signature '") + name + "'");
 }
@@ -150,6 +153,8 @@ Bundle read_bundle(const std::string& folder) {
 }
 
 std::string forward_loss(int tokens) { return "forward_loss_" + std::to_string(tokens); }
+
+std::string forward_pair(int tokens) { return "forward_pair_" + std::to_string(tokens); }
 
 std::string numbered(const std::string& stem, int index) {
   return stem + "_" + std::to_string(index);

@@ -26,13 +26,21 @@ void Model::initialize() {
   }
 }
 
-Forward Model::forward(const Batch& batch, bool wants_logits) {
-  const std::string name = forward_loss(batch.tokens);
+namespace {
+
+std::vector<Input> inputs_of(const Batch& batch) {
   std::vector<Input> inputs;
   for (const auto& [input, values] : batch.inputs)
     inputs.push_back({input.c_str(), values.data(), 4 * values.size()});
   inputs.push_back({"weight", batch.weight.data(), 4 * batch.weight.size()});
-  engine_.run(name, inputs);
+  return inputs;
+}
+
+}  // namespace
+
+Forward Model::forward(const Batch& batch, bool wants_logits) {
+  const std::string name = forward_loss(batch.tokens);
+  engine_.run(name, inputs_of(batch));
   Forward result;
   result.loss = engine_.number(name, "loss");
   result.weight_sum = engine_.number(name, "weight_sum");
@@ -51,6 +59,25 @@ double Model::loss(const std::vector<Batch>& batches) {
     weight += double{result.weight_sum};
   }
   return weight != 0 ? total / weight : std::nan("");
+}
+
+Losses Model::pair(const std::vector<Batch>& batches, int32_t seed, float eps) {
+  double plus = 0, minus = 0, weight = 0;
+  for (const Batch& batch : batches) {
+    const std::string name = forward_pair(batch.tokens);
+    std::vector<Input> inputs = inputs_of(batch);
+    inputs.push_back({"seed", &seed, 4});
+    inputs.push_back({"eps", &eps, 4});
+    engine_.run(name, inputs);
+    float losses[2];
+    engine_.read(name, "loss", losses, sizeof losses);
+    const double weight_sum = double{engine_.number(name, "weight_sum")};
+    plus += double{losses[0]} * weight_sum;
+    minus += double{losses[1]} * weight_sum;
+    weight += weight_sum;
+  }
+  if (weight == 0) return {std::nan(""), std::nan("")};
+  return {plus / weight, minus / weight};
 }
 
 void Model::perturb(int32_t seed, float scale, float decay, float probe) {

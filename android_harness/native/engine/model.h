@@ -16,6 +16,11 @@ struct Forward {
   std::vector<float> logits;  // [B, C]
 };
 
+// Those at both probes of a direction.
+struct Losses {
+  double plus, minus;
+};
+
 using Values = std::vector<float>;
 
 // Returns the float32 nearest to a number, infinite beyond the largest.
@@ -31,6 +36,8 @@ class Model {
   Forward forward(const Batch& batch, bool wants_logits);
   // The mean loss of micro-batches, joined by their weight sums in float64; NaN without weight.
   double loss(const std::vector<Batch>& batches);
+  // The mean losses at θ + eps · z and θ − eps · z, z = z(seed), where the bundle has pairs; θ stays.
+  Losses pair(const std::vector<Batch>& batches, int32_t seed, float eps);
   // θ ← θ + (scale · z − decay · (θ + probe · z)), z = z(seed); biases and norms do not decay.
   void perturb(int32_t seed, float scale, float decay = 0, float probe = 0);
   // The bits of two passes, in one where the bundle has it.

@@ -26,14 +26,16 @@ class Fzoo : public Optimizer {
     step.number = minibatch.number;
     step.lr = learning_rate(settings_, minibatch.number);
     const auto seeds = direction_seeds(minibatch.seed, settings_.directions);
-    step.losses = measured(model, minibatch, seeds);
+    const bool in_pairs = minibatch.pair && settings_.sides == 2;
+    step.losses = in_pairs ? measured(minibatch, seeds) : measured(model, minibatch, seeds);
     const auto slopes = projected_gradients(step.losses);
     const double square = mean_square(slopes);
     const double divisor = normaliser_.take(square, settings_.directions);
     const double rate = normalised(step.lr, divisor) / degrees();
     std::vector<double> moves;
     for (double slope : slopes) moves.push_back(-rate * slope);
-    update(model, seeds, moves, decay_share(settings_, minibatch.number));
+    const double back = in_pairs ? 0 : -last_place();
+    update(model, seeds, moves, back, decay_share(settings_, minibatch.number));
     step.loss = exact_sum(step.losses) / static_cast<double>(step.losses.size());
     step.line = {{"step", step.number},   {"seed", minibatch.seed},
                  {"losses", step.losses}, {"projected_grad", std::sqrt(square)},
@@ -84,19 +86,35 @@ class Fzoo : public Optimizer {
         losses.push_back(minibatch.loss());
         if (std::isfinite(losses.back())) continue;
         model.perturb(seeds[i], side ? eps : -eps);
-        throw LossError("step " + std::to_string(minibatch.number) +
-                        ": the loss is not finite (" + formatted("%g", losses.back()) +
-                        " at direction " + std::to_string(i + 1) + " of " +
-                        std::to_string(seeds.size()) + ")");
+        throw not_finite(minibatch.number, losses.back(), i, seeds.size());
       }
     }
     return losses;
   }
 
-  // Moves θ along all directions, in pairs, from where the last one's probe stands.
+  // The losses of a step on both sides of each direction; θ stays.
+  std::vector<double> measured(const Minibatch& minibatch,
+                               const std::vector<int32_t>& seeds) const {
+    std::vector<double> losses;
+    for (size_t i = 0; i < seeds.size(); i++) {
+      const auto [plus, minus] = minibatch.pair(seeds[i], settings_.eps);
+      for (double loss : {plus, minus}) {
+        if (!std::isfinite(loss)) throw not_finite(minibatch.number, loss, i, seeds.size());
+        losses.push_back(loss);
+      }
+    }
+    return losses;
+  }
+
+  static LossError not_finite(int64_t step, double loss, size_t direction, size_t directions) {
+    return LossError("step " + std::to_string(step) + ": the loss is not finite (" +
+                     formatted("%g", loss) + " at direction " + std::to_string(direction + 1) +
+                     " of " + std::to_string(directions) + ")");
+  }
+
+  // Moves θ along all directions, in pairs, from θ − back · z of the last one.
   void update(Recorder& model, const std::vector<int32_t>& seeds, std::vector<double> moves,
-              double decay) const {
-    const double back = -last_place();
+              double back, double decay) const {
     const size_t last = seeds.size() - 1;
     moves[last] = back + moves[last];
     const size_t count = decay != 0 ? last : seeds.size();  // a pass that decays goes alone

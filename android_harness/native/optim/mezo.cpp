@@ -1,4 +1,4 @@
-// MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step.
+// MeZO (arXiv 2305.17333, algorithm 1) in three noise passes a step, or one.
 #include <cmath>
 
 #include "errors.h"
@@ -23,13 +23,11 @@ class Mezo : public Optimizer {
   Step step(Recorder& model, const Minibatch& minibatch) override {
     const double eps = settings_.eps, lr = learning_rate(settings_, minibatch.number);
     const int32_t seed = minibatch.seed;
-    model.perturb(seed, eps);
-    const double plus = minibatch.loss();
-    model.perturb(seed, -2 * eps);
-    const double minus = minibatch.loss();
+    const auto [plus, minus] = minibatch.pair ? minibatch.pair(seed, eps) : probed(model, minibatch);
+    const double back = minibatch.pair ? 0 : eps;  // to θ, along z
     const double slope = (plus - minus) / (2 * eps);
     if (!std::isfinite(slope)) {
-      model.perturb(seed, eps);
+      if (back != 0) model.perturb(seed, back);
       throw LossError("step " + std::to_string(minibatch.number) +
                       ": the loss is not finite (" +
                       formatted("loss_plus %g, loss_minus %g)", plus, minus));
@@ -48,13 +46,21 @@ class Mezo : public Optimizer {
       rate = normalised(lr, divisor);
       step.line["divisor"] = divisor;
     }
-    // From θ - eps·z: back to θ, down the slope, and a share of θ off, in one pass (decision 31).
-    model.perturb(seed, eps - rate * slope, decay_share(settings_, minibatch.number), eps);
+    // From θ - back·z: back to θ, down the slope, and a share of θ off, in one pass (decision 31).
+    model.perturb(seed, back - rate * slope, decay_share(settings_, minibatch.number), back);
     step.description = formatted("loss %.4f projected_grad %+.2f", step.loss, slope);
     return step;
   }
 
  private:
+  // The losses at θ + eps·z and at θ - eps·z, where θ then stands.
+  Losses probed(Recorder& model, const Minibatch& minibatch) const {
+    model.perturb(minibatch.seed, settings_.eps);
+    const double plus = minibatch.loss();
+    model.perturb(minibatch.seed, -2 * settings_.eps);
+    return {plus, minibatch.loss()};
+  }
+
   Settings settings_;
   Normaliser normaliser_;
 };

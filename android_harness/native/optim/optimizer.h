@@ -27,6 +27,8 @@ struct Minibatch {
   int64_t number;
   int32_t seed;
   std::function<double()> loss;
+  // (seed, eps) -> its losses at θ ± eps · z(seed), without moving θ; none where that takes moves.
+  std::function<Losses(int32_t, double)> pair = nullptr;
 };
 
 // What a step measured, as its line shows it.

@@ -125,7 +125,7 @@ class Run {
     const auto members = order_.members(static_cast<uint64_t>(number));
     batches_ = batches_of(members, training_.data, training_.model.bundle());
     const Minibatch minibatch{number, step_seed(training_.config.seed, number),
-                              [this] { return training_.model.loss(batches_); }};
+                              [this] { return training_.model.loss(batches_); }, pair()};
     // A signal waits until the step counts: otherwise the parameters would be ahead of the journal.
     Step step = optimizer.step(recorder_, minibatch);
     seconds_.push_back(now() - started);
@@ -135,6 +135,13 @@ class Run {
     training_.stepped(step);
     evaluate_after(number);
     snapshot(number);
+  }
+
+  std::function<Losses(int32_t, double)> pair() {
+    if (!training_.pairs) return nullptr;
+    return [this](int32_t seed, double eps) {
+      return training_.model.pair(batches_, seed, float32(eps));
+    };
   }
 
   void write_line(Step& step, const Json& further) {

@@ -24,6 +24,7 @@ struct Training {
   Pauses& pauses;
   std::function<void(const std::string&)> say;
   std::function<void(const Step&)> stepped;
+  bool pairs;  // whether both probes of a step are one forward pass
 };
 
 // The end of it, or of this part of it.

@@ -6,6 +6,7 @@ Imports nothing outside the runtime: torch or TensorFlow would count as memory o
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import SimpleNamespace
 
 from pocketllm.runtime import contract
@@ -34,7 +35,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
         engine=work.engine,
         threads=work.threads,
         packed_in_file=work.packed,
-        calls=CALLS[work.optimizer],
+        calls=CALLS[work.optimizer] | ({contract.FORWARD_PAIR} if work.pairs else set()),
     )
     say("initialising")
     started = time.perf_counter()
@@ -76,7 +77,7 @@ Step = Callable[[Sequence[Batch], int], dict]
 
 
 def _timed_step(model: Model, inputs: Sequence[Batch], take_step: Callable) -> tuple:
-    """Takes a step of the noise passes of `model`, on a loss of the batches `inputs`.
+    """Takes a step of the noise passes of `model`, on a loss of the batches `inputs`, or a pair.
 
     Returns:
       (what `take_step` returns, wall seconds of the step, of its noise passes, of its forward
@@ -85,23 +86,31 @@ def _timed_step(model: Model, inputs: Sequence[Batch], take_step: Callable) -> t
     noise_seconds, forward_seconds = [], []
     passes = SimpleNamespace(perturb=timed(model.perturb, noise_seconds))
     loss = timed(lambda: model.loss(inputs), forward_seconds)
+    pair = timed(partial(model.pair, inputs), forward_seconds)
     started = time.perf_counter()
-    result = take_step(passes, loss)
+    result = take_step(passes, loss, pair)
     return result, time.perf_counter() - started, noise_seconds, forward_seconds
 
 
 def begin_mezo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
-    """Returns the loss of the batches `first`, and what takes a MeZO step."""
+    """Returns the loss of the batches `first`, and what takes a MeZO step.
+
+    With pairs no forward pass is run by itself: its graph would count as memory of the step.
+    """
 
     def take(inputs, step):
         settings = MezoSettings(LR, work.eps, weight_decay=0.0, lr_schedule="constant", steps=step)
         seed = step_seed(work.seed, step)
-        result, seconds, noise, forward = _timed_step(
-            model, inputs, lambda passes, loss: mezo_step(passes, loss, step, seed, settings)
-        )
+
+        def take_step(passes, loss, pair):
+            return mezo_step(passes, loss, step, seed, settings, pair=pair if work.pairs else None)
+
+        result, seconds, noise, forward = _timed_step(model, inputs, take_step)
+        if work.pairs:  # a pair counts as two forward passes
+            forward = [forward[0] / 2] * 2
         return step_record(step, seconds, noise, forward, (result.loss_plus, result.loss_minus))
 
-    return model.loss(first), take
+    return model.pair(first, FIRST, 0.0)[0] if work.pairs else model.loss(first), take
 
 
 def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[float, Step]:
@@ -125,7 +134,7 @@ def begin_fzoo(model: Model, work: Workload, first: Sequence[Batch]) -> tuple[fl
         result, seconds, noise, forward = _timed_step(
             model,
             inputs,
-            lambda passes, loss: fzoo.fzoo_step(
+            lambda passes, loss, _: fzoo.fzoo_step(
                 passes, loss, step + 1, seed, settings, normaliser=normaliser
             ),
         )

@@ -1,6 +1,5 @@
 """Binding: matmuls in the delegate, no weight copied, signatures as described."""
 
-import shutil
 import subprocess
 import sys
 from itertools import pairwise
@@ -9,10 +8,9 @@ import numpy as np
 import pytest
 import tiny
 from ai_edge_litert import schema_py_generated as schema
-from delegate import MATMULS, nodes_of, partitions_of, trained_matrices
+from delegate import MATMULS, nodes_of, partitions_of, trained_matrices, with_first_subgraph
 
 from pocketllm.runtime import contract
-from pocketllm.runtime.bundle.manifest import read_bundle
 
 # Opens a bundle, and makes a MeZO step's calls in both buckets.
 STEP_SCRIPT = """
@@ -67,23 +65,6 @@ def flatbuffer(bundle):
     return schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0))
 
 
-def with_first_subgraph(bundle, index, folder):
-    """Copies a bundle with its subgraphs 0 and `index` swapped.
-
-    Python's interpreter lists the nodes of subgraph 0 only.
-    """
-    shutil.copytree(bundle.folder, folder)
-    data = bytearray(bundle.model_path.read_bytes())
-    table = schema.Model.GetRootAs(data, 0)._tab
-    vector = table.Vector(table.Offset(8))  # of `subgraphs`: offsets, each from its own place
-    places = (vector, vector + 4 * index)
-    targets = [place + int.from_bytes(data[place : place + 4], "little") for place in places]
-    for place, target in zip(places, reversed(targets)):
-        data[place : place + 4] = (target - place).to_bytes(4, "little")
-    (folder / contract.MODEL_FILE).write_bytes(data)
-    return read_bundle(folder, verify=False)
-
-
 def assert_matmuls_are_in_partitions(nodes, matmul_count, weight_count):
     """Checks that every matmul, and every read of a weight that it takes, is in one partition.
 
@@ -111,13 +92,10 @@ def assert_matmuls_are_in_partitions(nodes, matmul_count, weight_count):
 
 def each_forward_nodes(bundle, open_ready, folder):
     """Yields (tokens, nodes) of every bucket's forward signature on LiteRT."""
-    model = schema.Model.GetRootAs(bundle.model_path.read_bytes(), 0)
-    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
-    places = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}
     assert len(bundle.lengths) > 1
     for tokens in bundle.lengths:
-        index = places[contract.forward_loss_for(tokens)]
-        swapped = with_first_subgraph(bundle, index, folder / str(tokens))
+        signature = contract.forward_loss_for(tokens)
+        swapped = with_first_subgraph(bundle, signature, folder / str(tokens))
         interpreter = open_ready(swapped, "litert", interpreter=True).engine._interpreter
         shapes = {tuple(entry["shape"]) for entry in interpreter.get_input_details()}
         assert any(shape[1:] == (tokens,) for shape in shapes), "this bucket's subgraph is first"

@@ -3,14 +3,12 @@
 import decoder_cases
 import numpy as np
 import pytest
-from ai_edge_litert import schema_py_generated as schema
-from delegate import MATMULS, nodes_of, partitions_of, trained_matrices
+from delegate import MATMULS, nodes_of, partitions_of, trained_matrices, with_first_subgraph
 from small_runs import python
 from test_bind import (
     PRINT_PEAK,
     STEP_SCRIPT,
     assert_matmuls_are_in_partitions,
-    with_first_subgraph,
 )
 
 from pocketllm.runtime import contract
@@ -26,12 +24,9 @@ CASES = [*decoder_cases.CASES, "opt"]
 
 def each_generation(bundle, open_ready, folder):
     """Yields (tokens, nodes) of every signature that generates, on LiteRT."""
-    model = schema.Model.GetRootAs(bundle.model_path.read_bytes(), 0)
-    definitions = [model.SignatureDefs(i) for i in range(model.SignatureDefsLength())]
-    places = {s.SignatureKey().decode(): s.SubgraphIndex() for s in definitions}
     for tokens in (*bundle.prefills, 1):
         name = contract.DECODE if tokens == 1 else contract.prefill_for(tokens)
-        swapped = with_first_subgraph(bundle, places[name], folder / str(tokens))
+        swapped = with_first_subgraph(bundle, name, folder / str(tokens))
         engine = open_ready(swapped, "litert", interpreter=True).engine
         shapes = [tuple(entry["shape"]) for entry in engine._interpreter.get_input_details()]
         assert (1, tokens) in shapes, "this signature's subgraph is first"

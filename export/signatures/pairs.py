@@ -1,0 +1,73 @@
+"""`forward_pair_T`: the losses at θ + eps·z and at θ − eps·z out of one forward pass.
+
+Every row of the batch is there twice, and what is trained has a value for each probe; what is
+frozen meets the rows of both at once (docs/decisions/0053-both-probes-in-one-pass.md).
+"""
+
+import tensorflow as tf
+
+from pocketllm.runtime import contract
+
+from ..flatbuffer.convert import Input, convert
+from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.variables import Variable
+from .forward import ForwardGraph
+from .perturb import NOISE_TABLE, drawn, noise_constants
+
+PROBES = 2
+
+
+def forward_pair(
+    forward: ForwardGraph,
+    kind: str,
+    table_shape: tuple[int, int] | None,
+    tokens: int,
+    aliases: tuple[str, ...] = (),
+) -> ConvertedFunction:
+    """Converts the pair of probes of the bucket of `tokens` tokens; θ stays where it is.
+
+    Args:
+      forward: the forward pass, whose variables are matrices and vectors.
+      kind: one of contract.NOISE_KINDS.
+      table_shape: [rows, columns] of the noise table, None where the kind has no table.
+      tokens: length of the bucket.
+      aliases: further names of the signature.
+    """
+    variables = tuple(forward.variables.values())
+    batch = forward.inputs.keys() - forward.variables.keys() - forward.constants.keys()
+    constants, _ = noise_constants(variables, kind, table_shape)
+    probe = {contract.SEED: Input((1,), tf.int32), contract.EPS: Input((1,), tf.float32)}
+    inputs = forward.inputs | probe | constants
+
+    def graph(tensors):
+        doubled = {name: tf.concat([tensors[name]] * PROBES, 0) for name in batch}
+        weight = tensors[contract.WEIGHT]
+        doubled[contract.WEIGHT] = tf.reshape(doubled[contract.WEIGHT], [PROBES, *weight.shape])
+        outputs = forward.compute(tensors | doubled | _probes(tensors, variables, kind))
+        weight_sum = tf.slice(outputs[contract.WEIGHT_SUM], [0], [1])  # the same for both
+        return {contract.LOSS: outputs[contract.LOSS], contract.WEIGHT_SUM: weight_sum}
+
+    return ConvertedFunction(
+        signature=contract.forward_pair_for(tokens),
+        flatbuffer=convert(graph, inputs),
+        inputs=list(inputs),
+        variables=forward.variables,
+        constants=forward.constants,
+        noise=frozenset(constants),
+        aliases=aliases,
+    )
+
+
+def _probes(tensors, variables: tuple[Variable, ...], kind):
+    """Returns {variable: its values at both probes}: [2, rows, columns], [2, 1, D] of a vector.
+
+    The bits are those of `perturb_and_update`: z times a scale, and θ plus that, each rounded.
+    """
+    direction, eps, table = drawn(tensors, kind), tensors[contract.EPS], tensors.get(NOISE_TABLE)
+    scales = tf.reshape(tf.concat([eps, -eps], 0), [PROBES, 1, 1])
+    probes = {}
+    for v in variables:
+        shape = [1, *v.shape] if len(v.shape) == 2 else [1, 1, *v.shape]
+        moved = tf.reshape(direction(v, table), shape) * scales
+        probes[v.name] = tf.reshape(tensors[v.name], shape) + moved
+    return probes

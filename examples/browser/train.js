@@ -1,7 +1,7 @@
 // Trains a bundle in Node, with the modules of the page:
 //
-//     node train.js --bundle=BUNDLE --encoded=ROWS --run=RUN --steps=N --lr=LR [--dev=ROWS]
-//         [--batch_size=8] [--eps=…] [--seed=0] [--eval_every=N] [--litert=FOLDER]
+//     node train.js --bundle=BUNDLE --encoded=ROWS --run=RUN --steps=N [--dev=ROWS]
+//         [--batch_size=8] [--lr=…] [--eps=…] [--seed=0] [--eval_every=N] [--litert=FOLDER]
 //
 // Flags are those of `pocketllm train`, rows those of `pocketllm encode`; FOLDER holds the
 // WebAssembly files of @litertjs/core, by default `litert` beside this file. Exit code 2 for bad
@@ -23,7 +23,7 @@ import { InputError, LossError, RunError, lineOf } from './training/errors.js'
 import { Model } from './training/model.js'
 import { readRows } from './training/rows.js'
 import { RunFiles, describe, train } from './training/run.js'
-import { DEFAULTS, readSettings } from './training/settings.js'
+import { defaultsOf, readSettings } from './training/settings.js'
 
 globalThis.crypto ??= webcrypto // Node 18
 
@@ -94,9 +94,9 @@ function readFlags(words) {
 }
 
 function settingsOf(flags, bundle) {
-  const texts = { ...DEFAULTS, eps: bundle.defaultEps }
-  for (const [key, name] of Object.entries(SETTINGS)) texts[key] = flags[name] ?? texts[key]
-  return readSettings(texts, (key) => `--${SETTINGS[key]}`)
+  const entries = Object.entries(SETTINGS).map(([key, name]) => [key, flags[name]])
+  const nameOf = (key) => `--${SETTINGS[key]}`
+  return readSettings(Object.fromEntries(entries), defaultsOf(bundle), nameOf)
 }
 
 /** Writes a run's folder beside its place, and renames it. */

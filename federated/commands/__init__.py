@@ -2,7 +2,10 @@
 
 # command -> (module, what it does), as in pocketllm.runtime.cli
 COMMANDS = {
+    "keys": ("pocketllm.federated.commands.keys", "make the keys of a server and its clients"),
     "split": ("pocketllm.federated.commands.split", "cut a data file into parts for clients"),
+    "server": ("pocketllm.federated.commands.server", "ask clients, and join what they answer"),
+    "client": ("pocketllm.federated.commands.client", "answer a server from this machine's data"),
     "simulate": ("pocketllm.federated.commands.simulate", "run server and clients in one process"),
     "verify": ("pocketllm.federated.commands.verify", "compare what server and clients have"),
 }

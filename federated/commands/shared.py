@@ -1,9 +1,11 @@
 """Flags of a federation, which its server and its simulation share."""
 
 import math
+from collections.abc import Iterable
 
 from absl import flags
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.commands.flags import AUTO, definer
 from pocketllm.runtime.commands.settings_flags import check_settings, define_settings_flags
@@ -31,6 +33,12 @@ def define_federation_flags(values: flags.FlagValues) -> None:
     define.integer("min_clients", 1, "least number of answers of a round", 1)
     define.float("quorum", 0.8, "share of the clients asked whose answers end a round", 0.0, 1.0)
     define.float("round_seconds", 600.0, "longest time that a round waits for answers", 0.001)
+
+
+def client_calls(lengths: Iterable[int]) -> frozenset[str]:
+    """Returns the signatures that a client calls, with data in these buckets."""
+    passes = contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY
+    return contract.in_buckets({*passes, contract.FORWARD_LOSS}, lengths)
 
 
 def alpha_of(text: str) -> float:

@@ -16,7 +16,6 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.runtime import contract
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import (
     define_session_flags,
@@ -36,7 +35,7 @@ from ..parts import drawn_parts
 from ..replica import Replica
 from ..rounds import serve
 from ..terms import Watcher
-from .shared import alpha_of, define_federation_flags, federation_of
+from .shared import alpha_of, client_calls, define_federation_flags, federation_of
 
 CLIENTS = "clients"  # in the server's run directory
 
@@ -66,11 +65,7 @@ def run(values) -> dict:
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
     lengths = data.buckets(bundle.lengths) | (dev.buckets(bundle.lengths) if dev else set())
-    stems = config.optimizer.calls(config.settings) if config.optimizer.calls else set()
-    calls = contract.in_buckets(
-        {*stems, contract.FORWARD_LOSS, contract.PERTURB_AND_DECAY}, lengths
-    )
-    replica = Replica(open_session(values, bundle, calls), resident=True)
+    replica = Replica(open_session(values, bundle, client_calls(lengths)), resident=True)
     with Progress("training", values.steps, "step") as bar:
         watcher = Watcher(lambda step: bar.advance(1, step.describe()), bar.say)
         clients = {}

@@ -17,7 +17,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 HERE = ".".join(map(str, sys.version_info[:2]))
 # What installs packages, or only CUDA builds bring: in no lock of ours.
 INSTALLERS = {"pip", "setuptools", "wheel", "pocketllm"}
-OPTIONAL = "fuzz"  # in neither environment
+OPTIONAL = ("fuzz", "federated")  # in neither environment
 
 
 def setup_lines() -> dict[str, list[str]]:
@@ -100,7 +100,7 @@ def test_every_requirement_has_a_reason_and_both_bounds(extra):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_every_requirement_is_pinned_inside_its_range(python):
     versions = pinned(python)
-    for requirement in requirements(OPTIONAL):
+    for requirement in requirements(*OPTIONAL):
         if requirement.marker and not requirement.marker.evaluate(environment(python)):
             continue
         version = versions[canonicalize_name(requirement.name)]
@@ -110,7 +110,7 @@ def test_every_requirement_is_pinned_inside_its_range(python):
 def test_what_is_installed_is_what_is_pinned():
     versions = pinned(HERE)
     differing = {}
-    for distribution in installed(requirements(OPTIONAL)):
+    for distribution in installed(requirements(*OPTIONAL)):
         name = canonicalize_name(distribution.metadata["Name"])
         expected = versions.get(name)
         # PyTorch's other builds, which `make install TORCH=any` takes, have the same number
@@ -135,7 +135,7 @@ def test_make_installs_what_is_pinned():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     installs = [line for line in text.splitlines() if "pip install" in line]
 
-    assert len(installs) == 3
+    assert len(installs) == 4
     assert all("--constraint" in line for line in installs)
 
 

@@ -19,6 +19,7 @@ ROOMS = {
     "android_harness": ("programs", "phone", "image", "commands"),
     "federated": (
         "protocol", "aggregation", "steps", "terms", "round_lines", "rounds", "in_process",
-        "journal_part", "replica", "answering", "parts", "audit", "commands",
+        "journal_part", "replica", "answering", "parts", "audit", "flower", "commands",
+        "apps",
     ),
 }  # fmt: skip

@@ -1,0 +1,1 @@
+"""What Flower's processes run: the federation's server, and a client's answer to one message."""

@@ -1,0 +1,54 @@
+"""The ServerApp: it reads what `pocketllm federate server` was called with, and serves."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from pocketllm.runtime.bundle.manifest import read_bundle
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host.files import write_bytes, write_json
+
+from ..commands import server
+from ..commands.shared import federation_of
+from ..flower.carrier import FlowerGrid
+from ..flower.keys import signer_of
+from ..rounds import serve
+from ..terms import Watcher
+
+
+def make() -> Any:
+    """Returns the app, for Flower to call."""
+    from flwr.serverapp import ServerApp
+
+    app = ServerApp()
+
+    @app.main()
+    def main(grid, context):
+        serve_run(Path(str(context.run_config["folder"])), FlowerGrid(grid))
+
+    return app
+
+
+def serve_run(folder: Path, grid) -> None:
+    """Serves a federation of which the server's command has written what it is.
+
+    Args:
+      folder: the run directory.
+      grid: a Grid (terms.py).
+    """
+    home = folder / server.HOME
+    arguments = json.loads((home / server.CALLED).read_bytes())["arguments"]
+    values = server.FLAGS
+    values.unparse_flags()
+    values(["server", *arguments])
+    write_bytes(home / server.ALIVE, str(os.getpid()).encode())
+    try:
+        config, terms = federation_of(values, read_bundle(values.bundle))
+        sign = signer_of(Path(values.creds))
+        with open(home / server.LOG, "a", buffering=1) as log:
+            watcher = Watcher(say=lambda line: print(line, file=log))
+            serve(folder, config, terms, grid, sign=sign, watcher=watcher)
+    except (InputError, RunError) as error:
+        is_input = isinstance(error, InputError)
+        write_json(home / server.ENDED, {"error": str(error), "is_input": is_input})

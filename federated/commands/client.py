@@ -1,0 +1,87 @@
+"""Answers a federation's server with losses on this machine's data, until Ctrl-C.
+
+It starts Flower's SuperNode. Each message is a process of its own, which catches up from the
+server's records, measures, answers and ends. RUN has the client's journal: `pocketllm eval` takes
+it. A wiped RUN recovers by itself. The same command goes on after a kill.
+
+example:
+  pocketllm federate client --bundle=mine --train=part.tsv --run=mine-part --creds=creds/client-0 \\
+      --server=192.168.1.10:8000
+"""
+
+import socket
+import time
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.runtime.commands.flags import definer
+from pocketllm.runtime.commands.shared import define_session_flags, open_bundle, required
+from pocketllm.runtime.data.dataset import load_dataset
+from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.host.files import make_folders, write_json
+
+from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
+from ..flower.present import check_flower
+from ..flower.processes import address_of, last_log_line, started
+
+HOME, CALLED, LOG = "flower", "called.json", "client.log"
+AGAIN_SECONDS, POLL_SECONDS = 5.0, 0.5
+
+FLAGS = flags.FlagValues()
+define = definer(FLAGS)
+define_session_flags(FLAGS)
+define.string("train", None, "this client's data, which stays here")
+define.string("run", None, "run directory of this client")
+define.string("creds", None, "this client's folder of keys")
+define.string("server", "127.0.0.1:8000", "address of the server")
+
+
+def run(values) -> dict:
+    """Answers; see the module's docstring."""
+    required(values, "bundle", "train", "run", "creds")
+    check_flower()
+    bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
+    host, port = address_of(values.server, "server")
+    if "'" in str(folder.absolute()):
+        raise InputError(f"{folder}: a path with an apostrophe; choose another --run")
+    for name in (AUTHORITY, CLIENT_KEY):
+        if not (creds / name).exists():
+            raise InputError(
+                f"{creds / name}: not there; give a folder of `pocketllm federate keys`"
+            )
+    check_of(creds)
+    print(load_dataset(values.train, bundle, training=True).describe(), flush=True)
+    home = folder.absolute() / HOME
+    make_folders(home)
+    paths = {name: str(Path(getattr(values, name)).absolute()) for name in ("bundle", "train")}
+    given = {"engine": values.engine, "threads": values.threads, "run": str(folder.absolute())}
+    given |= {**paths, "creds": str(creds), "packed_weights": values.packed_weights}
+    write_json(home / CALLED, {"arguments": [f"--{n}={v}" for n, v in given.items()]})
+    arguments = [
+        f"--superlink={host}:{port}", f"--port={_free_port()}",
+        f"--root-certificates={creds / AUTHORITY}",
+        f"--auth-supernode-private-key={creds / CLIENT_KEY}",
+        "--node-config", f"folder='{folder.absolute()}'",
+    ]  # fmt: skip
+    times = 0
+    try:
+        while True:
+            times += 1
+            with started("flower-supernode", arguments, home / "node") as node:
+                while node.poll() is None:
+                    signals.check()
+                    time.sleep(POLL_SECONDS)
+            print(f"{home / 'node.log'}: {last_log_line(home / 'node')}; it is started again")
+            time.sleep(AGAIN_SECONDS)
+    except KeyboardInterrupt:
+        signals.clear()
+    return {"run": str(folder), "started": times}
+
+
+def _free_port():
+    """Returns a port of this machine's own address that nobody listens at, for the SuperNode."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

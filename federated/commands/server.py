@@ -1,0 +1,168 @@
+"""Serves a federation: clients measure, the server joins what they answer into an ordinary run.
+
+It starts Flower's SuperLink with TLS, registers the clients' keys of --creds, and waits for their
+SuperNodes. Only this machine can reach it unless --listen names another address. The same command
+goes on after a kill of anything. Ctrl-C ends it after the round under way.
+
+example:
+  pocketllm federate server --bundle=mine --run=fed --creds=creds/server --steps=400 --lr=1e-4 \\
+      --round_steps=16 --min_clients=3
+"""
+
+import os
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from absl import flags
+
+from pocketllm.runtime.commands.shared import open_bundle, required
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host import signals
+from pocketllm.runtime.host.files import read_json, write_bytes, write_json
+from pocketllm.runtime.host.lock import run_lock
+from pocketllm.runtime.host.progress import Progress
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.run.folder import start_or_continue
+
+from ..flower.app import write_app
+from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC, check_certificate, signer_of
+from ..flower.present import check_flower
+from ..flower.processes import LOOPBACK, address_of, call, check_free, started, wait_until_open
+from .shared import define_federation_flags, federation_of
+
+HOME = "flower"  # in the run directory: Flower's files
+CALLED, ALIVE, ENDED, LOG = "called.json", "alive", "ended.json", "server.log"
+POLL_SECONDS, AGAIN_SECONDS = 0.5, 15.0
+CONNECTION = "here"
+
+FLAGS = flags.FlagValues()
+flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", flag_values=FLAGS)
+flags.DEFINE_string("creds", None, "the server's folder of keys", flag_values=FLAGS)
+flags.DEFINE_string("listen", "127.0.0.1:8000", "address to listen at", flag_values=FLAGS)
+define_federation_flags(FLAGS)
+
+OPEN = (
+    "warning: --listen={address}: whoever reaches this port can start runs on the SuperLink, which "
+    "every client then executes (Flower has no accounts on its Control API, and one port for all); "
+    "keep it on loopback behind a proxy that lets only /v1/fleet/ through, or in a private network"
+)
+
+
+def run(values) -> dict:
+    """Serves; see the module's docstring."""
+    required(values, "bundle", "run", "creds", "steps")
+    check_flower()
+    bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
+    config, _ = federation_of(values, bundle)
+    check_certificate(creds)
+    signer_of(creds)
+    host, port = address_of(values.listen, "listen")
+    with run_lock(folder):
+        steps = len(start_or_continue(folder, config))
+    home = folder.absolute() / HOME
+    if host not in LOOPBACK:
+        print(OPEN.format(address=values.listen), flush=True)
+    if steps < values.steps:
+        check_free(host, port, "listen")
+        _prepare(values, home, creds, host, port)
+        _supervise(values, folder, home, creds, host=host, port=port)
+    steps = len(read_journal(folder / JOURNAL).steps)
+    print(f"{folder}: {steps} of {values.steps} steps")
+    return {"run": str(folder), "last_step": steps}
+
+
+def _prepare(values, home, creds, host, port):
+    """Writes what Flower's processes read."""
+    names = [name for name in values if values[name].present and name != "json"]
+    given = {name: getattr(values, name) for name in names}
+    given |= {"bundle": str(Path(values.bundle).absolute()), "creds": str(creds)}
+    arguments = [f"--{name}={_text(value)}" for name, value in given.items()]
+    write_json(home / CALLED, {"arguments": arguments})
+    connection = f'address = "{_reached(host)}:{port}"\nroot-certificates = "{creds / AUTHORITY}"\n'
+    text = f'[superlink]\ndefault = "{CONNECTION}"\n[superlink.{CONNECTION}]\n{connection}'
+    write_bytes(home / "cli" / "config.toml", text.encode())
+    write_app(home / "app")
+
+
+def _text(value):
+    return ",".join(value) if isinstance(value, list) else value
+
+
+def _reached(host):
+    return "127.0.0.1" if host == "0.0.0.0" else host
+
+
+def _supervise(values, folder, home, creds, *, host, port):
+    """Keeps a SuperLink and a run on it until the steps are there, or a signal comes."""
+    arguments = [
+        f"--host={host}", f"--port={port}", f"--database={home / 'state.db'}",
+        f"--ssl-ca-certfile={creds / AUTHORITY}", f"--ssl-certfile={creds / CERTIFICATE}",
+        f"--ssl-keyfile={creds / KEY}", "--enable-supernode-auth",
+        "--disable-runtime-dependency-installation",
+    ]  # fmt: skip
+    for name in (ALIVE, ENDED):
+        with suppress(FileNotFoundError):
+            os.unlink(home / name)
+    with Progress("training", values.steps, "step") as bar:
+        shown = 0
+        while shown < values.steps:
+            with ExitStack() as stack:
+                link = stack.enter_context(started("flower-superlink", arguments, home / "link"))
+                try:
+                    wait_until_open(link, _reached(host), port, home / "link")
+                    _register(home, creds)
+                    shown = _follow(values, folder, home, link, bar, shown=shown)
+                except KeyboardInterrupt:
+                    signals.clear()
+                    return
+                except RunError as error:
+                    if link.poll() is None or _ended(home):
+                        raise
+                    bar.say(f"{error}; the SuperLink is started again")
+
+
+def _register(home, creds):
+    """Registers every client's public key; those that are known already stay."""
+    for path in sorted((creds / PUBLIC).glob("*.pub")):
+        try:
+            call(["supernode", "register", str(path), CONNECTION], home / "cli")
+        except RunError as error:
+            if "already" not in str(error):
+                raise
+
+
+def _follow(values, folder, home, link, bar, *, shown) -> int:
+    """Starts the run, again where it died, until all steps are there; returns their number."""
+    last = -AGAIN_SECONDS
+    while link.poll() is None:
+        signals.check()
+        steps = len(read_journal(folder / JOURNAL).steps)
+        bar.advance(steps - shown)
+        shown = steps
+        is_alive = _is_alive(home)
+        if steps >= values.steps and not is_alive:
+            return steps
+        if error := _ended(home):
+            raise (InputError if error["is_input"] else RunError)(error["error"])
+        if not is_alive and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:
+            place = f"folder='{folder.absolute()}'"
+            call(["run", str(home / "app"), CONNECTION, "--run-config", place], home / "cli")
+            last = time.monotonic()
+        time.sleep(POLL_SECONDS)
+    raise RunError(f"{home / 'link.log'}: the SuperLink ended")
+
+
+def _is_alive(home):
+    """Whether the ServerApp's process is there."""
+    try:
+        pid = int((home / ALIVE).read_text())
+        return b"flwr" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (OSError, ValueError):
+        return False
+
+
+def _ended(home):
+    """Returns why the ServerApp ended, None where it did not say."""
+    path = home / ENDED
+    return read_json(path, "run the same command again") if path.exists() else None

@@ -1,0 +1,143 @@
+"""Flower's programs as children: their environment, their logs, and their end.
+
+Telemetry, the update check and installations at run time are off. Each has a home of its own.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.host import signals
+
+from .present import program
+
+QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+    "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
+}
+END_SECONDS, START_SECONDS, CALL_SECONDS = 10.0, 180.0, 180.0
+MOST_TEXT = 400  # characters of what a program says
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def environment(home: Path) -> dict[str, str]:
+    """Returns the environment of a program of Flower's: `home` is its FLWR_HOME."""
+    folder = str(Path(sys.executable).parent)  # it starts its own children by name
+    path = os.pathsep.join([folder, os.environ.get("PATH", "")])
+    return {**os.environ, **QUIET, "FLWR_HOME": str(home), "PATH": path}
+
+
+@contextmanager
+def started(name: str, arguments: Sequence[str], home: Path) -> Iterator[subprocess.Popen]:
+    """Yields one of Flower's programs, running; it ends with the block, and its children too.
+
+    Args:
+      name: of the program.
+      arguments: its flags.
+      home: its FLWR_HOME; its output goes to `home`.log.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with open(home.with_suffix(".log"), "ab") as log:
+        child = subprocess.Popen(
+            [program(name), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment(home),
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        _end(child)
+
+
+def call(arguments: Sequence[str], home: Path) -> str:
+    """Runs `flwr` to its end; returns what it printed.
+
+    Raises:
+      RunError: it failed.
+    """
+    try:
+        done = subprocess.run(
+            [program("flwr"), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment(home),
+            timeout=CALL_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise RunError(f"flwr {arguments[0]}: no end within {CALL_SECONDS:g} s") from error
+    if done.returncode:
+        words = done.stdout.translate(dict.fromkeys(map(ord, "╭╮╰╯─│"), " ")).split()
+        raise RunError(f"flwr {' '.join(arguments[:2])}: {' '.join(words)[-MOST_TEXT:]}")
+    return done.stdout
+
+
+def address_of(text: str, flag: str) -> tuple[str, int]:
+    """Returns (host, port) of HOST:PORT. Raises InputError for anything else."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
+        raise InputError(f"--{flag}={text}: expected HOST:PORT, such as 127.0.0.1:8000")
+    return host, int(port)
+
+
+def check_free(host: str, port: int, flag: str) -> None:
+    """Raises InputError where nothing can listen at an address."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"--{flag}={host}:{port}: {error.strerror}; another program listens there, or this "
+                "machine has no such address: choose another one"
+            ) from error
+
+
+def wait_until_open(child: subprocess.Popen, host: str, port: int, home: Path) -> None:
+    """Waits until a program listens.
+
+    Raises:
+      RunError: it ended, or does not listen within START_SECONDS.
+    """
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end:
+        signals.check()
+        if child.poll() is not None:
+            raise RunError(f"{home.with_suffix('.log')}: it ended: {last_log_line(home)}")
+        with suppress(OSError), socket.create_connection((host, port), 1.0):
+            return
+        time.sleep(0.1)
+    raise RunError(f"{host}:{port}: nothing listens there after {START_SECONDS:g} s")
+
+
+def last_log_line(home: Path) -> str:
+    """Returns the last line of a program's log."""
+    with suppress(OSError):
+        return _last_line(home.with_suffix(".log").read_text(errors="replace"))
+    return ""
+
+
+def _last_line(text):
+    return next((line for line in reversed(text.splitlines()) if line.strip()), "")[-MOST_TEXT:]
+
+
+def _end(child):
+    """Ends a program and what it started: its whole session."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(END_SECONDS)

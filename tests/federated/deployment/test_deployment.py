@@ -1,0 +1,119 @@
+"""A federation on Flower, on loopback with TLS and keys: kills, refusals, what it opens."""
+
+import ast
+import re
+import shutil
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: make federated")
+
+from deployed import Deployment
+
+from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
+from pocketllm.federated.flower.keys import AUTHORITY, SIGNER, write_keys
+from pocketllm.federated.round_lines import read_rounds
+from pocketllm.runtime.engine.model import open_model
+
+pytestmark = pytest.mark.flower
+VICTIMS = (
+    "flower-superlink", "flwr-clientapp", "flwr-serverapp", "flower-supernode", "server",
+    "client-1",
+)  # fmt: skip
+
+
+@pytest.fixture
+def deployment(golden_bundle, tmp_path):
+    """A federation of three clients, ended with the test."""
+    federation = Deployment(tmp_path, golden_bundle.folder)
+    yield federation
+    federation.stop()
+
+
+def check_equal_bits(deployment, bundle):
+    """Asserts that all journals are the server's, and all parameters the same bits."""
+    journal = server_journal(deployment.run)
+    folders = [deployment.client_run(number) for number in range(deployment.clients)]
+    last = min(shared_steps(folder, journal) for folder in folders)
+
+    def open_one():
+        model = open_model(bundle, threads=1)
+        model.initialize()
+        return model
+
+    assert last > 0
+    assert sha256_of_all([deployment.run, *folders], last, open_one)[1] == []
+
+
+def run_with_kills(deployment, kills):
+    """Runs a federation, and kills one of its processes after each round; returns the number."""
+    deployment.start_server("--min_clients=2")
+    for number in range(deployment.clients):
+        deployment.start_client(number)
+    deployment.wait_for_steps(4)
+    killed = turn = 0
+    while killed < kills:
+        name, turn = VICTIMS[turn % len(VICTIMS)], turn + 1
+        before = deployment.steps
+        if deployment.kill(name) is None:
+            continue
+        killed += 1
+        if name == "server":
+            deployment.start_server("--min_clients=2")
+        elif name.startswith("client-"):
+            deployment.start_client(1)
+        deployment.wait_for_steps(before + 4)
+    return killed
+
+
+def test_five_kills_change_no_bit(deployment, golden_bundle):
+    assert run_with_kills(deployment, 5) == 5
+    deployment.stop()
+
+    check_equal_bits(deployment, golden_bundle)
+    assert deployment.left_running() == [], "nothing outlives its command"
+
+
+@pytest.mark.slow
+def test_twenty_five_kills_change_no_bit(deployment, golden_bundle):
+    assert run_with_kills(deployment, 25) == 25
+    deployment.stop()
+
+    check_equal_bits(deployment, golden_bundle)
+
+
+def test_strangers_are_refused_and_nothing_else_is_opened(deployment, tmp_path):
+    """An unregistered key, and a server whose authority the client does not know."""
+    other = tmp_path / "other"
+    write_keys(other, 2, [])
+    unregistered = other / "client-0"
+    for name in (AUTHORITY, SIGNER):  # it knows the server, which does not know it
+        shutil.copy(tmp_path / "creds/client-0" / name, unregistered / name)
+    foreign = other / "client-1"
+    deployment.start_server()
+    deployment.start_client(0)
+    deployment.start_client(1, unregistered)
+    deployment.start_client(2, foreign)
+    deployment.wait_for_steps(8)
+
+    answered = {client for line in read_rounds(deployment.run) for client in line.answers}
+    assert len(answered) == 1
+    assert not (deployment.client_run(1) / "journal").exists()
+    assert not (deployment.client_run(2) / "journal").exists()
+    check_opened(deployment)
+
+
+def check_opened(deployment):
+    """Asserts that sockets are the server's or a SuperNode's own, and who read the data."""
+    own = set()
+    for line in deployment.notes.read_text().splitlines():
+        _, words, event = line.split("\t")
+        kind, _, value = event.partition(" ")
+        if kind == "open":
+            assert re.search(r"federate client|flwr-clientapp|cli\.py client", words), line
+            continue
+        address = ast.literal_eval(value)
+        if isinstance(address, tuple):
+            assert address[0] in ("127.0.0.1", "::1", "localhost"), line
+            own.add(address[1])
+    assert deployment.port in own

@@ -1,0 +1,164 @@
+"""Commands of a deployment refuse bad input in one line, before a process of Flower's starts."""
+
+import datetime
+import socket
+import sys
+from importlib import metadata
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: make federated")
+
+from small_runs import rows, write_tsv
+
+from pocketllm.federated.flower import keys, processes
+from pocketllm.federated.flower.carrier import DATA, RECORD, FlowerGrid
+from pocketllm.federated.protocol import Question, pack_question, read_question
+from pocketllm.runtime import cli
+from pocketllm.runtime.errors import InputError
+
+pytestmark = pytest.mark.flower
+
+
+@pytest.fixture(scope="module")
+def creds(tmp_path_factory):
+    """Keys of a server and two clients."""
+    folder = tmp_path_factory.mktemp("keys") / "creds"
+    assert cli.main(["federate", "keys", f"--out={folder}", "--clients=2"]) == cli.DONE
+    return folder
+
+
+@pytest.fixture
+def server(creds, golden_bundle, tmp_path, monkeypatch):
+    """Calls the server's command; no process may start."""
+    monkeypatch.setattr(processes.subprocess, "Popen", lambda *a, **k: pytest.fail("it started"))
+
+    def call(*flags):
+        return cli.main(
+            ["federate", "server", f"--bundle={golden_bundle.folder}", f"--run={tmp_path / 'fed'}",
+             f"--creds={creds / 'server'}", "--steps=4", "--lr=0.1", *flags]
+        )  # fmt: skip
+
+    return call
+
+
+def refused(code, capsys, *words):
+    error = capsys.readouterr().err
+    assert code == cli.BAD_INPUT and error.count("\n") == 1, error
+    for word in words:
+        assert word in error
+
+
+def test_keys_are_nobody_elses_to_read_and_are_not_written_over(creds, capsys):
+    files = [path for path in creds.rglob("*") if path.is_file()]
+    assert len(files) == 4 + 2 + 2 * 4
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+    code = cli.main(["federate", "keys", f"--out={creds}", "--clients=1"])
+
+    refused(code, capsys, "exists and is not empty")
+
+
+def test_a_question_is_the_servers_or_is_refused(creds):
+    check = keys.check_of(creds / "client-1")
+    question = Question(1, 1, 1, 0, 7)
+    signed = pack_question(question, keys.signer_of(creds / "server"))
+
+    assert read_question(signed, check) == question
+    for forged in (pack_question(question), signed[:-1] + bytes([signed[-1] ^ 1])):
+        with pytest.raises(InputError, match="did not sign"):
+            read_question(forged, check)
+
+
+def test_a_port_in_use_is_refused(server, capsys):
+    with socket.socket() as taken_port:
+        taken_port.bind(("127.0.0.1", 0))
+        taken_port.listen()
+        port = taken_port.getsockname()[1]
+        refused(server(f"--listen=127.0.0.1:{port}"), capsys, "Address already in use")
+
+
+@pytest.mark.parametrize("listen", ["8000", "here:", "127.0.0.1:0", "127.0.0.1:99999"])
+def test_an_address_that_is_none_is_refused(listen, server, capsys):
+    refused(server(f"--listen={listen}"), capsys, "expected HOST:PORT")
+
+
+def test_an_expired_certificate_is_refused(server, capsys, monkeypatch):
+    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=400)
+    clock = SimpleNamespace(now=lambda zone: later)
+    monkeypatch.setattr(
+        keys, "datetime", SimpleNamespace(datetime=clock, timezone=datetime.timezone)
+    )
+
+    refused(server(), capsys, "expired on", "make new keys")
+
+
+def test_a_folder_that_holds_no_keys_is_refused(server, capsys, tmp_path):
+    refused(server(f"--creds={tmp_path}"), capsys, "server.pem: No such file")
+
+
+def test_another_version_of_flower_is_refused(server, capsys, monkeypatch):
+    monkeypatch.setattr(metadata, "version", lambda name: "1.43.0")
+
+    refused(server(), capsys, "found flwr 1.43.0, expected 1.42.0")
+
+
+def test_an_older_python_is_refused(server, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "version_info", (3, 10, 4))
+
+    refused(server(), capsys, "Python 3.10: Flower needs 3.11")
+
+
+def test_a_client_without_its_keys_is_refused(golden_bundle, tmp_path, capsys):
+    data = write_tsv(tmp_path / "data.tsv", rows(4, seed=1))
+    code = cli.main(
+        ["federate", "client", f"--bundle={golden_bundle.folder}", f"--train={data}",
+         f"--run={tmp_path / 'c'}", f"--creds={tmp_path}"]
+    )  # fmt: skip
+
+    refused(code, capsys, "ca.crt: not there")
+
+
+class Pushed:
+    """Flower's grid: replies come at the second pull."""
+
+    def __init__(self, replies):
+        self.replies, self.messages, self.pulls = replies, [], 0
+
+    def push_messages(self, messages):
+        self.messages = messages
+        return [str(message.metadata.dst_node_id) for message in messages]
+
+    def pull_messages(self, waiting):
+        self.pulls += 1
+        return [self.replies[i] for i in sorted(waiting) if i in self.replies and self.pulls > 1]
+
+
+def reply(client, content):
+    metadata = SimpleNamespace(reply_to_message_id=str(client), src_node_id=client)
+    return SimpleNamespace(
+        metadata=metadata, content=content, has_content=lambda: content is not None
+    )
+
+
+def test_the_grid_hands_over_bytes_and_drops_errors_and_what_is_late():
+    from flwr.supercore.task_identity import TaskIdentity
+
+    TaskIdentity.run_id = TaskIdentity.node_id = TaskIdentity.task_id = 1
+    replies = {
+        "1": reply(1, {RECORD: {DATA: b"one"}}),
+        "2": reply(2, None),
+        "3": reply(3, {RECORD: {DATA: 7}}),
+        "4": reply(4, {RECORD: {DATA: b"four"}}),
+    }
+    grid, came = Pushed(replies), []
+
+    def wanted(client, data):
+        came.append((client, data))
+        return True
+
+    FlowerGrid(grid).ask(dict.fromkeys(range(1, 6), b"?"), wanted, seconds=1.0)
+
+    assert came == [(1, b"one"), (4, b"four")]
+    assert len(grid.messages) == 5 and grid.messages[0].content[RECORD][DATA] == b"?"

@@ -33,7 +33,8 @@ from .shared import define_federation_flags, federation_of
 
 HOME = "flower"  # in the run directory: Flower's files
 CALLED, ALIVE, ENDED, LOG = "called.json", "alive", "ended.json", "server.log"
-POLL_SECONDS, AGAIN_SECONDS = 0.5, 15.0
+POLL_SECONDS, AGAIN_SECONDS, LEFT_SECONDS = 0.5, 15.0, 60.0
+MOST_FAILURES = 5  # of Flower's programs in a row, without a step between
 CONNECTION = "here"
 
 FLAGS = flags.FlagValues()
@@ -58,18 +59,35 @@ def run(values) -> dict:
     check_certificate(creds)
     signer_of(creds)
     host, port = address_of(values.listen, "listen")
-    with run_lock(folder):
-        steps = len(start_or_continue(folder, config))
     home = folder.absolute() / HOME
+    wait = LEFT_SECONDS if (home / ALIVE).exists() else 0.0  # for what a killed command left
+
+    def begin():
+        with run_lock(folder):
+            return len(start_or_continue(folder, config))
+
+    steps = _patiently(begin, wait)
     if host not in LOOPBACK:
         print(OPEN.format(address=values.listen), flush=True)
     if steps < values.steps:
-        check_free(host, port, "listen")
+        _patiently(lambda: check_free(host, port, "listen"), wait)
         _prepare(values, home, creds, host, port)
         _supervise(values, folder, home, creds, host=host, port=port)
-    steps = len(read_journal(folder / JOURNAL).steps)
+    steps = _count(folder)
     print(f"{folder}: {steps} of {values.steps} steps")
     return {"run": str(folder), "last_step": steps}
+
+
+def _patiently(action, seconds):
+    """Returns what an action returns, once it is not refused any more."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            return action()
+        except InputError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(POLL_SECONDS)
 
 
 def _prepare(values, home, creds, host, port):
@@ -105,21 +123,26 @@ def _supervise(values, folder, home, creds, *, host, port):
         with suppress(FileNotFoundError):
             os.unlink(home / name)
     with Progress("training", values.steps, "step") as bar:
-        shown = 0
+        shown = failures = 0
         while shown < values.steps:
+            before = shown
             with ExitStack() as stack:
                 link = stack.enter_context(started("flower-superlink", arguments, home / "link"))
                 try:
                     wait_until_open(link, _reached(host), port, home / "link")
                     _register(home, creds)
-                    shown = _follow(values, folder, home, link, bar, shown=shown)
+                    _follow(values, folder, home, link, bar, shown=shown)
                 except KeyboardInterrupt:
                     signals.clear()
                     return
                 except RunError as error:
-                    if link.poll() is None or _ended(home):
+                    shown = _count(folder)
+                    failures = failures + 1 if shown == before else 1
+                    if _ended(home) or failures >= MOST_FAILURES:
                         raise
                     bar.say(f"{error}; the SuperLink is started again")
+                    continue
+            shown = _count(folder)
 
 
 def _register(home, creds):
@@ -132,17 +155,21 @@ def _register(home, creds):
                 raise
 
 
-def _follow(values, folder, home, link, bar, *, shown) -> int:
-    """Starts the run, again where it died, until all steps are there; returns their number."""
+def _count(folder):
+    return len(read_journal(folder / JOURNAL).steps)
+
+
+def _follow(values, folder, home, link, bar, *, shown) -> None:
+    """Starts the run, again where it died, until all steps are there."""
     last = -AGAIN_SECONDS
     while link.poll() is None:
         signals.check()
-        steps = len(read_journal(folder / JOURNAL).steps)
+        steps = _count(folder)
         bar.advance(steps - shown)
         shown = steps
         is_alive = _is_alive(home)
         if steps >= values.steps and not is_alive:
-            return steps
+            return
         if error := _ended(home):
             raise (InputError if error["is_input"] else RunError)(error["error"])
         if not is_alive and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:

@@ -3,6 +3,7 @@
 Telemetry, the update check and installations at run time are off. Each has a home of its own.
 """
 
+import ctypes
 import os
 import signal
 import socket
@@ -24,7 +25,8 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
 }
-END_SECONDS, START_SECONDS, CALL_SECONDS = 10.0, 180.0, 180.0
+END_SECONDS, START_SECONDS, CALL_SECONDS = 10.0, 180.0, 120.0
+PR_SET_PDEATHSIG = 1  # of prctl, Linux
 MOST_TEXT = 400  # characters of what a program says
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -54,6 +56,7 @@ def started(name: str, arguments: Sequence[str], home: Path) -> Iterator[subproc
             stderr=log,
             env=environment(home),
             start_new_session=True,
+            preexec_fn=_die_with_parent,
         )
     try:
         yield child
@@ -128,6 +131,11 @@ def last_log_line(home: Path) -> str:
     with suppress(OSError):
         return _last_line(home.with_suffix(".log").read_text(errors="replace"))
     return ""
+
+
+def _die_with_parent():
+    """Has the kernel kill this process when its parent is killed; its own children watch it."""
+    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _last_line(text):

@@ -72,7 +72,8 @@ class Deployment:
         self._start(
             "server", f"--bundle={self.bundle}", f"--run={self.run}", "--lr=1e-2", "--eps=1e-2",
             f"--creds={self.folder / 'creds/server'}", f"--listen=127.0.0.1:{self.port}",
-            "--steps=4000", "--round_steps=4", "--batch_size=3", "--round_seconds=60", *flags,
+            "--steps=4000", "--round_steps=4", "--batch_size=3",
+            "--round_seconds=120", "--quorum=0.6", *flags,
         )  # fmt: skip
 
     def start_client(self, number: int, creds: Path | None = None) -> None:

@@ -138,7 +138,7 @@ export async function run(words) {
   const watch = {
     between: () => new Promise((then) => setImmediate(() => then(isStopped))), // signals come in
     stepped(step, seconds) {
-      files.addStep(step, seconds)
+      files.addStep(step, seconds, model.engine.heapBytes)
       const loss = (step.losses[0] + step.losses[1]) / 2
       console.log(`step ${step.number}: loss ${loss.toFixed(4)}, ${seconds.toFixed(3)} s`)
     },

@@ -145,6 +145,16 @@ def test_the_runtime_goes_on_with_a_run_and_evaluates_it(small, tmp_path):
     )
 
 
+@pytest.mark.desktop
+def test_a_run_is_reported(small, tmp_path):
+    trained(small, tmp_path)
+
+    done = pocketllm("report", tmp_path / "run", f"--out={tmp_path / 'report'}")
+
+    assert done.returncode == 0, done.stderr
+    assert "run: mezo, 6 steps" in done.stdout
+
+
 def test_a_run_is_the_same_bytes_each_time(small, tmp_path):
     for name in ("a", "b"):
         done = litert_js.train(*flags(small, tmp_path / name))

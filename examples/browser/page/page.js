@@ -106,7 +106,7 @@ const hear = {
     view.begin(settings.steps)
   },
   step({ step, seconds, heapBytes }) {
-    files.addStep(step, seconds)
+    files.addStep(step, seconds, heapBytes)
     view.step(step, seconds, heapBytes)
     $('download').hidden = $('download-facts').hidden = false
   },

@@ -44,7 +44,8 @@ export class RunFiles {
     return this.#journal.length - 1
   }
 
-  addStep(step, seconds) {
+  /** Adds a step, what it took, and WebAssembly's memory, which never shrinks. */
+  addStep(step, seconds, heapBytes) {
     this.#journal.push(journalRecord(step, this.#journal.at(-1)))
     this.#metrics.push(pythonJson({
       step: step.number,
@@ -54,6 +55,8 @@ export class RunFiles {
       projected_grad: new Float(step.slope),
       lr: new Float(step.lr),
       seconds: new Float(Math.round(seconds * 1e6) / 1e6),
+      peak_anon_bytes: heapBytes,
+      peak_rss_bytes: heapBytes,
     }))
   }
 

@@ -108,10 +108,11 @@ std::unique_ptr<Rows> dev_rows(const Flags& flags, const Bundle& bundle) {
 }
 
 // The signatures that a run calls.
-std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings, bool pairs) {
+std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings, bool pairs,
+                                  bool evaluates) {
   std::vector<std::string> calls = {"perturb_and_update"};
   for (int tokens : bundle.lengths) {
-    calls.push_back(forward_loss(tokens));
+    if (!pairs || evaluates) calls.push_back(forward_loss(tokens));
     if (pairs) calls.push_back(forward_pair(tokens));
   }
   for (int slice = 0; slice < bundle.slices; slice++)
@@ -208,7 +209,8 @@ int run_training(const Flags& flags) {
   }
   const int threads = wanted ? wanted : cores();
   const auto engine =
-      open_engine(bundle, threads, packed_in_file, calls_of(bundle, config.settings, pairs), say);
+      open_engine(bundle, threads, packed_in_file,
+                  calls_of(bundle, config.settings, pairs, dev != nullptr), say);
   Model model(bundle, *engine);
   model.initialize();
   const std::string description = describe_engine(bundle, threads, packed_in_file);

@@ -31,6 +31,11 @@ def stream_key(seed, stream):
     return _mix(tf.bitwise.bitwise_xor(seed, tf.constant(noise.stream_salts([stream]))))
 
 
+def stream_keys(seed, streams):
+    """Returns the keys [V, 1] uint32 of V streams, likewise."""
+    return _mix(tf.bitwise.bitwise_xor(seed, tf.constant(noise.stream_salts(streams)[:, None])))
+
+
 def seed_word(seed):
     """Hashes the signature's seed [1] int32 once for all streams."""
     return _mix(tf.bitwise.bitwise_xor(tf.cast(seed, tf.uint32), tf.constant(noise.SEED_SALT)))
@@ -56,10 +61,31 @@ def direction(kind, *, key, counters, table, size):
     """
     if kind == "gaussian":
         return _box_muller(key, counters)[:size]
-    shift = 32 - (table.shape[0].bit_length() - 1)
-    rows = tf.cast(_shift(_words(counters, key), shift), tf.int32)
-    values = tf.gather(table, rows)
+    values = _table_rows(key, counters, table)
     return values if size % table.shape[1] == 0 else tf.reshape(values, [-1])[:size]
+
+
+def directions(kind, *, keys, counters, table):
+    """Computes z of V variables that take as many words each.
+
+    Args:
+      kind: noise kind.
+      keys: [V, 1] uint32.
+      counters: [counter_count] uint32, the hashed counters.
+      table: [rows, columns] float32; None for gaussian.
+
+    Returns:
+      [V, values] float32; z of a variable is the first of its row.
+    """
+    if kind == "gaussian":
+        return _box_muller(keys, counters)
+    return tf.reshape(_table_rows(keys, counters, table), [keys.shape[0], -1])
+
+
+def _table_rows(key, counters, table):
+    """Returns the row of the table that each word picks, [.., counter_count, columns]."""
+    shift = 32 - (table.shape[0].bit_length() - 1)
+    return tf.gather(table, tf.cast(_shift(_words(counters, key), shift), tf.int32))
 
 
 def _words(counters, key):
@@ -79,4 +105,4 @@ def _box_muller(key, counters):
     turns = tf.cast(_shift(_words(counters, second), 8), tf.float32)
     angle = turns * np.float32(2 * np.pi * 2.0**-24)
     radius = tf.sqrt(exponential * 2.0)
-    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], 0)
+    return tf.concat([radius * tf.cos(angle), radius * tf.sin(angle)], -1)

@@ -4,6 +4,8 @@ Every row of the batch is there twice, and what is trained has a value for each 
 frozen meets the rows of both at once (docs/decisions/0053-both-probes-in-one-pass.md).
 """
 
+from collections import defaultdict
+
 import tensorflow as tf
 
 from pocketllm.runtime import contract
@@ -11,8 +13,9 @@ from pocketllm.runtime import contract
 from ..flatbuffer.convert import Input, convert
 from ..flatbuffer.converted import ConvertedFunction
 from ..flatbuffer.variables import Variable
+from . import noise_graph
 from .forward import ForwardGraph
-from .perturb import NOISE_TABLE, drawn, noise_constants
+from .perturb import NOISE_TABLE, counters_key, noise_constants
 
 PROBES = 2
 
@@ -63,11 +66,35 @@ def _probes(tensors, variables: tuple[Variable, ...], kind):
 
     The bits are those of `perturb_and_update`: z times a scale, and θ plus that, each rounded.
     """
-    direction, eps, table = drawn(tensors, kind), tensors[contract.EPS], tensors.get(NOISE_TABLE)
+    directions, eps = _directions(tensors, variables, kind), tensors[contract.EPS]
     scales = tf.reshape(tf.concat([eps, -eps], 0), [PROBES, 1, 1])
-    probes = {}
+    return {
+        v.name: tf.reshape(tensors[v.name], [1, *_matrix(v)]) + directions[v.name] * scales
+        for v in variables
+    }
+
+
+def _matrix(variable):
+    """Returns a variable's shape, a vector's as that of a matrix of one row."""
+    return variable.shape if len(variable.shape) == 2 else (1, *variable.shape)
+
+
+def _directions(tensors, variables, kind):
+    """Returns {variable: z, [1, rows, columns]}.
+
+    Those of one shape are drawn together: an engine keeps 3 kB of every operator.
+    """
+    word, table = noise_graph.seed_word(tensors[contract.SEED]), tensors.get(NOISE_TABLE)
+    columns = 0 if table is None else table.shape[1]
+    alike = defaultdict(list)
     for v in variables:
-        shape = [1, *v.shape] if len(v.shape) == 2 else [1, 1, *v.shape]
-        moved = tf.reshape(direction(v, table), shape) * scales
-        probes[v.name] = tf.reshape(tensors[v.name], shape) + moved
-    return probes
+        alike[_matrix(v)].append(v)
+    drawn = {}
+    for shape, group in alike.items():
+        keys = noise_graph.stream_keys(word, [v.stream for v in group])
+        counters = tensors[counters_key(kind, group[0], columns)]
+        z = noise_graph.directions(kind, keys=keys, counters=counters, table=table)
+        together = tf.reshape(z[:, : group[0].size], [len(group), *shape])
+        for place, v in enumerate(group):
+            drawn[v.name] = tf.slice(together, [place, 0, 0], [1, *shape])
+    return drawn

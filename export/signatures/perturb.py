@@ -5,9 +5,6 @@ that do not decay, and θ ← θ + (scale·z − decay·(θ + probe·z)) for the
 (docs/decisions/0031-decay-in-the-last-pass.md).
 """
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
@@ -76,21 +73,25 @@ def noise_constants(
     """
     # Counters depend on their number alone, so variables of one number share a buffer.
     columns = table_shape[1] if table_shape else 0
-    counts = {noise_graph.counter_count(kind, v.size, columns) for v in variables}
-    counters = {_counters_key(count): count for count in sorted(counts)}
+    counters = {
+        counters_key(kind, v, columns): noise_graph.counter_count(kind, v.size, columns)
+        for v in variables
+    }
     inputs = {key: Input((count,), tf.uint32) for key, count in counters.items()}
     table = {NOISE_TABLE: Input(table_shape, tf.float32)} if table_shape else {}
     return inputs | table, counters
 
 
-def _counters_key(count):
-    return f"noise/counters/{count}"
+def counters_key(kind: str, variable: Variable, columns: int) -> str:
+    """Names the input of a variable's counters; `columns` of the noise table, 0 without one."""
+    return f"noise/counters/{noise_graph.counter_count(kind, variable.size, columns)}"
 
 
 def _moved(tensors, variables, kind):
     """Moves all variables in one graph: a call of the signature then moves the whole of θ."""
     decays = contract.DECAY_SHARE in tensors
-    direction = drawn(tensors, kind)
+    word = noise_graph.seed_word(tensors[contract.SEED])
+    columns = tensors[NOISE_TABLE].shape[1] if NOISE_TABLE in tensors else 0
     scales = _scales(tensors, decays)
     # The table is scaled once, not every direction: it is smaller than the variables.
     tables = {
@@ -100,37 +101,18 @@ def _moved(tensors, variables, kind):
     outputs = {contract.DONE: -scales[decays]}
     for v in variables:
         shrinks, theta = decays and v.parameter.decays, tensors[v.name]
-        z = direction(v, tables[shrinks])
+        z = noise_graph.direction(
+            kind,
+            key=noise_graph.stream_key(word, v.stream),
+            counters=tensors[counters_key(kind, v, columns)],
+            table=tables[shrinks],
+            size=v.size,
+        )
         moved = tf.reshape(z if tables[shrinks] is not None else z * scales[shrinks], theta.shape)
         if shrinks:
             moved -= tensors[contract.DECAY_SHARE] * theta
         outputs[f"o{v.stream}"] = theta + moved
     return outputs
-
-
-def drawn(tensors: dict, kind: str) -> Callable[[Variable, Any], Any]:
-    """Returns a function that draws z of one seed: (variable, table) -> its values, in blocks.
-
-    The table is `NOISE_TABLE`'s, None where the kind has none; times a scale, it gives scale·z.
-
-    Args:
-      tensors: inputs of the graph; those of `noise_constants` and contract.SEED are read.
-      kind: one of contract.NOISE_KINDS.
-    """
-    word = noise_graph.seed_word(tensors[contract.SEED])
-
-    def direction(variable, table):
-        columns = 0 if table is None else table.shape[1]
-        count = noise_graph.counter_count(kind, variable.size, columns)
-        return noise_graph.direction(
-            kind,
-            key=noise_graph.stream_key(word, variable.stream),
-            counters=tensors[_counters_key(count)],
-            table=table,
-            size=variable.size,
-        )
-
-    return direction
 
 
 def _scales(tensors, decays):

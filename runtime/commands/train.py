@@ -117,7 +117,9 @@ def run(values) -> dict:
     samples = None
     if values.samples:
         samples = Samples(bundle, values.samples, most=values.samples_tokens)
-    calls = _calls(config, bundle, data, dev, samples=samples, pairs=pairs)
+    forwards = {contract.FORWARD_PAIR} if pairs else {contract.FORWARD_LOSS}
+    forwards |= {contract.FORWARD_LOSS} if unsettled else set()
+    calls = _calls(config, bundle, data, dev, samples=samples, forwards=forwards)
     model = open_session(values, bundle, calls)
     if unsettled:
         config, _ = measure(model, data, folder, config, unsettled)
@@ -138,12 +140,14 @@ def run(values) -> dict:
     return _result(trained, folder, config, data, dev) | session
 
 
-def _calls(config, bundle, data, dev, *, samples, pairs):
-    """Returns names or stems of the signatures that a run calls, None for any."""
+def _calls(config, bundle, data, dev, *, samples, forwards):
+    """Returns names or stems of the signatures that a run calls, None for any.
+
+    `forwards` are those that evaluate training data, beside what the optimizer names.
+    """
     if config.optimizer.calls is None:
         return None
-    stems = config.optimizer.calls(config.settings) | {contract.FORWARD_LOSS}
-    stems |= {contract.FORWARD_PAIR} if pairs else set()
+    stems = config.optimizer.calls(config.settings) | forwards
     calls = contract.in_buckets(stems, data.buckets(bundle.lengths))
     if dev:
         calls |= contract.in_buckets([contract.FORWARD_LOSS], dev.buckets(bundle.lengths))

@@ -1,6 +1,5 @@
 """A journalled run: a record of what each step applied, and now and then a snapshot."""
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -13,7 +12,7 @@ from ..journal.reader import JOURNAL
 from ..journal.writer import JournalWriter
 from ..optim.applied import Applied, Recorder
 from ..optim.interface import ProbeSettings, Step
-from .listening import DevEvaluations, Training, check_last_step
+from .listening import DevEvaluations, Training, check_last_step, is_ruined
 from .optional import OptionalWrites
 from .replay import replay
 from .snapshots import restore, save_snapshot, snapshot_due
@@ -100,12 +99,12 @@ class Journalled:
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """Raises LossError where the last update ruined the parameters."""
-        check_last_step(self._training.model, batches, self._training.last)
+        check_last_step(self._training, batches)
 
     def ruined(self, batches: Sequence[Batch]) -> str:
         """Drops the last record if it led to where no loss is finite."""
-        model, journal = self._training.model, self._journal
-        if journal.count and batches and not math.isfinite(model.loss(batches)):
+        journal = self._journal
+        if journal.count and is_ruined(self._training, batches):
             journal.drop_last()  # its own losses were finite: the parameters before it are sound
             cut_lines_beyond(self._training.folder, journal.count)
         smaller = flags_to_lower(self._training.config.settings)

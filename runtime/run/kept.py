@@ -120,7 +120,7 @@ class Kept:
 
     def finish(self, batches: Sequence[Batch]) -> None:
         """Saves the last parameters; raises LossError where the last update ruined them."""
-        check_last_step(self.model, batches, self._training.last)
+        check_last_step(self._training, batches)
         if self._has_moments and not self._is_saved(*self._parts):
             self.flush()
             self._snapshot(self.count)

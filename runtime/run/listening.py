@@ -55,7 +55,7 @@ class Training:
     recovery_seconds: float
     strict: bool = False
     samples: Samples | None = None
-    pairs: bool = True
+    pairs: bool = False
 
     @property
     def last(self) -> int:
@@ -190,11 +190,22 @@ def minibatch_of(training: Training, number: int) -> Minibatch:
     members = step_members(len(data.examples), config.batch_size, config.seed, number)
     batches = batches_of(data, model.bundle, members)
     seed = step_seed(config.seed, number)
-    pair = partial(model.pair, batches) if training.pairs and model.bundle.has_pairs else None
+    pair = partial(model.pair, batches) if training.pairs else None
     return Minibatch(number, seed, batches, partial(model.loss, batches), pair)
 
 
-def check_last_step(model: Model, batches: Sequence[Batch], last: int) -> None:
+def is_ruined(training: Training, batches: Sequence[Batch]) -> bool:
+    """Whether the present parameters have no finite loss on some batches; False without any.
+
+    With pairs their signature says it, so that no other need be opened.
+    """
+    model = training.model
+    if training.pairs:
+        return bool(batches) and not math.isfinite(model.pair(batches, 0, 0.0)[0])
+    return bool(batches) and not math.isfinite(model.loss(batches))
+
+
+def check_last_step(training: Training, batches: Sequence[Batch]) -> None:
     """Raises LossError if the last update ruined the parameters; no later step would show it."""
-    if batches and not math.isfinite(model.loss(batches)):
-        raise LossError(f"step {last}: the loss after it is not finite")
+    if is_ruined(training, batches):
+        raise LossError(f"step {training.last}: the loss after it is not finite")

@@ -21,7 +21,7 @@ from ..host.memory import PeakMemory
 from ..journal.lines import Evaluated, append_step, best_step
 from ..optim.applied import Applied, Perturbable
 from ..optim.gradients import Descent
-from ..optim.interface import JOURNALLED, KEPT, Step, check_bundle
+from ..optim.interface import JOURNALLED, KEPT, Step, check_bundle, takes_pairs
 from .folder import RunConfig, start_or_continue
 from .journalled import journalled
 from .kept import kept
@@ -130,6 +130,7 @@ def train(
         `strict`; the steps before are kept.
     """
     folder, limits = Path(folder), (recovery_seconds, strict)
+    pairs = takes_pairs(config.optimizer, model.bundle, config.settings, None if pairs else False)
     training = Training(
         model, data, folder, config, dev, eval_every, listener, *limits, samples, pairs
     )

@@ -65,7 +65,7 @@ class Run {
     std::string().swap(journal_.data);  // of a long run, megabytes
     while (count() < settings_.steps) take_step(*optimizer, count() + 1);
     // No later step would show that the last update ruined the parameters.
-    if (!batches_.empty() && !std::isfinite(training_.model.loss(batches_)))
+    if (is_ruined())
       throw LossError("step " + std::to_string(count()) + ": the loss after it is not finite");
   }
 
@@ -168,9 +168,17 @@ class Run {
     if (is_saved) recorder_.seconds = 0;
   }
 
+  // Whether the present parameters have no finite loss on the last batches; with pairs their
+  // signature says it, so that no other need be opened.
+  bool is_ruined() {
+    Model& model = training_.model;
+    if (batches_.empty()) return false;
+    return !std::isfinite(training_.pairs ? model.pair(batches_, 0, 0).plus : model.loss(batches_));
+  }
+
   // Drops the last record if it led to where no loss is finite; says what the run keeps.
   std::string ruined() {
-    if (count() && !batches_.empty() && !std::isfinite(training_.model.loss(batches_))) {
+    if (count() && is_ruined()) {
       writer_.drop_last();  // its own losses were finite: the parameters before it are sound
       cut_lines_beyond(training_.folder, writer_.count());
     }

@@ -25,6 +25,16 @@ from ..stopwatch import directions_record, gradient_record, step_record, timed
 from ..workload import FIRST, FZOO, LR, Workload, count_parameters, random_rows
 
 
+def calls_of(work: Workload, lengths: Sequence[int]) -> frozenset[str]:
+    """Returns the signatures that a workload calls of a bundle of these lengths."""
+    stems = CALLS[work.optimizer]
+    if work.pairs:
+        stems = stems - {contract.FORWARD_LOSS} | {contract.FORWARD_PAIR}
+    longest = {tokens for _, tokens, _ in work.schedule}
+    buckets = {min(length for length in lengths if length >= tokens) for tokens in longest}
+    return contract.in_buckets(stems, buckets)
+
+
 def measure(request: dict, say: Callable[[str], None]) -> dict:
     """Measures a Workload, given as a dict; `say` takes each stage; see worker.serve."""
     work = Workload(**request)
@@ -35,7 +45,7 @@ def measure(request: dict, say: Callable[[str], None]) -> dict:
         engine=work.engine,
         threads=work.threads,
         packed_in_file=work.packed,
-        calls=CALLS[work.optimizer] | ({contract.FORWARD_PAIR} if work.pairs else set()),
+        calls=calls_of(work, bundle.lengths),
     )
     say("initialising")
     started = time.perf_counter()

@@ -76,7 +76,7 @@ def python(code: str, **environment) -> subprocess.CompletedProcess:
     )
 
 
-def complaint(done, code, *texts, program="pocketllm [a-z ]+"):
+def complaint(done, code, *texts, program="pocketllm .+"):
     """Asserts an exit code and one line on stderr, a program's, that holds all of `texts`."""
     assert done.returncode == code, done.stderr
     assert done.stderr.count("\n") == 1, done.stderr

@@ -9,8 +9,9 @@ import pocketllm.export
 
 NAMES = ["Exported", "Lora", "Tuning", "export"]
 SETTINGS = [
-    "batch_size", "lengths", "noise", "optimizers", "option_tokens", "tuning", "random_init",
-    "revision", "chat_template", "seed", "generate", "context", "force", "sizes", "say", "progress",
+    "batch_size", "lengths", "noise", "optimizers", "pairs", "option_tokens", "tuning",
+    "random_init", "revision", "chat_template", "seed", "generate", "context", "force", "sizes",
+    "say", "progress",
 ]  # fmt: skip
 
 

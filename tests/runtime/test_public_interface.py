@@ -21,7 +21,7 @@ SIGNATURES = {
     "batches_of": "(dataset, bundle, members)",
     "evaluate": "(model, data, progress)",
     "load_dataset": "(path, bundle, training, sample)",
-    "mezo_step": "(model, loss, step, seed, settings, *, normaliser)",
+    "mezo_step": "(model, loss, step, seed, settings, *, normaliser, pair)",
     "open_model": "(bundle, *, engine, threads, packed_in_file, calls, say)",
     "read_bundle": "(folder, verify)",
     "read_run": "(folder, bundle)",
@@ -30,7 +30,7 @@ SIGNATURES = {
     "step_seed": "(seed, step)",
     "train": (
         "(model, data, folder, config, dev, *, samples, eval_every, listener, recovery_seconds, "
-        "strict)"
+        "strict, pairs)"
     ),
 }
 

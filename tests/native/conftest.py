@@ -1,11 +1,11 @@
 """What the tests of the native program share."""
 
-import shutil
-
 import native_program
 import pytest
-from small_runs import pocketllm, rows, write_tsv
+from native_program import with_rows
+from small_runs import pocketllm, rows
 
+TRAIN = rows(23, seed=1)
 # Small, for the emulated processor is slow.
 PRESETS = {
     "full": {"model": "roberta-micro", "tune": "full"},
@@ -24,9 +24,7 @@ def _program():
 @pytest.fixture(scope="session")
 def small(golden_bundle, tmp_path_factory):
     """The committed bundle with data, and their rows: a folder that tests only read."""
-    folder = tmp_path_factory.mktemp("small")
-    shutil.copytree(golden_bundle.folder, folder / "bundle")
-    return with_rows(folder)
+    return with_rows(tmp_path_factory.mktemp("small"), TRAIN, golden_bundle.folder)
 
 
 @pytest.fixture(scope="session")
@@ -40,17 +38,7 @@ def preset(tmp_path_factory):
             values = {"task": "sst2", "lengths": "16,32", "batch_size": 2, "out": folder / "bundle"}
             flags = native_program.flags_of(**PRESETS[name], **values)
             assert (done := pocketllm("export", *flags, timeout=600)).returncode == 0, done.stderr
-            folders[name] = with_rows(folder)
+            folders[name] = with_rows(folder, TRAIN)
         return folders[name]
 
     return make
-
-
-def with_rows(folder):
-    """Puts data and their rows beside the bundle in a folder, and returns the folder."""
-    write_tsv(folder / "train.tsv", rows(23, seed=1))
-    write_tsv(folder / "dev.tsv", rows(10, seed=2))
-    for name in ("train", "dev"):
-        data, out = folder / f"{name}.tsv", folder / f"{name}.rows"
-        native_program.encode(folder / "bundle", data, out)
-    return folder

@@ -104,7 +104,7 @@ def test_fzoo_is_measured_beside_mezo(base, sides, make_checkpoint, make_bundle,
     ours, mezo = batch["ours"], batch["mezo"]
     for step in ours["steps"]:
         assert len(step["losses"]) == len(step["forward_seconds"]) == 8 * sides
-        # Out to each direction and back, of which the last is within the update's 8; one between two sides.
+        # To each direction and back, the last time with the update; one between two sides.
         assert len(step["noise_seconds"]) == 8 + 7 + 8 + 8 * (sides - 1)
         assert all(map(math.isfinite, step["losses"]))
     assert ours["summary"]["direction_seconds"] == ours["summary"]["step_seconds"] / 8

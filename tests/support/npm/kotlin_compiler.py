@@ -42,9 +42,7 @@ def needed() -> None:
 
     if not shutil.which("javac"):
         pytest.skip("no JDK is installed: `make kotlin-tools` installs it")
-    if not npm_packages.is_installed(TOOL, PACKAGE, VERSION):
-        where = npm_packages.modules(TOOL)
-        pytest.skip(f"{PACKAGE} {VERSION} is not in {where}: `make kotlin-tools` installs it")
+    npm_packages.needed(TOOL, PACKAGE, VERSION, "kotlin-tools")
 
 
 def compile_kotlin(sources: list[Path], out: Path, classpath: list[Path]) -> None:

@@ -30,13 +30,7 @@ def install() -> Path:
 
 def needed() -> Path:
     """Returns the package's folder of WebAssembly files; without it the test is skipped."""
-    import pytest
-
-    if not shutil.which("node"):
-        pytest.skip("node is not installed: `make browser` installs it")
-    if not npm_packages.is_installed(TOOL, PACKAGE, VERSION):
-        where = npm_packages.modules(TOOL)
-        pytest.skip(f"{PACKAGE} {VERSION} is not in {where}: `make browser` installs it")
+    npm_packages.needed(TOOL, PACKAGE, VERSION, "browser")
     return install()
 
 

@@ -5,7 +5,6 @@ prints the folder that NODE_PATH names.
 """
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -30,14 +29,7 @@ def install() -> Path:
 
 def needed() -> Path:
     """Returns the folder of packages; without ours, which no test installs, the test is skipped."""
-    import pytest
-
-    if not shutil.which("node"):
-        pytest.skip("node is not installed")
-    folder = npm_packages.modules(TOOL)
-    if not npm_packages.is_installed(TOOL, PACKAGE, VERSION):
-        pytest.skip(f"{PACKAGE} {VERSION} is not in {folder}: `make llama-cpp` installs it")
-    return folder
+    return npm_packages.needed(TOOL, PACKAGE, VERSION, "llama-cpp")
 
 
 def node(script: Path, *arguments) -> None:

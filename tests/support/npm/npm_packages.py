@@ -23,6 +23,21 @@ def is_installed(tool: str, package: str, version: str) -> bool:
     return path.is_file() and json.loads(path.read_text())["version"] == version
 
 
+def needed(tool: str, package: str, version: str, target: str) -> Path:
+    """Returns the folder of a tool's packages; without this one, which no test installs, skips.
+
+    `target` is the Makefile's that installs it.
+    """
+    import pytest
+
+    folder = modules(tool)
+    if not shutil.which("node"):
+        pytest.skip(f"node is not installed: `make {target}` needs it")
+    if not is_installed(tool, package, version):
+        pytest.skip(f"{package} {version} is not in {folder}: `make {target}` installs it")
+    return folder
+
+
 def install(tool: str, *packages: str) -> None:
     """Installs packages, each with its version; raises Missing where that cannot be."""
     if not shutil.which("node") or not shutil.which("npm"):

@@ -1,10 +1,11 @@
 """The native program as the tests call it: `make native` builds it."""
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
-from small_runs import pocketllm
+from small_runs import pocketllm, rows, write_tsv
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = ROOT / "build" / "native" / "pocketllm-train"
@@ -26,6 +27,17 @@ def encode(bundle: Path, data: Path, out: Path, *flags) -> Path:
     done = pocketllm("encode", f"--bundle={bundle}", f"--data={data}", f"--out={out}", *flags)
     assert done.returncode == 0, done.stderr
     return out
+
+
+def with_rows(folder: Path, train: list, bundle: Path | None = None) -> Path:
+    """Fills a folder: a copy of a bundle unless it is there, data and their rows; returns it."""
+    if bundle:
+        shutil.copytree(bundle, folder / "bundle")
+    write_tsv(folder / "train.tsv", train)
+    write_tsv(folder / "dev.tsv", rows(10, seed=2))
+    for name in ("train", "dev"):
+        encode(folder / "bundle", folder / f"{name}.tsv", folder / f"{name}.rows")
+    return folder
 
 
 def flags_of(**values) -> list[str]:

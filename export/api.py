@@ -41,6 +41,7 @@ def export(
     noise: str = contract.NOISE_KINDS[0],
     optimizers: Sequence[str] = (contract.MEZO,),
     pairs: bool = False,
+    pure: bool = False,
     option_tokens: int = 0,
     tuning: Tuning = FULL_TUNING,
     random_init: bool = False,
@@ -65,7 +66,7 @@ def export(
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
       generate, context: add signatures that write text; positions of their cache. None: as usual.
       revision, chat_template: branch, tag or commit on the Hub; file of a template in Jinja.
-      force, sizes, pairs: replace `out`; largest pieces of the parameters; add forward_pair_T.
+      force, sizes, pairs, pure: replace `out`; largest pieces; add forward_pair_T, forward_pure_T.
       say, progress: get a line about a stage; (bytes written, bytes of all).
 
     Raises:
@@ -87,6 +88,7 @@ def export(
         option_tokens=option_tokens,
         optimizers=signatures_of(optimizers),
         pairs=pairs,
+        pure=pure,
         sizes=sizes,
     )
     with naming_files(model.tokenizer):

@@ -22,16 +22,16 @@ from .flatbuffer.model import TfliteModel, new_model, serialise
 from .flatbuffer.outputs import check_outputs
 from .flatbuffer.values import stream_constants, stream_variables
 from .flatbuffer.variables import slices_of
+from .forward_passes import bind_forward_passes
 from .manifest import manifest
 from .plan import Plan, plan_of
 from .settings import Settings
 from .signatures.accumulate import accumulate, apply, gradient_norm, sum_of
 from .signatures.adam import adam_step, moments
 from .signatures.composed import bind_composed_step, bind_perturb_two
-from .signatures.forward import forward_loss, forward_pass, recomputing
+from .signatures.forward import recomputing
 from .signatures.generation import cache_of, generation
 from .signatures.gradients import used_variables
-from .signatures.pairs import forward_pair
 from .signatures.perturb import NOISE_TABLE, counter_values, noise_pass
 from .signatures.state import bind_copies, bind_decay, bind_transfers, bind_zeros
 from .signatures.tables import noise_table
@@ -142,30 +142,9 @@ def _convert(plan: Plan, say) -> tuple[TfliteModel, dict[str, np.ndarray]]:
     """Converts and binds every function; returns (model, {key of a noise buffer: values})."""
     settings, variables = plan.settings, plan.variables
     model = new_model(f"PocketLLM {settings.model_name}, format {contract.FORMAT_VERSION}")
-    forwards = {
-        tokens: forward_pass(
-            settings.config,
-            variables,
-            plan.target,
-            tied=plan.weights.tied,
-            batch=settings.batch_size,
-            tokens=tokens,
-            constants=plan.constants,
-            view=view_of(settings.tuning),
-        )
-        for tokens in settings.lengths
-    }
-    for tokens, forward in forwards.items():
-        say(f"converting {contract.forward_loss_for(tokens)}")
-        aliases = (contract.FORWARD_LOSS,) if tokens == settings.lengths[-1] else ()
-        bind(model, forward_loss(forward, tokens, aliases))
     table = noise_table(settings.noise_kind)
     shape = None if table is None else (table.shape[0], table.shape[1])
-    if settings.pairs:
-        for tokens, forward in forwards.items():
-            say(f"converting {contract.forward_pair_for(tokens)}")
-            aliases = (contract.FORWARD_PAIR,) if tokens == settings.lengths[-1] else ()
-            bind(model, forward_pair(forward, settings.noise_kind, shape, tokens, aliases))
+    forwards = bind_forward_passes(model, plan, shape, say)
     for signature in contract.NOISE_PASSES:
         say(f"converting {signature}")
         perturb, counters = noise_pass(signature, variables, settings.noise_kind, shape)
@@ -240,7 +219,7 @@ def _bind_generation(model, plan, say):
 
 def _all_values(plan, model, values, places) -> Iterator[tuple[str, np.ndarray]]:
     """Yields (external key, values) of all that has a place in the file, one tensor at a time."""
-    yield from values.items()
+    yield from (values | model.computed).items()
     used = [constant for constant in plan.constants if constant.name in places]
     yield from stream_constants(model, plan.weights, used)
     yield from stream_variables(plan.weights, plan.variables)

@@ -60,6 +60,7 @@ class Settings:
       chat: pieces of the chat template; None without one.
       stop_ids: of the tokens that end a text.
       pairs: whether there are signatures of both probes in one forward pass.
+      pure: whether there are forward passes without variables, for accelerators.
     """
 
     model_name: str
@@ -78,6 +79,7 @@ class Settings:
     chat: ChatPieces | None = None
     stop_ids: tuple[int, ...] = ()
     pairs: bool = False
+    pure: bool = False
 
     @property
     def spellings(self) -> SpecialSpellings:

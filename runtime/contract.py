@@ -27,6 +27,8 @@ BUNDLE_FILES = frozenset(
 # Signatures. The numbered ones are called in order, `initialize_*` before anything else.
 FORWARD_LOSS = "forward_loss"  # also the alias of the longest bucket's forward_loss_<tokens>
 FORWARD_PAIR = "forward_pair"  # also the alias of the longest bucket's forward_pair_<tokens>
+FORWARD_PURE = "forward_pure"  # also the alias of the longest bucket's forward_pure_<tokens>
+FORWARD_PURE_PAIR = "forward_pure_pair"  # also the alias of the longest bucket's
 PERTURB_AND_UPDATE = "perturb_and_update"
 PERTURB_AND_DECAY = "perturb_and_decay"
 PERTURB_TWO = "perturb_two"
@@ -51,7 +53,9 @@ WRITE = "write"
 BASIC = frozenset({INITIALIZE, READ, WRITE})
 TEXTS = frozenset({PREFILL, DECODE, CACHE_INITIALIZE})
 # Those that the number of a bucket follows.
-OF_BUCKETS = frozenset({FORWARD_LOSS, FORWARD_PAIR, ADAM_STEP, ADAM_ACCUMULATE})
+OF_BUCKETS = frozenset(
+    {FORWARD_LOSS, FORWARD_PAIR, FORWARD_PURE, FORWARD_PURE_PAIR, ADAM_STEP, ADAM_ACCUMULATE}
+)
 
 # Styles of prompts: a word in place of a mask, or text behind the prompt; and the special tokens
 # that the encoding of each style needs.
@@ -82,7 +86,7 @@ PROBE = "probe"  # [1] float32, of perturb_and_decay
 FACTOR = "factor"  # [1] float32
 LR = "lr"  # [1] float32
 STEP = "step"  # [1] int32, 1 for the first
-LOSS = "loss"  # [1] float32, weighted mean; [2] of forward_pair, at either probe
+LOSS = "loss"  # [1] float32, weighted mean; [2] of a pair, at either probe
 WEIGHT_SUM = "weight_sum"  # [1] float32
 NORM = "norm"  # [1] float32
 LOGITS = "logits"  # [B, C] float32
@@ -130,6 +134,16 @@ def forward_loss_for(tokens: int) -> str:
 def forward_pair_for(tokens: int) -> str:
     """Names the signature of both probes of the bucket of `tokens` tokens."""
     return f"{FORWARD_PAIR}_{tokens}"
+
+
+def forward_pure_for(tokens: int) -> str:
+    """Names the forward signature, without variables, of the bucket of `tokens` tokens."""
+    return f"{FORWARD_PURE}_{tokens}"
+
+
+def forward_pure_pair_for(tokens: int) -> str:
+    """Names the signature of both probes, without variables, of the bucket of `tokens` tokens."""
+    return f"{FORWARD_PURE_PAIR}_{tokens}"
 
 
 def adam_step_for(tokens: int) -> str:

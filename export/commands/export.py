@@ -67,6 +67,11 @@ define.bool(
     False,
     "add signatures that evaluate both probes of a step in one forward pass, for a frozen base",
 )
+define.bool(
+    "pure",
+    False,
+    "add forward passes without variables, which accelerators (GPU, NPU) take whole",
+)
 define.enum("noise", "codebook", list(contract.NOISE_KINDS), "distribution of the direction z")
 define.integer("batch_size", 8, "rows of a forward signature")
 define.list("lengths", None, "tokens of the forward signatures; none: as the task needs")
@@ -118,6 +123,7 @@ def run(values) -> dict:
             noise=values.noise,
             optimizers=values.optimizers.split(","),
             pairs=values.pairs,
+            pure=values.pure,
             option_tokens=values.option_tokens or 0,
             tuning=tuning,
             seed=values.seed,

@@ -12,8 +12,9 @@ from pocketllm.runtime import contract
 
 from ..graph.recompute import BARRIER
 from ..private_interface import schema
+from .accelerator import rewrite_for_accelerators
 from .bind_constant import bind_constant, fold_biases
-from .converted import ConvertedFunction, inputs_of, outputs_of
+from .convert import ConvertedFunction, inputs_of, outputs_of
 from .delegate import rewrite_for_delegate
 from .model import TfliteModel, add_signature, external_buffer, operator_code
 from .operators import TYPES, add_handle, new_assignment, new_read
@@ -37,7 +38,6 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
     rewrite_for_delegate(source)
     compute_outputs(source)
     _adopt(model, source)
-
     # One VAR_HANDLE a variable, ahead of everything: its readings and its assignment share it.
     handles: dict[str, int] = {}
     operators = []
@@ -49,18 +49,21 @@ def bind(model: TfliteModel, function: ConvertedFunction) -> None:
         return handles[variable.name]
 
     # Weights and noise stop being inputs; what is left are the signature's own.
-    inputs, read, rows = {}, {}, {}
+    inputs, read, rows, constants = {}, {}, {}, {}
     for index, name in inputs_of(function, subgraph).items():
         if name in function.variables:
             read[index] = handle_of(function.variables[name])
         elif name in function.noise:
             _bind_noise(model, subgraph.tensors[index], name)
         elif name in function.constants:
-            bind_constant(model, subgraph, index, function.constants[name])
+            constants[index] = function.constants[name]
+            bind_constant(model, subgraph, index, constants[index])
         elif name in function.rows:
             rows[index] = function.rows[name]
         elif name != BARRIER:
             inputs[name] = index
+    if function.is_pure:
+        rewrite_for_accelerators(model, subgraph, constants)
     # Only now are the biases known to be constants, which FULLY_CONNECTED adds by itself.
     if function.constants:
         fold_biases(model, subgraph)

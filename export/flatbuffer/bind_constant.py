@@ -20,10 +20,12 @@ from .model import TfliteModel, external_buffer
 from .operators import add_tensor, builtin_of, new_operator
 
 ADD = schema.BuiltinOperator.ADD
+EMBEDDING_LOOKUP = schema.BuiltinOperator.EMBEDDING_LOOKUP
 BATCH_MATMUL = schema.BuiltinOperator.BATCH_MATMUL
 FULLY_CONNECTED = schema.BuiltinOperator.FULLY_CONNECTED
-# Float rows with integer weights that have a scale an output.
-HYBRID_VERSION = 12
+GATHER = schema.BuiltinOperator.GATHER
+# Float rows with integer weights that have a scale an output; a table's that have a scale a row.
+HYBRID_VERSION, SCALED_LOOKUP_VERSION = 12, 3
 INTEGERS = {contract.INT8: schema.TensorType.INT8, contract.INT4: schema.TensorType.INT4}
 
 
@@ -37,6 +39,10 @@ def bind_constant(
     """
     tensor, name = subgraph.tensors[index], constant.name
     users = [operator for operator in subgraph.operators if index in operator.inputs]
+    is_looked_up = any(builtin_of(model.root, user) == GATHER for user in users)
+    if is_looked_up and constant.is_quantised and tensor.type == schema.TensorType.FLOAT32:
+        _look_up(model, tensor, constant, users)
+        return
     if not all(is_matmul(model, operator) for operator in users):
         tensor.buffer = external_buffer(model, name, constant.stored_bytes)
         return
@@ -55,6 +61,20 @@ def bind_constant(
     for operator in backward:
         operator.inputs = [operator.inputs[0], other]
         connect_fully(model, operator, hybrid=constant.is_quantised)
+
+
+def _look_up(model, tensor, constant, users):
+    """Makes a tensor a table of integers with a scale a row, and its GATHERs EMBEDDING_LOOKUP.
+
+    These give float32 rows in one operator; accelerators crash on a GATHER of integers.
+    """
+    _fill(model, tensor, constant.name, constant, constant.shape)
+    for operator in users:
+        inputs, version = [operator.inputs[1], operator.inputs[0]], SCALED_LOOKUP_VERSION
+        replacement = new_operator(
+            model, EMBEDDING_LOOKUP, inputs, operator.outputs, version=version
+        )
+        vars(operator).update(vars(replacement))
 
 
 def _fill(model, tensor, key, constant, shape):

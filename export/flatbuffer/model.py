@@ -6,6 +6,7 @@ the flatbuffer in the same file (docs/decisions/0012-external-buffers.md).
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -16,6 +17,29 @@ PAGE = 4096
 ALIGNMENT = 64
 
 
+@dataclass(frozen=True)
+class Folded:
+    """Values that operators make of one frozen parameter, whatever comes in.
+
+    Attributes:
+      source: the parameter's constant.
+      steps: values -> values, in order; the first takes rows, where the constant is quantised.
+    """
+
+    source: str
+    steps: tuple[partial[np.ndarray], ...]
+
+    def values(self, stored: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
+        """Returns the values, from those of the constant and, where it is quantised, its scales."""
+        first, *rest = self.steps
+        values = first(stored)
+        if scales is not None:
+            values = values.astype(np.float32) * first(scales[:, None])
+        for step in rest:
+            values = step(values)
+        return values
+
+
 @dataclass
 class TfliteModel:
     """The parts added so far.
@@ -24,11 +48,15 @@ class TfliteModel:
       root: the schema's root object; subgraphs and signatures grow as functions are added.
       externals: key of every external buffer -> its index.
       scales: key of every quantised matrix -> the scales of its rows, which `serialise` packs.
+      folded: key -> values that are made of a constant's.
+      computed: key -> values that no weight has.
     """
 
     root: schema.ModelT
     externals: dict[str, int] = field(default_factory=dict)
     scales: dict[str, np.ndarray] = field(default_factory=dict)
+    folded: dict[str, Folded] = field(default_factory=dict)
+    computed: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def new_model(description: str) -> TfliteModel:

@@ -19,7 +19,7 @@ from pocketllm.runtime import contract
 
 from ..graph.recompute import BARRIER
 from ..private_interface import schema
-from .converted import ConvertedFunction, inputs_of, outputs_of
+from .convert import ConvertedFunction, inputs_of, outputs_of
 from .delegate import without_barriers
 from .model import TfliteModel
 from .operators import builtin_of

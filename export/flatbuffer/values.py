@@ -46,6 +46,7 @@ def stream_constants(
         stored = values if constant.rows is None else values[slice(*constant.rows)]
         back = backward_of(constant.name)
         if not constant.is_quantised:
+            yield from _folded(model, constant, stored, None)
             if back in model.externals:
                 yield back, stored.T
             yield constant.name, stored
@@ -53,7 +54,15 @@ def stream_constants(
         if back in model.externals:
             yield back, _integers(model, back, constant.storage, stored.T)[0]
         rounded, scales = _integers(model, constant.name, constant.storage, stored)
+        yield from _folded(model, constant, rounded, scales)
         yield constant.name, rounded
+
+
+def _folded(model, constant, stored, scales):
+    """Yields (key, values) of all that is made of a constant."""
+    for key, folded in model.folded.items():
+        if folded.source == constant.name:
+            yield key, folded.values(stored, scales)
 
 
 def _integers(model, key, storage, values):

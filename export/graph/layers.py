@@ -56,23 +56,34 @@ def _mean(x):
 
 
 class ScaledRows(NamedTuple):
-    """A quantised table: values [rows, D] int8, of which row r counts scales[r], [rows, 1]."""
+    """A quantised table: values [rows, D] int8, of which row r counts scales[r], [rows, 1].
+
+    Without scales the values are float32 while converting, and bound to integers that have them.
+    """
 
     values: "tf.Tensor"
-    scales: "tf.Tensor"
+    scales: "tf.Tensor | None"
 
     @property
     def shape(self):
         """[rows, D]."""
         return self.values.shape
 
+    def rows(self, ids) -> list:
+        """Returns rows `ids` of the values, and of the scales where there are any."""
+        parts = [self.values] if self.scales is None else [self.values, self.scales]
+        return [tf.gather(part, ids, axis=-2) for part in parts]
+
 
 def _rows_by_id(table, ids):
     """Returns rows `ids` of a table, quantised or not, as float32."""
-    if isinstance(table, ScaledRows):
-        rows = tf.cast(tf.gather(table.values, ids, axis=-2), tf.float32)
-        return rows * tf.gather(table.scales, ids, axis=-2)
-    return gather(table, ids)
+    return _scaled(table.rows(ids)) if isinstance(table, ScaledRows) else gather(table, ids)
+
+
+def _scaled(parts):
+    """Returns rows as float32, from those of values and scales, or of values alone."""
+    values, *scales = parts
+    return tf.cast(values, tf.float32) * scales[0] if scales else values
 
 
 def lookup(ids, chunks):
@@ -110,15 +121,14 @@ def _selected(ids, chunks):
     def looked_up(first, table):
         local = ids - first
         clipped = _clipped(local, table)
-        of_chunk = ScaledRows(*(tf.gather(part, clipped, axis=-2) for part in table))
-        return of_chunk, tf.not_equal(local, clipped)[:, None]  # N 1, outside
+        return table.rows(clipped), tf.not_equal(local, clipped)[:, None]  # N 1, outside
 
     rows, _ = looked_up(*chunks[0])
     for chunk in chunks[1:]:
         of_chunk, outside = looked_up(*chunk)
         # What came before is the first operand: so it is done with before the next look-up.
-        rows = ScaledRows(*(tf.where(outside, *pair) for pair in zip(rows, of_chunk)))
-    return tf.cast(rows.values, tf.float32) * rows.scales
+        rows = [tf.where(outside, *pair) for pair in zip(rows, of_chunk)]
+    return _scaled(rows)
 
 
 def _clipped(local, table):

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer.convert import Input, convert
-from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.convert import ConvertedFunction, Input, convert
 from ..flatbuffer.variables import Variable
 from .adam import SCALARS, adam_change, bias_corrections, moments, moved, new_moments
 from .forward import ForwardGraph

@@ -8,8 +8,7 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from ..flatbuffer.constants import SCALES, Constant, scales_of
-from ..flatbuffer.convert import Input, convert
-from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.convert import ConvertedFunction, Input, convert
 from ..flatbuffer.variables import Variable, chunks_of
 from ..graph.layers import ScaledRows
 from ..graph.recompute import BARRIER, Recomputation
@@ -35,6 +34,12 @@ class ForwardGraph:
     variables: dict[str, Variable]
     constants: dict[str, Constant]
     compute: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]]
+
+    @property
+    def batch(self) -> list[str]:
+        """The inputs that are no weights."""
+        weights = self.variables.keys() | self.constants.keys()
+        return [name for name in self.inputs if name not in weights]
 
 
 def forward_pass(
@@ -108,7 +113,8 @@ def graph_weights(
       view: what the model reads its weights through.
     """
     architecture = architecture_of(config)
-    inputs = {weight.name: Input(_shape(weight), _dtype(weight)) for weight in weights}
+    names = {weight.name for weight in weights}
+    inputs = {weight.name: Input(_shape(weight), _dtype(weight, names)) for weight in weights}
 
     # A head that is read whole is read again at the end, chunk by chunk: read once, all chunks
     # would stay alive between. Both readings have one shape, or the delegate takes only the first.
@@ -180,8 +186,8 @@ def _by_parameter(weights, tensors):
     linears: dict[str, list] = {}
     for weight in _valued(weights):
         name, value = weight.parameter.name, tensors[weight.name]
-        if scales_of(weight.name) in tensors:
-            value = ScaledRows(value, tensors[scales_of(weight.name)])
+        if _is_quantised_table(weight):
+            value = ScaledRows(value, tensors.get(scales_of(weight.name)))
         if weight.parameter.kind == "table":
             tables.setdefault(name, []).append((weight.rows[0], value))
         elif weight.parameter.kind == "linear":
@@ -194,7 +200,11 @@ def _shape(weight):
     return (1, *weight.shape) if weight.parameter.kind == "linear" else weight.shape
 
 
-def _dtype(weight):
-    """A quantised table is int8; a matrix is float32 while converting, until it is bound."""
-    quantised = isinstance(weight, Constant) and weight.is_table and weight.is_quantised
-    return tf.int8 if quantised else tf.float32
+def _dtype(weight, names):
+    """A quantised table with scales is int8; all else is float32 while converting."""
+    has_scales = _is_quantised_table(weight) and scales_of(weight.name) in names
+    return tf.int8 if has_scales else tf.float32
+
+
+def _is_quantised_table(weight):
+    return isinstance(weight, Constant) and weight.is_table and weight.is_quantised

@@ -11,8 +11,7 @@ import tensorflow as tf
 from pocketllm.runtime import contract
 
 from ..flatbuffer.constants import Constant
-from ..flatbuffer.convert import Input, convert
-from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.convert import ConvertedFunction, Input, convert
 from ..flatbuffer.variables import Variable, chunks_of
 from ..graph.cache import Cache
 from ..graph.parameters import Parameter

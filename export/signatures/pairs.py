@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract
 
-from ..flatbuffer.convert import Input, convert
-from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.convert import ConvertedFunction, Input, convert
 from ..flatbuffer.variables import Variable
 from . import noise_graph
 from .forward import ForwardGraph
@@ -37,18 +36,12 @@ def forward_pair(
       aliases: further names of the signature.
     """
     variables = tuple(forward.variables.values())
-    batch = forward.inputs.keys() - forward.variables.keys() - forward.constants.keys()
     constants, _ = noise_constants(variables, kind, table_shape)
     probe = {contract.SEED: Input((1,), tf.int32), contract.EPS: Input((1,), tf.float32)}
     inputs = forward.inputs | probe | constants
 
     def graph(tensors):
-        doubled = {name: tf.concat([tensors[name]] * PROBES, 0) for name in batch}
-        weight = tensors[contract.WEIGHT]
-        doubled[contract.WEIGHT] = tf.reshape(doubled[contract.WEIGHT], [PROBES, *weight.shape])
-        outputs = forward.compute(tensors | doubled | _probes(tensors, variables, kind))
-        weight_sum = tf.slice(outputs[contract.WEIGHT_SUM], [0], [1])  # the same for both
-        return {contract.LOSS: outputs[contract.LOSS], contract.WEIGHT_SUM: weight_sum}
+        return at_both_probes(forward, tensors | _probes(tensors, variables, kind))
 
     return ConvertedFunction(
         signature=contract.forward_pair_for(tokens),
@@ -61,6 +54,19 @@ def forward_pair(
     )
 
 
+def at_both_probes(forward: ForwardGraph, tensors: dict) -> dict:
+    """Returns {loss [2], weight_sum [1]} of tensors whose variables hold the values of two probes.
+
+    A variable is [2, rows, columns], and a vector [2, 1, D].
+    """
+    doubled = {name: tf.concat([tensors[name]] * PROBES, 0) for name in forward.batch}
+    weight = tensors[contract.WEIGHT]
+    doubled[contract.WEIGHT] = tf.reshape(doubled[contract.WEIGHT], [PROBES, *weight.shape])
+    outputs = forward.compute(tensors | doubled)
+    weight_sum = tf.slice(outputs[contract.WEIGHT_SUM], [0], [1])  # the same for both
+    return {contract.LOSS: outputs[contract.LOSS], contract.WEIGHT_SUM: weight_sum}
+
+
 def _probes(tensors, variables: tuple[Variable, ...], kind):
     """Returns {variable: its values at both probes}: [2, rows, columns], [2, 1, D] of a vector.
 
@@ -69,12 +75,12 @@ def _probes(tensors, variables: tuple[Variable, ...], kind):
     directions, eps = _directions(tensors, variables, kind), tensors[contract.EPS]
     scales = tf.reshape(tf.concat([eps, -eps], 0), [PROBES, 1, 1])
     return {
-        v.name: tf.reshape(tensors[v.name], [1, *_matrix(v)]) + directions[v.name] * scales
+        v.name: tf.reshape(tensors[v.name], [1, *matrix_of(v)]) + directions[v.name] * scales
         for v in variables
     }
 
 
-def _matrix(variable):
+def matrix_of(variable: Variable) -> tuple[int, ...]:
     """Returns a variable's shape, a vector's as that of a matrix of one row."""
     return variable.shape if len(variable.shape) == 2 else (1, *variable.shape)
 
@@ -88,7 +94,7 @@ def _directions(tensors, variables, kind):
     columns = 0 if table is None else table.shape[1]
     alike = defaultdict(list)
     for v in variables:
-        alike[_matrix(v)].append(v)
+        alike[matrix_of(v)].append(v)
     drawn = {}
     for shape, group in alike.items():
         keys = noise_graph.stream_keys(word, [v.stream for v in group])

@@ -10,8 +10,7 @@ import tensorflow as tf
 
 from pocketllm.runtime import contract, noise
 
-from ..flatbuffer.convert import Input, convert
-from ..flatbuffer.converted import ConvertedFunction
+from ..flatbuffer.convert import ConvertedFunction, Input, convert
 from ..flatbuffer.variables import Variable
 from . import noise_graph
 

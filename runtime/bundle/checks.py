@@ -74,6 +74,7 @@ def check_bundle(bundle: Bundle) -> None:
         if contract.ADAM in bundle.optimizers:
             bundle.signatures[contract.adam_step_for(tokens)]
     _check_pairs(bundle)
+    _check_pure(bundle)
     for signature in (contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY):
         bundle.signatures[signature]
     _check_generation(bundle)
@@ -89,6 +90,27 @@ def _check_pairs(bundle):
         pair = typed(Signature, bundle.signatures[name], name, further=True)
         if pair != Signature(batch | probe, outputs):
             raise ValueError(f"signature {name!r} does not take a batch and a probe to two losses")
+
+
+def _check_pure(bundle):
+    """Raises ValueError, KeyError where some bucket has no pure form, or another one."""
+    forms = {contract.FORWARD_LOSS: contract.FORWARD_PURE}
+    if contract.FORWARD_PURE_PAIR in bundle.signatures:
+        forms[contract.FORWARD_PAIR] = contract.FORWARD_PURE_PAIR
+    probe = {contract.SEED, contract.EPS}
+    for tokens in bundle.lengths if bundle.has_pure else ():
+        for stem, pure_stem in forms.items():
+            name = contract.numbered(stem, tokens)
+            form = typed(Signature, bundle.signatures[name], name, further=True)
+            probes = () if stem == contract.FORWARD_LOSS else (2,)
+            inputs = {k: of for k, of in form.inputs.items() if not probes or k not in probe}
+            inputs |= {v.name: ("float32", (*probes, *v.shape)) for v in bundle.variables}
+            name = contract.numbered(pure_stem, tokens)
+            pure = typed(Signature, bundle.signatures[name], name, further=True)
+            if pure != Signature(inputs, form.outputs):
+                raise ValueError(
+                    f"signature {name!r} does not take a batch and all that is trained"
+                )
 
 
 def _check_generation(bundle):

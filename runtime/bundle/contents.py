@@ -142,6 +142,11 @@ class Bundle:
         return contract.FORWARD_PAIR in self.signatures
 
     @property
+    def has_pure(self) -> bool:
+        """Whether there are forward passes without variables, for accelerators."""
+        return contract.FORWARD_PURE in self.signatures
+
+    @property
     def moments(self) -> dict[str, tuple[int, ...]]:
         """Shapes of the moments by name, in the order of `adam_read_*`; none without these."""
         signatures = (self.signatures[name] for name in self.moment_readers)

@@ -10,7 +10,7 @@ ROOMS = {
     "tflite_models": ("presets", "micro"),
     "export": (
         "private_interface", "checkpoint", "chat", "graph", "families", "models", "weights", "tune",
-        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "pipeline", "hub",
+        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "forward_passes", "pipeline", "hub",
         "sources", "api", "results", "commands",
     ),
     "benchmarks": (

@@ -44,7 +44,7 @@ class Sketch:
           assigned: (result, variable) pairs, in the order to compute them in.
           inputs_first: of the function.
         """
-        from pocketllm.export.flatbuffer.converted import ConvertedFunction
+        from pocketllm.export.flatbuffer.convert import ConvertedFunction
         from pocketllm.export.flatbuffer.model import add_signature
         from pocketllm.export.flatbuffer.schedule import schedule
         from pocketllm.export.flatbuffer.variables import Variable

@@ -4,22 +4,14 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 from delegate import MATMULS, nodes_of, partitions_of, with_first_subgraph
-from forward import forward_inputs
-from opt_forward import opt_inputs, task_of
+from frozen_cases import CASES, export_case, inputs_of
 from small_runs import complaint, pocketllm
 from tuned import random_state
 
 from pocketllm.runtime.contract import (
     FP32,
-    GOLD,
-    INT4,
-    INT8,
     LOSS,
-    MASKED,
-    OPTIONS,
-    TOKEN_LOSS,
     WEIGHT_SUM,
-    WORDS,
     forward_loss_for,
     forward_pair_for,
 )
@@ -28,67 +20,12 @@ pytestmark = pytest.mark.desktop
 
 TOLERANCE = 1e-6  # measured: no bit of any case differs but for the gaussian noise's
 SEED, EPS = 12345, 2e-2
-EVERY_LAYER = ("query", "key", "value", "dense")
-# case: (maker of the checkpoint, its arguments, scoring, settings of the export); LoRA's as a dict
-CASES = {
-    "roberta, lora and the head": (
-        "make_checkpoint", {}, WORDS,
-        {"kind": "lora", "lora": {"targets": EVERY_LAYER, "extras": "lm_head"},
-         "linear_values": 16 * 10},
-    ),
-    "roberta, rademacher": (
-        "make_checkpoint", {"tied": False}, WORDS,
-        {"kind": "lora", "lora": {"rank": 3}, "noise": "rademacher"},
-    ),
-    "bert, prefix": ("make_encoder", {"model_type": "bert"}, WORDS, {"kind": "prefix"}),
-    "bert, gaussian": (
-        "make_encoder", {"model_type": "bert"}, WORDS, {"kind": "lora", "noise": "gaussian"}
-    ),
-    "distilbert, head": (
-        "make_encoder", {"model_type": "distilbert"}, WORDS, {"kind": "head", "base": INT8}
-    ),
-    "modernbert, lora": (
-        "make_encoder", {"model_type": "modernbert"}, WORDS, {"kind": "lora", "base": INT8}
-    ),
-    "modernbert, prefix": ("make_encoder", {"model_type": "modernbert"}, WORDS, {"kind": "prefix"}),
-    "opt, options": ("make_opt_checkpoint", {}, OPTIONS, {"kind": "prefix", "prefix_tokens": 3}),
-    "opt, head": ("make_opt_checkpoint", {"tied": False}, WORDS, {"kind": "head", "base": INT4}),
-    "llama, gold": ("make_decoder", {"case": "llama_wide"}, GOLD, {"kind": "lora"}),
-    "qwen2, tokens": (
-        "make_decoder", {"case": "qwen2"}, TOKEN_LOSS, {"kind": "lora", "base": INT4}
-    ),
-    "qwen3, prefix": ("make_decoder", {"case": "qwen3"}, WORDS, {"kind": "prefix", "base": INT8}),
-    "gemma3, tokens": ("make_decoder", {"case": "gemma3"}, TOKEN_LOSS, {"kind": "prefix"}),
-    "smollm3, lora": ("make_decoder", {"case": "smollm3"}, WORDS, {"kind": "lora", "base": INT8}),
-}  # fmt: skip
 
 
 @pytest.fixture
-def exported(request, make_bundle):
-    """Exports a case with pairs, in buckets of these lengths."""
-
-    def export(case, lengths=(24, 40)):
-        maker, changes, scoring, settings = CASES[case]
-        if maker != "make_decoder":
-            changes = {"max_position_embeddings": 64} | changes
-        settings = dict(settings)
-        if "lora" in settings:
-            from pocketllm.export.tune.lora import Lora
-
-            settings["lora"] = Lora(**settings["lora"])
-        if maker in ("make_opt_checkpoint", "make_decoder"):
-            settings["task"] = task_of(scoring)
-        checkpoint = request.getfixturevalue(maker)(**changes)
-        return make_bundle(checkpoint, lengths=lengths, pairs=True, **settings)
-
-    return export
-
-
-def inputs_of(bundle, tokens):
-    """Returns rows of the bucket: a full one, one of weight 2, and a filler."""
-    if bundle.style == MASKED:
-        return forward_inputs(tokens, bundle.config["vocab_size"], seed=2)
-    return opt_inputs(bundle, tokens, seed=2)
+def exported(request):
+    """Exports a case of frozen_cases."""
+    return lambda case: export_case(case, request.getfixturevalue)
 
 
 @pytest.mark.parametrize("case", CASES)

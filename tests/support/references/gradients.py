@@ -18,7 +18,7 @@ def gradient_function(forward, variables, tokens):
     import tensorflow as tf
 
     from pocketllm.export.flatbuffer.convert import convert
-    from pocketllm.export.flatbuffer.converted import ConvertedFunction
+    from pocketllm.export.flatbuffer.convert import ConvertedFunction
     from pocketllm.export.signatures.gradients import gradients_of
 
     def graph(tensors):

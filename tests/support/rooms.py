@@ -10,8 +10,8 @@ ROOMS = {
     "tflite_models": ("presets", "micro"),
     "export": (
         "private_interface", "checkpoint", "chat", "graph", "families", "models", "weights", "tune",
-        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "forward_passes", "pipeline", "hub",
-        "sources", "api", "results", "commands",
+        "tasks", "flatbuffer", "settings", "signatures", "plan", "manifest", "forward_passes",
+        "pipeline", "hub", "sources", "api", "results", "commands",
     ),
     "benchmarks": (
         "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",

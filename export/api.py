@@ -70,13 +70,13 @@ def export(
       say, progress: get a line about a stage; (bytes written, bytes of all).
 
     Raises:
-      InputError: settings that contradict each other, the model or the task.
-      RunError: the disk is full or cannot be written, or a download fails.
+      InputError, RunError: contradictory settings; a disk that is full, or a failed download.
     """
     check_replaceable(Path(out).absolute(), force)
     template = None if chat_template is None else read_template(Path(chat_template))
     if not isinstance(model, Source):
         model = source_of(model, random_init, revision=revision, say=say)
+    forms = {"pairs": pairs, "pure": pure, "sizes": sizes}
     settings = _settings(
         model,
         task,
@@ -87,9 +87,7 @@ def export(
         noise_kind=noise,
         option_tokens=option_tokens,
         optimizers=signatures_of(optimizers),
-        pairs=pairs,
-        pure=pure,
-        sizes=sizes,
+        **forms,
     )
     with naming_files(model.tokenizer):
         return _write(settings, model, Path(out), template, force=force, say=say, progress=progress)

@@ -9,7 +9,7 @@ import pocketllm.export
 
 NAMES = ["Exported", "Lora", "Tuning", "export"]
 SETTINGS = [
-    "batch_size", "lengths", "noise", "optimizers", "pairs", "option_tokens", "tuning",
+    "batch_size", "lengths", "noise", "optimizers", "pairs", "pure", "option_tokens", "tuning",
     "random_init", "revision", "chat_template", "seed", "generate", "context", "force", "sizes",
     "say", "progress",
 ]  # fmt: skip

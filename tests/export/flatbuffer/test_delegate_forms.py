@@ -49,8 +49,7 @@ def test_a_rewritten_operator_computes_the_same_inside_the_delegate(case):
     import tensorflow as tf
 
     from pocketllm.export.flatbuffer.bind import bind
-    from pocketllm.export.flatbuffer.convert import Input, convert
-    from pocketllm.export.flatbuffer.convert import ConvertedFunction
+    from pocketllm.export.flatbuffer.convert import ConvertedFunction, Input, convert
     from pocketllm.export.flatbuffer.model import new_model, serialise
     from pocketllm.runtime.engine.private_interface import open_interpreter
 

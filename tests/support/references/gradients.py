@@ -17,8 +17,7 @@ def gradient_function(forward, variables, tokens):
     """Converts an `adam_step` that returns the gradients instead of using them."""
     import tensorflow as tf
 
-    from pocketllm.export.flatbuffer.convert import convert
-    from pocketllm.export.flatbuffer.convert import ConvertedFunction
+    from pocketllm.export.flatbuffer.convert import ConvertedFunction, convert
     from pocketllm.export.signatures.gradients import gradients_of
 
     def graph(tensors):

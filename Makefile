@@ -8,6 +8,7 @@ FLOWER := .venv-flower
 FLOWERS_OWN := protobuf|packaging|rich|typer
 PACKAGES := runtime tflite_models export benchmarks android_harness federated
 FRAMEWORKS := tensorflow torch transformers flwr flwr/app flwr/serverapp flwr/clientapp \
+    dp_accounting dp_accounting/rdp \
     $(addprefix cryptography,/ /exceptions /hazmat /hazmat/primitives /hazmat/primitives/asymmetric)
 # The Pythons that constraints.txt holds versions for.
 PYTHONS ?= python3.10 python3.11 python3.12 python3.13
@@ -17,7 +18,7 @@ CONSTRAINTS_cpu := constraints.txt
 CONSTRAINTS_any := $(DESKTOP)/constraints-any.txt
 # A file's tests stay together: they share opened models.
 ON_ALL_CORES := --numprocesses=logical --dist=loadfile
-# Tests of a federation in processes, which need Flower.
+# Tests of a federation in processes, which need Flower, and of --private, which need dp-accounting.
 DEPLOYED := tests/federated/deployment
 
 # The phone's tests: Android's client, an emulator, a shell and tools as on the phone, a compiler for it.
@@ -146,7 +147,7 @@ TORCH_REMEDY := name an index of CPU builds in pip's configuration (PIP_EXTRA_IN
 $(FLOWER)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(FLOWER)
 	grep -vE '^($(FLOWERS_OWN))==' constraints.txt > $(FLOWER)/constraints.txt
-	$(FLOWER)/bin/pip install --quiet --constraint $(FLOWER)/constraints.txt --editable '.[test,federated]'
+	$(FLOWER)/bin/pip install --quiet --constraint $(FLOWER)/constraints.txt --editable '.[test,federated,federated_private]'
 	$(FLOWER)/bin/pip check
 	touch $@
 

@@ -6,21 +6,32 @@ Its data never leaves it. It catches up from records alone, so a wiped disk reco
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from pocketllm.runtime.data.dataset import Dataset, batches_of
 from pocketllm.runtime.data.order import step_members
 from pocketllm.runtime.errors import InputError, LossError
 from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.journal.reader import Journal
+from pocketllm.runtime.optim.interface import ProbeSettings
 from pocketllm.runtime.run.folder import RunConfig
 
+from .example_slopes import released_slopes
 from .journal_part import begin_part, extend_part, read_part
+from .privacy.ledger import LEDGER, Ledger
+from .privacy.noise import bounded_vector
+from .privacy.plan import EXAMPLE, SpentError, plan_of
+from .privacy.promise import Promise, check_promise
 from .protocol import (
     BEHIND,
     LOSSES,
+    REFUSED,
+    SLOPES,
+    SPENT,
     Answer,
     Check,
     Question,
+    losses_of_steps,
     pack_answer,
     read_question,
     refusal,
@@ -39,6 +50,7 @@ class Client:
       data: its examples, which stay here.
       check: of the server's signature; None takes questions without one.
       say: told of what people should know.
+      promise: of privacy, without which it answers nothing; None takes every federation.
     """
 
     folder: Path
@@ -46,6 +58,7 @@ class Client:
     data: Dataset
     check: Check | None = None
     say: Callable[[str], None] = lambda line: None
+    promise: Promise | None = None
 
 
 def answer(client: Client, data: bytes) -> bytes:
@@ -64,9 +77,10 @@ def answer(client: Client, data: bytes) -> bytes:
                 steps = len(journal.steps) if journal else 0
                 return pack_answer(Answer(BEHIND, question.attempt, steps))
             return pack_answer(_measured(client, journal, question))
-        except (InputError, LossError) as error:
+        except (InputError, LossError, SpentError) as error:
             client.say(f"{client.folder}: refused: {error}")
-            return refusal(question.attempt, len(journal.steps) if journal else 0, error)
+            kind = SPENT if isinstance(error, SpentError) else REFUSED
+            return refusal(question.attempt, len(journal.steps) if journal else 0, error, kind)
 
 
 def _caught_up(client: Client, journal: Journal | None, question: Question) -> Journal | None:
@@ -75,6 +89,8 @@ def _caught_up(client: Client, journal: Journal | None, question: Question) -> J
         if not question.header:
             return None
         journal = begin_part(client.folder, question.header, question.header_checksum)
+        if not (client.folder / LEDGER).exists():
+            Ledger(client.folder).begin()
     if journal.checksums[0] != question.header_checksum:
         raise InputError(
             f"{client.folder}: holds a run of another federation; choose another --run"
@@ -99,10 +115,24 @@ def _measured(client: Client, journal: Journal, question: Question) -> Answer:
     config = config_of(journal.header, numbers[-1])
     if config.train_sha256 != NO_DATA:
         raise InputError("the journal is no federation's")
+    plan = plan_of(config)
+    if client.promise:
+        check_promise(client.promise, plan, client.folder, journal.checksums[0])
     client.replica.bring(client.folder, journal, client.say)
     seal = client.replica.seal(question.first)
+    if plan and plan.level == EXAMPLE:
+        at = journal.checksums[steps]
+        slopes = released_slopes(
+            client.folder, client.replica, client.data, config, numbers=numbers, at=at
+        )
+        return Answer(SLOPES, question.attempt, steps, seal, slopes=slopes)
     losses = client.replica.measure(config, numbers, lambda step: _batches(client, config, step))
-    return Answer(LOSSES, question.attempt, steps, seal, tuple(losses))
+    if plan is None:
+        return Answer(LOSSES, question.attempt, steps, seal, tuple(losses))
+    eps = cast(ProbeSettings, config.settings).eps
+    slopes = [(plus - minus) / (2 * eps) for plus, minus in losses_of_steps(losses, len(numbers))]
+    bounded = bounded_vector(slopes, plan.clip)
+    return Answer(SLOPES, question.attempt, steps, seal, slopes=bounded)
 
 
 def _batches(client: Client, config: RunConfig, step: int):

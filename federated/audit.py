@@ -10,8 +10,7 @@ from pocketllm.runtime.journal.reader import JOURNAL, Journal, read_journal
 from pocketllm.runtime.run.restore import bring_to, point_of
 
 from .replica import Replica
-from .round_lines import read_rounds
-from .rounds import joined
+from .round_lines import joined, read_rounds
 from .steps import NO_DATA, Steps, config_of, probing_of
 
 

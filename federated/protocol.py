@@ -1,8 +1,8 @@
 """What goes over the wire between server and clients, as bytes (docs/guide/federated.md).
 
 A question names steps to measure, and brings the records of the steps before them. An answer holds
-losses, or how many steps the client has. All numbers are little-endian. Nothing here knows how the
-bytes travel.
+losses, in a private run slopes and never losses, or how many steps the client has. All numbers are
+little-endian. Nothing here knows how the bytes travel.
 """
 
 import struct
@@ -18,7 +18,7 @@ QUESTION, ANSWER = b"PLLMASK1", b"PLLMANS1"
 # the bytes of header, records and signature.
 QUESTION_HEAD = struct.Struct("<8s5I3I")
 ANSWER_HEAD = struct.Struct("<8sBII8sI")  # magic, kind, attempt, steps, seal, bytes that follow
-LOSSES, BEHIND, REFUSED = 0, 1, 2  # kinds of answer
+LOSSES, BEHIND, REFUSED, SLOPES, SPENT = range(5)  # kinds of answer
 SEAL_BYTES = 8
 MOST_STEPS = 1024  # that a question measures
 MOST_HEADER, MOST_RECORDS = 1 << 16, 16 << 20  # bytes in a question
@@ -56,11 +56,13 @@ class Answer:
     """What a client says.
 
     Attributes:
-      kind: LOSSES; BEHIND, where steps before the first are missing; REFUSED.
+      kind: LOSSES; SLOPES in a private run; BEHIND, where steps before the first are missing;
+        REFUSED; SPENT, where the privacy budget is.
       attempt: of the question.
       steps: that the client's journal holds.
-      seal: SEAL_BYTES that are the same where the parameters are; zeros without losses.
+      seal: SEAL_BYTES that are the same where the parameters are; zeros without numbers.
       losses: of every step, in the optimizer's order.
+      slopes: projected gradient of every step, bounded and, where the client adds it, with noise.
       text: why it refuses, in words.
     """
 
@@ -70,6 +72,7 @@ class Answer:
     seal: bytes = bytes(SEAL_BYTES)
     losses: tuple[float, ...] = ()
     text: str = ""
+    slopes: tuple[float, ...] = ()
 
 
 def pack_question(question: Question, sign: Sign | None = None) -> bytes:
@@ -123,8 +126,9 @@ def read_question(data: bytes, check: Check | None = None) -> Question:
 def pack_answer(answer: Answer) -> bytes:
     """Returns an answer's bytes."""
     body = answer.text[:MOST_TEXT].encode()
-    if answer.kind == LOSSES:
-        body = np.asarray(answer.losses, "<f8").tobytes()
+    if answer.kind in (LOSSES, SLOPES):
+        numbers = answer.losses if answer.kind == LOSSES else answer.slopes
+        body = np.asarray(numbers, "<f8").tobytes()
     kind, numbers = answer.kind, (answer.attempt, answer.steps)
     return ANSWER_HEAD.pack(ANSWER, kind, *numbers, answer.seal, len(body)) + body
 
@@ -139,19 +143,22 @@ def read_answer(data: bytes) -> Answer:
         raise InputError("no answer; server and client are of two versions")
     _, kind, attempt, steps, seal, size = ANSWER_HEAD.unpack_from(data)
     body = data[ANSWER_HEAD.size :]
-    if len(body) != size or kind not in (LOSSES, BEHIND, REFUSED):
+    if len(body) != size or not LOSSES <= kind <= SPENT:
         raise InputError("an answer that is cut short")
-    if kind != LOSSES:
+    if kind not in (LOSSES, SLOPES):
         text = body[: 4 * MOST_TEXT].decode(errors="replace")
         return Answer(kind, attempt, steps, seal, text=" ".join(text.split()))
     if size % 8:
-        raise InputError(f"an answer of {size} bytes of losses, expected a multiple of 8")
-    return Answer(kind, attempt, steps, seal, tuple(np.frombuffer(body, "<f8").tolist()))
+        raise InputError(f"an answer of {size} bytes of numbers, expected a multiple of 8")
+    numbers = tuple(np.frombuffer(body, "<f8").tolist())
+    if kind == SLOPES:
+        return Answer(kind, attempt, steps, seal, slopes=numbers)
+    return Answer(kind, attempt, steps, seal, numbers)
 
 
-def refusal(attempt: int, steps: int, error: Exception | str) -> bytes:
+def refusal(attempt: int, steps: int, error: Exception | str, kind: int = REFUSED) -> bytes:
     """Returns the bytes of an answer that refuses."""
-    return pack_answer(Answer(REFUSED, attempt, steps, text=str(error)))
+    return pack_answer(Answer(kind, attempt, steps, text=str(error)))
 
 
 def losses_of_steps(losses: Sequence[float], steps: int) -> list[Sequence[float]]:

@@ -62,7 +62,11 @@ class Replica:
             self._copy = {name: values.copy() for name, values in self.model.read()}
 
     def measure(
-        self, config: RunConfig, numbers: Sequence[int], batches_of: Batches
+        self,
+        config: RunConfig,
+        numbers: Sequence[int],
+        batches_of: Batches,
+        loss_of: Callable[[Sequence[Batch]], float] | None = None,
     ) -> list[float]:
         """Returns the losses of steps, all of them at the parameters that stand here.
 
@@ -70,6 +74,7 @@ class Replica:
           config: the run's.
           numbers: of the steps.
           batches_of: step -> its minibatch.
+          loss_of: gives the loss of a minibatch at the present parameters; None: the model's.
 
         Raises:
           LossError: a loss is not finite.
@@ -80,7 +85,7 @@ class Replica:
             batches = batches_of(number)
             probe = _Probe(self.model, config)
             try:
-                losses += probe.losses(number, batches)
+                losses += probe.losses(number, batches, loss_of or self.model.loss)
             finally:
                 probe.go_back()
         return losses
@@ -122,12 +127,17 @@ class _Probe:
         self._left = config.optimizer.probing(vars(config.settings)).forwards
         self._moved: dict[int, float] = {}
 
-    def losses(self, number: int, batches: Sequence[Batch]) -> tuple[float, ...]:
+    def losses(
+        self,
+        number: int,
+        batches: Sequence[Batch],
+        loss_of: Callable[[Sequence[Batch]], float],
+    ) -> tuple[float, ...]:
         """Returns the losses of a step in the optimizer's order."""
 
         def loss():
             self._left -= 1
-            return self._model.loss(batches)
+            return loss_of(batches)
 
         take = self._config.optimizer.begin(self, self._config.settings, ())
         return take(Minibatch(number, step_seed(self._config.seed, number), batches, loss)).losses

@@ -6,12 +6,20 @@ Nobody needs it to do the steps again. Whoever has it can join the answers again
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.typed_json import typed
+from pocketllm.runtime.optim.interface import ProbeSettings
+from pocketllm.runtime.run.folder import RunConfig
+
+from .aggregation import Rule, aggregate
+from .privacy.plan import losses_of
+from .protocol import losses_of_steps
+from .steps import probing_of
 
 ROUNDS = "rounds.jsonl"
 
@@ -25,10 +33,13 @@ class Round:
       steps: that it measured.
       rule: name of the aggregation.
       usual: size of a slope before it.
-      answers: client -> its losses of all steps.
+      answers: client -> its losses of all steps; of a private run those that its slopes stand
+        for, and none at the client level.
       absent: clients that were asked and gave no losses in time.
       seconds: that it took.
       sent, received: bytes of payload, all clients together.
+      clip: times the usual slope that a slope may be.
+      released: at the client level of a private run, the steps' noised slopes.
     """
 
     first: int
@@ -41,6 +52,7 @@ class Round:
     sent: int = 0
     received: int = 0
     clip: float = field(default=10.0)
+    released: tuple[float, ...] = ()
 
 
 def append_round(folder: Path, line: Round) -> None:
@@ -98,3 +110,18 @@ def _lines(path) -> Iterator[tuple[Round, int]]:
             yield typed(Round, json.loads(line)), place
         except (ValueError, RecursionError) as error:
             raise InputError(f"{path}: line {number} is damaged ({error}); remove it") from error
+
+
+def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:
+    """Returns the losses of each step of a round, of all its clients together."""
+    if line.released:
+        return losses_of_steps(recorded(line.released, config), line.steps)
+    sides, rule = probing_of(config).sides, Rule(line.rule, line.clip)
+    by_client = [losses_of_steps(losses, line.steps) for losses in line.answers.values()]
+    return [aggregate(losses, sides, rule, line.usual) for losses in zip(*by_client)]
+
+
+def recorded(slopes: Sequence[float], config: RunConfig) -> tuple[float, ...]:
+    """Returns the losses that a private run's records hold of projected gradients."""
+    eps = cast(ProbeSettings, config.settings).eps
+    return tuple(loss for slope in slopes for loss in losses_of(slope, eps))

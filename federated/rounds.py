@@ -10,6 +10,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -23,19 +24,29 @@ from pocketllm.runtime.journal.writer import JournalWriter
 from pocketllm.runtime.optim.applied import Applied
 from pocketllm.runtime.run.folder import RunConfig, start_or_continue
 
-from .aggregation import RECENT, Rule, aggregate, problem_of, usual_slope
+from .aggregation import RECENT, problem_of, usual_slope
+from .privacy.central import Central
+from .privacy.plan import CLIENT, SpentError, plan_of
 from .protocol import (
     BEHIND,
     LOSSES,
     MOST_RECORDS,
+    SLOPES,
+    SPENT,
     Answer,
     Question,
     Sign,
-    losses_of_steps,
     pack_question,
     read_answer,
 )
-from .round_lines import Round, append_round, cut_rounds
+from .round_lines import (
+    Round,
+    append_round,
+    cut_rounds,
+    joined,
+    read_rounds,
+    recorded,
+)
 from .steps import NO_DATA, Steps, probing_of
 from .terms import UNWATCHED, Grid, Served, Terms, Watcher, check_federation
 
@@ -97,6 +108,14 @@ class _Server:
         self.known: dict[int, int] = {}  # client -> steps that it said it has
         self.recent = [step.losses for step in read.steps[-RECENT:]]
         self.refusals: Counter[str] = Counter()
+        self.plan = plan_of(config)
+        is_central = self.plan is not None and self.plan.level == CLIENT
+        self.central = Central(folder, self.plan) if self.plan and is_central else None
+        self.spent: set[int] = set()  # clients whose budget of privacy is
+        self.turns: Counter[str] = Counter()  # client -> rounds, where their budgets must last
+        if self.plan:
+            for line in read_rounds(folder):
+                self.turns.update([*line.answers, *line.absent])
 
     def run(self, steps: Steps) -> Served:
         """Asks and takes steps until all are there, or a signal comes."""
@@ -116,31 +135,45 @@ class _Server:
         except KeyboardInterrupt:
             signals.clear()
             return Served(self.journal.count, rounds, empty, stopped=True)
+        except SpentError as error:
+            raise RunError(
+                f"{self.folder}: the privacy budget does not last: {error}; the run keeps its "
+                f"{self.journal.count} steps: evaluate it, or begin another --run"
+            ) from error
         return Served(self.journal.count, rounds, empty)
 
     def _round(self, steps) -> bool:
         """Asks once; returns whether there were answers enough for the steps to be taken."""
         first, started = self.journal.count + 1, time.monotonic()
         count = min(self.terms.round_steps, self.config.settings.steps - self.journal.count)
-        clients = self._chosen(first)
+        at = self.journal.checksum
+        values = self.central.known(first, count, at) if self.central else None
+        clients = [] if values else self._chosen(first)
         attempt = secrets.randbits(32)
         questions = {client: self._question(client, attempt, first, count) for client in clients}
         answers, received = self._answers(questions, attempt, count)
-        if len(answers) < max(1, self.terms.least):
+        if not self._are_enough(clients, answers):
             return False
-        usual = usual_slope(self.recent, probing_of(self.config).sides)
         line = Round(
             first,
             count,
             self.terms.rule.name,
-            usual,
-            {str(client): answers[client].losses for client in sorted(answers)},
-            tuple(str(client) for client in clients if client not in answers),
-            round(time.monotonic() - started, 3),
-            sum(map(len, questions.values())),
-            received,
-            self.terms.rule.clip,
+            usual_slope(self.recent, probing_of(self.config).sides),
+            {},
+            seconds=round(time.monotonic() - started, 3),
+            sent=sum(map(len, questions.values())),
+            received=received,
+            clip=self.terms.rule.clip,
         )
+        if self.central:
+            vectors = [answer.slopes for answer in answers.values()]
+            values = values or self.central.release(first, count, at, vectors)
+            line = replace(line, released=values)
+        else:
+            losses = {str(client): answers[client].losses for client in sorted(answers)}
+            absent = tuple(str(client) for client in clients if client not in answers)
+            self.turns.update(map(str, clients))
+            line = replace(line, answers=losses, absent=absent)
         with signals.deferred():
             append_round(self.folder, line)
             for number, losses in zip(range(first, first + count), joined(line, self.config)):
@@ -162,10 +195,24 @@ class _Server:
         while len(clients := sorted(self.grid.clients())) < self.terms.least:
             signals.check()
             time.sleep(self.terms.poll_seconds)
+        if self.central:
+            return self.central.chosen(clients)
+        if self.spent:
+            clients = [client for client in clients if client not in self.spent]
+            if len(clients) < max(1, self.terms.least):
+                raise SpentError(f"that of {len(self.spent)} clients is spent")
         count = max(self.terms.least, 1, round(self.terms.share * len(clients)))
-        return random.Random(f"{self.config.seed}/{first}").sample(
-            clients, min(count, len(clients))
-        )
+        draw = random.Random(f"{self.config.seed}/{first}")
+        chosen = draw.sample(clients, len(clients) if self.plan else min(count, len(clients)))
+        if self.plan:  # in turn, so that the budgets last as long as they can
+            chosen.sort(key=lambda client: self.turns[str(client)])
+        return chosen[:count]
+
+    def _are_enough(self, clients, answers) -> bool:
+        """Whether the round's steps can be taken; where nobody was drawn, of noise alone."""
+        if self.central:
+            return bool(answers) or not clients
+        return len(answers) >= max(1, self.terms.least)
 
     def _question(self, client, attempt, first, count) -> bytes:
         """Returns a client's question: records behind those that it has, where that is known."""
@@ -203,7 +250,7 @@ class _Server:
         return answers, received
 
     def _accepted(self, client, data, attempt, count) -> Answer | None:
-        """Returns an answer whose losses can be used, None for any other."""
+        """Returns an answer whose numbers can be used, None for any other."""
         try:
             answer = read_answer(data)
         except InputError as error:
@@ -215,10 +262,14 @@ class _Server:
         self.known[client] = answer.steps
         if answer.kind == BEHIND:
             return None
-        if answer.kind != LOSSES:
-            return self._refuse(client, answer.text)
+        if answer.kind == SPENT:
+            self.spent.add(client)
+        if answer.kind != (SLOPES if self.plan else LOSSES):
+            return self._refuse(client, answer.text or "slopes or losses, the other is expected")
         if answer.steps != self.journal.count:
             return self._refuse(client, f"losses at step {answer.steps}, not those of the question")
+        if self.plan:
+            answer = replace(answer, losses=recorded(answer.slopes, self.config))
         if problem := problem_of(answer.losses, count):
             return self._refuse(client, problem)
         return answer
@@ -239,10 +290,3 @@ class _Server:
                 self.refusals[line] += 1
                 if self.refusals[line] == 1:
                     self.watcher.say(f"warning: {line}")
-
-
-def joined(line: Round, config: RunConfig) -> Sequence[list[float]]:
-    """Returns the losses of each step of a round, of all its clients together."""
-    sides, rule = probing_of(config).sides, Rule(line.rule, line.clip)
-    by_client = [losses_of_steps(losses, line.steps) for losses in line.answers.values()]
-    return [aggregate(losses, sides, rule, line.usual) for losses in zip(*by_client)]

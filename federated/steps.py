@@ -11,6 +11,8 @@ from pocketllm.runtime.optim.interface import JOURNALLED, Minibatch, ProbeSettin
 from pocketllm.runtime.optim.table import OPTIMIZERS
 from pocketllm.runtime.run.folder import RunConfig
 
+from .privacy.plan import PRIVATE_OPTIMIZER, FederationConfig, Plan
+
 # What a federation's `config.json` has for the sha256 of its training data: nobody has all of it.
 NO_DATA = "federated"
 
@@ -54,7 +56,7 @@ def probing_of(config: RunConfig) -> Probing:
     return config.optimizer.probing(vars(config.settings))
 
 
-def config_of(header: dict, steps: int) -> RunConfig:
+def config_of(header: dict, steps: int) -> FederationConfig:
     """Returns what a journal's header says of its steps.
 
     Args:
@@ -68,13 +70,17 @@ def config_of(header: dict, steps: int) -> RunConfig:
     if optimizer is None or optimizer.kind != JOURNALLED:
         raise InputError(f"the optimizer is {header.get('optimizer')!r}, expected mezo or fzoo")
     try:
-        return RunConfig(
+        private = typed(Plan | None, header.get("private"), "private")
+        if private and optimizer.name != PRIVATE_OPTIMIZER:
+            raise ValueError(f"private, with {optimizer.name}")
+        return FederationConfig(
             bundle_checksum=str(header["bundle_checksum"]),
             train_sha256=str(header["train_sha256"]),
             batch_size=_whole(header["batch_size"]),
             seed=_whole(header["seed"]),
             settings=typed(optimizer.settings, header | {"steps": steps}, further=True),
             noise=str(header["noise"]),
+            private=private,
         )
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"the federation's header is damaged ({error}); ask again") from error

@@ -9,7 +9,8 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import Step
 from pocketllm.runtime.run.folder import RunConfig
 
-from .aggregation import Rule
+from .aggregation import MEAN, Rule
+from .privacy.plan import CLIENT, LEAST_BATCH, PRIVATE_OPTIMIZER, plan_of
 from .protocol import MOST_STEPS
 
 
@@ -97,3 +98,20 @@ def check_federation(config: RunConfig, terms: Terms) -> None:
         )
     if not 1 <= terms.round_steps <= MOST_STEPS:
         raise InputError(f"--round_steps={terms.round_steps}: expected 1 to {MOST_STEPS}")
+    if plan_of(config):
+        _check_private(config, terms)
+
+
+def _check_private(config, terms):
+    if config.optimizer.name != PRIVATE_OPTIMIZER:
+        raise InputError(
+            f"--optimizer={config.optimizer.name}: with --private expected {PRIVATE_OPTIMIZER}"
+        )
+    if config.batch_size < LEAST_BATCH:
+        raise InputError(
+            f"--batch_size={config.batch_size}: with --private expected {LEAST_BATCH} or more"
+        )
+    if config.private.level == CLIENT and terms.rule.name != MEAN:
+        raise InputError(
+            f"--aggregate={terms.rule.name}: the noise of --private_level=client is for the mean"
+        )

@@ -24,7 +24,7 @@ from pocketllm.runtime.host.folders import check_replaceable, staged
 
 from .data import read_runs, summarise
 from .figures import draw_runs
-from .text import figure_caption, report_text
+from .text import figure_caption, loss_cell, report_text
 
 ARGUMENTS = "RUN_DIR…"
 TEXT, RESULT, FIGURES = "report.md", "report.json", ("curves.png", "curves.svg")
@@ -77,7 +77,8 @@ def _line(row):
     if row["best_dev_loss"] is not None:
         measure = "loss" if row["best_dev_accuracy"] is None else "accuracy"
         best = f", best dev {measure} {row[f'best_dev_{measure}']:.4f} at {row['best_dev_step']}"
+    first, last = loss_cell(row["first_loss"]), loss_cell(row["last_loss"])
     return (
-        f"{row['run']}: {row['optimizer']}, {row['steps']} steps, loss {row['first_loss']:.4f} "
-        f"to {row['last_loss']:.4f}{best}, {row['step_seconds']:.3f} s a step"
+        f"{row['run']}: {row['optimizer']}, {row['steps']} steps, loss {first} to {last}{best}, "
+        f"{row['step_seconds']:.3f} s a step"
     )

@@ -82,8 +82,8 @@ def read_runs(folders: Sequence[str | Path]) -> list[Run]:
 
 def summarise(run: Run) -> dict:
     """Returns a run's row of the table and more for programs; None where unknown."""
-    losses = [step.loss for step in run.steps]
-    lowest = losses.index(min(losses))
+    losses = known_losses(run)
+    lowest = min(losses, key=lambda point: point[1], default=(None, None))
     best = best_evaluation(run.evaluations)
     last = run.sessions[-1] if run.sessions else None
     return {
@@ -94,10 +94,10 @@ def summarise(run: Run) -> dict:
         "task": last and last.task,
         "bundle_checksum": run.config.get("bundle_checksum"),
         "steps": run.steps[-1].step,
-        "first_loss": losses[0],
-        "last_loss": losses[-1],
-        "lowest_loss": losses[lowest],
-        "lowest_loss_step": run.steps[lowest].step,
+        "first_loss": losses[0][1] if losses else None,
+        "last_loss": losses[-1][1] if losses else None,
+        "lowest_loss": lowest[1],
+        "lowest_loss_step": lowest[0],
         "best_dev_accuracy": best and best.accuracy,
         "best_dev_loss": best and best.loss,
         "dev_tokens": best and best.tokens,
@@ -113,6 +113,11 @@ def summarise(run: Run) -> dict:
         "config": run.config,
         "sessions": [asdict(session) for session in run.sessions],
     }
+
+
+def known_losses(run: Run) -> list[tuple[int, float]]:
+    """Returns (step, loss) of a run, none of a private federation's: no client sends losses."""
+    return [] if run.config.get("private") else [(step.step, step.loss) for step in run.steps]
 
 
 def smoothing_window(run: Run) -> int:

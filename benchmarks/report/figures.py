@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .data import Run, running_median, smoothing_window
+from .data import Run, known_losses, running_median, smoothing_window
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 # As many as have no divisor in common with the colours: 35 runs before two look alike.
@@ -84,7 +84,7 @@ def _gigabytes(name):
 
 LOSS = Panel(
     "training loss, nats",
-    lambda run: [(step.step, step.loss) for step in run.steps],
+    known_losses,
     "median",
     False,
 )

@@ -43,9 +43,9 @@ def runs_table(runs: Sequence[dict]) -> str:
         "model, task": lambda run: run["model"] and escaped(f"{run['model']}, {run['task']}"),
         "bundle": lambda run: run["bundle_checksum"] and escaped(str(run["bundle_checksum"])[:12]),
         "steps": lambda run: f"{run['steps']:,}",
-        "first loss": lambda run: f"{run['first_loss']:.4f}",
-        "last loss": lambda run: f"{run['last_loss']:.4f}",
-        "lowest loss": lambda run: f"{run['lowest_loss']:.4f} (step {run['lowest_loss_step']})",
+        "first loss": lambda run: loss_cell(run["first_loss"]),
+        "last loss": lambda run: loss_cell(run["last_loss"]),
+        "lowest loss": lambda run: loss_cell(run["lowest_loss"], run["lowest_loss_step"]),
         **_dev_columns(runs),
         "step, s": lambda run: f"{run['step_seconds']:.3f}",
         "peak anonymous, GB": lambda run: _gigabytes(run["peak_anon_bytes"]),
@@ -142,6 +142,13 @@ def _accuracy(run):
     if run["best_dev_accuracy"] is None:
         return ""
     return f"{100 * run['best_dev_accuracy']:.1f}% (step {run['best_dev_step']})"
+
+
+def loss_cell(loss: float | None, step: int | None = None) -> str:
+    """Returns a cell with a loss, and where a step is given, with that too; a dash for none."""
+    if loss is None:
+        return DASH
+    return f"{loss:.4f}" if step is None else f"{loss:.4f} (step {step})"
 
 
 def _dev_loss(run):

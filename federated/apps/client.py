@@ -10,6 +10,7 @@ from pocketllm.runtime.engine.model import open_model
 
 from ..answering import Client, answer
 from ..commands import client as command
+from ..commands.private_flags import promise_of
 from ..commands.shared import client_calls
 from ..flower.carrier import DATA, RECORD, data_of
 from ..flower.keys import check_of
@@ -61,4 +62,4 @@ def answer_bytes(folder: Path, question: bytes) -> bytes:
     with open(home / command.LOG, "a", buffering=1) as log:
         replica, check = Replica(model), check_of(Path(values.creds))
         say = lambda line: print(line, file=log)  # noqa: E731
-        return answer(Client(folder, replica, data, check, say), question)
+        return answer(Client(folder, replica, data, check, say, promise_of(values)), question)

@@ -44,7 +44,8 @@ def serve_run(folder: Path, grid) -> None:
     values(["server", *arguments])
     write_bytes(home / server.ALIVE, str(os.getpid()).encode())
     try:
-        config, terms = federation_of(values, read_bundle(values.bundle))
+        people = server.people_of(values)
+        config, terms = federation_of(values, read_bundle(values.bundle), people)
         sign = signer_of(Path(values.creds))
         with open(home / server.LOG, "a", buffering=1) as log:
             watcher = Watcher(say=lambda line: print(line, file=log))

@@ -25,6 +25,8 @@ from pocketllm.runtime.host.files import make_folders, write_json
 from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
 from ..flower.present import check_flower
 from ..flower.processes import address_of, last_log_line, started
+from ..privacy.accountant import check_installed
+from .private_flags import define_promise_flags, promise_of
 
 HOME, CALLED, LOG = "flower", "called.json", "client.log"
 AGAIN_SECONDS, POLL_SECONDS = 5.0, 0.5
@@ -35,6 +37,7 @@ define_session_flags(FLAGS)
 define.string("train", None, "this client's data, which stays here")
 define.string("run", None, "run directory of this client")
 define.string("creds", None, "this client's folder of keys")
+define_promise_flags(FLAGS)
 define.string("server", "127.0.0.1:8000", "address of the server")
 
 
@@ -57,6 +60,10 @@ def run(values) -> dict:
     make_folders(home)
     paths = {name: str(Path(getattr(values, name)).absolute()) for name in ("bundle", "train")}
     given = {"engine": values.engine, "threads": values.threads, "run": str(folder.absolute())}
+    if promise_of(values):
+        check_installed()
+        names = ("private", "delta", "private_level")
+        given |= {name: getattr(values, name) for name in names}
     given |= {**paths, "creds": str(creds), "packed_weights": values.packed_weights}
     write_json(home / CALLED, {"arguments": [f"--{n}={v}" for n, v in given.items()]})
     arguments = [

@@ -29,6 +29,7 @@ from ..flower.app import write_app
 from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC, check_certificate, signer_of
 from ..flower.present import check_flower
 from ..flower.processes import LOOPBACK, address_of, call, check_free, started, wait_until_open
+from .private_flags import People
 from .shared import define_federation_flags, federation_of
 
 HOME = "flower"  # in the run directory: Flower's files
@@ -42,6 +43,12 @@ flags.DEFINE_string("bundle", None, "bundle folder, from `pocketllm export`", fl
 flags.DEFINE_string("creds", None, "the server's folder of keys", flag_values=FLAGS)
 flags.DEFINE_string("listen", "127.0.0.1:8000", "address to listen at", flag_values=FLAGS)
 define_federation_flags(FLAGS)
+flags.DEFINE_integer(
+    "least_examples",
+    0,
+    "examples that a client must have, with --private: clients with fewer refuse",
+    flag_values=FLAGS,
+)
 
 OPEN = (
     "warning: --listen={address}: whoever reaches this port can start runs on the SuperLink, which "
@@ -55,8 +62,8 @@ def run(values) -> dict:
     required(values, "bundle", "run", "creds", "steps")
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
-    config, _ = federation_of(values, bundle)
     check_certificate(creds)
+    config, _ = federation_of(values, bundle, people_of(values))
     signer_of(creds)
     host, port = address_of(values.listen, "listen")
     home = folder.absolute() / HOME
@@ -67,6 +74,8 @@ def run(values) -> dict:
             return len(start_or_continue(folder, config))
 
     steps = _patiently(begin, wait)
+    if config.private:
+        print(config.private.describe(), flush=True)
     if host not in LOOPBACK:
         print(OPEN.format(address=values.listen), flush=True)
     if steps < values.steps:
@@ -76,6 +85,12 @@ def run(values) -> dict:
     steps = _count(folder)
     print(f"{folder}: {steps} of {values.steps} steps")
     return {"run": str(folder), "last_step": steps}
+
+
+def people_of(values) -> People:
+    """Returns who may take part: a client for each key in the server's folder."""
+    keys = len(list((Path(values.creds) / PUBLIC).glob("*.pub")))
+    return People(max(1, keys), values.least_examples)
 
 
 def _patiently(action, seconds):

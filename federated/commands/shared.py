@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 from absl import flags
 
@@ -12,11 +14,12 @@ from pocketllm.runtime.commands.settings_flags import check_settings, define_set
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.table import OPTIMIZERS
-from pocketllm.runtime.run.folder import RunConfig
 
 from ..aggregation import MEAN, RULES, Rule
+from ..privacy.plan import FederationConfig
 from ..steps import NO_DATA
 from ..terms import Terms, check_federation
+from .private_flags import People, define_private_flags, plan_from
 
 ZEROTH_ORDER = {o.name: o for o in OPTIMIZERS.values() if o.kind == JOURNALLED}
 
@@ -32,6 +35,7 @@ def define_federation_flags(values: flags.FlagValues) -> None:
     define.float("fraction", 1.0, "share of the clients that a round asks", 0.0, 1.0)
     define.integer("min_clients", 1, "least number of answers of a round", 1)
     define.float("quorum", 0.8, "share of the clients asked whose answers end a round", 0.0, 1.0)
+    define_private_flags(values)
     define.float("round_seconds", 600.0, "longest time that a round waits for answers", 0.001)
 
 
@@ -52,8 +56,19 @@ def alpha_of(text: str) -> float:
     return alpha
 
 
-def federation_of(values: flags.FlagValues, bundle: Bundle) -> tuple[RunConfig, Terms]:
-    """Returns what the flags say. Raises InputError for values out of their range."""
+def federation_of(
+    values: flags.FlagValues, bundle: Bundle, people: People
+) -> tuple[FederationConfig, Terms]:
+    """Returns what the flags say.
+
+    Args:
+      values: the flags.
+      bundle: what is trained.
+      people: who may take part.
+
+    Raises:
+      InputError: values out of their range.
+    """
     if values.lr is None:
         raise InputError("--lr is missing: without data no rate can be measured here; see --help")
     check_settings(values, ZEROTH_ORDER)
@@ -64,7 +79,7 @@ def federation_of(values: flags.FlagValues, bundle: Bundle) -> tuple[RunConfig, 
     for option in optimizer.options:
         if settings[option.name] is None and option.of_bundle:
             settings[option.name] = option.of_bundle(bundle)
-    config = RunConfig(
+    config = FederationConfig(
         bundle.checksum,
         NO_DATA,
         values.batch_size,
@@ -80,5 +95,7 @@ def federation_of(values: flags.FlagValues, bundle: Bundle) -> tuple[RunConfig, 
         quorum=values.quorum,
         seconds=values.round_seconds,
     )
+    plan = plan_from(values, config.batch_size, terms, people, Path(values.run))
+    config = replace(config, private=plan)
     check_federation(config, terms)
     return config, terms

@@ -35,6 +35,7 @@ from ..parts import drawn_parts
 from ..replica import Replica
 from ..rounds import serve
 from ..terms import Watcher
+from .private_flags import People
 from .shared import alpha_of, client_calls, define_federation_flags, federation_of
 
 CLIENTS = "clients"  # in the server's run directory
@@ -54,16 +55,19 @@ def run(values) -> dict:
     """Simulates; see the module's docstring."""
     required(values, "bundle", "data", "run", "steps")
     bundle, folder = open_bundle(values), Path(values.run)
-    config, terms = federation_of(values, bundle)
-    terms = replace(terms, patience=3, quorum=1.0)
     if values.min_clients > values.clients:
         raise InputError(f"--min_clients={values.min_clients}: there are {values.clients} clients")
     data = load_dataset(values.data, bundle, training=True)
+    people = People(values.clients, len(data.examples) // values.clients)
+    config, terms = federation_of(values, bundle, people)
+    terms = replace(terms, patience=3, quorum=1.0)
     dev = load_dataset(values.dev, bundle) if values.dev else None
     labels = [example.golds[0] if example.golds else 0 for example in data.examples]
     parts = drawn_parts(labels, values.clients, alpha_of(values.alpha), values.split_seed)
     for dataset in filter(None, (data, dev)):
         print(dataset.describe(), flush=True)
+    if config.private:
+        print(config.private.describe(), flush=True)
     lengths = data.buckets(bundle.lengths) | (dev.buckets(bundle.lengths) if dev else set())
     replica = Replica(open_session(values, bundle, client_calls(lengths)), resident=True)
     with Progress("training", values.steps, "step") as bar:
@@ -79,6 +83,8 @@ def run(values) -> dict:
         f"without enough answers, {len(parts)} clients of {len(parts[0])} examples"
     )
     result = {"run": str(folder), **asdict(served), "clients": len(parts)}
+    if config.private:
+        result["private"] = asdict(config.private)
     if dev and not served.stopped:
         replica.model.initialize()
         bring_to(replica.model, point_of(folder, bundle, served.last_step))

@@ -8,6 +8,7 @@ example:
   pocketllm federate verify --run=fed --runs=fed/clients/0001,fed/clients/0002 --bundle=micro
 """
 
+from dataclasses import asdict
 from pathlib import Path
 
 from absl import flags
@@ -20,6 +21,7 @@ from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.errors import RunError
 
 from ..audit import check_seeds, recompute, server_journal, sha256_of_all, shared_steps
+from ..steps import config_of
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -41,6 +43,9 @@ def run(values) -> dict:
         f"{folder}: {steps} steps along directions of the run's seed, {recomputed} of them taken "
         "again from the clients' answers"
     )
+    plan = config_of(journal.header, steps).private
+    if plan:
+        print(f"{folder}: {plan.describe()}")
     shared = {str(client): shared_steps(client, journal) for client in clients}
     for name, count in shared.items():
         print(f"{name}: {count} steps, all of them the server's")
@@ -50,6 +55,7 @@ def run(values) -> dict:
         "steps": steps,
         "recomputed": recomputed,
         "clients": shared,
+        "private": plan and asdict(plan),
     } | digests
 
 

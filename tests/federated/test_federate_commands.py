@@ -158,3 +158,9 @@ def test_an_ordinary_run_is_not_verified(golden_bundle, data_file, tmp_path, cap
 
     assert federate("verify", run) == cli.BAD_INPUT
     assert "an ordinary run, expected the server's of a federation" in capsys.readouterr().err
+
+
+def test_what_goes_with_private_is_refused_without_it(golden_bundle, data_file, tmp_path, capsys):
+    assert simulate(golden_bundle, data_file, tmp_path / "fed", "--clip=5") == cli.BAD_INPUT
+
+    assert "--clip goes with --private" in capsys.readouterr().err

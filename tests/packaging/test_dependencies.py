@@ -17,7 +17,7 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 HERE = ".".join(map(str, sys.version_info[:2]))
 # What installs packages, or only CUDA builds bring: in no lock of ours.
 INSTALLERS = {"pip", "setuptools", "wheel", "pocketllm"}
-OPTIONAL = ("fuzz", "federated")  # in neither environment
+OPTIONAL = ("fuzz", "federated", "federated_private")  # in neither environment
 
 
 def setup_lines() -> dict[str, list[str]]:

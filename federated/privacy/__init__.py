@@ -1,0 +1,1 @@
+"""Differential privacy of a federation: what is promised, the noise, and what has been spent."""

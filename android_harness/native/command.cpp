@@ -10,6 +10,7 @@
 #include "conformance.h"
 #include "data/rows.h"
 #include "engine/model.h"
+#include "engine/noise_check.h"
 #include "engine/packed_weights.h"
 #include "errors.h"
 #include "flags.h"
@@ -212,6 +213,7 @@ int run_training(const Flags& flags) {
       open_engine(bundle, threads, packed_in_file,
                   calls_of(bundle, config.settings, pairs, dev != nullptr), say);
   Model model(bundle, *engine);
+  check_noise(model);
   model.initialize();
   const std::string description = describe_engine(bundle, threads, packed_in_file);
   say("engine: " + description);

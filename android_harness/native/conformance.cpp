@@ -7,9 +7,9 @@
 #include <cstdio>
 #include <cstring>
 
-#include "data/noise.h"
 #include "data/order.h"
 #include "data/rows.h"
+#include "engine/noise_check.h"
 #include "engine/packed_weights.h"
 #include "errors.h"
 #include "host/files.h"
@@ -53,16 +53,7 @@ bool are_at(const std::vector<Number>& values, const std::vector<Number>& all, s
          !std::memcmp(values.data(), all.data() + place, values.size() * sizeof(Number));
 }
 
-Codebook codebook_of(const Bundle& bundle) {
-  const Json noise = read_json(bundle.folder + "/bundle.json", "").at("noise");
-  Codebook codebook{noise.at("rows").get<size_t>(), noise.at("columns").get<size_t>(), {}};
-  codebook.values.resize(codebook.rows * codebook.columns);
-  File::open_to_read(bundle.model_path())
-      .read_at(codebook.values.data(), 4 * codebook.values.size(), noise.at("offset").get<uint64_t>());
-  return codebook;
-}
-
-void check_noise(const std::string& folder) {
+void check_directions(const std::string& folder) {
   const std::string file = folder + "/noise.json";
   const Json described = vectors(file);
   const auto words = array<uint32_t>(folder + "/noise-words.u32");
@@ -76,7 +67,7 @@ void check_noise(const std::string& folder) {
     require(are_at(noise_words(seed, stream, count, true), angles, place), file, "a second word");
     place += count;
   }
-  const Codebook codebook = codebook_of(read_bundle(folder + "/masked"));
+  const Codebook codebook = read_codebook(read_bundle(folder + "/masked"));
   place = 0, count = described.at("values").at("count").get<size_t>();
   for (const Json& entry : described.at("values").at("cases")) {
     const auto kind = entry.at("kind").get<std::string>();
@@ -208,7 +199,7 @@ void check_run(const std::string& folder) {
 
 void check_conformance(const std::string& folder) {
   try {
-    check_noise(folder);
+    check_directions(folder);
     check_order(folder);
     const Json styles = vectors(folder + "/token_ids.json");
     for (const auto& item : styles.items()) check_rows(folder, item.key(), item.value());

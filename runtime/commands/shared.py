@@ -10,6 +10,7 @@ from ..bundle.contents import Bundle
 from ..bundle.manifest import read_bundle
 from ..data.dataset import Dataset, load_split
 from ..engine.model import Model, open_model
+from ..engine.noise_check import check_noise
 from ..errors import InputError
 from ..host.progress import Progress
 from ..tasks.draws import split_numbers
@@ -63,6 +64,8 @@ def open_session(
 ) -> Model:
     """Opens the bundle in --engine, sets the initial values and prints what runs.
 
+    Where `calls` has noise passes, their z of one seed is compared with the reference first.
+
     Args:
       values: of `define_session_flags`.
       bundle: of --bundle.
@@ -78,6 +81,8 @@ def open_session(
         calls=calls,
         say=partial(print, flush=True),
     )
+    if calls is not None and contract.PERTURB_AND_UPDATE in calls:
+        check_noise(model)
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)
     print(f"engine: {model.engine.describe()}", flush=True)

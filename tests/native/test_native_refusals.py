@@ -6,7 +6,7 @@ import subprocess
 from functools import partial
 
 import pytest
-from bundle_json import update
+from bundle_json import alter_hash, update
 from disks import limited
 from native_program import PROGRAM, encode, files_of, flags_of, native
 from small_runs import complaint, rows, write_tsv
@@ -274,3 +274,11 @@ def test_rows_of_other_data_are_another_run(folder):
     encode(folder / "bundle", other, folder / "other.rows")
 
     refused(train(folder, encoded=folder / "other.rows"), 2, "train_sha256")
+
+
+def test_a_model_that_draws_other_directions_is_refused_before_its_first_step(folder):
+    alter_hash(folder / "bundle")
+    encode(folder / "bundle", folder / "train.tsv", folder / "train.rows", "--force")
+
+    refused(train(folder), 1, "another direction z than the reference", "could be replayed")
+    assert not (folder / "run" / "journal").exists()

@@ -147,7 +147,7 @@ TORCH_REMEDY := name an index of CPU builds in pip's configuration (PIP_EXTRA_IN
 $(FLOWER)/installed: setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(FLOWER)
 	grep -vE '^($(FLOWERS_OWN))==' constraints.txt > $(FLOWER)/constraints.txt
-	$(FLOWER)/bin/pip install --quiet --constraint $(FLOWER)/constraints.txt --editable '.[test,federated,federated_private]'
+	$(FLOWER)/bin/pip install --quiet --constraint $(FLOWER)/constraints.txt --editable '.[test,federated,privacy]'
 	$(FLOWER)/bin/pip check
 	touch $@
 

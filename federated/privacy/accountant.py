@@ -9,7 +9,7 @@ from .plan import Plan
 
 # Of Rényi's divergence. Fractions take a hundred times as long, for epsilons beyond 15
 ORDERS = [*range(2, 65), 80, 96, 128, 192, 256, 512, 1024]
-REMEDY = "install pocketllm[federated_private]"
+REMEDY = "install pocketllm[privacy]"
 
 
 def epsilon_of(noise_multiplier: float, sampling_rate: float, releases: int, delta: float) -> float:

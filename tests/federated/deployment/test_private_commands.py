@@ -122,4 +122,4 @@ def test_without_dp_accounting_it_says_what_to_install(simulate, capsys, monkeyp
 
     error = capsys.readouterr().err
     assert "--private needs dp-accounting, which is not installed" in error
-    assert "pocketllm[federated_private]" in error and error.count("\n") == 1
+    assert "pocketllm[privacy]" in error and error.count("\n") == 1

@@ -113,7 +113,7 @@ def export_here(checkpoint, folder, **settings):
     """Does the export in this process; returns the bundle's folder."""
     from dataclasses import replace
 
-    from pocketllm.export import pipeline
+    from pocketllm.export import forward_passes, pipeline
     from pocketllm.export.graph import weights_view
 
     def plain(forward, tokens, aliases):
@@ -122,7 +122,7 @@ def export_here(checkpoint, folder, **settings):
         return replace(kept, signature=contract.forward_loss_for(tokens), aliases=aliases)
 
     with (
-        mock.patch.object(pipeline, "forward_loss", plain),
+        mock.patch.object(forward_passes, "forward_loss", plain),
         mock.patch.object(pipeline, "_bind_adam", bind_gradients),
         mock.patch.object(weights_view, "FEED_FORWARD_ROWS", BLOCK_ROWS),
     ):

@@ -11,8 +11,10 @@ example:
 
 import os
 import time
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from absl import flags
 
@@ -32,6 +34,7 @@ from ..flower.processes import LOOPBACK, address_of, call, check_free, started, 
 from .private_flags import People
 from .shared import define_federation_flags, federation_of
 
+T = TypeVar("T")
 HOME = "flower"  # in the run directory: Flower's files
 CALLED, ALIVE, ENDED, LOG = "called.json", "alive", "ended.json", "server.log"
 POLL_SECONDS, AGAIN_SECONDS, LEFT_SECONDS = 0.5, 15.0, 60.0
@@ -67,19 +70,19 @@ def run(values) -> dict:
     signer_of(creds)
     host, port = address_of(values.listen, "listen")
     home = folder.absolute() / HOME
-    wait = LEFT_SECONDS if (home / ALIVE).exists() else 0.0  # for what a killed command left
+    wait = LEFT_SECONDS if (home / CALLED).exists() else 0.0  # for what a killed command left
 
     def begin():
         with run_lock(folder):
             return len(start_or_continue(folder, config))
 
-    steps = _patiently(begin, wait)
+    steps = patiently(begin, wait)
     if config.private:
         print(config.private.describe(), flush=True)
     if host not in LOOPBACK:
         print(OPEN.format(address=values.listen), flush=True)
     if steps < values.steps:
-        _patiently(lambda: check_free(host, port, "listen"), wait)
+        patiently(lambda: check_free(host, port, "listen"), wait)
         _prepare(values, home, creds, host, port)
         _supervise(values, folder, home, creds, host=host, port=port)
     steps = _count(folder)
@@ -93,8 +96,12 @@ def people_of(values) -> People:
     return People(max(1, keys), values.least_examples)
 
 
-def _patiently(action, seconds):
-    """Returns what an action returns, once it is not refused any more."""
+def patiently(action: Callable[[], T], seconds: float) -> T:
+    """Returns what an action returns, once it is not refused any more.
+
+    Raises:
+      InputError: it still is after so many seconds.
+    """
     end = time.monotonic() + seconds
     while True:
         try:

@@ -37,6 +37,12 @@ def run_lock(folder: Path) -> Iterator[None]:
         yield
 
 
+def check_unlocked(folder: Path) -> None:
+    """Raises what `run_lock` raises where it would, and takes no lock that lasts."""
+    with run_lock(folder):
+        pass
+
+
 def _refusal(folder, error):
     """Returns what an error of flock means."""
     if error.errno == errno.EWOULDBLOCK:

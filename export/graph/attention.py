@@ -8,9 +8,8 @@ from . import lazy_tensorflow as tf
 from .layers import rows_of, split_heads
 from .weights_view import WeightsView
 
-# Added to the scores of padding, twice to those that are hidden too. Never -inf, in half precision
-# neither: a row that ignores everything, or 0 times it, would come out as NaN.
-IGNORED_SCORE = -3e4
+# Added to the scores of padding. Never -inf: a row that ignores everything would come out as NaN.
+IGNORED_SCORE = -1e9
 
 
 def self_attention(

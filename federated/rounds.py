@@ -59,6 +59,7 @@ def serve(
     *,
     sign: Sign | None = None,
     watcher: Watcher = UNWATCHED,
+    lock_seconds: float = 0.0,
 ) -> Served:
     """Takes a federation's steps up to `config.settings.steps`.
 
@@ -69,6 +70,7 @@ def serve(
       grid: carries the questions.
       sign: signs them.
       watcher: told of steps and refusals.
+      lock_seconds: how long another process may still hold the folder.
 
     Raises:
       InputError: the folder holds another run, or the settings are no federation's.
@@ -76,7 +78,7 @@ def serve(
     """
     assert config.train_sha256 == NO_DATA
     check_federation(config, terms)
-    with run_lock(folder), PeakMemory() as memory:
+    with run_lock(folder, lock_seconds), PeakMemory() as memory:
         steps = start_or_continue(folder, config)
         cut_rounds(folder, len(steps))
         with JournalWriter(Path(folder) / JOURNAL) as journal:

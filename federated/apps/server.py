@@ -8,7 +8,6 @@ from typing import Any
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import write_bytes, write_json
-from pocketllm.runtime.host.lock import check_unlocked
 
 from ..commands import server
 from ..commands.shared import federation_of
@@ -51,8 +50,8 @@ def serve_run(folder: Path, grid) -> None:
         with open(home / server.LOG, "a", buffering=1) as log:
             watcher = Watcher(say=lambda line: print(line, file=log))
             # Flower may start this process while that of a killed SuperLink still ends.
-            server.patiently(lambda: check_unlocked(folder), server.LEFT_SECONDS)
-            serve(folder, config, terms, grid, sign=sign, watcher=watcher)
+            wait = server.LEFT_SECONDS
+            serve(folder, config, terms, grid, sign=sign, watcher=watcher, lock_seconds=wait)
     except (InputError, RunError) as error:
         is_input = isinstance(error, InputError)
         write_json(home / server.ENDED, {"error": str(error), "is_input": is_input})

@@ -11,10 +11,8 @@ example:
 
 import os
 import time
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TypeVar
 
 from absl import flags
 
@@ -34,7 +32,6 @@ from ..flower.processes import LOOPBACK, address_of, call, check_free, started, 
 from .private_flags import People
 from .shared import define_federation_flags, federation_of
 
-T = TypeVar("T")
 HOME = "flower"  # in the run directory: Flower's files
 CALLED, ALIVE, ENDED, LOG = "called.json", "alive", "ended.json", "server.log"
 POLL_SECONDS, AGAIN_SECONDS, LEFT_SECONDS = 0.5, 15.0, 60.0
@@ -72,17 +69,14 @@ def run(values) -> dict:
     home = folder.absolute() / HOME
     wait = LEFT_SECONDS if (home / CALLED).exists() else 0.0  # for what a killed command left
 
-    def begin():
-        with run_lock(folder):
-            return len(start_or_continue(folder, config))
-
-    steps = patiently(begin, wait)
+    with run_lock(folder, wait):
+        steps = len(start_or_continue(folder, config))
     if config.private:
         print(config.private.describe(), flush=True)
     if host not in LOOPBACK:
         print(OPEN.format(address=values.listen), flush=True)
     if steps < values.steps:
-        patiently(lambda: check_free(host, port, "listen"), wait)
+        _wait_until_free(host, port, wait)
         _prepare(values, home, creds, host, port)
         _supervise(values, folder, home, creds, host=host, port=port)
     steps = _count(folder)
@@ -96,16 +90,12 @@ def people_of(values) -> People:
     return People(max(1, keys), values.least_examples)
 
 
-def patiently(action: Callable[[], T], seconds: float) -> T:
-    """Returns what an action returns, once it is not refused any more.
-
-    Raises:
-      InputError: it still is after so many seconds.
-    """
+def _wait_until_free(host, port, seconds):
+    """Returns once nobody listens at an address; raises InputError where somebody still does."""
     end = time.monotonic() + seconds
     while True:
         try:
-            return action()
+            return check_free(host, port, "listen")
         except InputError:
             if time.monotonic() > end:
                 raise

@@ -2,19 +2,25 @@
 
 import errno
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import InputError, RunError
+from . import signals
 from .files import make_folders
 
-LOCK = ".lock"
+LOCK, POLL_SECONDS = ".lock", 0.1
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     """Keeps every other process out of a run directory, which is made if need be.
+
+    Args:
+      folder: the run directory.
+      wait_seconds: how long another process may still hold it.
 
     Raises:
       InputError: another process holds it.
@@ -30,17 +36,22 @@ def run_lock(folder: Path) -> Iterator[None]:
             "the folder writable, or choose another --run"
         ) from error
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise _refusal(folder, error) from error
+        end = time.monotonic() + wait_seconds
+        while (error := _locked(file)) is not None:
+            if error.errno != errno.EWOULDBLOCK or time.monotonic() >= end:
+                raise _refusal(folder, error) from error
+            signals.check()
+            time.sleep(POLL_SECONDS)
         yield
 
 
-def check_unlocked(folder: Path) -> None:
-    """Raises what `run_lock` raises where it would, and takes no lock that lasts."""
-    with run_lock(folder):
-        pass
+def _locked(file):
+    """Locks a file unless another process holds it; returns the error, None without."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error
+    return None
 
 
 def _refusal(folder, error):

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -26,6 +28,15 @@ def test_a_file_system_that_locks_nothing_is_named(name, tmp_path, monkeypatch):
 def test_a_lock_of_another_process_is_no_error_of_the_file_system(tmp_path):
     message = "another process trains in it"
     with run_lock(tmp_path), pytest.raises(InputError, match=message), run_lock(tmp_path):
+        pass
+
+
+def test_a_lock_of_another_process_is_waited_for(tmp_path):
+    other = ExitStack()
+    other.enter_context(run_lock(tmp_path))
+    threading.Timer(0.2, other.close).start()
+
+    with run_lock(tmp_path, wait_seconds=60):
         pass
 
 

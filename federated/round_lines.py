@@ -4,19 +4,16 @@ Nobody needs it to do the steps again. Whoever has it can join the answers again
 (`pocketllm federate verify`).
 """
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
-from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.host.typed_json import typed
 from pocketllm.runtime.optim.interface import ProbeSettings
 from pocketllm.runtime.run.folder import RunConfig
 
 from .aggregation import Rule, aggregate
+from .durable_lines import append_lines, read_lines
 from .privacy.plan import losses_of
 from .protocol import losses_of_steps
 from .steps import probing_of
@@ -61,20 +58,7 @@ def append_round(folder: Path, line: Round) -> None:
     Raises:
       RunError: the disk is full or read-only.
     """
-    data = json.dumps(asdict(line)).encode() + b"\n"
-    path = Path(folder) / ROUNDS
-    try:
-        size = path.stat().st_size if path.exists() else 0
-        with open(path, "ab", buffering=0) as file:
-            if file.write(data) < len(data):
-                file.truncate(size)
-                raise OSError(28, "no space left")
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror}; free some space and run the same "
-            "command again: it goes on"
-        ) from error
+    append_lines(Path(folder) / ROUNDS, line)
 
 
 def cut_rounds(folder: Path, steps: int) -> None:
@@ -101,15 +85,8 @@ def read_rounds(folder: Path) -> list[Round]:
     return [line for line, _ in _lines(path)] if path.exists() else []
 
 
-def _lines(path) -> Iterator[tuple[Round, int]]:
-    """Yields (round, where its line ends) of a file without a torn end."""
-    place = 0
-    for number, line in enumerate(path.read_bytes().split(b"\n")[:-1], 1):
-        place += len(line) + 1
-        try:
-            yield typed(Round, json.loads(line)), place
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}: line {number} is damaged ({error}); remove it") from error
+def _lines(path):
+    return read_lines(path, Round, "remove it")
 
 
 def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:

@@ -3,14 +3,11 @@
 What was released once is sent again as it is, which costs nothing, so a restart spends nothing.
 """
 
-import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from pocketllm.runtime.errors import InputError, RunError
-from pocketllm.runtime.host.files import sync_folder
-from pocketllm.runtime.host.typed_json import typed
+from ..durable_lines import append_lines, read_lines
 
 LEDGER = "privacy.jsonl"
 
@@ -45,18 +42,12 @@ class Ledger:
         self._releases: list[Release] = []
         if not self._path.exists():
             return
-        data = self._path.read_bytes()
-        lines = data.split(b"\n")
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                self._releases.append(typed(Release, json.loads(line)))
-            except (ValueError, RecursionError) as error:
-                raise InputError(
-                    f"{self._path}: line {number} is damaged ({error}); what was spent cannot be "
-                    "known: restore the file, or choose another --run"
-                ) from error
-        if lines[-1]:  # torn: nothing of it left this machine
-            os.truncate(self._path, len(data) - len(lines[-1]))
+        remedy = "what was spent cannot be known: restore the file, or choose another --run"
+        read = list(read_lines(self._path, Release, remedy))
+        self._releases = [release for release, _ in read]
+        end = read[-1][1] if read else 0
+        if end < self._path.stat().st_size:  # a torn line: nothing of it left this machine
+            os.truncate(self._path, end)
 
     @property
     def spent(self) -> int:
@@ -76,20 +67,7 @@ class Ledger:
         Raises:
           RunError: the disk is full or read-only.
         """
-        lines = b"".join(json.dumps(asdict(release)).encode() + b"\n" for release in releases)
-        try:
-            is_new = not self._path.exists()
-            with open(self._path, "ab", buffering=0) as file:
-                if file.write(lines) < len(lines):
-                    raise OSError(28, "no space left")
-                os.fsync(file.fileno())
-            if is_new:
-                sync_folder(self._path.parent)
-        except OSError as error:
-            raise RunError(
-                f"{self._path}: cannot be written: {error.strerror}; free some space and run the "
-                "same command again: it goes on"
-            ) from error
+        append_lines(self._path, *releases)
         self._releases += releases
 
     def begin(self) -> None:

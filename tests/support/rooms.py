@@ -18,8 +18,8 @@ ROOMS = {
     ),
     "android_harness": ("programs", "phone", "image", "commands"),
     "federated": (
-        "privacy", "protocol", "aggregation", "steps", "terms", "round_lines", "rounds",
-        "in_process", "journal_part", "replica", "example_slopes", "answering", "parts", "audit",
-        "flower", "commands", "apps",
+        "durable_lines", "privacy", "protocol", "aggregation", "steps", "terms", "round_lines",
+        "rounds", "in_process", "journal_part", "replica", "example_slopes", "answering", "parts",
+        "audit", "flower", "commands", "apps",
     ),
 }  # fmt: skip

@@ -10,7 +10,7 @@ from pocketllm.runtime.optim.interface import Step
 from pocketllm.runtime.run.folder import RunConfig
 
 from .aggregation import MEAN, Rule
-from .privacy.plan import CLIENT, LEAST_BATCH, PRIVATE_OPTIMIZER, plan_of
+from .privacy.plan import CLIENT, PRIVATE_OPTIMIZER, check_batch, plan_of
 from .protocol import MOST_STEPS
 
 
@@ -107,10 +107,7 @@ def _check_private(config, terms):
         raise InputError(
             f"--optimizer={config.optimizer.name}: with --private expected {PRIVATE_OPTIMIZER}"
         )
-    if config.batch_size < LEAST_BATCH:
-        raise InputError(
-            f"--batch_size={config.batch_size}: with --private expected {LEAST_BATCH} or more"
-        )
+    check_batch(config.batch_size)
     if config.private.level == CLIENT and terms.rule.name != MEAN:
         raise InputError(
             f"--aggregate={terms.rule.name}: the noise of --private_level=client is for the mean"

@@ -13,7 +13,7 @@ from pocketllm.runtime.host.typed_json import typed
 from pocketllm.runtime.run.folder import CONFIG, DAMAGED
 
 from ..privacy.accountant import noise_for
-from ..privacy.plan import CLIENT, EXAMPLE, LEAST_BATCH, LEVELS, Plan
+from ..privacy.plan import CLIENT, EXAMPLE, LEVELS, Plan, check_batch
 from ..privacy.promise import Promise
 from ..terms import Terms
 
@@ -101,10 +101,7 @@ def plan_from(
             f"--clip={values.clip:g}: with --private expected a number above 0, about the size of "
             "an example's projected gradient"
         )
-    if batch_size < LEAST_BATCH:
-        raise InputError(
-            f"--batch_size={batch_size}: with --private expected {LEAST_BATCH} or more"
-        )
+    check_batch(batch_size)
     budget = values.private_level, values.private, values.delta, values.clip
     stored = _stored(folder)
     if stored and (stored.level, stored.epsilon, stored.delta, stored.clip) == budget:

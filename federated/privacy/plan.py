@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.run.folder import RunConfig
 
 EXAMPLE, CLIENT = "example", "client"
@@ -75,6 +75,14 @@ class SpentError(RunError):
 def plan_of(config: RunConfig) -> Plan | None:
     """Returns the plan of a run, None where nothing is promised."""
     return config.private if isinstance(config, FederationConfig) else None
+
+
+def check_batch(batch_size: int) -> None:
+    """Raises InputError where a step's examples are too few to hide one."""
+    if batch_size < LEAST_BATCH:
+        raise InputError(
+            f"--batch_size={batch_size}: with --private expected {LEAST_BATCH} or more"
+        )
 
 
 def losses_of(slope: float, eps: float) -> tuple[float, float]:

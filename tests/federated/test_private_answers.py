@@ -30,17 +30,7 @@ from pocketllm.runtime.data.order import step_seed
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
-pytest_plugins = ["runtime_fixtures"]
-
-
-@pytest.fixture
-def data(train_data):
-    return replace(train_data, examples=train_data.examples[:EXAMPLES])
-
-
-@pytest.fixture
-def model(golden_bundle, open_ready):
-    return open_ready(golden_bundle, "litert")
+pytest_plugins = ["runtime_fixtures", "private_fixtures"]
 
 
 def first_question(folder, config, steps=1):

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 from federations import ALL, client_of
-from private_plans import EPS, EXAMPLES, config_with, plan
+from private_plans import EPS, config_with, plan
 from small_runs import Stop
 
 from pocketllm.benchmarks.report.data import known_losses, read_runs, summarise
@@ -21,17 +21,7 @@ from pocketllm.federated.rounds import serve
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
-pytest_plugins = ["runtime_fixtures"]
-
-
-@pytest.fixture
-def data(train_data):
-    return replace(train_data, examples=train_data.examples[:EXAMPLES])
-
-
-@pytest.fixture
-def model(golden_bundle, open_ready):
-    return open_ready(golden_bundle, "litert")
+pytest_plugins = ["runtime_fixtures", "private_fixtures"]
 
 
 @pytest.fixture

@@ -2,14 +2,12 @@
 
 import numpy as np
 import pytest
-from conftest import ENGINES
 from delegate import MATMULS, nodes_of, partitions_of, with_first_subgraph
-from frozen_cases import CASES, export_case, inputs_of
+from frozen_cases import CASES, export_case, inputs_of, models_of
 from small_runs import complaint, pocketllm
 from tuned import random_state
 
 from pocketllm.runtime.contract import (
-    FP32,
     LOSS,
     WEIGHT_SUM,
     forward_loss_for,
@@ -32,9 +30,8 @@ def exported(request):
 def test_the_losses_are_those_of_two_forward_passes_and_nothing_moves(case, exported, open_ready):
     bundle = exported(case)
     assert bundle.has_pairs
-    for engine in ENGINES if bundle.base == FP32 else ["litert"]:
-        model = open_ready(bundle, engine)
-        random_state(model, seed=7)
+    for model in models_of(bundle, open_ready):
+        engine = model.engine.name
         start = dict(model.read())
         for tokens in bundle.lengths:
             inputs = inputs_of(bundle, tokens)

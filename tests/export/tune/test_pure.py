@@ -3,14 +3,12 @@
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from conftest import ENGINES
-from frozen_cases import CASES, export_case, inputs_of
+from frozen_cases import CASES, export_case, inputs_of, models_of
 from tuned import random_state
 
 from pocketllm.runtime.contract import (
     FORWARD_PURE,
     FORWARD_PURE_PAIR,
-    FP32,
     LOGITS,
     LOSS,
     WEIGHT_SUM,
@@ -104,9 +102,7 @@ def test_a_table_of_integers_is_looked_up_in_one_operator(exported):
 def test_the_outputs_are_those_of_the_forward_pass_with_variables(case, exported, open_ready):
     bundle = exported(case)
     assert bundle.has_pure
-    for engine in ENGINES if bundle.base == FP32 else ["litert"]:
-        model = open_ready(bundle, engine)
-        random_state(model, seed=7)
+    for model in models_of(bundle, open_ready):
         check_outputs(model)
 
 

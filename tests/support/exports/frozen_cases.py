@@ -1,9 +1,11 @@
 """Tiny models of every architecture on frozen bases, with all forms of the forward pass."""
 
+from conftest import ENGINES
 from forward import forward_inputs
 from opt_forward import opt_inputs, task_of
+from tuned import random_state
 
-from pocketllm.runtime.contract import GOLD, INT4, INT8, MASKED, OPTIONS, TOKEN_LOSS, WORDS
+from pocketllm.runtime.contract import FP32, GOLD, INT4, INT8, MASKED, OPTIONS, TOKEN_LOSS, WORDS
 
 EVERY_LAYER = ("query", "key", "value", "dense")
 # case: (maker of the checkpoint, its arguments, scoring, settings of the export); LoRA's as a dict
@@ -70,3 +72,11 @@ def inputs_of(bundle, tokens: int) -> dict:
     if bundle.style == MASKED:
         return forward_inputs(tokens, bundle.config["vocab_size"], seed=2)
     return opt_inputs(bundle, tokens, seed=2)
+
+
+def models_of(bundle, open_ready):
+    """Yields the model in each engine that takes the base, at parameters that were drawn."""
+    for engine in ENGINES if bundle.base == FP32 else ["litert"]:
+        model = open_ready(bundle, engine)
+        random_state(model, seed=7)
+        yield model

@@ -85,7 +85,7 @@ def export_adam_here(checkpoint, folder, **settings):
     """Does the export in this process; returns the bundle's folder."""
     from dataclasses import replace
 
-    from pocketllm.export import pipeline
+    from pocketllm.export import forward_passes
     from pocketllm.export.signatures.adam import adam_step
     from pocketllm.export.signatures.forward import recomputing
     from pocketllm.export.signatures.gradients import used_variables
@@ -98,5 +98,5 @@ def export_adam_here(checkpoint, folder, **settings):
         step = adam_step(forward, variables, tuple(v for v in variables if v.name in used), tokens)
         return replace(step, signature=forward_loss_for(tokens), aliases=aliases)
 
-    with mock.patch.object(pipeline, "forward_loss", adam_first):
+    with mock.patch.object(forward_passes, "forward_loss", adam_first):
         return tiny.export(checkpoint, folder, **settings)

@@ -38,18 +38,21 @@ OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-lit
     print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
     (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
 
-.PHONY: quickstart install check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
+.PHONY: quickstart install lint check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
 
 install: $(DESKTOP)/installed
 
-# Form, lint, types, the order of imports, and that the docs say what the code does.
-check: $(DESKTOP)/installed types-tree
+# Form, lint and types.
+lint: $(DESKTOP)/installed types-tree
 	$(DESKTOP)/bin/ruff format --check --quiet .
 	$(DESKTOP)/bin/ruff check --quiet .
 	$(DESKTOP)/bin/pyright
+
+# And the order of imports, and that the docs say what the code does: `make test` tests these too.
+check: lint
 	$(DESKTOP)/bin/python -m pytest -q -m "not desktop and not slow" tests/packaging tests/docs
 
 # docs/cli.md from every command's --help.

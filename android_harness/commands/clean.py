@@ -21,6 +21,7 @@ from ..phone.paths import (
     DATA,
     HOME,
     INCOMING,
+    answering_job,
     bundle_folder,
     checked_name,
     job_folder,
@@ -59,12 +60,14 @@ def run(values) -> dict:
         if not (is_there(phone, folder) or is_there(phone, partial_folder(folder))):
             raise InputError(f"--{flag}={values[flag].value}: no {folder} on the phone")
     if values.run:
-        folders["job"] = job_folder(training_job(checked_name("run", values.run)))
+        name = checked_name("run", values.run)
+        folders["job"] = job_folder(training_job(name))
+        folders["answers"] = job_folder(answering_job(name))
     if values.data:
         folders |= {"data": DATA, "pieces": INCOMING}
     if values.bundle:  # what a push that was cut off has left
         folders["partial"] = partial_folder(folders["bundle"])
-    rests = {folders.get("pieces"), folders.get("partial")}
+    rests = {folders.get(name) for name in ("pieces", "partial", "answers")}
     freed = {}
     for folder in [HOME] if values.all else folders.values():
         freed[folder] = sum(sizes_in(phone, folder).values())

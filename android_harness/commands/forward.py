@@ -116,7 +116,7 @@ def _path_on_phone(phone: Phone, file: DataFile, here: str | None, there: str | 
             f"--{file.flag} and --{file.phone_flag} name the same data; give one of them"
         )
     if there:
-        _check_on_phone(phone, file.phone_flag, there)
+        check_on_phone(phone, file.phone_flag, there)
         return there
     if not here:
         return None
@@ -131,7 +131,7 @@ def _path_on_phone(phone: Phone, file: DataFile, here: str | None, there: str | 
     return f"{folder}/{name}"
 
 
-def _check_on_phone(phone, flag, path):
+def check_on_phone(phone: Phone, flag: str, path: str) -> None:
     """Raises InputError, which names the flag, where a path is no file that the phone can read."""
     if not path.startswith("/"):
         raise InputError(f"--{flag}={path}: expected a path from the phone's root, /sdcard/… say")

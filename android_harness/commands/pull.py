@@ -2,7 +2,7 @@
 
 The journal, metrics, evaluations, warnings, measured.json and machine.json are copied; parameters
 and moments only of a run with gradients (Adam, SGD), because the journal of others gives them
-again. Data is never copied.
+again. Of a federation's client that is the journal. Data is never copied.
 
 examples:
   pocketllm device pull --run=first
@@ -31,7 +31,7 @@ from pocketllm.runtime.run.sessions import MACHINE
 
 from ..phone.adb import fetch_file
 from ..phone.job import check_stopped
-from ..phone.paths import checked_name, run_folder, training_job
+from ..phone.paths import answering_job, checked_name, run_folder, training_job
 from ..phone.tree import sums_in
 from .shared import define_phone_flags, open_phone
 
@@ -52,19 +52,23 @@ def run(values) -> dict:
     name, out = checked_name("run", values.run), Path(values.out or values.run).absolute()
     check_replaceable(out, values.force, _belongs_to_run, "a run")
     phone = open_phone(values)
-    check_stopped(phone, training_job(name))
+    for job in (training_job(name), answering_job(name)):
+        check_stopped(phone, job)
     there = run_folder(name)
     sums = sums_in(phone, there)
-    if CONFIG not in sums:
+    is_clients = JOURNAL in sums and CONFIG not in sums  # of a federation: it has no settings
+    if CONFIG not in sums and not is_clients:
         raise InputError(f"{there}: no run on the phone; --run takes the name it was trained under")
     with staged(out) as beside:
 
         def fetch(name):
             _fetch(phone, f"{there}/{name}", sums[name], beside / name)
 
-        fetch(CONFIG)
-        optimizer = optimizer_in(read_json(beside / CONFIG, "pull it again"), beside / CONFIG)
-        keeps_parameters = optimizer.kind == KEPT
+        keeps_parameters = False
+        if not is_clients:
+            fetch(CONFIG)
+            optimizer = optimizer_in(read_json(beside / CONFIG, "pull it again"), beside / CONFIG)
+            keeps_parameters = optimizer.kind == KEPT
         names = sorted(
             file
             for file in sums

@@ -1,12 +1,14 @@
-"""Finds the modules of PocketLLM that a phone runs: the runtime, and the bench's workers."""
+"""Finds the modules of PocketLLM that a phone runs: the runtime, and what else is started there."""
 
 import ast
 from collections.abc import Iterator
+from importlib import import_module
 from importlib.util import resolve_name
 from pathlib import Path
 
 import pocketllm.runtime
 from pocketllm.benchmarks.bench.workers import LITERT, SGEMM
+from pocketllm.runtime.cli import COMMANDS
 
 TOP = Path(pocketllm.runtime.__file__).parents[1]  # the folder of the package `pocketllm`
 
@@ -14,11 +16,17 @@ TOP = Path(pocketllm.runtime.__file__).parents[1]  # the folder of the package `
 def phone_modules() -> dict[str, Path]:
     """Returns {path below `pocketllm`: file} of all modules of ours that an image holds.
 
-    The runtime is taken whole, because its commands are imported by name. Of the bench, the image
-    needs what `device bench` starts and all that this imports.
+    The runtime is taken whole, because its commands are imported by name. Of the others, the image
+    needs what `device bench` and a federation's client start, and all that this imports.
     """
-    files = {*(TOP / "runtime").rglob("*.py"), *module_files(LITERT), *module_files(SGEMM)}
+    started = (LITERT, SGEMM, command_module("federate", "answer"))
+    files = {*(TOP / "runtime").rglob("*.py"), *(file for m in started for file in module_files(m))}
     return {file.relative_to(TOP).as_posix(): file for file in sorted(files)}
+
+
+def command_module(group: str, name: str) -> str:
+    """Returns the dotted name of a command's module; the tables name it, as for the shell."""
+    return import_module(COMMANDS[group][0]).COMMANDS[name][0]
 
 
 def module_files(name: str) -> set[Path]:

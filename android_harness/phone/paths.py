@@ -9,7 +9,7 @@ IMAGE = f"{HOME}/image"
 LAUNCHER = f"{IMAGE}/pocketllm"
 DATA = f"{HOME}/data"
 INCOMING = f"{HOME}/incoming"  # the piece of a file that is being sent
-TRAINING = "train-"  # before a run's name, in that of its job
+TRAINING, ANSWERING = "train-", "answer-"  # before a run's name, in that of its job
 MAX_NAME_BYTES = 200  # file systems take 255; the rest is for prefixes and suffixes of ours
 
 
@@ -36,6 +36,11 @@ def job_folder(name: str) -> str:
 def training_job(run: str) -> str:
     """Returns the name of the job that trains a run."""
     return f"{TRAINING}{run}"
+
+
+def answering_job(run: str) -> str:
+    """Returns the name of the job that answers a federation's questions in a run."""
+    return f"{ANSWERING}{run}"
 
 
 def run_of_job(job: str) -> str | None:

@@ -1,20 +1,23 @@
 """The ClientApp: a process that answers one message, from its run directory and its data."""
 
 import json
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.errors import InputError, RunError
 
-from ..answering import Client, answer
+from ..answering import answer
 from ..commands import client as command
+from ..commands import gateway
 from ..commands.private_flags import promise_of
-from ..commands.shared import client_calls
+from ..commands.shared import open_client
 from ..flower.carrier import DATA, RECORD, data_of
 from ..flower.keys import check_of
-from ..replica import Replica
+from ..protocol import read_question
 
 
 def make() -> Any:
@@ -47,19 +50,23 @@ def answer_bytes(folder: Path, question: bytes) -> bytes:
     values = command.FLAGS
     values.unparse_flags()
     values(["client", *arguments])
-    bundle = read_bundle(values.bundle)
-    data = load_dataset(values.train, bundle, training=True)
-    calls = client_calls(data.buckets(bundle.lengths))
-    threads = values.threads or None
-    model = open_model(
-        bundle,
-        engine=values.engine,
-        threads=threads,
-        packed_in_file=values.packed_weights,
-        calls=calls,
-    )
-    model.initialize()
+    check = check_of(Path(values.creds))
     with open(home / command.LOG, "a", buffering=1) as log:
-        replica, check = Replica(model), check_of(Path(values.creds))
-        say = lambda line: print(line, file=log)  # noqa: E731
-        return answer(Client(folder, replica, data, check, say, promise_of(values)), question)
+        if values.via == gateway.DEVICE:
+            read_question(question, check)  # the phone has no library for signatures
+            with redirect_stdout(log), redirect_stderr(log):
+                return _from_phone(values, question)
+        bundle = read_bundle(values.bundle)
+        data = load_dataset(values.train, bundle, training=True)
+        say, promise = partial(print, file=log), promise_of(values)
+        client = open_client(values, bundle, data, check=check, say=say, promise=promise)
+        return answer(client, question)
+
+
+def _from_phone(values, question):
+    """Returns the phone's answer; what goes wrong stands in the log too."""
+    try:
+        return gateway.carried(gateway.reopened(values), question)
+    except (InputError, RunError) as error:
+        print(error)
+        raise

@@ -6,6 +6,7 @@ COMMANDS = {
     "split": ("pocketllm.federated.commands.split", "cut a data file into parts for clients"),
     "server": ("pocketllm.federated.commands.server", "ask clients, and join what they answer"),
     "client": ("pocketllm.federated.commands.client", "answer a server from this machine's data"),
+    "answer": ("pocketllm.federated.commands.answer", "answer one question, for what carries it"),
     "simulate": ("pocketllm.federated.commands.simulate", "run server and clients in one process"),
     "verify": ("pocketllm.federated.commands.verify", "compare what server and clients have"),
 }

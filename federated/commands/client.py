@@ -4,9 +4,14 @@ It starts Flower's SuperNode. Each message is a process of its own, which catche
 server's records, measures, answers and ends. RUN has the client's journal: `pocketllm eval` takes
 it. A wiped RUN recovers by itself. The same command goes on after a kill.
 
-example:
+With --via=device a phone answers: bundle and image were pushed (`pocketllm device push`), the data
+is --device_data, and RUN names the run there too (`pocketllm device pull` copies its journal).
+
+examples:
   pocketllm federate client --bundle=mine --train=part.tsv --run=mine-part --creds=creds/client-0 \\
       --server=192.168.1.10:8000
+  pocketllm federate client --via=device --bundle=mine --device_data=/sdcard/notes.tsv \\
+      --run=my-phone --creds=creds/client-1 --server=192.168.1.10:8000
 """
 
 import socket
@@ -26,6 +31,7 @@ from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
 from ..flower.present import check_flower
 from ..flower.processes import address_of, last_log_line, started
 from ..privacy.accountant import check_installed
+from .gateway import DEVICE, define_gateway_flags, open_gateway
 from .private_flags import define_promise_flags, promise_of
 
 HOME, CALLED, LOG = "flower", "called.json", "client.log"
@@ -39,11 +45,12 @@ define.string("run", None, "run directory of this client")
 define.string("creds", None, "this client's folder of keys")
 define_promise_flags(FLAGS)
 define.string("server", "127.0.0.1:8000", "address of the server")
+define_gateway_flags(FLAGS)
 
 
 def run(values) -> dict:
     """Answers; see the module's docstring."""
-    required(values, "bundle", "train", "run", "creds")
+    required(values, "bundle", "run", "creds")
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
     host, port = address_of(values.server, "server")
@@ -55,16 +62,12 @@ def run(values) -> dict:
                 f"{creds / name}: not there; give a folder of `pocketllm federate keys`"
             )
     check_of(creds)
-    print(load_dataset(values.train, bundle, training=True).describe(), flush=True)
+    given = _of_device(values, bundle) if values.via == DEVICE else _of_here(values, bundle)
+    given |= {name: getattr(values, name) for name in ("engine", "threads", "packed_weights")}
+    paths = {"bundle": values.bundle, "run": folder, "creds": creds}
+    given |= {name: str(Path(path).absolute()) for name, path in paths.items()}
     home = folder.absolute() / HOME
     make_folders(home)
-    paths = {name: str(Path(getattr(values, name)).absolute()) for name in ("bundle", "train")}
-    given = {"engine": values.engine, "threads": values.threads, "run": str(folder.absolute())}
-    if promise_of(values):
-        check_installed()
-        names = ("private", "delta", "private_level")
-        given |= {name: getattr(values, name) for name in names}
-    given |= {**paths, "creds": str(creds), "packed_weights": values.packed_weights}
     write_json(home / CALLED, {"arguments": [f"--{n}={v}" for n, v in given.items()]})
     arguments = [
         f"--superlink={host}:{port}", f"--port={_free_port()}",
@@ -85,6 +88,29 @@ def run(values) -> dict:
     except KeyboardInterrupt:
         signals.clear()
     return {"run": str(folder), "started": times}
+
+
+def _of_here(values, bundle) -> dict:
+    """Checks this machine's data; returns the flags that an answer from it needs."""
+    required(values, "train")
+    for name in ("device_data", "serial"):
+        if values[name].value:
+            raise InputError(f"--{name} goes with --via=device; give that, or leave it out")
+    print(load_dataset(values.train, bundle, training=True).describe(), flush=True)
+    given = {"train": str(Path(values.train).absolute())}
+    if promise_of(values):
+        check_installed()
+        names = ("private", "delta", "private_level")
+        given |= {name: getattr(values, name) for name in names}
+    return given
+
+
+def _of_device(values, bundle) -> dict:
+    """Checks the phone; returns the flags that an answer from it needs."""
+    phone = open_gateway(values, bundle).phone
+    print(f"{phone.serial}: answers from {values.device_data}, which stays there", flush=True)
+    names = ("via", "device_data", "reconnect_seconds")
+    return {name: getattr(values, name) for name in names} | {"serial": phone.serial}
 
 
 def _free_port():

@@ -1,7 +1,7 @@
-"""Flags of a federation, which its server and its simulation share."""
+"""What the commands of a federation share: its flags, and a client that is open."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,12 +11,18 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.commands.flags import AUTO, definer
 from pocketllm.runtime.commands.settings_flags import check_settings, define_settings_flags
+from pocketllm.runtime.data.dataset import Dataset
+from pocketllm.runtime.engine.model import open_model
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.table import OPTIMIZERS
 
 from ..aggregation import MEAN, RULES, Rule
+from ..answering import Client
 from ..privacy.plan import FederationConfig
+from ..privacy.promise import Promise
+from ..protocol import Check
+from ..replica import Replica
 from ..steps import NO_DATA
 from ..terms import Terms, check_federation
 from .private_flags import People, define_private_flags, plan_from
@@ -43,6 +49,34 @@ def client_calls(lengths: Iterable[int]) -> frozenset[str]:
     """Returns the signatures that a client calls, with data in these buckets."""
     passes = contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY
     return contract.in_buckets({*passes, contract.FORWARD_LOSS}, lengths)
+
+
+def open_client(
+    values: flags.FlagValues,
+    bundle: Bundle,
+    data: Dataset,
+    *,
+    check: Check | None = None,
+    say: Callable[[str], None],
+    promise: Promise | None = None,
+) -> Client:
+    """Opens the bundle for a client's one answer.
+
+    Args:
+      values: --run, and those of `define_session_flags`.
+      bundle: of --bundle.
+      data: the client's.
+      check, say, promise: as `Client` has them.
+    """
+    model = open_model(
+        bundle,
+        engine=values.engine,
+        threads=values.threads or None,
+        packed_in_file=values.packed_weights,
+        calls=client_calls(data.buckets(bundle.lengths)),
+    )
+    model.initialize()
+    return Client(Path(values.run), Replica(model), data, check, say, promise)
 
 
 def alpha_of(text: str) -> float:

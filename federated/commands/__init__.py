@@ -7,6 +7,7 @@ COMMANDS = {
     "server": ("pocketllm.federated.commands.server", "ask clients, and join what they answer"),
     "client": ("pocketllm.federated.commands.client", "answer a server from this machine's data"),
     "answer": ("pocketllm.federated.commands.answer", "answer one question, for what carries it"),
+    "bench": ("pocketllm.federated.commands.bench", "measure bytes and memory of a client"),
     "simulate": ("pocketllm.federated.commands.simulate", "run server and clients in one process"),
     "verify": ("pocketllm.federated.commands.verify", "compare what server and clients have"),
 }

@@ -14,7 +14,6 @@ examples:
       --run=my-phone --creds=creds/client-1 --server=192.168.1.10:8000
 """
 
-import socket
 import time
 from pathlib import Path
 
@@ -29,7 +28,7 @@ from pocketllm.runtime.host.files import make_folders, write_json
 
 from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
 from ..flower.present import check_flower
-from ..flower.processes import address_of, last_log_line, started
+from ..flower.processes import address_of, free_port, last_log_line, started
 from ..privacy.accountant import check_installed
 from .gateway import DEVICE, define_gateway_flags, open_gateway
 from .private_flags import define_promise_flags, promise_of
@@ -70,7 +69,7 @@ def run(values) -> dict:
     make_folders(home)
     write_json(home / CALLED, {"arguments": [f"--{n}={v}" for n, v in given.items()]})
     arguments = [
-        f"--superlink={host}:{port}", f"--port={_free_port()}",
+        f"--superlink={host}:{port}", f"--port={free_port()}",
         f"--root-certificates={creds / AUTHORITY}",
         f"--auth-supernode-private-key={creds / CLIENT_KEY}",
         "--node-config", f"folder='{folder.absolute()}'",
@@ -111,10 +110,3 @@ def _of_device(values, bundle) -> dict:
     print(f"{phone.serial}: answers from {values.device_data}, which stays there", flush=True)
     names = ("via", "device_data", "reconnect_seconds")
     return {name: getattr(values, name) for name in names} | {"serial": phone.serial}
-
-
-def _free_port():
-    """Returns a port of this machine's own address that nobody listens at, for the SuperNode."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

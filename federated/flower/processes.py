@@ -96,6 +96,13 @@ def address_of(text: str, flag: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def free_port() -> int:
+    """Returns a port of this machine's own address that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
 def check_free(host: str, port: int, flag: str) -> None:
     """Raises InputError where nothing can listen at an address."""
     with socket.socket() as probe:

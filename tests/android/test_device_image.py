@@ -57,7 +57,7 @@ def test_the_image_holds_the_runtime_whole_and_what_the_bench_starts_there(image
     imported = {name.replace(".", "/") for name in python(code).stdout.split()}
 
     assert "runtime/run/folder.py" in runtime <= names
-    assert {name.split("/")[0] for name in names} == {"runtime", "benchmarks"}
+    assert {name.split("/")[0] for name in names} == {"runtime", "benchmarks", "federated"}
     assert LITERT.replace(".", "/") in imported
     for name in imported:
         module = name.removeprefix("pocketllm/")

@@ -8,13 +8,16 @@ import pytest
 from device_cases import device
 from federations import ALL, client_of
 from loopback import loopback
+from phone_bits import sha256_there
 from small_runs import pocketllm, rows, run_config, write_tsv
 
-from pocketllm.android_harness.phone.paths import HOME, answering_job
+from pocketllm.android_harness.phone import job
+from pocketllm.android_harness.phone.paths import IMAGE, answering_job, bundle_folder, run_folder
 from pocketllm.federated.answering import answer
 from pocketllm.federated.commands import client as command
 from pocketllm.federated.commands import gateway
 from pocketllm.federated.in_process import InProcess
+from pocketllm.federated.protocol import BEHIND, Question, pack_question, read_answer
 from pocketllm.federated.replica import Replica
 from pocketllm.federated.rounds import serve
 from pocketllm.federated.steps import NO_DATA
@@ -25,19 +28,6 @@ from pocketllm.runtime.run.restore import bring_to, point_of
 
 pytestmark = pytest.mark.desktop  # the workstation's side
 STEPS, DATA = 4, "/data/local/tmp/its own data.tsv"
-
-# Prints the sha256 of a run's replayed parameters.
-SHA256 = """
-from pathlib import Path
-from pocketllm.federated.replica import Replica
-from pocketllm.runtime.bundle.manifest import read_bundle
-from pocketllm.runtime.engine.model import open_model
-from pocketllm.runtime.run.restore import bring_to, point_of
-model = open_model(read_bundle({bundle!r}), threads=1)
-model.initialize()
-bring_to(model, point_of(Path({run!r}), model.bundle, {steps}))
-print(Replica(model).sha256())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +80,7 @@ def flags(bundle, **given):
 
 @pytest.mark.parametrize("kind", ["full", "lora int8"])
 def test_a_phone_and_both_engines_here_end_with_the_same_bits(
-    kind, bundles, phone, image, open_ready, tmp_path, make_federation_config=run_config
+    kind, bundles, phone, image, open_ready, tmp_path
 ):
     bundle = bundles(kind)
     data = load_dataset(write_tsv(tmp_path / "here.tsv", rows(12, seed=8)), bundle, training=True)
@@ -117,11 +107,7 @@ def test_a_phone_and_both_engines_here_end_with_the_same_bits(
     assert done.returncode == 0, done.stderr
     # The last round's records would come with the next question.
     steps = STEPS - 2
-    there = emulated.run_image(
-        image, code=SHA256.format(bundle=str(bundle.folder), run=str(tmp_path / run), steps=steps)
-    )
-    assert there.returncode == 0, there.stderr
-    digests = {there.stdout.strip()}
+    digests = {sha256_there(image, bundle.folder, tmp_path / run, steps)}
     for folder, engine in [("server", "litert"), *((engine, engine) for engine in engines)]:
         model = open_ready(bundle, engine)
         bring_to(model, point_of(tmp_path / folder, bundle, steps))
@@ -134,3 +120,83 @@ def test_a_phone_and_both_engines_here_end_with_the_same_bits(
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert f"sha256 {digests.pop()} on all" in done.stdout
+
+
+@pytest.fixture
+def full(bundles):
+    return bundles("full")
+
+
+def question():
+    """A question of a federation whose header the client lacks: it says that it is behind."""
+    return pack_question(Question(1, first=1, steps=1, start=0, header_checksum=0))
+
+
+def test_a_job_that_a_killed_carrier_left_gives_way(full, phone, tmp_path):
+    carrier = gateway.open_gateway(flags(full, run=tmp_path / "left"), full)
+    there = bundle_folder(full.folder.name)
+    endless = ["train", f"--bundle={there}", f"--train={DATA}", f"--run={run_folder('endless')}"]
+    job.start(carrier.phone, answering_job("left"), [*endless, "--steps=100000", "--lr=1e-4"])
+
+    assert read_answer(gateway.carried(carrier, question())).kind == BEHIND
+
+
+def test_data_that_cannot_be_used_is_named_and_not_quoted(full, phone, tmp_path):
+    bad = "/data/local/tmp/bad.tsv"
+    phone.sh(f"printf 'sentence\\tlabel\\nmy secret\\tperhaps\\n' >{bad}")
+
+    with pytest.raises(InputError) as refused:
+        gateway.open_gateway(flags(full, run=tmp_path / "bad", device_data=bad), full)
+
+    message, place = str(refused.value), f"{run_folder('bad')}/refused.txt"
+    assert bad in message and place in message
+    assert "secret" not in message and "perhaps" not in message
+    assert "perhaps" in phone.sh(f"cat {place}")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"train": "x.tsv"}, "--train=x.tsv: data of this machine"),
+        ({"private": 6}, "--private: the phone has no accountant"),
+        ({"device_data": ""}, "--device_data is missing"),
+        ({"device_data": "/sdcard/none"}, "--device_data=/sdcard/none: no such file on the phone"),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(changes, message, full, tmp_path):
+    with pytest.raises(InputError, match=message):
+        gateway.open_gateway(flags(full, run=tmp_path / "run", **changes), full)
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [
+        (f"{IMAGE}/.manifest", "no image, or not all of it, is on the phone"),
+        (gateway.PROGRAM, "an image that cannot answer a federation"),
+        (f"{bundle_folder('tiny')}/.manifest", "no bundle, or not all of it, is on the phone"),
+    ],
+)
+def test_what_the_phone_lacks_is_said(missing, message, full, phone, tmp_path):
+    phone.sh(f"mv {missing} {missing}.away")
+    try:
+        with pytest.raises(InputError, match=message):
+            gateway.open_gateway(flags(full, run=tmp_path / "run"), full)
+    finally:
+        phone.sh(f"mv {missing}.away {missing}")
+
+
+def test_another_bundle_of_that_name_on_the_phone_is_refused(bundles, golden_bundle, tmp_path):
+    other = bundles("lora int8")
+    assert other.folder.name == golden_bundle.folder.name
+
+    with pytest.raises(InputError, match="another bundle than .*device push --bundle="):
+        gateway.open_gateway(flags(golden_bundle, run=tmp_path / "run"), golden_bundle)
+
+
+def test_without_a_phone_the_command_says_so(full, phone, tmp_path):
+    phone.unplug()
+    try:
+        with pytest.raises(RunError, match="no device"):
+            gateway.open_gateway(flags(full, run=tmp_path / "run"), full)
+    finally:
+        phone.plug_in()

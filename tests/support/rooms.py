@@ -20,6 +20,6 @@ ROOMS = {
     "federated": (
         "durable_lines", "privacy", "protocol", "aggregation", "steps", "terms", "round_lines",
         "rounds", "in_process", "journal_part", "replica", "example_slopes", "answering", "parts",
-        "audit", "flower", "commands", "apps",
+        "audit", "flower", "measure", "commands", "apps",
     ),
 }  # fmt: skip

@@ -2,16 +2,17 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import uuid
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from small_runs import rows, write_tsv
 from waiting import wait_until
 
+from pocketllm.federated.flower.processes import free_port
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 MARK = "POCKETLLM_TEST_FEDERATION"  # in the environment of every process of a federation
@@ -47,6 +48,7 @@ class Deployment:
         (folder / "hook" / "sitecustomize.py").write_text(WATCHED)
         self.notes = folder / "notes"
         self._commands: dict[str, subprocess.Popen] = {}
+        self._adb: Mapping[str, str] = {}
         done = self._run("keys", f"--out={folder / 'creds'}", f"--clients={clients}")
         assert done.returncode == 0, done.stderr
         for number in range(clients):
@@ -79,11 +81,13 @@ class Deployment:
     def start_client(self, number: int, creds: Path | None = None) -> None:
         """Starts a client's command."""
         creds = creds or self.folder / f"creds/client-{number}"
-        self._start(
-            f"client-{number}", f"--bundle={self.bundle}", f"--run={self.client_run(number)}",
-            f"--train={self.folder / f'part-{number}.tsv'}", f"--creds={creds}", "--threads=1",
-            f"--server=127.0.0.1:{self.port}",
-        )  # fmt: skip
+        self._client(number, creds, f"--train={self.folder / f'part-{number}.tsv'}")
+
+    def start_gateway(self, number: int, data: str, environment: Mapping[str, str]) -> None:
+        """Starts a client's command that a phone answers for; the environment has the phone."""
+        self._adb = environment
+        creds = self.folder / f"creds/client-{number}"
+        self._client(number, creds, "--via=device", f"--device_data={data}")
 
     def wait_for_steps(self, least: int) -> None:
         """Waits until the server's journal holds so many steps."""
@@ -132,6 +136,12 @@ class Deployment:
         """Returns the command lines of the federation's processes."""
         return [_read(pid, "cmdline") for pid in self._pids()]
 
+    def _client(self, number, creds, *flags):
+        self._start(
+            f"client-{number}", f"--bundle={self.bundle}", f"--run={self.client_run(number)}",
+            f"--creds={creds}", "--threads=1", f"--server=127.0.0.1:{self.port}", *flags,
+        )  # fmt: skip
+
     def _start(self, name, *flags):
         with open(self.folder / f"{name}.out", "ab") as out:
             self._commands[name] = subprocess.Popen(
@@ -148,7 +158,7 @@ class Deployment:
 
     def _environment(self):
         folders = [str(self.folder / "hook"), os.environ.get("PYTHONPATH", "")]
-        return os.environ | {
+        return os.environ | self._adb | {
             MARK: self.mark, "POCKETLLM_TEST_NOTES": str(self.notes),
             "PYTHONPATH": os.pathsep.join(folders),
         }  # fmt: skip
@@ -157,13 +167,6 @@ class Deployment:
         mark = f"{MARK}={self.mark}".encode()
         pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
         return [pid for pid in pids if mark in _read(pid, "environ")]
-
-
-def free_port() -> int:
-    """Returns a port of this machine's own address that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _read(pid, name):

@@ -1,0 +1,1 @@
+"""What a federation between processes costs: bytes on the wire, memory of the processes."""

@@ -1,0 +1,73 @@
+"""A federation on Flower of this machine and a phone behind a gateway: aarch64, emulated."""
+
+import pytest
+
+pytest.importorskip("flwr", reason="Flower is not installed: make federated")
+
+import phone as emulated
+from deployed import Deployment
+from device_cases import device
+from loopback import loopback
+from phone_bits import sha256_there
+from small_runs import pocketllm, rows, write_tsv
+
+from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
+from pocketllm.federated.commands.client import HOME, LOG
+from pocketllm.federated.round_lines import read_rounds
+from pocketllm.runtime.engine.model import open_model
+
+pytestmark = pytest.mark.flower
+DATA = "/data/local/tmp/notes of the phone.tsv"
+
+
+def test_a_phone_behind_a_gateway_ends_with_the_bits_of_all(golden_bundle, tmp_path):
+    image = emulated.make_image(tmp_path / "image")
+    deployment = Deployment(tmp_path, golden_bundle.folder, clients=2)
+    (tmp_path / "part-1.tsv").unlink()
+    with loopback(tmp_path / "device") as phone:
+        done = device(phone, "push", f"--image={image}", f"--bundle={golden_bundle.folder}")
+        assert done.returncode == 0, done.stderr
+        own = write_tsv(tmp_path / "own.tsv", rows(12, seed=9))
+        assert phone.adb("push", str(own), DATA).returncode == 0
+        own.unlink()
+        try:
+            deployment.start_server("--min_clients=2", "--quorum=1")
+            deployment.start_client(0)
+            deployment.start_gateway(1, DATA, phone.environment)
+            deployment.wait_for_steps(12)
+        finally:
+            deployment.stop()
+        pulled = tmp_path / "pulled"
+        done = device(phone, "pull", "--run=client-1", f"--out={pulled}")
+        assert done.returncode == 0, done.stderr
+
+    answered = {tuple(sorted(line.answers)) for line in read_rounds(deployment.run)}
+    assert len(answered) == 1 and len(answered.pop()) == 2, "both, every round"
+    assert DATA.rpartition("/")[2] not in deployment.notes.read_text(), "nobody here opened it"
+    assert "parameters are not" not in (deployment.run / "flower/server.log").read_text()
+    assert (deployment.client_run(1) / HOME / LOG).exists()
+    assert not (deployment.client_run(1) / "journal").exists(), "the phone has it"
+    check_equal_bits(deployment, golden_bundle, image, pulled)
+
+
+def check_equal_bits(deployment, bundle, image, pulled):
+    """Asserts equal journals, and equal parameters by either processor."""
+    folders = [deployment.client_run(0), pulled]
+    last = min(shared_steps(folder, server_journal(deployment.run)) for folder in folders)
+    assert last > 0
+
+    def open_here():
+        model = open_model(bundle, threads=1)
+        model.initialize()
+        return model
+
+    digest, others = sha256_of_all([deployment.run, *folders], last, open_here)
+    assert others == []
+    assert sha256_there(image, bundle.folder, pulled, last) == digest
+    names = ",".join(map(str, folders))
+    done = pocketllm(
+        "federate", "verify", f"--run={deployment.run}", f"--runs={names}",
+        f"--bundle={bundle.folder}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"sha256 {digest} on all 3" in done.stdout

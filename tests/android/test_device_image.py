@@ -12,6 +12,7 @@ from small_runs import complaint, pocketllm, python
 from pocketllm.android_harness.image import contents
 from pocketllm.android_harness.image.build import MAX_BYTES
 from pocketllm.android_harness.image.lock import SHIPPED_LOCK, read_lock, write_lock
+from pocketllm.android_harness.image.modules import command_module
 from pocketllm.benchmarks.bench.workers import LITERT, SGEMM
 
 pytestmark = pytest.mark.desktop  # the workstation's side
@@ -49,16 +50,18 @@ def test_the_image_is_small_and_holds_no_tests_documentation_gpu_or_links(image)
         assert not [path for path in paths if word in f"/{path.relative_to(image)}"], word
 
 
-def test_the_image_holds_the_runtime_whole_and_what_the_bench_starts_there(image):
+def test_the_image_holds_the_runtime_whole_and_what_is_started_there_beside_it(image):
     site = image / "site" / "pocketllm"
     names = {path.relative_to(site).as_posix() for path in site.rglob("*.py")}
     runtime = {path.relative_to(ROOT).as_posix() for path in (ROOT / "runtime").rglob("*.py")}
-    code = f"import sys, {LITERT}, {SGEMM}; print(*(n for n in sys.modules if 'pocketllm.' in n))"
+    started = ", ".join((LITERT, SGEMM, command_module("federate", "answer")))
+    code = f"import sys, {started}; print(*(n for n in sys.modules if 'pocketllm.' in n))"
     imported = {name.replace(".", "/") for name in python(code).stdout.split()}
 
     assert "runtime/run/folder.py" in runtime <= names
     assert {name.split("/")[0] for name in names} == {"runtime", "benchmarks", "federated"}
-    assert LITERT.replace(".", "/") in imported
+    assert not [name for name in names if name.startswith("federated/flower")]
+    assert {LITERT.replace(".", "/"), "pocketllm/federated/answering"} <= imported
     for name in imported:
         module = name.removeprefix("pocketllm/")
         assert {f"{module}.py", f"{module}/__init__.py"} & names, module

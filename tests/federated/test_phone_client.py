@@ -92,17 +92,17 @@ def test_a_phone_and_both_engines_here_end_with_the_same_bits(
     run = f"phone {kind}"
     carrier = gateway.open_gateway(flags(bundle, run=tmp_path / run), bundle)
     config = run_config(bundle, data, steps=STEPS, batch_size=3, lr=1e-2, eps=1e-2)
-    said = []
+    warnings = []
 
     served = serve(
         tmp_path / "server",
         replace(config, train_sha256=NO_DATA),
         replace(ALL, round_steps=2, seconds=300.0),
         InProcess(clients | {9: partial(gateway.carried, carrier)}),
-        watcher=Watcher(say=said.append),
+        watcher=Watcher(say=warnings.append),
     )
 
-    assert (served.last_step, served.rounds, said) == (STEPS, STEPS // 2, [])
+    assert (served.last_step, served.rounds, warnings) == (STEPS, STEPS // 2, [])
     done = device(phone, "pull", f"--run={run}", f"--out={tmp_path / run}")
     assert done.returncode == 0, done.stderr
     # The last round's records would come with the next question.
@@ -195,6 +195,7 @@ def test_another_bundle_of_that_name_on_the_phone_is_refused(bundles, golden_bun
 
 def test_without_a_phone_the_command_says_so(full, phone, tmp_path):
     phone.unplug()
+    phone.adb("disconnect", phone.serial)
     try:
         with pytest.raises(RunError, match="no device"):
             gateway.open_gateway(flags(full, run=tmp_path / "run"), full)

@@ -13,6 +13,7 @@ from ..commands import server
 from ..commands.shared import federation_of
 from ..flower.carrier import FlowerGrid
 from ..flower.keys import signer_of
+from ..flower.processes import end_with_parent
 from ..rounds import serve
 from ..terms import Watcher
 
@@ -25,6 +26,7 @@ def make() -> Any:
 
     @app.main()
     def main(grid, context):
+        end_with_parent()
         serve_run(Path(str(context.run_config["folder"])), FlowerGrid(grid))
 
     return app

@@ -28,7 +28,15 @@ from pocketllm.runtime.run.folder import start_or_continue
 from ..flower.app import write_app
 from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC, check_certificate, signer_of
 from ..flower.present import check_flower
-from ..flower.processes import LOOPBACK, address_of, call, check_free, started, wait_until_open
+from ..flower.processes import (
+    LOOPBACK,
+    address_of,
+    call,
+    check_free,
+    is_flower,
+    started,
+    wait_until_open,
+)
 from .private_flags import People
 from .shared import define_federation_flags, federation_of
 
@@ -195,8 +203,7 @@ def _follow(values, folder, home, link, bar, *, shown) -> None:
 def _is_alive(home):
     """Whether the ServerApp's process is there."""
     try:
-        pid = int((home / ALIVE).read_text())
-        return b"flwr" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return is_flower(int((home / ALIVE).read_text()))
     except (OSError, ValueError):
         return False
 

@@ -9,7 +9,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -25,6 +27,8 @@ QUIET = {
     "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
     "FLWR_SUPEREXEC_TASK_POLL_INTERVAL": "0.05",
 }
+PROC = Path("/proc")
+PARENT_SECONDS, CLEAN_SECONDS = 0.5, 5.0  # between looks for the parent; for a clean end
 END_SECONDS, START_SECONDS, CALL_SECONDS = 10.0, 180.0, 120.0
 PR_SET_PDEATHSIG = 1  # of prctl, Linux
 MOST_TEXT = 400  # characters of what a program says
@@ -140,6 +144,46 @@ def last_log_line(home: Path) -> str:
     return ""
 
 
+def descendants(pid: int) -> list[int]:
+    """Returns the processes that a process started, and those that they did."""
+    children = defaultdict(list)
+    for path in PROC.iterdir():
+        if path.name.isdecimal():
+            with suppress(OSError, IndexError):
+                # The name is in parentheses, and may hold any character.
+                after_name = (path / "stat").read_text(errors="replace").rpartition(")")[2]
+                children[int(after_name.split()[1])].append(int(path.name))
+    family, waiting = [], [pid]
+    while waiting:
+        waiting += (more := children[waiting.pop()])
+        family += more
+    return family
+
+
+def is_flower(pid: int) -> bool:
+    """Whether a process is there, and one of Flower's."""
+    with suppress(OSError):
+        command = (PROC / str(pid) / "cmdline").read_bytes()
+        return b"flwr" in command or b"flower" in command
+    return False
+
+
+def end_with_parent() -> None:
+    """Has this process end when its parent does; it may be killed at any line.
+
+    Flower's own watch asks for a clean end, which waits for a SuperLink that is gone.
+    """
+    parent = os.getppid()
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(PARENT_SECONDS)
+        time.sleep(CLEAN_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _die_with_parent():
     """Has the kernel kill this process when its parent is killed; its own children watch it."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -150,9 +194,14 @@ def _last_line(text):
 
 
 def _end(child):
-    """Ends a program and what it started: its whole session."""
+    """Ends a program and what it started; its SuperExec has a session of its own."""
+    started_by_it = descendants(child.pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, number)
         with suppress(subprocess.TimeoutExpired):
             child.wait(END_SECONDS)
+    for pid in started_by_it:
+        if is_flower(pid):  # and not another program that has its number by now
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGKILL)

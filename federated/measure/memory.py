@@ -4,7 +4,8 @@ import re
 from collections import defaultdict
 from pathlib import Path
 
-PROC = Path("/proc")
+from ..flower.processes import PROC, descendants
+
 PROGRAMS = ("flower-supernode", "flower-superexec", "flwr-clientapp")
 OTHER = "command"  # the command itself
 
@@ -15,21 +16,10 @@ def anonymous_bytes(pid: int) -> dict[str, int]:
     Args:
       pid: of a `pocketllm federate client`; processes that end meanwhile are left out.
     """
-    children = defaultdict(list)
-    for path in PROC.iterdir():
-        if path.name.isdecimal() and (parent := _parent(path)):
-            children[parent].append(int(path.name))
-    memory, waiting = defaultdict(int), [pid]
-    while waiting:
-        pid = waiting.pop()
-        waiting += children[pid]
-        memory[_program(pid)] += _pss_anon(pid)
+    memory = defaultdict(int)
+    for process in (pid, *descendants(pid)):
+        memory[_program(process)] += _pss_anon(process)
     return dict(memory)
-
-
-def _parent(path):
-    status = re.search(r"^PPid:\s+(\d+)", _text(path / "status"), re.M)
-    return int(status[1]) if status else 0
 
 
 def _program(pid):

@@ -71,7 +71,7 @@ def test_five_kills_change_no_bit(deployment, golden_bundle):
     deployment.stop()
 
     check_equal_bits(deployment, golden_bundle)
-    assert deployment.left_running() == [], "nothing outlives its command"
+    assert deployment.left == [], "nothing outlives its command"
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 MARK = "POCKETLLM_TEST_FEDERATION"  # in the environment of every process of a federation
 SECONDS = 600.0
+LEFT_SECONDS = 30.0  # that what a killed command left may take to end
 # Written into a folder of PYTHONPATH: every Python process notes what it opens and whom it calls.
 WATCHED = """\
 import os, sys
@@ -48,6 +50,7 @@ class Deployment:
         (folder / "hook" / "sitecustomize.py").write_text(WATCHED)
         self.notes = folder / "notes"
         self._commands: dict[str, subprocess.Popen] = {}
+        self.left: list[bytes] = []  # command lines
         self._adb: Mapping[str, str] = {}
         done = self._run("keys", f"--out={folder / 'creds'}", f"--clients={clients}")
         assert done.returncode == 0, done.stderr
@@ -117,12 +120,16 @@ class Deployment:
         return None
 
     def stop(self) -> None:
-        """Ends the commands as Ctrl-C does, and then whatever is left."""
+        """Ends the commands as Ctrl-C does, notes in `left` what outlives them, and ends that."""
         for command in self._commands.values():
             command.terminate()
         for command in self._commands.values():
             with suppress(subprocess.TimeoutExpired):
                 command.wait(60)
+        end = time.monotonic() + LEFT_SECONDS
+        while self._pids() and time.monotonic() < end:
+            time.sleep(0.5)
+        self.left = [_read(pid, "cmdline") for pid in self._pids()]
         for pid in self._pids():
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -131,10 +138,6 @@ class Deployment:
         """Returns what a command printed."""
         path = self.folder / f"{name}.out"
         return path.read_text(errors="replace") if path.exists() else ""
-
-    def left_running(self) -> list[bytes]:
-        """Returns the command lines of the federation's processes."""
-        return [_read(pid, "cmdline") for pid in self._pids()]
 
     def _client(self, number, creds, *flags):
         self._start(

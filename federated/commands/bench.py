@@ -32,7 +32,7 @@ define.integer("clients", 3, "number of clients", 2)
 define.list("round_steps", ["16", "64"], "steps a message, with commas: a federation each")
 define.integer("rounds", 8, "rounds that are counted, behind the first", 1)
 define.integer("batch_size", 8, "examples a step and client", 1)
-define.float("idle_seconds", 60.0, "time that clients are watched without a question", 1.0)
+define.float("idle_seconds", 60.0, "time that clients are watched without a question", 10.0)
 
 
 def run(values) -> dict:

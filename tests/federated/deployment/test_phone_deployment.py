@@ -43,7 +43,9 @@ def test_a_phone_behind_a_gateway_ends_with_the_bits_of_all(golden_bundle, tmp_p
 
     answered = {tuple(sorted(line.answers)) for line in read_rounds(deployment.run)}
     assert len(answered) == 1 and len(answered.pop()) == 2, "both, every round"
-    assert DATA.rpartition("/")[2] not in deployment.notes.read_text(), "nobody here opened it"
+    events = [line.split("\t")[2] for line in deployment.notes.read_text().splitlines()]
+    opened = {event.rpartition("/")[2] for event in events if event.startswith("open ")}
+    assert opened == {"part-0.tsv"}, "nobody here opened the phone's data"
     assert "parameters are not" not in (deployment.run / "flower/server.log").read_text()
     assert (deployment.client_run(1) / HOME / LOG).exists()
     assert not (deployment.client_run(1) / "journal").exists(), "the phone has it"

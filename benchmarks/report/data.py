@@ -20,6 +20,7 @@ from pocketllm.runtime.journal.lines import (
     read_steps,
 )
 from pocketllm.runtime.optim.interface import Step
+from pocketllm.runtime.rates.record import Choice, read_choice
 from pocketllm.runtime.run.folder import CONFIG, optimizer_in
 from pocketllm.runtime.run.sessions import Session, read_sessions
 
@@ -53,6 +54,7 @@ class Run:
       sessions: what made the steps, empty for a run that does not say.
       warnings: why it cannot work as it is.
       samples: what the model wrote at the evaluations.
+      measured: what it measured before its first step, and chose; None of one that did not.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Run:
     sessions: tuple[Session, ...]
     warnings: tuple[str, ...] = ()
     samples: tuple[Sample, ...] = ()
+    measured: Choice | None = None
 
 
 def read_runs(folders: Sequence[str | Path]) -> list[Run]:
@@ -109,6 +112,7 @@ def summarise(run: Run) -> dict:
         "peak_anon_bytes": max(cost.peak_anon_bytes for cost in run.costs) or None,
         "peak_rss_bytes": max(cost.peak_rss_bytes for cost in run.costs) or None,
         "warnings": list(run.warnings),
+        "measured": run.measured.summary() if run.measured else None,
         "samples": samples_of(run.samples, run.steps[-1].step),
         "config": run.config,
         "sessions": [asdict(session) for session in run.sessions],
@@ -162,6 +166,7 @@ def _read(folder, name):
         tuple(read_sessions(folder)),
         tuple(warning.text for warning in read_warnings(folder)),
         tuple(read_samples(folder)),
+        read_choice(folder, config.get("lr")),
     )
 
 

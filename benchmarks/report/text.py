@@ -23,6 +23,7 @@ def report_text(result: dict) -> str:
         runs_table(runs),
         "\n".join(_notes(runs)),
         *_warnings(runs),
+        *_measured(runs),
         f"![{', '.join(escaped(run['run']) for run in runs)}: curves over the steps]"
         f"({result['figures'][0]})",
         f"For print: {', '.join(f'[{name}]({name})' for name in result['figures'])}.",
@@ -95,6 +96,18 @@ def _warnings(runs):
         f"- {escaped(run['run'])}: {escaped(text)}" for run in runs for text in run["warnings"]
     ]
     return ["## Warnings", "\n".join(lines)] if lines else []
+
+
+def _measured(runs):
+    """Returns the section on settings that runs chose by what they measured, none without any."""
+    lines = [
+        f"- {escaped(run['run'])}: {escaped(text)}"
+        for run in runs
+        if run["measured"]
+        for text in (run["measured"]["line"], *run["measured"]["advice"])
+        if text
+    ]
+    return ["## Measured before the first step", "\n".join(lines)] if lines else []
 
 
 def _settings_table(runs):

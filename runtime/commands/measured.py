@@ -7,6 +7,7 @@ from pathlib import Path
 from ..bundle.contents import Bundle
 from ..data.dataset import Dataset
 from ..engine.model import Model
+from ..errors import InputError
 from ..host.files import read_json
 from ..host.lock import run_lock
 from ..host.progress import Progress
@@ -14,8 +15,9 @@ from ..optim.interface import Optimizer, Settings
 from ..rates.choose import choose, plan_for
 from ..rates.course import Course
 from ..rates.plan import check_enough
-from ..rates.record import MEASURED, Choice, chosen_before, record
+from ..rates.record import Choice, chosen_before, read_choice, record
 from ..run.folder import CONFIG, DAMAGED, RunConfig
+from ..run.optional import problem_of
 from .flags import AUTO
 
 
@@ -83,11 +85,13 @@ def measure(
 
 
 def recorded(folder: Path, settings: Settings) -> dict | None:
-    """Returns a run's measured.json, None of a run whose settings are not those that it chose."""
-    path = Path(folder) / MEASURED
-    if not path.exists():
+    """Returns what a run measured and chose, None where it did not, or its file is damaged.
+
+    That is said: the run can do without.
+    """
+    try:
+        choice = read_choice(folder, settings.lr)
+    except InputError as error:
+        print(f"{problem_of(error)}; passed over, only reports need it", flush=True)
         return None
-    measured = read_json(path, "remove the file: only reports need it")
-    chosen = measured.get("chosen")
-    is_its_own = isinstance(chosen, dict) and chosen.get("lr", settings.lr) == settings.lr
-    return measured if is_its_own else None
+    return choice.summary() if choice else None

@@ -157,6 +157,8 @@ class Optimizer:
       probing: of a journalled run, how its steps measure slopes, by its settings.
       calls: settings -> stems of the signatures that its steps call, beside `forward_loss`; with
         moments also those that read and write these. None: any.
+      slope: a step's line -> what its first step takes off the loss at a learning rate of 1, of an
+        optimizer that goes along the gradient; None of any other.
     """
 
     name: str
@@ -171,6 +173,7 @@ class Optimizer:
     has_moments: bool = False
     probing: Callable[[Mapping[str, Any]], Probing] | None = None
     calls: Callable[[Any], frozenset[str]] | None = None
+    slope: Callable[[Any], float] | None = None
 
     @property
     def option_names(self) -> tuple[str, ...]:

@@ -33,4 +33,5 @@ OPTIMIZER = Optimizer(
     whole_batch=True,
     accumulates=True,
     calls=lambda settings: ADDING_UP | {contract.SGD_APPLY},
+    slope=lambda step: step.share * step.norm**2,
 )

@@ -1,13 +1,15 @@
 """The learning rate of a run with gradients: a short range test of its own optimizer's steps.
 
-A first step says which share of the loss a rate takes off, and so which rate takes STEP_GAIN off.
-Steps at that rate, from the same parameters, then show whether it holds.
+A first step says which share of the loss a rate takes off, and so which rate takes STEP_GAIN off;
+of a step along the gradient the gradient's norm says it. Steps at that rate, from the same
+parameters, then show whether it holds.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import fields, replace
 
+from .. import contract
 from ..data.dataset import Dataset, batches_of
 from ..data.order import step_members
 from ..engine.model import Model
@@ -20,7 +22,9 @@ from .record import Choice
 
 STEP_GAIN = 0.04  # share of the loss that a first step takes off
 LINEAR = 10 * STEP_GAIN  # up to which a first step's gain is in proportion to its rate
-RESOLVED = 1e-4  # share of the loss that a step must change to say anything
+# Share of the loss that a step must change to say anything. On integers, steps too small to do
+# anything change 8 rows' loss by up to 1.8e-3 of it (roberta-micro, LoRA on int8).
+RESOLVED, RESOLVED_OF_INTEGERS = 1e-4, 3e-3
 FIRST_RATE, DECADE, APART = 1e-4, 10.0, math.sqrt(10)
 FALL = 0.5  # power of the steps with which the rate of a long run falls
 STEP_CALLS = 3  # forward passes that a gradient counts
@@ -52,12 +56,8 @@ def choose_by_steps(
     plan = plan_steps(course, data, model.bundle.batch_size)
     members = step_members(len(data.examples), plan.rows, course.seed, 1)
     trial = _Trial(optimizer, settings, model, batches_of(data, model.bundle, members), progress)
-    rate = _rate_of_first_step(trial)
-    for _ in range(TRIES):
-        gain = trial.gain(rate, plan.probes)
-        if gain >= STEP_GAIN / 2:
-            break
-        rate /= APART
+    first = _rate_of_first_step(trial)
+    rate, gain = _rate_that_holds(trial, first, plan.probes)
     lr = float(f"{rate * length_share(course.steps, fall=FALL):.1e}")
     figures = {
         "rows": plan.rows,
@@ -67,11 +67,11 @@ def choose_by_steps(
         "calls": trial.calls,
         "run_calls": plan.run_calls,
     }
-    share = 100 * trial.calls / plan.run_calls
+    share, after = 100 * trial.calls / plan.run_calls, trial.start * (1 - gain)
+    steps = "1 step takes" if plan.probes == 1 else f"{plan.probes} steps take"
     line = (
-        f"lr {lr:.3g}, measured: {plan.probes} steps at {rate:.2g} on {plan.rows} rows take the "
-        f"loss from {trial.start:.3g} to {trial.start * (1 - gain):.3g} ({share:.1f}% of the run's "
-        "forward passes)"
+        f"lr {lr:.3g}, measured: at {rate:.2g} {steps} the loss on {plan.rows} rows from "
+        f"{trial.start:.3g} to {after:.3g} ({share:.1f}% of the run's forward passes)"
     )
     return Choice({"lr": lr}, figures, line)
 
@@ -81,15 +81,47 @@ def _rate_of_first_step(trial):
 
     Raises:
       InputError: no step changes the loss.
+      LossError: the gradient is not finite.
     """
-    rate = FIRST_RATE
+    if trial.slope_of:
+        slope = trial.slope_of(trial.step(FIRST_RATE))
+        if slope > 0:
+            return STEP_GAIN * trial.start / slope
+        raise InputError("--lr=auto: the gradient is 0, which no step follows; check the data")
+    rate, small, large = FIRST_RATE, 0.0, math.inf  # what changes nothing, what is too far
     for _ in range(TRIES):
         gain = trial.gain(rate, 1)
-        if RESOLVED < gain < LINEAR:
+        if trial.resolved < gain < LINEAR:
             return rate * STEP_GAIN / gain
-        rate = rate * DECADE if abs(gain) <= RESOLVED else rate / DECADE
-    raise InputError(
-        f"--lr=auto: steps at {FIRST_RATE:g} and up to {rate:g} do not lower the loss of "
+        if abs(gain) <= trial.resolved:
+            small = rate
+        else:
+            large = rate
+        is_between = small > 0 and large < math.inf
+        rate = math.sqrt(small * large) if is_between else small * DECADE or large / DECADE
+    raise _without_rate(trial)
+
+
+def _rate_that_holds(trial, first, steps):
+    """Returns (the largest rate from `first` down whose steps lower the loss, their gain).
+
+    Raises:
+      InputError: none of TRIES does.
+    """
+    rate = first
+    for _ in range(TRIES):
+        gain = trial.gain(rate, steps)
+        # Half of what one step at this rate promises, if that can be told.
+        if gain >= max(STEP_GAIN / 2 * rate / first, trial.resolved):
+            return rate, gain
+        rate /= APART
+    raise _without_rate(trial)
+
+
+def _without_rate(trial):
+    rates = [tried["lr"] for tried in trial.tried]
+    return InputError(
+        f"--lr=auto: steps at {min(rates):.2g} to {max(rates):.2g} do not lower the loss of "
         f"{trial.start:.3g}; give --lr a number"
     )
 
@@ -101,12 +133,18 @@ class _Trial:
       start: loss of the rows there.
       tried: {"lr", "steps", "loss"} of each trial, for JSON.
       calls: forward passes so far, a gradient counts STEP_CALLS.
+      resolved: share of the loss below which a change says nothing.
+      slope_of: (a step's line) -> what a rate of 1 would take off the loss; None where that is not
+        known.
     """
 
     def __init__(self, optimizer, settings, model, batches, progress):
         self._optimizer, self._settings, self._model = optimizer, settings, model
         self._batches, self._progress = batches, progress
         self.calls, self.tried = 0, []
+        is_fine = model.bundle.base == contract.FP32
+        self.resolved = RESOLVED if is_fine else RESOLVED_OF_INTEGERS
+        self.slope_of = optimizer.slope
         self.start = self._loss()
         if not (math.isfinite(self.start) and self.start > 0):
             raise LossError(
@@ -114,11 +152,15 @@ class _Trial:
                 "can lower; check the data, or give --lr a number"
             )
 
+    def step(self, rate):
+        """Returns the line of a first step at a rate."""
+        line = self._taking(rate, 1)(Minibatch(1, 0, self._batches, self._loss))
+        self._count(STEP_CALLS)
+        return line
+
     def gain(self, rate, steps):
         """Returns the share of the loss that steps at a rate take off; below 0: it rose."""
-        self._model.initialize()
-        take = self._optimizer.begin(self._model, self._at(rate, steps), ())
-        loss = math.inf
+        take, loss = self._taking(rate, steps), math.inf
         try:
             for number in range(1, steps + 1):
                 take(Minibatch(number, 0, self._batches, self._loss))
@@ -130,6 +172,11 @@ class _Trial:
             loss = math.inf
         self.tried.append({"lr": rate, "steps": steps, "loss": loss if loss < math.inf else None})
         return (self.start - loss) / self.start
+
+    def _taking(self, rate, steps):
+        """Returns what takes steps at a rate, from the bundle's parameters."""
+        self._model.initialize()
+        return self._optimizer.begin(self._model, self._at(rate, steps), ())
 
     def _at(self, rate, steps):
         """Returns the run's settings for steps at a rate alone."""

@@ -2,6 +2,7 @@
 
 import json
 import statistics
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -12,6 +13,7 @@ from small_runs import steady
 from pocketllm.benchmarks.report.data import read_runs, running_median, smoothing_window, summarise
 from pocketllm.benchmarks.report.text import figure_caption, report_text, runs_table
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.rates.record import Choice, record
 
 
 def summary_of(folder):
@@ -63,6 +65,7 @@ def test_the_figures_of_a_mezo_run(tmp_path):
         "peak_anon_bytes": 2_345_678_901,
         "peak_rss_bytes": 2_987_654_321,
         "warnings": [],
+        "measured": None,
         "samples": [],
         "sessions": [MACHINE],
     }
@@ -239,6 +242,32 @@ def test_the_report_names_what_each_run_ran_on(tmp_path):
     assert figure_caption(result_of(folders[0])) == (
         "Test Phone (CPU parts 0xd05, 0xd41), 8 cores; litert (ai-edge-litert 2.3.0, 4 threads)"
     )
+
+
+def test_the_report_says_what_a_run_measured_and_chose(tmp_path):
+    run = write_mezo_run(tmp_path / "run")
+    rate = json.loads((run / "config.json").read_text())["lr"]
+    choice = Choice({"lr": rate}, {"calls": 7}, "lr 1, measured: as said", ("rows say the same",))
+    record(run, choice)
+    result = result_of(run, write_mezo_run(tmp_path / "given"))
+
+    assert [entry["measured"] for entry in result["runs"]] == [choice.summary(), None]
+    assert (
+        "## Measured before the first step\n\n"
+        "- run: lr 1, measured: as said\n- run: rows say the same\n\n"
+    ) in report_text(result)
+
+    record(
+        run, replace(choice, chosen={"lr": rate / 2})
+    )  # of a run that a kill kept from beginning
+    assert result_of(run)["runs"][0]["measured"] is None
+
+
+def test_a_damaged_record_of_what_was_measured_is_named(tmp_path):
+    run = write_mezo_run(tmp_path / "run")
+    (run / "measured.json").write_text('{"chosen": 1}')
+
+    assert "measured.json: damaged (" in refusal(run)
 
 
 def test_accuracies_on_different_dev_sets_are_called_so(tmp_path):

@@ -42,7 +42,7 @@ def test_the_measured_rates_run_has_the_bytes_of_the_same_rate_given(command, op
     done = command(optimizer=optimizer)
     assert done.returncode == 0, done.stderr
     (line,) = [line for line in done.stdout.splitlines() if "measured:" in line]
-    rate = re.match(r"lr (\S+), measured: \d steps at \S+ on 3 rows take the loss from", line)[1]
+    rate = re.match(r"lr (\S+), measured: at \S+ \d steps? takes? the loss on 3 rows from", line)[1]
     result = json.loads((tmp_path / "result.json").read_text())
     assert result["lr"] == float(rate) == result["measured"]["chosen"]["lr"] > 0
 

@@ -110,6 +110,19 @@ def test_what_a_killed_run_measured_is_not_that_of_a_run_with_a_number(command, 
     assert result_of(tmp_path)["measured"] is None
 
 
+@pytest.mark.parametrize("text", ["{broken", "[]", '{"chosen": 1}'])
+def test_a_damaged_record_of_what_was_measured_is_said_and_stops_nothing(text, command, tmp_path):
+    chosen_line(command(steps=2))
+    (tmp_path / "run" / "measured.json").write_text(text)
+
+    done = command(steps=3)
+
+    assert done.returncode == 0, done.stderr
+    assert "measured.json: " in done.stdout and "passed over, only reports need it" in done.stdout
+    result = result_of(tmp_path)
+    assert result["last_step"] == 3 and result["measured"] is None
+
+
 def test_a_run_begun_with_a_number_goes_on_with_it_and_refuses_another(command, tmp_path):
     assert command(lr="1e-3", steps=2).returncode == 0
     assert command(steps=3).returncode == 0

@@ -1,10 +1,12 @@
 """The range test of runs with gradients: rates that take a share of the loss off, and hold."""
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
+from pocketllm.runtime import contract
 from pocketllm.runtime.errors import InputError, LossError
 from pocketllm.runtime.optim.adam import AdamSettings
 from pocketllm.runtime.rates.course import Course
@@ -16,6 +18,8 @@ SETTINGS = AdamSettings(0.0, 0.1, "linear", 900, warmup_steps=20)
 
 class Steep:
     """A loss that a step of Adam's first kind takes lr · slope off, up to where it turns up."""
+
+    slope_of = None
 
     def __init__(self, bundle, *, slope, turns=math.inf, start=2.0):
         self.bundle, self.slope, self.turns, self.start = bundle, slope, turns, start
@@ -42,7 +46,7 @@ class Steep:
         return take
 
     def choose(self, data, steps=100, batch_size=3):
-        optimizer = SimpleNamespace(begin=self.begin)
+        optimizer = SimpleNamespace(begin=self.begin, slope=self.slope_of)
         course = Course(batch_size, steps, 0, None, None)
         return choose_by_steps(optimizer, SETTINGS, course, model=self, data=data)
 
@@ -85,6 +89,72 @@ def test_a_first_rate_that_is_far_too_large_gives_way(golden_bundle, train_data)
 def test_a_loss_that_no_step_changes_is_refused(golden_bundle, train_data):
     with pytest.raises(InputError, match=r"^--lr=auto: steps .* do not lower the loss of 2; give"):
         Steep(golden_bundle, slope=0.0).choose(train_data)
+
+
+class Grained(Steep):
+    """The same, on integers: a step changes the loss by up to 1.5e-3 of it besides, either way."""
+
+    def loss(self, batches):
+        places = (0.0, 1.0, -1.0, 0.7, -0.2, 0.9)
+        grain = 1.5e-3 * places[self.calls % len(places)] * self.start if self.moved else 0.0
+        return super().loss(batches) + grain
+
+
+@pytest.fixture
+def integers(golden_bundle):
+    """The committed bundle, were its base int8."""
+    return replace(golden_bundle, base=contract.INT8)
+
+
+def test_rounding_of_integers_is_no_gain_of_a_first_step(integers, train_data):
+    choice = Grained(integers, slope=0.5).choose(train_data)  # 2.5e-5 of the loss at 1e-4
+
+    assert choice.chosen["lr"] == pytest.approx(STEP_GAIN * 2.0 / 0.5, rel=0.4)
+
+
+def test_no_rate_is_chosen_where_rounding_alone_changes_the_loss(integers, train_data):
+    with pytest.raises(InputError, match=r"^--lr=auto: steps at 0\.0001 to .* do not lower the"):
+        Grained(integers, slope=0.0).choose(train_data)
+
+
+def test_a_step_along_the_gradient_takes_its_rate_from_the_norm(integers, train_data):
+    model = Grained(integers, slope=0.5)
+    model.slope_of = lambda line: model.slope
+    choice = model.choose(train_data)
+
+    assert choice.chosen["lr"] == pytest.approx(STEP_GAIN * 2.0 / 0.5, rel=0.06)
+    assert [tried["lr"] for tried in choice.measured["rates"]] == [pytest.approx(0.16)]
+    assert choice.measured["calls"] == model.calls <= 0.05 * choice.measured["run_calls"]
+
+
+def test_a_gradient_of_0_is_said(golden_bundle, train_data):
+    model = Steep(golden_bundle, slope=1.0)
+    model.slope_of = lambda line: 0.0
+
+    with pytest.raises(InputError, match=r"^--lr=auto: the gradient is 0"):
+        model.choose(train_data)
+
+
+def test_the_line_says_what_the_chosen_rates_steps_did(golden_bundle, train_data):
+    model = Steep(golden_bundle, slope=10.0, turns=0.001)  # a tenth of the first rate holds
+    choice = model.choose(train_data)
+    last = choice.measured["rates"][-1]
+
+    assert choice.chosen["lr"] == pytest.approx(last["lr"], rel=0.06)
+    assert f"measured: at {last['lr']:.2g} {last['steps']} step" in choice.line
+    assert f"from 2 to {last['loss']:.3g} (" in choice.line
+
+
+def test_a_rate_of_which_no_steps_hold_is_refused(golden_bundle, train_data):
+    class Closed(Steep):
+        """A loss that only a first step of a trial lowers."""
+
+        def loss(self, batches):
+            value = super().loss(batches)
+            return value if len(self.settings) <= 1 else self.start
+
+    with pytest.raises(InputError, match=r"^--lr=auto: steps at \S+ to \S+ do not lower the loss"):
+        Closed(golden_bundle, slope=10.0).choose(train_data)
 
 
 @pytest.mark.parametrize("start", [math.nan, 0.0])

@@ -31,7 +31,7 @@ class FzooSettings:
       lr: learning rate: what a step adds to a parameter has the size lr / √directions.
       eps: size of the probe, in units of z.
       weight_decay: decoupled; θ shrinks by lr · weight_decay a step (decay.py says when).
-      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      lr_schedule: one of schedule.SCHEDULES.
       steps: length of the run.
       directions: of a step.
       sides: of θ on which a direction's loss is taken, 1 or 2.

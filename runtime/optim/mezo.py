@@ -21,7 +21,7 @@ class MezoSettings:
       lr: learning rate.
       eps: size of the probe, in units of z.
       weight_decay: decoupled; θ shrinks by lr · weight_decay a step (decay.py says when).
-      lr_schedule: "constant", or "linear" down to 0 after `steps`.
+      lr_schedule: one of schedule.SCHEDULES.
       steps: length of the run.
       normalize: whether lr is divided by the size of the last projected gradients (normaliser.py).
     """

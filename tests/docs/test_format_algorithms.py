@@ -3,9 +3,11 @@
 It has no NumPy and nothing of the runtime but a bundle's description: integers, lists, a tokenizer.
 """
 
+import math
 from dataclasses import replace
 
 import numpy as np
+import pages
 import pytest
 from encoding import causal_format, masked_format
 from hypothesis import given
@@ -20,6 +22,8 @@ from pocketllm.runtime.data.order import direction_seeds, step_members, step_see
 from pocketllm.runtime.data.reader import Example
 from pocketllm.runtime.data.tokenizer import load_tokenizer
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.optim.adam import AdamSettings
+from pocketllm.runtime.optim.schedule import SCHEDULES, learning_rate
 from pocketllm.runtime.tasks import causal, masked
 from pocketllm.runtime.tasks.draws import drawn, split_places
 
@@ -37,6 +41,28 @@ def mix(x: int) -> int:
 
 def low(x: int) -> int:
     return x & U32
+
+
+def scheduled(schedule: str, lr: float, step: int, steps: int, warmup: int) -> float:
+    if step <= warmup:
+        return lr * (step / warmup)
+    k, f = step - 1 - warmup, max(1, steps - warmup)
+    return {
+        "constant": lr,
+        "linear": lr * max(0.0, 1 - k / f),
+        "cosine": lr * 0.5 * (1 + math.cos(math.pi * min(1.0, k / f))),
+    }[schedule]
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_the_page_names_every_schedule_and_gives_its_rates(schedule):
+    page = (pages.ROOT / "tflite_models" / "FORMAT.md").read_text(encoding="utf-8")
+    widths = page.split("## Number widths")[1].split("\n## ")[0]
+    assert f"`{schedule}`" in widths and "`warmup_steps`" in widths
+    for warmup in (0, 3, 12):
+        settings = AdamSettings(0.02, 0.0, schedule, 9, warmup_steps=warmup)
+        for step in range(1, 15):
+            assert learning_rate(settings, step) == scheduled(schedule, 0.02, step, 9, warmup)
 
 
 @steady

@@ -1,5 +1,6 @@
 """Flags of what a run's steps depend on, beside its data; the rate is each command's own."""
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -41,14 +42,21 @@ def check_settings(values: flags.FlagValues, optimizers: Mapping[str, Optimizer]
                 f"--optimizer={values.optimizer}"
             )
         if value not in (None, AUTO) and not option.lowest <= value <= option.highest:
-            bounds = f"{option.lowest:g} to {option.highest:g}".replace("e+", "e")
-            raise InputError(f"--{option.name}={value}: expected a number from {bounds}")
+            raise InputError(f"--{option.name}={value}: expected {_bounds(option)}")
     if not 0 <= values.seed < 2**32:
         raise InputError(f"--seed={values.seed}: expected 0 to {2**32 - 1}")
     for name in ("lr", "weight_decay"):
         value = getattr(values, name)
         if value != AUTO and not 0 <= value < float("inf"):
             raise InputError(f"--{name}={value}: expected 0 or more")
+
+
+def _bounds(option):
+    """Says which numbers are taken, to the last digit."""
+    lowest, highest = (f"{x:.15g}".replace("e+", "e") for x in (option.lowest, option.highest))
+    if option.highest == math.inf:
+        return f"{lowest} or more"
+    return f"a number from {lowest} to {highest}"
 
 
 def _options(optimizers: Iterable[Optimizer]) -> list[tuple[Option, Any, list[str]]]:

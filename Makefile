@@ -76,8 +76,9 @@ test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow" --ignore=$(DEPLOYED)
 	$(DEVICE)/bin/python -m pytest $(ON_ALL_CORES) -m "not desktop and not slow" --ignore=$(DEPLOYED)
 
-# Federations in processes of Flower's, on loopback (Python 3.11 and newer): minutes.
-federated: $(FLOWER)/installed
+# Federations in processes of Flower's, on loopback (Python 3.11 and newer), one with an emulated
+# phone: minutes.
+federated: $(FLOWER)/installed device-tools
 	$(FLOWER)/bin/python -m pytest -m "flower and not slow" $(DEPLOYED)
 
 # build/native/pocketllm-train: a bundle is trained without Python (docs/native.md).

@@ -1,6 +1,7 @@
 """What the compilers of accelerators do not take, rewritten in a signature that is for them.
 
-CUMSUM becomes a product, and operators of constants alone are computed while values are streamed
+CUMSUM becomes a product, operators of constants alone are computed while values are streamed, and
+the scores of padding fit half precision
 (docs/decisions/0055-a-forward-pass-without-variables.md).
 """
 
@@ -15,6 +16,10 @@ from .model import Folded, TfliteModel, external_buffer
 from .operators import TYPES, add_tensor, builtin_of, new_operator
 
 BUILTINS = schema.BuiltinOperator
+FLOAT32 = np.dtype(np.float32)
+HALF_MAXIMUM = 65504.0
+# The score of padding in half precision: two of them add up to less than its maximum.
+HALF_IGNORED_SCORE = -3e4
 DTYPES = {kind: dtype for dtype, kind in TYPES.items()}
 
 
@@ -30,6 +35,18 @@ def rewrite_for_accelerators(
     """
     _add_up_by_products(model, subgraph)
     _fold_constants(model, subgraph, constants)
+    _fit_half_precision(model, subgraph)
+
+
+def _fit_half_precision(model, subgraph):
+    """Raises numbers below half precision's range, scores of padding, to one inside."""
+    for index in {tensor.buffer for tensor in subgraph.tensors if tensor.type == TYPES[FLOAT32]}:
+        buffer = model.root.buffers[index]
+        if buffer.data is None:
+            continue
+        values = np.frombuffer(bytes(buffer.data), FLOAT32)
+        fitting = np.where(values < -HALF_MAXIMUM, np.float32(HALF_IGNORED_SCORE), values)
+        buffer.data = fitting.view(np.uint8)
 
 
 def _add_up_by_products(model, subgraph):

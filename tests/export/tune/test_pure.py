@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 from frozen_cases import CASES, export_case, inputs_of, models_of
+from model_parts import read_whole
 from tuned import random_state
 
 from pocketllm.runtime.contract import (
@@ -21,6 +22,7 @@ from pocketllm.runtime.contract import (
 pytestmark = pytest.mark.desktop
 
 TOLERANCE = 1e-6  # measured: no bit of any case differs
+HALF_MAXIMUM = 65504
 SEED, EPS = 12345, 2e-2
 BUILTINS = {code: name for name, code in vars(schema.BuiltinOperator).items()}
 TYPES = {code: name for name, code in vars(schema.TensorType).items()}
@@ -41,7 +43,7 @@ def trains_all(make_checkpoint, make_bundle):
 
 def pure_graphs(bundle):
     """Yields (signature, its entry, its subgraph, the model) of the pure forms."""
-    model = schema.ModelT.InitFromPackedBuf(bundle.model_path.read_bytes(), 0)
+    model = read_whole(bundle.model_path)
     for entry in model.signatureDefs:
         if entry.signatureKey.decode().startswith(FORWARD_PURE):
             yield entry.signatureKey.decode(), entry, model.subgraphs[entry.subgraphIndex], model
@@ -69,11 +71,20 @@ def check_graph(subgraph, entry, model):
             shape = [] if tensor.shape is None else list(tensor.shape)
             assert len(shape) <= 4 and all(size > 0 for size in shape)
             assert tensor.shapeSignature is None or list(tensor.shapeSignature) == shape, "static"
+            check_constant(tensor, model)
         if name == "GATHER":
             assert TYPES[tensors[0].type] == "FLOAT32"
         assert not fixed.issuperset(i for i in operator.inputs if i >= 0), f"{name} of constants"
     results = [place.tensorIndex for place in entry.outputs]
     assert inputs.isdisjoint(results) and len(set(results)) == len(results)
+
+
+def check_constant(tensor, model):
+    """Asserts that half precision holds every number that is fixed."""
+    data = model.buffers[tensor.buffer].data
+    if TYPES[tensor.type] == "FLOAT32" and data is not None:
+        values = np.frombuffer(bytes(data), np.float32)
+        assert values.size and np.abs(values).max() <= HALF_MAXIMUM
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -106,7 +117,28 @@ def test_the_outputs_are_those_of_the_forward_pass_with_variables(case, exported
         check_outputs(model)
 
 
-def check_outputs(model):
+@pytest.mark.parametrize("case", ["modernbert, lora", "bert, prefix", "gemma3, tokens"])
+def test_where_rows_see_padding_alone_the_outputs_are_those_too(case, exported, open_ready):
+    """Most rows are padding, further from the tokens than a window of these models reaches."""
+    bundle = exported(case)
+    model = open_ready(bundle, "litert")
+    random_state(model, seed=7)
+
+    check_outputs(model, few_tokens)
+
+
+def few_tokens(bundle, tokens):
+    """Returns the rows of `inputs_of`, cut to four tokens."""
+    inputs = inputs_of(bundle, tokens)
+    for name in {"attention_mask", "loss_mask"} & inputs.keys():
+        inputs[name][:, 4:] = 0
+    for name in ("mask_position", "last_position"):
+        if name in inputs:
+            inputs[name] = np.minimum(inputs[name], 3)
+    return inputs
+
+
+def check_outputs(model, inputs_of=inputs_of):
     """Asserts that at the trained values of a model its pure forms give what the others do."""
     theta = dict(model.read())
     for tokens in model.bundle.lengths:

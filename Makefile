@@ -38,7 +38,7 @@ OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-lit
     print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
     (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
 
-.PHONY: quickstart install lint check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools node-tools native-tools types-tree clean
+.PHONY: quickstart install lint check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools accelerator-tools node-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -70,7 +70,7 @@ quick: $(DEVICE)/installed
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
-test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools
+test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools accelerator-tools
 	@$(MAKE) native || echo "note: the tests of pocketllm-train are skipped"
 	@$(MAKE) browser || echo "note: the tests of examples/browser are skipped"
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow" --ignore=$(DEPLOYED)
@@ -125,6 +125,14 @@ kotlin-tools: $(DESKTOP)/installed node-tools
 	@$(call debian,$(KOTLIN_PACKAGES),the tests of docs/kotlin.md need)
 	@$(DESKTOP)/bin/python tests/support/npm/kotlin_compiler.py >/dev/null \
 	|| echo "note: the tests of docs/kotlin.md are skipped"
+
+# For the tests of accelerators, in ~/.cache/pocketllm: a GPU in software, 6 MB of two packages of
+# Debian's (32 MB to fetch), and OpenVINO, which stands in for an NPU (58 MB to fetch, by pip).
+accelerator-tools: $(DESKTOP)/installed
+	@$(DESKTOP)/bin/python tests/support/accelerators/swiftshader.py >/dev/null \
+	|| echo "note: the tests of --accelerator=gpu are skipped"
+	@$(DESKTOP)/bin/python tests/support/accelerators/openvino_libraries.py \
+	|| echo "note: the test of an NPU's compiler is skipped"
 
 # The page of examples/browser with LiteRT.js, to be served: 12 MB, put into ~/.cache/pocketllm by npm.
 browser: $(DESKTOP)/installed node-tools

@@ -9,6 +9,7 @@
 #include "bundle/bundle.h"
 #include "conformance.h"
 #include "data/rows.h"
+#include "engine/accelerator.h"
 #include "engine/model.h"
 #include "engine/noise_check.h"
 #include "engine/packed_weights.h"
@@ -56,6 +57,7 @@ const std::vector<Flag> FLAGS = {
     {"max_temp", "wait while the battery is hotter, in degrees Celsius"},
     {"min_battery", "wait while the battery holds less, in percent (0)"},
     {"only_charging", "wait while no charger is there", true},
+    {"accelerator", "cpu, or gpu: forward passes there, of a bundle of `export --pure` (cpu)"},
     {"threads", "kernel threads; 0 takes all cores (0)"},
     {"packed_weights", "keep a frozen base, packed for the kernels, in a file beside it (true)",
      true},
@@ -108,14 +110,19 @@ std::unique_ptr<Rows> dev_rows(const Flags& flags, const Bundle& bundle) {
   return rows;
 }
 
-// The signatures that a run calls.
-std::vector<std::string> calls_of(const Bundle& bundle, const Settings& settings, bool pairs,
-                                  bool evaluates) {
-  std::vector<std::string> calls = {"perturb_and_update"};
+// The forward passes that a run calls.
+std::vector<std::string> forwards_of(const Bundle& bundle, bool pairs, bool evaluates, bool on_gpu) {
+  std::vector<std::string> calls;
   for (int tokens : bundle.lengths) {
-    if (!pairs || evaluates) calls.push_back(forward_loss(tokens));
-    if (pairs) calls.push_back(forward_pair(tokens));
+    if (!pairs || evaluates) calls.push_back(on_gpu ? forward_pure(tokens) : forward_loss(tokens));
+    if (pairs) calls.push_back(on_gpu ? forward_pure_pair(tokens) : forward_pair(tokens));
   }
+  return calls;
+}
+
+// What a run calls besides.
+std::vector<std::string> passes_of(const Bundle& bundle, const Settings& settings) {
+  std::vector<std::string> calls = {"perturb_and_update"};
   for (int slice = 0; slice < bundle.slices; slice++)
     for (const char* stem : {"initialize", "read", "write"}) calls.push_back(numbered(stem, slice));
   if (settings.weight_decay != 0) calls.push_back("perturb_and_decay");
@@ -199,7 +206,9 @@ int run_training(const Flags& flags) {
   const int64_t eval_every = flags.integer("eval_every", 0, 0, INT64_MAX);
   const double recovery = flags.number("recovery_seconds", RECOVERY_SECONDS, 0, 1e300);
   const auto wanted = static_cast<int>(flags.integer("threads", 0, 0, MOST_THREADS));
-  const bool packed_in_file = flags.is_set("packed_weights", true);
+  const bool on_gpu = takes_gpu(flags, bundle);
+  // Only forward passes read them.
+  const bool packed_in_file = flags.is_set("packed_weights", true) && !on_gpu;
   Pauses pauses(limits_of(flags));
   say(data.describe());
   if (dev) say(dev->describe());
@@ -209,13 +218,16 @@ int run_training(const Flags& flags) {
     if (!torn.empty()) say(torn);
   }
   const int threads = wanted ? wanted : cores();
-  const auto engine =
-      open_engine(bundle, threads, packed_in_file,
-                  calls_of(bundle, config.settings, pairs, dev != nullptr), say);
-  Model model(bundle, *engine);
+  auto calls = passes_of(bundle, config.settings);
+  const auto forwards = forwards_of(bundle, pairs, dev != nullptr, on_gpu);
+  const Accelerated gpu = on_gpu ? open_on_gpu(bundle, threads, forwards) : Accelerated();
+  if (!on_gpu) calls.insert(calls.end(), forwards.begin(), forwards.end());
+  const auto engine = open_engine(bundle, threads, packed_in_file, calls, say);
+  Model model(bundle, *engine, gpu.engine.get());
   check_noise(model);
   model.initialize();
-  const std::string description = describe_engine(bundle, threads, packed_in_file);
+  const std::string description =
+      describe_engine(bundle, threads, packed_in_file, gpu.description);
   say("engine: " + description);
   const RunLock lock(folder);
   const Training training{model,    data,     dev.get(), folder, description,

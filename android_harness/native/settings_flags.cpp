@@ -52,6 +52,16 @@ Settings settings_of(const Flags& flags, const Bundle& bundle, const std::option
   return settings;
 }
 
+bool takes_gpu(const Flags& flags, const Bundle& bundle) {
+  const std::string accelerator = flags.text("accelerator", "cpu");
+  if (accelerator != "cpu" && accelerator != "gpu")
+    throw InputError("--accelerator=" + accelerator + ": expected cpu or gpu");
+  if (accelerator == "gpu" && !bundle.has_pure())
+    throw InputError(bundle.folder + ": no signature forward_pure, which --accelerator=gpu needs; "
+                     "export with --pure, or leave --accelerator out");
+  return accelerator == "gpu";
+}
+
 bool takes_pairs(const Flags& flags, const Bundle& bundle, const Settings& settings) {
   const bool wanted = flags.is_set("pairs");
   const bool two_sides = settings.optimizer != "fzoo" || settings.sides == 2;

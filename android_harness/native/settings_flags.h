@@ -16,4 +16,7 @@ Settings settings_of(const Flags& flags, const Bundle& bundle, const std::option
 // for and cannot be.
 bool takes_pairs(const Flags& flags, const Bundle& bundle, const Settings& settings);
 
+// Whether forward passes run on the GPU. Throws InputError where the bundle has none for it.
+bool takes_gpu(const Flags& flags, const Bundle& bundle);
+
 }  // namespace pocketllm

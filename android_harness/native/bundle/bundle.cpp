@@ -63,8 +63,11 @@ void check(const Bundle& bundle) {
       require(bundle.has(numbered(stem, index)), "no signature '" + numbered(stem, index) + "'");
   for (int tokens : bundle.lengths) {
     require(bundle.has(forward_loss(tokens)), "no signature '" + forward_loss(tokens) + "'");
-    if (bundle.has_pairs())
-      require(bundle.has(forward_pair(tokens)), "no signature '" + forward_pair(tokens) + "'");
+    for (const auto& [is_there, name] :
+         {std::pair{bundle.has_pairs(), forward_pair(tokens)},
+          std::pair{bundle.has_pure(), forward_pure(tokens)},
+          std::pair{bundle.has_pure() && bundle.has_pairs(), forward_pure_pair(tokens)}})
+      require(!is_there || bundle.has(name), "no signature '" + name + "'");
   }
   for (const char* name : {"perturb_and_update", "perturb_and_decay"})
     require(bundle.has(name), std::string("no signature '") + name + "'");
@@ -155,6 +158,12 @@ Bundle read_bundle(const std::string& folder) {
 std::string forward_loss(int tokens) { return "forward_loss_" + std::to_string(tokens); }
 
 std::string forward_pair(int tokens) { return "forward_pair_" + std::to_string(tokens); }
+
+std::string forward_pure(int tokens) { return "forward_pure_" + std::to_string(tokens); }
+
+std::string forward_pure_pair(int tokens) {
+  return "forward_pure_pair_" + std::to_string(tokens);
+}
 
 std::string numbered(const std::string& stem, int index) {
   return stem + "_" + std::to_string(index);

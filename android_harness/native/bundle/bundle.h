@@ -35,6 +35,7 @@ struct Bundle {
   std::string model_path() const { return folder + "/model.tflite"; }
   bool has(const std::string& signature) const { return signatures.count(signature); }
   bool has_pairs() const { return has("forward_pair"); }  // both probes of a step in one pass
+  bool has_pure() const { return has("forward_pure"); }   // forward passes for accelerators
 };
 
 // Reads and checks a bundle: its version, checksum, values, and the sizes and sums of its files. A
@@ -43,6 +44,8 @@ Bundle read_bundle(const std::string& folder);
 
 std::string forward_loss(int tokens);                          // the signature of a length
 std::string forward_pair(int tokens);                          // that of both probes
+std::string forward_pure(int tokens);                          // that without variables
+std::string forward_pure_pair(int tokens);                     // both
 std::string numbered(const std::string& stem, int index);      // initialize_0, read_0, write_0
 
 }  // namespace pocketllm

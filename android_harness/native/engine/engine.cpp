@@ -1,10 +1,13 @@
 #include "engine/engine.h"
 
+#include <dlfcn.h>
+
 #include <cstdlib>
 #include <cstring>
 
 #include "engine/litert_api.h"
 #include "errors.h"
+#include "host/files.h"
 #include "host/memory.h"
 #include "host/native_output.h"
 #include "host/signals.h"
@@ -12,6 +15,8 @@
 
 namespace pocketllm {
 namespace {
+
+constexpr const char* GPU_IN_FLOAT32 = "precision = 2\n";
 
 std::string failure(const std::string& what, LiteRtStatus status) {
   return what + " (LiteRT status " + std::to_string(status) + native_output::explanation() + ")";
@@ -36,6 +41,24 @@ void add_options(LiteRtOptions options, const char* identifier, const std::strin
   char* payload = strdup(toml.c_str());
   require(LiteRtCreateOpaqueOptions(identifier, payload, std::free, &opaque), "options");
   require(LiteRtAddOpaqueOptions(options, opaque), "options");
+}
+
+// An environment that looks for the libraries of these accelerators, and for no other.
+LiteRtEnvironment environment_of(int accelerators) {
+  const std::string folder = library_folder();
+  LiteRtEnvOption options[3] = {};
+  options[0].tag = LITERT_LOG_SEVERITY;
+  options[0].value.type = LITERT_ANY_INTEGER;
+  options[0].value.integer = LITERT_LOG_WARNINGS;
+  options[1].tag = LITERT_ACCELERATORS;
+  options[1].value.type = LITERT_ANY_INTEGER;
+  options[1].value.integer = accelerators;
+  options[2].tag = LITERT_LIBRARY_FOLDER;
+  options[2].value.type = LITERT_ANY_TEXT;
+  options[2].value.text = folder.c_str();
+  LiteRtEnvironment environment;
+  require(LiteRtCreateEnvironment(3, options, &environment), "LiteRT cannot start");
+  return environment;
 }
 
 // The line that opens some signatures alone, none for all: the library keeps some kB of every operator
@@ -69,6 +92,13 @@ size_t index_of(LiteRtModel model, const std::string& path, const std::string& n
 }
 
 }  // namespace
+
+std::string library_folder() {
+  Dl_info info;
+  void* const symbol = dlsym(RTLD_DEFAULT, "LiteRtCreateEnvironment");
+  if (!symbol || !dladdr(symbol, &info)) return ".";
+  return folder_of(real_path(info.dli_fname));
+}
 
 struct Engine::Library {
   LiteRtEnvironment environment = nullptr;
@@ -129,18 +159,13 @@ struct Engine::Signature {
 };
 
 Engine::Engine(const std::string& path, int threads, const std::string& packed,
-               const std::vector<std::string>& signatures)
+               const std::vector<std::string>& signatures, Accelerator accelerator)
     : path_(real_path(path)), library_(new Library) {
   signals::set_activity("opening model.tflite");
-  LiteRtEnvOption options[2] = {};
-  options[0].tag = LITERT_LOG_SEVERITY;
-  options[0].value.type = LITERT_ANY_INTEGER;
-  options[0].value.integer = LITERT_LOG_WARNINGS;
-  options[1].tag = LITERT_ACCELERATORS;  // no other library is looked for
-  options[1].value.type = LITERT_ANY_INTEGER;
-  options[1].value.integer = LITERT_CPU;
+  const bool on_gpu = accelerator == Accelerator::GPU;
+  const int accelerators = on_gpu ? LITERT_CPU | LITERT_GPU : LITERT_CPU;
   Library& library = *library_;
-  require(LiteRtCreateEnvironment(2, options, &library.environment), "LiteRT cannot start");
+  library.environment = environment_of(accelerators);
   auto refuse = [&](LiteRtStatus status) {
     if (status)
       throw InputError(failure(path_ + ": litert cannot open it", status) + "; export it again");
@@ -149,7 +174,8 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed,
   LiteRtSignature entry;
   for (const std::string& name : signatures) index_of(library.model, path_, name, &entry);
   require(LiteRtCreateOptions(&library.options), "options");
-  require(LiteRtSetOptionsHardwareAccelerators(library.options, LITERT_CPU), "options");
+  require(LiteRtSetOptionsHardwareAccelerators(library.options, accelerators), "options");
+  if (on_gpu) add_options(library.options, "gpu_options", GPU_IN_FLOAT32);
   add_options(library.options, "xnnpack",
               "num_threads = " + std::to_string(threads) +
                   "\nweight_cache_file_path = " + quoted(packed) + "\n");
@@ -222,6 +248,22 @@ float Engine::number(const std::string& name, const std::string& output) {
 }
 
 void Engine::release(const std::string& name) { signatures_.erase(name); }
+
+size_t Engine::operators(const std::string& name) {
+  LiteRtSignature entry;
+  LiteRtSubgraph graph;
+  size_t count;
+  index_of(library_->model, path_, name, &entry);
+  require(LiteRtGetSignatureSubgraph(entry, &graph), name);
+  require(LiteRtGetNumSubgraphOps(graph, &count), name);
+  return count;
+}
+
+bool Engine::is_taken_whole() {
+  bool is_whole = false;
+  require(LiteRtCompiledModelIsNonCpuFullyAccelerated(library_->compiled, &is_whole), path_);
+  return is_whole;
+}
 
 void Engine::release_pages() { release_file_pages(path_); }
 

@@ -15,13 +15,16 @@ struct Input {
   size_t bytes;
 };
 
+enum class Accelerator { CPU, GPU };
+
 class Engine {
  public:
   // Opens a file. `packed` is where its constant matrices are packed for the kernels, unless the
-  // file exists; ":memory" for memory. Only `signatures` can be called; of none, all can. Throws
-  // InputError where the library cannot read it.
+  // file exists; ":memory" for memory. Only `signatures` can be called; of none, all can. On the GPU
+  // they compute in float32. Throws InputError where the library cannot read it.
   Engine(const std::string& path, int threads, const std::string& packed,
-         const std::vector<std::string>& signatures = {});
+         const std::vector<std::string>& signatures = {},
+         Accelerator accelerator = Accelerator::CPU);
   ~Engine();
   Engine(const Engine&) = delete;
 
@@ -33,6 +36,10 @@ class Engine {
   float number(const std::string& signature, const std::string& output);
   // Drops the memory of a signature's inputs and outputs until its next call.
   void release(const std::string& signature);
+  // How many operators a signature has in the file.
+  size_t operators(const std::string& signature);
+  // Whether an accelerator runs every operator.
+  bool is_taken_whole();
   // Drops the resident pages of the mapped model file.
   void release_pages();
 
@@ -45,6 +52,9 @@ class Engine {
   std::unique_ptr<Library> library_;
   std::map<std::string, std::unique_ptr<Signature>> signatures_;
 };
+
+// The folder that libLiteRt.so was loaded from: those of accelerators lie beside it.
+std::string library_folder();
 
 constexpr const char* IN_MEMORY = ":memory";
 

@@ -2,6 +2,7 @@
 // of ai-edge-litert bring libLiteRt.so and no headers. Sizes are those that it was built with.
 #pragma once
 #include <assert.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,6 +14,7 @@ typedef int LiteRtStatus;  // 0: done
 typedef struct LiteRtEnvironmentT* LiteRtEnvironment;
 typedef struct LiteRtModelT* LiteRtModel;
 typedef struct LiteRtSignatureT* LiteRtSignature;
+typedef struct LiteRtSubgraphT* LiteRtSubgraph;
 typedef struct LiteRtTensorT* LiteRtTensor;
 typedef struct LiteRtOptionsT* LiteRtOptions;
 typedef struct LiteRtOpaqueOptionsT* LiteRtOpaqueOptions;
@@ -52,9 +54,12 @@ static_assert(sizeof(LiteRtLayout) == 68 && sizeof(LiteRtRankedTensorType) == 72
 // The numbers of its enumerations that are used.
 enum {
   LITERT_ANY_INTEGER = 2,
-  LITERT_ACCELERATORS = 24,  // tags of an environment
+  LITERT_ANY_TEXT = 8,
+  LITERT_LIBRARY_FOLDER = 22,  // tags of an environment
+  LITERT_ACCELERATORS = 24,
   LITERT_LOG_SEVERITY = 25,
   LITERT_CPU = 1,
+  LITERT_GPU = 2,
   LITERT_LOG_WARNINGS = 2,
   LITERT_LOG_ERRORS = 3,
   LITERT_READ = 0,
@@ -74,6 +79,8 @@ LiteRtStatus LiteRtGetSignatureInputName(LiteRtSignature, size_t, const char**);
 LiteRtStatus LiteRtGetSignatureOutputName(LiteRtSignature, size_t, const char**);
 LiteRtStatus LiteRtGetSignatureInputTensorByIndex(LiteRtSignature, size_t, LiteRtTensor*);
 LiteRtStatus LiteRtGetSignatureOutputTensorByIndex(LiteRtSignature, size_t, LiteRtTensor*);
+LiteRtStatus LiteRtGetSignatureSubgraph(LiteRtSignature, LiteRtSubgraph*);
+LiteRtStatus LiteRtGetNumSubgraphOps(LiteRtSubgraph, size_t*);
 LiteRtStatus LiteRtGetRankedTensorType(LiteRtTensor, LiteRtRankedTensorType*);
 LiteRtStatus LiteRtCreateOptions(LiteRtOptions*);
 void LiteRtDestroyOptions(LiteRtOptions);
@@ -84,6 +91,8 @@ LiteRtStatus LiteRtAddOpaqueOptions(LiteRtOptions, LiteRtOpaqueOptions);
 LiteRtStatus LiteRtCreateCompiledModel(LiteRtEnvironment, LiteRtModel, LiteRtOptions,
                                        LiteRtCompiledModel*);
 void LiteRtDestroyCompiledModel(LiteRtCompiledModel);
+// Whether every operator runs outside the processor.
+LiteRtStatus LiteRtCompiledModelIsNonCpuFullyAccelerated(LiteRtCompiledModel, bool*);
 LiteRtStatus LiteRtGetCompiledModelInputBufferRequirements(LiteRtCompiledModel, size_t signature,
                                                            size_t index,
                                                            LiteRtTensorBufferRequirements*);

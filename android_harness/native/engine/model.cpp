@@ -2,7 +2,6 @@
 
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "host/signals.h"
 
@@ -17,6 +16,7 @@ float float32(double value) {
 }
 
 void Model::initialize() {
+  theta_.clear();
   for (int slice = 0; slice < bundle_.slices; slice++) {
     signals::check();
     const std::string name = numbered("initialize", slice);
@@ -36,17 +36,44 @@ std::vector<Input> inputs_of(const Batch& batch) {
   return inputs;
 }
 
+void add(std::vector<Input>& inputs, const std::map<std::string, Values>& variables) {
+  for (const auto& [name, values] : variables)
+    inputs.push_back({name.c_str(), values.data(), 4 * values.size()});
+}
+
 }  // namespace
 
+const Model::Theta& Model::theta() {
+  if (theta_.empty())
+    read([this](const std::string& name, const Values& values) { theta_[name] = values; });
+  return theta_;
+}
+
+Model::Theta Model::at_both_probes(int32_t seed, float eps) {
+  const Theta start = theta();
+  Theta both;
+  for (const float scale : {eps, -eps}) {
+    perturb(seed, scale);
+    for (const auto& [name, values] : theta())
+      both[name].insert(both[name].end(), values.begin(), values.end());
+    write([&start](const std::string& name, Values& values) { values = start.at(name); });
+  }
+  return both;
+}
+
 Forward Model::forward(const Batch& batch, bool wants_logits) {
-  const std::string name = forward_loss(batch.tokens);
-  engine_.run(name, inputs_of(batch));
+  const std::string name =
+      accelerated_ ? forward_pure(batch.tokens) : forward_loss(batch.tokens);
+  std::vector<Input> inputs = inputs_of(batch);
+  if (accelerated_) add(inputs, theta());
+  Engine& engine = accelerated_ ? *accelerated_ : engine_;
+  engine.run(name, inputs);
   Forward result;
-  result.loss = engine_.number(name, "loss");
-  result.weight_sum = engine_.number(name, "weight_sum");
+  result.loss = engine.number(name, "loss");
+  result.weight_sum = engine.number(name, "weight_sum");
   if (wants_logits) {
     result.logits.resize(bundle_.signatures.at(name).outputs.at("logits").count());
-    engine_.read(name, "logits", result.logits.data(), 4 * result.logits.size());
+    engine.read(name, "logits", result.logits.data(), 4 * result.logits.size());
   }
   return result;
 }
@@ -63,15 +90,22 @@ double Model::loss(const std::vector<Batch>& batches) {
 
 Losses Model::pair(const std::vector<Batch>& batches, int32_t seed, float eps) {
   double plus = 0, minus = 0, weight = 0;
+  const Theta probes = accelerated_ ? at_both_probes(seed, eps) : Theta();
+  Engine& engine = accelerated_ ? *accelerated_ : engine_;
   for (const Batch& batch : batches) {
-    const std::string name = forward_pair(batch.tokens);
+    const std::string name =
+        accelerated_ ? forward_pure_pair(batch.tokens) : forward_pair(batch.tokens);
     std::vector<Input> inputs = inputs_of(batch);
-    inputs.push_back({"seed", &seed, 4});
-    inputs.push_back({"eps", &eps, 4});
-    engine_.run(name, inputs);
+    if (accelerated_) {
+      add(inputs, probes);
+    } else {
+      inputs.push_back({"seed", &seed, 4});
+      inputs.push_back({"eps", &eps, 4});
+    }
+    engine.run(name, inputs);
     float losses[2];
-    engine_.read(name, "loss", losses, sizeof losses);
-    const double weight_sum = double{engine_.number(name, "weight_sum")};
+    engine.read(name, "loss", losses, sizeof losses);
+    const double weight_sum = double{engine.number(name, "weight_sum")};
     plus += double{losses[0]} * weight_sum;
     minus += double{losses[1]} * weight_sum;
     weight += weight_sum;
@@ -81,6 +115,7 @@ Losses Model::pair(const std::vector<Batch>& batches, int32_t seed, float eps) {
 }
 
 void Model::perturb(int32_t seed, float scale, float decay, float probe) {
+  theta_.clear();
   std::vector<Input> inputs = {{"seed", &seed, 4}, {"scale", &scale, 4}};
   if (decay != 0) {
     inputs.push_back({"decay", &decay, 4});
@@ -95,6 +130,7 @@ void Model::perturb_two(int32_t seed, float scale, int32_t seed_2, float scale_2
     perturb(seed_2, scale_2);
     return;
   }
+  theta_.clear();
   engine_.run("perturb_two", {{"seed", &seed, 4},
                               {"scale", &scale, 4},
                               {"seed_2", &seed_2, 4},
@@ -116,6 +152,7 @@ void Model::read(const Take& take) {
 }
 
 void Model::write(const Give& give) {
+  theta_.clear();
   for (int slice = 0; slice < bundle_.slices; slice++) {
     const std::string name = numbered("write", slice);
     std::map<std::string, Values> values;

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,7 +29,10 @@ float float32(double value);
 
 class Model {
  public:
-  Model(const Bundle& bundle, Engine& engine) : bundle_(bundle), engine_(engine) {}
+  // `accelerated`, where it is given, runs the pure forms of the forward passes, of θ as it is read
+  // out of `engine`.
+  Model(const Bundle& bundle, Engine& engine, Engine* accelerated = nullptr)
+      : bundle_(bundle), engine_(engine), accelerated_(accelerated) {}
   const Bundle& bundle() const { return bundle_; }
 
   // Sets θ to the bundle's initial values, slice by slice; before anything else.
@@ -51,8 +55,15 @@ class Model {
   void write(const Give& give);
 
  private:
+  using Theta = std::map<std::string, Values>;  // by variable
+  const Theta& theta();
+  // Every variable at θ + eps · z, and behind it at θ − eps · z; θ keeps its bits.
+  Theta at_both_probes(int32_t seed, float eps);
+
   const Bundle& bundle_;
   Engine& engine_;
+  Engine* accelerated_;
+  Theta theta_;  // as `accelerated_` takes it; empty where it is to be read
 };
 
 }  // namespace pocketllm

@@ -145,10 +145,13 @@ std::unique_ptr<Engine> open_engine(const Bundle& bundle, int threads, bool pack
   return std::make_unique<Engine>(bundle.model_path(), threads, packed, signatures);
 }
 
-std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file) {
+std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file,
+                            const std::string& accelerated) {
+  const std::string library = "litert (ai-edge-litert " + library_version() + ", " +
+                              std::to_string(threads) + " threads, ";
+  if (!accelerated.empty()) return library + accelerated + ")";
   const bool has_file = packed_in_file && !bundle.frozen.empty();
-  return "litert (ai-edge-litert " + library_version() + ", " + std::to_string(threads) +
-         " threads, XNNPACK delegate, packed weights in " +
+  return library + "XNNPACK delegate, packed weights in " +
          (has_file ? "a mapped file" : "memory") + ")";
 }
 

@@ -17,8 +17,10 @@ using Say = std::function<void(const std::string&)>;
 std::unique_ptr<Engine> open_engine(const Bundle& bundle, int threads, bool packed_in_file,
                                     const std::vector<std::string>& signatures, const Say& say);
 
-// Names the library, its version, threads, and where packed weights are.
-std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file);
+// Names the library, its version, threads, and where packed weights are; `accelerated` says what of
+// the forward passes runs elsewhere, where they do.
+std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file,
+                            const std::string& accelerated);
 std::string library_version();
 
 }  // namespace pocketllm

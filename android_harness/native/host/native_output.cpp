@@ -5,6 +5,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstdio>
 #include <cstdlib>
 #include <sstream>
 #include <vector>
@@ -14,7 +16,8 @@
 namespace pocketllm::native_output {
 namespace {
 
-constexpr size_t MOST_BYTES = 1 << 14, LINES = 3, LINE_CHARACTERS = 160;
+constexpr uint64_t MOST_BYTES = 1 << 14;
+constexpr size_t LINES = 3, LINE_CHARACTERS = 160;
 
 int terminal_descriptor = 2;
 
@@ -49,17 +52,39 @@ void divert() {
 
 int terminal() { return terminal_descriptor; }
 
-std::string explanation() {
+StdoutToo::StdoutToo() : stdout_(-1) {
+  if (terminal_descriptor == 2) return;  // nothing is diverted
+  std::fflush(stdout);
+  stdout_ = fcntl(1, F_DUPFD_CLOEXEC, 3);
+  if (stdout_ >= 0) dup2(2, 1);
+}
+
+StdoutToo::~StdoutToo() {
+  if (stdout_ < 0) return;
+  std::fflush(stdout);
+  dup2(stdout_, 1);
+  close(stdout_);
+}
+
+uint64_t printed_bytes() {
   struct stat status;
-  if (terminal_descriptor == 2 || fstat(2, &status) || !S_ISREG(status.st_mode)) return "";
-  const auto size = static_cast<size_t>(status.st_size);
-  const size_t start = size > MOST_BYTES ? size - MOST_BYTES : 0;
+  if (terminal_descriptor == 2 || fstat(2, &status) || !S_ISREG(status.st_mode)) return 0;
+  return static_cast<uint64_t>(status.st_size);
+}
+
+std::string printed(uint64_t from) {
+  const uint64_t size = printed_bytes();
+  const uint64_t start = std::max(from, size > MOST_BYTES ? size - MOST_BYTES : 0);
+  if (start >= size) return "";
   std::string text(size - start, '\0');
-  ssize_t count = pread(2, text.data(), text.size(), static_cast<off_t>(start));
-  if (count <= 0) return "";
-  text.resize(static_cast<size_t>(count));
+  const ssize_t count = pread(2, text.data(), text.size(), static_cast<off_t>(start));
+  text.resize(count > 0 ? static_cast<size_t>(count) : 0);
+  return text;
+}
+
+std::string explanation() {
   std::vector<std::string> lines, severe;
-  std::istringstream stream(text);
+  std::istringstream stream(printed(0));
   for (std::string line; std::getline(stream, line);) {
     if (line.empty()) continue;
     lines.push_back(line.substr(0, LINE_CHARACTERS));

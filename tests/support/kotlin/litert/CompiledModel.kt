@@ -7,8 +7,13 @@ class CompiledModel private constructor(handle: Long) : JniHandle(handle) {
         val xnnPackWeightCachePath: String? = null,
     )
 
+    data class GpuOptions(val precision: Precision? = null) {
+        enum class Precision(val value: Int) { DEFAULT(0), FP16(1), FP32(2) }
+    }
+
     class Options(internal vararg val accelerators: Accelerator) {
         var cpuOptions: CpuOptions? = null
+        var gpuOptions: GpuOptions? = null
 
         companion object {
             @JvmStatic val CPU = Options(Accelerator.CPU)

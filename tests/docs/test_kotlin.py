@@ -5,7 +5,7 @@ import kotlin_page
 MOST_COLUMNS, MOST_LINES = 100, 150
 FILES = (
     "App.kt", "Files.kt", "Bundle.kt", "PackedWeights.kt", "Rows.kt", "Model.kt", "Noise.kt",
-    "Mezo.kt", "Journal.kt", "Run.kt", "Writer.kt",
+    "Mezo.kt", "Journal.kt", "Run.kt", "Writer.kt", "Gpu.kt",
 )  # fmt: skip
 
 

@@ -62,8 +62,8 @@ def test_three_steps_on_a_gpu_have_the_losses_of_the_processor(tuning, micro, gp
     done = train(folder, ours, accelerator="gpu", environment=gpu)
     assert done.returncode == 0, done.stderr
     operators = done.stdout.split("forward passes on the GPU, ")[1].split(" operators")[0]
-    taken, count = map(int, operators.split(" of "))
-    assert taken == count > 100
+    accepted, count = map(int, operators.split(" of "))
+    assert accepted == count > 100
     (passes,) = {len(step.passes) for step in read_journal(ours / "journal").steps}
     assert passes == (1 if TUNINGS[tuning].get("pairs") else 3)
     assert not (folder / "bundle" / "packed-weights").exists(), "the processor needs none"

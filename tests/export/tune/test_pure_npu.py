@@ -48,8 +48,8 @@ def test_a_compiler_of_npus_takes_a_pure_forward_pass_whole(
     )  # fmt: skip
 
     assert done.returncode == 0, done.stderr[-2000:]
-    ((taken, count, partitions),) = re.findall(PARTITIONED, done.stderr + done.stdout)
-    assert int(taken) == int(count) > 100 and int(partitions) == 1
+    ((accepted, count, partitions),) = re.findall(PARTITIONED, done.stderr + done.stdout)
+    assert int(accepted) == int(count) > 100 and int(partitions) == 1
     outputs = np.load(paths[2])
     assert outputs["whole"]
     expected = of_floats(bundle, signature, tmp_path, inputs)

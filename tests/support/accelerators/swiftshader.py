@@ -40,10 +40,10 @@ def install() -> Path:
             run("dpkg-deb", "-x", str(package), place)
         folder().mkdir(parents=True, exist_ok=True)
         for name in FILES:
-            found = next((p for p in Path(place).rglob(name) if p.is_file()), None)
-            if found is None:
+            source = next((p for p in Path(place).rglob(name) if p.is_file()), None)
+            if source is None:
                 raise Missing(f"{' and '.join(PACKAGES)} hold no {name}")
-            shutil.copy(found, folder() / f"{name}.new")
+            shutil.copy(source, folder() / f"{name}.new")
             (folder() / f"{name}.new").replace(folder() / name)
     return folder()
 

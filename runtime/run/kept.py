@@ -187,6 +187,8 @@ class Kept:
             if again != records[number - 1]:
                 raise InputError(self._differs(records[number - 1], again))
             progress(1)
+            if number in self._unsound and number in self._spared():
+                self._save(number)  # what `eval` and `replay` take is sound again
             after(number)
             if self._is_due(REDONE):  # or a run that is killed again and again stands still
                 self._take_snapshot(number)

@@ -99,6 +99,22 @@ def test_a_finished_run_whose_last_parameters_are_damaged_makes_them_again(
     assert [step for _, step, _, _ in model.calls[1:]] == list(range(1, 10))
 
 
+def test_the_best_steps_parameters_that_are_damaged_are_made_again(
+    ready, train_data, tmp_path, monkeypatch, snapshots
+):
+    run, model = tmp_path / "run", ready()
+    train(ready(), train_data, run, adam_config(model.bundle, train_data, steps=6))
+    monkeypatch.setattr(kept, "best_step", lambda folder, last: 6)
+    monkeypatch.setattr(kept, "snapshot_due", lambda *_: False)
+    path = run / "parameters-6.npz"
+    data = path.read_bytes()
+    path.write_bytes(data[:-400] + bytes(200) + data[-200:])
+
+    train(model, train_data, run, adam_config(model.bundle, train_data, steps=9))
+
+    assert path.read_bytes() == data
+
+
 def test_a_snapshot_is_begun_when_its_record_is_on_the_disk(
     ready, train_data, dev_data, tmp_path, monkeypatch, snapshots
 ):

@@ -13,6 +13,7 @@ from pocketllm.runtime import cli
 # program.
 FOREIGN_FLAGS = {
     "help", "version", "library-path", "sst2", "type", "encoded", "conformance", "directory",
+    "accelerator",
 }  # fmt: skip
 
 

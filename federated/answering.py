@@ -5,9 +5,12 @@ Its data never leaves it. It catches up from records alone, so a wiped disk reco
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.data.batches import Batch
 from pocketllm.runtime.data.dataset import Dataset, batches_of
 from pocketllm.runtime.data.order import step_members
 from pocketllm.runtime.errors import InputError, LossError
@@ -126,7 +129,8 @@ def _measured(client: Client, journal: Journal, question: Question) -> Answer:
             client.folder, client.replica, client.data, config, numbers=numbers, at=at
         )
         return Answer(SLOPES, question.attempt, steps, seal, slopes=slopes)
-    losses = client.replica.measure(config, numbers, lambda step: _batches(client, config, step))
+    batches = partial(batches_at, client.data, client.replica.model.bundle, config)
+    losses = client.replica.measure(config, numbers, batches)
     if plan is None:
         return Answer(LOSSES, question.attempt, steps, seal, tuple(losses))
     eps = cast(ProbeSettings, config.settings).eps
@@ -135,8 +139,7 @@ def _measured(client: Client, journal: Journal, question: Question) -> Answer:
     return Answer(SLOPES, question.attempt, steps, seal, slopes=bounded)
 
 
-def _batches(client: Client, config: RunConfig, step: int):
-    """Returns the client's minibatch of a step: it depends on the run's seed alone."""
-    data = client.data
+def batches_at(data: Dataset, bundle: Bundle, config: RunConfig, step: int) -> list[Batch]:
+    """Returns a client's minibatch of a step: it depends on its data and the run's seed alone."""
     members = step_members(len(data.examples), config.batch_size, config.seed, step)
-    return batches_of(data, client.replica.model.bundle, members)
+    return batches_of(data, bundle, members)

@@ -108,8 +108,9 @@ class _Server:
         self.header_checksum = read.checksums[0]
         self.ends = list(read.ends)
         self.known: dict[int, int] = {}  # client -> steps that it said it has
+        self.behind: set[int] = set()  # clients that lacked steps of this round's question
         self.recent = [step.losses for step in read.steps[-RECENT:]]
-        self.refusals: Counter[str] = Counter()
+        self.said: set[str] = set()  # of refusals and warnings
         self.plan = plan_of(config)
         is_central = self.plan is not None and self.plan.level == CLIENT
         self.central = Central(folder, self.plan) if self.plan and is_central else None
@@ -152,8 +153,7 @@ class _Server:
         values = self.central.known(first, count, at) if self.central else None
         clients = [] if values else self._chosen(first)
         attempt = secrets.randbits(32)
-        questions = {client: self._question(client, attempt, first, count) for client in clients}
-        answers, received = self._answers(questions, attempt, count)
+        answers, sent, received = self._answers(clients, attempt, first, count)
         if not self._are_enough(clients, answers):
             return False
         line = Round(
@@ -163,7 +163,7 @@ class _Server:
             usual_slope(self.recent, probing_of(self.config).sides),
             {},
             seconds=round(time.monotonic() - started, 3),
-            sent=sum(map(len, questions.values())),
+            sent=sent,
             received=received,
             clip=self.terms.rule.clip,
         )
@@ -231,25 +231,32 @@ class _Server:
         question = Question(attempt, first, count, start, checksum, header, records)
         return pack_question(question, self.sign)
 
-    def _answers(self, questions, attempt, count) -> tuple[dict[int, Answer], int]:
-        """Returns the answers with losses, and the bytes of all that came."""
+    def _answers(self, clients, attempt, first, count) -> tuple[dict[int, Answer], int, int]:
+        """Returns the answers with losses, and the bytes of all that was sent and that came."""
         answers: dict[int, Answer] = {}
-        enough = max(self.terms.least, math.ceil(self.terms.quorum * len(questions)))
-        received = 0
+        enough = max(self.terms.least, math.ceil(self.terms.quorum * len(clients)))
+        sent = received = 0
         losses = count * probing_of(self.config).forwards
 
         def wanted(client: int, data: bytes) -> bool:
             nonlocal received
             received += len(data)
-            if client in questions and client not in answers:
+            if client in clients and client not in answers:
                 answer = self._accepted(client, data, attempt, losses)
                 if answer:
                     answers[client] = answer
             return len(answers) < enough
 
-        self.grid.ask(questions, wanted, self.terms.seconds)
+        self.behind, asked = set(), list(clients)
+        for _ in range(2):  # once more those that lacked steps: now it is known which
+            questions = {client: self._question(client, attempt, first, count) for client in asked}
+            sent += sum(map(len, questions.values()))
+            self.grid.ask(questions, wanted, self.terms.seconds)
+            asked = [client for client in clients if client in self.behind]
+            if not asked or len(answers) >= enough:
+                break
         self._compare_seals(answers)
-        return answers, received
+        return answers, sent, received
 
     def _accepted(self, client, data, attempt, count) -> Answer | None:
         """Returns an answer whose numbers can be used, None for any other."""
@@ -263,6 +270,7 @@ class _Server:
             return self._refuse(client, f"it holds {answer.steps} steps, more than the server")
         self.known[client] = answer.steps
         if answer.kind == BEHIND:
+            self.behind.add(client)
             return None
         if answer.kind == SPENT:
             self.spent.add(client)
@@ -277,18 +285,16 @@ class _Server:
         return answer
 
     def _refuse(self, client, reason):
-        """Says once why a client's answers are not used."""
-        line = f"client {client}: not used: {reason}"
-        self.refusals[line] += 1
-        if self.refusals[line] == 1:
-            self.watcher.say(line)
+        self._say_once(f"client {client}: not used: {reason}")
 
     def _compare_seals(self, answers):
         """Says which clients' parameters are not those of most."""
         seals = Counter(answer.seal for answer in answers.values())
         for client, answer in answers.items():
             if answer.seal != seals.most_common(1)[0][0]:
-                line = f"client {client}: its parameters are not those of the others"
-                self.refusals[line] += 1
-                if self.refusals[line] == 1:
-                    self.watcher.say(f"warning: {line}")
+                self._say_once(f"warning: client {client}: its parameters are not the others'")
+
+    def _say_once(self, line):
+        if line not in self.said:
+            self.watcher.say(line)
+        self.said.add(line)

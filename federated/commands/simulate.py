@@ -11,7 +11,6 @@ examples:
 """
 
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 from absl import flags
@@ -29,10 +28,8 @@ from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.runtime.run.restore import bring_to, point_of
 
-from ..answering import Client, answer
-from ..in_process import InProcess
+from ..in_process import grid_of
 from ..parts import drawn_parts
-from ..replica import Replica
 from ..rounds import serve
 from ..terms import Watcher
 from .private_flags import People
@@ -69,15 +66,12 @@ def run(values) -> dict:
     if config.private:
         print(config.private.describe(), flush=True)
     lengths = data.buckets(bundle.lengths) | (dev.buckets(bundle.lengths) if dev else set())
-    replica = Replica(open_session(values, bundle, client_calls(lengths)), resident=True)
+    model = open_session(values, bundle, client_calls(lengths))
     with Progress("training", values.steps, "step") as bar:
         watcher = Watcher(lambda step: bar.advance(1, step.describe()), bar.say)
-        clients = {}
-        for number, places in enumerate(parts, 1):
-            part = replace(data, examples=[data.examples[place] for place in places])
-            client = Client(folder / CLIENTS / f"{number:04}", replica, part, say=bar.say)
-            clients[number] = partial(answer, client)
-        served = serve(folder, config, terms, InProcess(clients), watcher=watcher)
+        own = [replace(data, examples=[data.examples[p] for p in places]) for places in parts]
+        grid = grid_of(model, own, folder / CLIENTS, bar.say, apart=bool(config.private))
+        served = serve(folder, config, terms, grid, watcher=watcher)
     print(
         f"{folder}: {served.last_step} steps in {served.rounds} rounds, {served.empty_rounds} "
         f"without enough answers, {len(parts)} clients of {len(parts[0])} examples"
@@ -86,9 +80,9 @@ def run(values) -> dict:
     if config.private:
         result["private"] = asdict(config.private)
     if dev and not served.stopped:
-        replica.model.initialize()
-        bring_to(replica.model, point_of(folder, bundle, served.last_step))
-        evaluation = evaluate(replica.model, dev)
+        model.initialize()
+        bring_to(model, point_of(folder, bundle, served.last_step))
+        evaluation = evaluate(model, dev)
         print(f"{folder}: dev {evaluation.describe()}")
         result["dev"] = evaluation.summary()
     return result

@@ -48,7 +48,7 @@ from .round_lines import (
     recorded,
 )
 from .steps import NO_DATA, Steps, probing_of
-from .terms import UNWATCHED, Grid, Served, Terms, Watcher, check_federation
+from .terms import UNWATCHED, Grid, Served, Terms, TooFewAnswersError, Watcher, check_federation
 
 
 def serve(
@@ -130,7 +130,7 @@ class _Server:
                     continue
                 empty, in_a_row = empty + 1, in_a_row + 1
                 if self.terms.patience and in_a_row >= self.terms.patience:
-                    raise RunError(
+                    raise TooFewAnswersError(
                         f"{self.folder}: {in_a_row} rounds in a row had fewer than "
                         f"{self.terms.least} answers; the run keeps step {self.journal.count}: "
                         "look at the clients, and run the same command again"

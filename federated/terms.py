@@ -5,13 +5,17 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pocketllm.runtime.contract import GAUSSIAN
-from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.optim.interface import Step
 from pocketllm.runtime.run.folder import RunConfig
 
 from .aggregation import MEAN, Rule
 from .privacy.plan import CLIENT, PRIVATE_OPTIMIZER, check_batch, plan_of
 from .protocol import MOST_STEPS
+
+
+class TooFewAnswersError(RunError):
+    """Round after round had fewer answers than a step needs."""
 
 
 class Grid(Protocol):

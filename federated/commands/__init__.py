@@ -9,5 +9,9 @@ COMMANDS = {
     "answer": ("pocketllm.federated.commands.answer", "answer one question, for what carries it"),
     "bench": ("pocketllm.federated.commands.bench", "measure bytes and memory of a client"),
     "simulate": ("pocketllm.federated.commands.simulate", "run server and clients in one process"),
+    "compare": (
+        "pocketllm.federated.commands.compare",
+        "compare federations with runs on all data, and with liars",
+    ),
     "verify": ("pocketllm.federated.commands.verify", "compare what server and clients have"),
 }

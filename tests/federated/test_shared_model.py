@@ -45,9 +45,7 @@ def test_clients_on_a_shared_model_measure_what_they_measure_alone(
 def test_a_client_that_lacks_steps_answers_in_the_same_round(tmp_path):
     clients = {n: vector_client(tmp_path / f"{n}", 1.0) for n in range(1, 21)}
 
-    served = serve(
-        tmp_path / "server", vector_config(12), terms(share=0.25), InProcess(clients)
-    )
+    served = serve(tmp_path / "server", vector_config(12), terms(share=0.25), InProcess(clients))
 
     rounds = read_rounds(tmp_path / "server")
     assert served.empty_rounds == 0

@@ -20,6 +20,6 @@ ROOMS = {
     "federated": (
         "durable_lines", "privacy", "protocol", "aggregation", "steps", "terms", "round_lines",
         "rounds", "journal_part", "replica", "example_slopes", "answering", "in_process", "parts",
-        "audit", "flower", "measure", "commands", "apps",
+        "comparison", "audit", "flower", "measure", "commands", "apps",
     ),
 }  # fmt: skip

@@ -11,10 +11,11 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
-from pocketllm.runtime.host.files import read_json, sha256_of, write_bytes, write_json
+from pocketllm.runtime.host.files import sha256_of, write_bytes, write_json
 from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.progress import Progress
 
+from .again import check_folder, command_of
 from .arms import BATCH_SIZE, Trial, arms_named, seeds_of
 from .figure import draw_race
 from .report import race_table, race_text, summary_of
@@ -54,7 +55,7 @@ def run_race(values) -> dict:
     out, threads = Path(values.out), values.threads or cores()
     config = _config(values, arms, seeds, threads)
     with run_lock(out):
-        _check_folder(out, config)
+        check_folder(out / CONFIG, config, FREE, "race")
         write_json(out / CONFIG, config)
         with Progress("race", _most_trials(arms, seeds), "run") as bar:
             course = Course(out, threads, say=lambda line: bar.say(f"  {line}"))
@@ -72,7 +73,7 @@ def run_race(values) -> dict:
                     bar.say("  with more goes on")
                     break
                 summaries.append(summary)
-        return _report(out, config, untuned, summaries, _command(values))
+        return _report(out, config, untuned, summaries, command_of(values, ("bench", "--race")))
 
 
 def _run_arm(course, arm, steps, seeds, limits):
@@ -160,30 +161,6 @@ def _settings(values, config):
         f"--model={values.model}",
         *(f"--{name}={config[name]}" for name in ("tune", "base", "noise", "seed")),
     ]
-
-
-def _command(values):
-    """Returns the command that repeats the race."""
-    given = [name for name in values if values[name].present and name != "json"]
-    shown = {name: values[name].value for name in given}
-    texts = {
-        name: ",".join(value) if isinstance(value, list) else value for name, value in shown.items()
-    }
-    flags_given = [f"--{name}={text}" for name, text in texts.items() if name != "race"]
-    return ["pocketllm", "bench", "--race", *sorted(flags_given)]
-
-
-def _check_folder(out, config):
-    """Raises InputError for a folder with other contents, or of another race."""
-    if not (out / CONFIG).exists():
-        if {path.name for path in out.iterdir()} - {".lock"}:
-            raise InputError(f"{out}: exists and holds no race; choose another --out")
-        return
-    old = read_json(out / CONFIG, "choose another --out")
-    names = [name for name in config if name not in FREE and old.get(name) != config[name]]
-    if names:
-        changes = ", ".join(f"{name} {old.get(name)!r} -> {config[name]!r}" for name in names)
-        raise InputError(f"{out}: holds another race ({changes}); choose another --out")
 
 
 def _most_trials(arms, seeds):

@@ -11,11 +11,12 @@ from itertools import accumulate
 from pathlib import Path
 
 from pocketllm.runtime.errors import RunError
-from pocketllm.runtime.host.files import make_folders, read_json, write_json
+from pocketllm.runtime.host.files import make_folders, read_json
 from pocketllm.tflite_models.presets import MICRO
 
 from ...isolation.worker import run_module, thread_variables
 from ...report.data import read_runs
+from .again import once
 from .arms import BATCH_SIZE, Trial
 from .torch_request import TorchRequest
 
@@ -73,7 +74,7 @@ def _export(course, settings, out):
 def evaluate_start(course: Course) -> dict:
     """Returns the evaluation of the bundle as it is on the held-out rows."""
     path = course.out / RESULTS / f"{UNTUNED}.json"
-    return _once(path, lambda: _evaluated(course, None))
+    return once(path, lambda: _evaluated(course, None))
 
 
 def run_trial(course: Course, trial: Trial) -> dict:
@@ -85,7 +86,7 @@ def run_trial(course: Course, trial: Trial) -> dict:
       curve is None where the loss did not stay finite.
     """
     train = _trained_in_pytorch if trial.arm.in_pytorch else _trained
-    return _once(_result_of(course, trial), lambda: train(course, trial))
+    return once(_result_of(course, trial), lambda: train(course, trial))
 
 
 def is_finished(course: Course, trial: Trial) -> bool:
@@ -95,15 +96,6 @@ def is_finished(course: Course, trial: Trial) -> bool:
 
 def _result_of(course, trial):
     return course.out / RESULTS / f"{trial.name}.json"
-
-
-def _once(path, make):
-    if path.exists():
-        return read_json(path, f"remove {path} to run it again")
-    result = make()
-    make_folders(path.parent)
-    write_json(path, result)
-    return result
 
 
 def _trained(course, trial):

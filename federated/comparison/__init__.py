@@ -1,0 +1,1 @@
+"""`pocketllm federate compare`: federations beside runs on all data, and with liars."""

@@ -31,6 +31,7 @@ from absl import flags
 
 from pocketllm.benchmarks.bench.race.again import check_folder, command_of, once
 from pocketllm.benchmarks.bench.race.arms import Trial, seeds_of
+from pocketllm.benchmarks.bench.race.figure import draw
 from pocketllm.benchmarks.bench.race.search import search_rate
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.commands.flags import definer
@@ -50,7 +51,7 @@ from pocketllm.runtime.run.evaluate import evaluate
 from pocketllm.tflite_models.presets import MICRO
 
 from ..comparison.arms import DEFAULT, SCHEDULE, ComparedArm, compared_arms
-from ..comparison.figure import draw_comparison
+from ..comparison.figure import comparison_figure
 from ..comparison.lies import LIARS_SHARE
 from ..comparison.report import comparison_table, comparison_text, summary_of
 from ..comparison.trials import RESULTS, Course, run_trial
@@ -153,7 +154,7 @@ def _report(out, config, untuned, summaries, command):
         "arms": summaries,
         "figures": list(FIGURES),
     }
-    draw_comparison(result, [out / name for name in FIGURES])
+    draw(comparison_figure, result, [out / name for name in FIGURES])
     write_bytes(out / TEXT, comparison_text(result).encode())
     write_json(out / RESULT, result)
     print(comparison_table(result))

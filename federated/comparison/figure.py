@@ -1,16 +1,11 @@
 """A comparison's curves: what the dev examples say over the steps."""
 
-from collections.abc import Sequence
-from pathlib import Path
-
 from pocketllm.benchmarks.bench.race.report import mean_curve
 from pocketllm.benchmarks.report.figures import (
     COLOURS,
     LINE_STYLES,
     MARKER_SIZE,
     MARKERS,
-    PRINT_DPI,
-    STYLE,
     WIDTH,
 )
 
@@ -22,23 +17,6 @@ VALUES = {
     "dev loss, nats": lambda point: point["loss"],
 }
 MOST_LOSS = 1.2  # nats; runs that liars lead away are far beyond
-
-
-def draw_comparison(result: dict, paths: Sequence[Path]) -> None:
-    """Writes the figure: a light line a run, a dark one their mean.
-
-    Args:
-      result: of report.json.
-      paths: .png or .svg.
-    """
-    import matplotlib
-
-    with matplotlib.rc_context(STYLE):
-        figure = comparison_figure(result)
-        for path in paths:
-            figure.savefig(
-                path, dpi=PRINT_DPI, metadata={"Date": None} if path.suffix == ".svg" else {}
-            )
 
 
 def comparison_figure(result: dict):

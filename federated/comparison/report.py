@@ -7,7 +7,7 @@ from statistics import mean
 from pocketllm.benchmarks.report.markdown import table
 from pocketllm.benchmarks.report.text import DASH, machine_line
 
-from .arms import ARMS
+from .arms import ARMS, CENTRAL
 
 
 def summary_of(name: str, lr: float, searched: Sequence[dict], trials: Sequence[dict]) -> dict:
@@ -114,7 +114,7 @@ def _arms_table(result):
                 f"{_percent(arm['held_out_accuracy'])} ({spread})"
                 + (f"; no finite loss after {', '.join(map(str, ended))} steps" if ended else ""),
                 DASH if arm["held_out_loss"] is None else f"{arm['held_out_loss']:.3f}",
-                DASH if points is None else f"{points:+.1f} below {ARMS[kind.beside].shown}",
+                DASH if points is None else f"{points:+.1f} below {ARMS[kind.beside or CENTRAL].shown}",
                 DASH if kind.points is None else f"{kind.points:g}",
             ]
         )

@@ -17,7 +17,7 @@ from pocketllm.runtime.host.progress import Progress
 
 from .again import check_folder, command_of
 from .arms import BATCH_SIZE, Trial, arms_named, seeds_of
-from .figure import draw_race
+from .figure import draw, race_figure
 from .report import race_table, race_text, summary_of
 from .search import MOST_RATES, search_rate
 from .trials import (
@@ -118,7 +118,7 @@ def _report(out, config, untuned, summaries, command):
         "arms": summaries,
         "figures": list(FIGURES),
     }
-    draw_race(result, [out / name for name in FIGURES])
+    draw(race_figure, result, [out / name for name in FIGURES])
     write_bytes(out / TEXT, race_text(result).encode())
     write_json(out / RESULT, result)
     print(race_table(result))

@@ -1,6 +1,6 @@
 """A race's curves: dev accuracy and loss over forward passes and over seconds."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from ...report.figures import COLOURS, LINE_STYLES, MARKER_SIZE, MARKERS, PRINT_DPI, STYLE, WIDTH
@@ -18,17 +18,18 @@ VALUES = {
 }
 
 
-def draw_race(result: dict, paths: Sequence[Path]) -> None:
-    """Writes the figure: a light line a run, a dark one their mean.
+def draw(figure_of: Callable, result: dict, paths: Sequence[Path]) -> None:
+    """Writes a figure: a light line a run, a dark one their mean.
 
     Args:
+      figure_of: makes the matplotlib Figure of a result.
       result: of report.json.
       paths: .png or .svg.
     """
     import matplotlib
 
     with matplotlib.rc_context(STYLE):
-        figure = race_figure(result)
+        figure = figure_of(result)
         for path in paths:
             figure.savefig(
                 path, dpi=PRINT_DPI, metadata={"Date": None} if path.suffix == ".svg" else {}

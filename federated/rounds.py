@@ -247,13 +247,15 @@ class _Server:
                     answers[client] = answer
             return len(answers) < enough
 
-        self.behind, asked = set(), list(clients)
+        self.behind, lacking = set(), list(clients)
         for _ in range(2):  # once more those that lacked steps: now it is known which
-            questions = {client: self._question(client, attempt, first, count) for client in asked}
+            questions = {
+                client: self._question(client, attempt, first, count) for client in lacking
+            }
             sent += sum(map(len, questions.values()))
             self.grid.ask(questions, wanted, self.terms.seconds)
-            asked = [client for client in clients if client in self.behind]
-            if not asked or len(answers) >= enough:
+            lacking = [client for client in clients if client in self.behind]
+            if not lacking or len(answers) >= enough:
                 break
         self._compare_seals(answers)
         return answers, sent, received

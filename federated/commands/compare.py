@@ -81,25 +81,25 @@ def run(values) -> dict:
     """Compares; see the module's docstring."""
     required(values, "bundle", "out")
     arms, seeds = compared_arms(values.arms), seeds_of(values.seeds)
-    asked = max(1, round(values.fraction * values.clients))
-    if asked < LIARS_SHARE and any(arm.lie for arm in arms):
+    per_round = max(1, round(values.fraction * values.clients))
+    if per_round < LIARS_SHARE and any(arm.lie for arm in arms):
         raise InputError(
-            f"--fraction={values.fraction:g}: {asked} clients a round, {LIARS_SHARE} are the "
+            f"--fraction={values.fraction:g}: {per_round} clients a round, {LIARS_SHARE} are the "
             "fewest of which one can lie"
         )
     bundle, out = open_bundle(values), Path(values.out)
-    config = _config(values, bundle, asked, (arms, seeds))
+    config = _config(values, bundle, per_round, (arms, seeds))
     with run_lock(out):
         check_folder(out / CONFIG, config, FREE, "comparison")
         write_json(out / CONFIG, config)
-        course = _course(values, bundle, asked)
+        course = _course(values, bundle, per_round)
         untuned = once(out / RESULTS / f"{UNTUNED}.json", lambda: _untuned(course))
         with Progress("comparing", len(arms) * len(seeds), "run") as bar:
             summaries = _summaries(course, arms, seeds, values.steps, bar)
         return _report(out, config, untuned, summaries, command_of(values, ("federate", "compare")))
 
 
-def _course(values, bundle, asked):
+def _course(values, bundle, per_round):
     files = (values.train, values.dev, values.held_out)
     data, dev, held_out = (
         load_dataset(file, bundle, training=not n) for n, file in enumerate(files)
@@ -109,7 +109,7 @@ def _course(values, bundle, asked):
     lengths = set().union(*(d.buckets(bundle.lengths) for d in (data, dev, held_out)))
     model = open_session(values, bundle, client_calls(lengths))
     size, clients = values.batch_size, values.clients
-    return Course(Path(values.out), model, data, dev, held_out, clients, asked, size)
+    return Course(Path(values.out), model, data, dev, held_out, clients, per_round, size)
 
 
 def _summaries(course, arms, seeds, steps, bar):
@@ -162,7 +162,7 @@ def _report(out, config, untuned, summaries, command):
     return result
 
 
-def _config(values, bundle: Bundle, asked, runs):
+def _config(values, bundle: Bundle, per_round, runs):
     """Returns what the runs have in common, and who takes part."""
     arms, seeds = runs
     return {
@@ -171,7 +171,7 @@ def _config(values, bundle: Bundle, asked, runs):
         "dev": values.dev,
         "held_out": values.held_out,
         "clients": values.clients,
-        "asked": asked,
+        "per_round": per_round,
         "steps": values.steps,
         "schedule": SCHEDULE,
         "batch_size": values.batch_size,

@@ -38,9 +38,9 @@ class ComparedArm(Arm):
     beside: str | None = None
     points: float | None = None
 
-    def rows(self, batch_size: int, asked: int) -> int:
+    def rows(self, batch_size: int, per_round: int) -> int:
         """Returns the examples of a step; `asked` clients have `batch_size` each."""
-        return batch_size * (asked if self.joined else 1)
+        return batch_size * (per_round if self.joined else 1)
 
 
 CENTRAL, IID, HONEST = "central", "iid", "ten"

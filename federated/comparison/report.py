@@ -8,6 +8,7 @@ from pocketllm.benchmarks.report.markdown import table
 from pocketllm.benchmarks.report.text import DASH, machine_line
 
 from .arms import ARMS, CENTRAL
+from .lies import LIARS_SHARE
 
 
 def summary_of(name: str, lr: float, searched: Sequence[dict], trials: Sequence[dict]) -> dict:
@@ -75,15 +76,16 @@ def comparison_table(result: dict) -> str:
 def comparison_text(result: dict) -> str:
     """Returns report.md; `result` is what report.json holds."""
     config, untuned = result["config"], result["untuned"]
-    asked, batch = config["asked"], config["batch_size"]
+    count, batch = config["per_round"], config["batch_size"]
+    rows = count * batch
     sections = [
         "# Federations beside runs on all data",
         f"Untuned: {_percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
         f"{untuned['examples']} held-out examples. Every run takes {config['steps']} steps of MeZO "
-        f"with a {config['schedule']} schedule. {config['clients']} clients, {asked} a round with "
-        f"{batch} rows each; all data in one place: {asked * batch} rows a step, or {batch}. So a "
-        "step of a federation and of a run with a round's batch are the same forward passes, two "
-        "of as many rows. Arms of ten clients ask all of them, and two of them lie.",
+        f"with a {config['schedule']} schedule. {config['clients']} clients, {count} a round with "
+        f"{batch} rows each; all data in one place: {rows} rows a step, or {batch}. So a step of "
+        "a federation and of a run with a round's batch are the same forward passes, two of as "
+        f"many rows. Arms with liars have {count} clients, all asked; {count // LIARS_SHARE} lie.",
         _arms_table(result),
         f"Means over the seeds {', '.join(map(str, config['seeds']))}, after the last step; dev "
         "examples chose the learning rates alone, held-out ones nothing. A point is 1% of the "
@@ -110,11 +112,13 @@ def _arms_table(result):
             [
                 kind.shown,
                 f"{arm['lr']:g}",
-                str(kind.rows(config["batch_size"], config["asked"])),
+                str(kind.rows(config["batch_size"], config["per_round"])),
                 f"{_percent(arm['held_out_accuracy'])} ({spread})"
                 + (f"; no finite loss after {', '.join(map(str, ended))} steps" if ended else ""),
                 DASH if arm["held_out_loss"] is None else f"{arm['held_out_loss']:.3f}",
-                DASH if points is None else f"{points:+.1f} below {ARMS[kind.beside or CENTRAL].shown}",
+                DASH
+                if points is None
+                else f"{points:+.1f} below {ARMS[kind.beside or CENTRAL].shown}",
                 DASH if kind.points is None else f"{kind.points:g}",
             ]
         )

@@ -48,7 +48,7 @@ class Course:
       dev: examples that choose learning rates.
       held_out: examples that choose nothing.
       clients: of a federation of many.
-      asked: of them in a round.
+      per_round: of them in a round.
       batch_size: of a client.
       say: told what clients refuse.
     """
@@ -59,7 +59,7 @@ class Course:
     dev: Dataset
     held_out: Dataset
     clients: int
-    asked: int
+    per_round: int
     batch_size: int
     say: Callable[[str], None] = lambda line: None
 
@@ -82,7 +82,7 @@ def parts_of(course: Course, arm: ComparedArm, seed: int) -> list[Dataset]:
     """Returns the data of each client of an arm, of one that has all of them for no federation."""
     data = course.data
     labels = [example.golds[0] if example.golds else 0 for example in data.examples]
-    count = course.asked if arm.everybody else course.clients
+    count = course.per_round if arm.everybody else course.clients
     alpha = math.inf if arm.alpha is None else arm.alpha
     parts = drawn_parts(labels, count, alpha, seed)
     if arm.alpha is None:
@@ -112,7 +112,7 @@ def _settings(course, trial):
 def _trained(course, trial, run):
     """Trains on all data; returns whether a signal ended it."""
     (data,) = parts_of(course, trial.arm, trial.seed)
-    rows = trial.arm.rows(course.batch_size, course.asked)
+    rows = trial.arm.rows(course.batch_size, course.per_round)
     settings = _settings(course, trial)
     config = RunConfig.of(course.model.bundle, data, settings, batch_size=rows, seed=trial.seed)
     return train(course.model, data, run, config).stopped
@@ -130,7 +130,7 @@ def _served(course, trial, run):
         _settings(course, trial),
         noise=bundle.noise["kind"],
     )
-    share = course.asked / len(parts)
+    share = course.per_round / len(parts)
     terms = Terms(rule=arm.rule, share=share, quorum=1.0, patience=3, poll_seconds=0.0)
     told = lying(arm.lie, len(parts) // LIARS_SHARE)
     with tempfile.TemporaryDirectory(prefix="pocketllm-") as folder:

@@ -90,7 +90,7 @@ def test_another_comparison_is_refused(compared, capsys):
 
 def test_a_run_on_all_data_has_the_clients_examples(golden_bundle, tmp_path):
     data = load_dataset(write_tsv(tmp_path / "d.tsv", rows(47, seed=5)), golden_bundle)
-    course = Course(tmp_path, None, data, data, data, clients=10, asked=5, batch_size=1)  # type: ignore[arg-type]
+    course = Course(tmp_path, None, data, data, data, clients=10, per_round=5, batch_size=1)  # type: ignore[arg-type]
 
     (whole,) = parts_of(course, ARMS["central"], 3)
     parts = parts_of(course, ARMS["iid"], 3)

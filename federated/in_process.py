@@ -165,7 +165,7 @@ def grid_of(
     say: Callable[[str], None] = lambda line: None,
     *,
     apart: bool = False,
-    told: Callable[[int, bytes], bytes] = lambda client, data: data,
+    altered: Callable[[int, bytes], bytes] = lambda client, data: data,
 ) -> InProcess:
     """Returns clients 1, 2, … of this process, on one model.
 
@@ -175,7 +175,7 @@ def grid_of(
       folder: for their run directories.
       say: told what clients refuse.
       apart: whether each measures by itself, as a private run's clients must.
-      told: alters a client's answer, for experiments.
+      altered: alters a client's answer, for experiments.
     """
     shared, alone = SharedModel(model), Replica(model, resident=True)
     clients = {}
@@ -184,6 +184,6 @@ def grid_of(
         clients[number] = Client(folder / f"{number:04}", replica, data, say=say)
 
     def answering(number, question):
-        return told(number, answer(clients[number], question))
+        return altered(number, answer(clients[number], question))
 
     return InProcess({n: partial(answering, n) for n in clients}, shared.asking)

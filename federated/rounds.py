@@ -110,7 +110,7 @@ class _Server:
         self.known: dict[int, int] = {}  # client -> steps that it said it has
         self.behind: set[int] = set()  # clients that lacked steps of this round's question
         self.recent = [step.losses for step in read.steps[-RECENT:]]
-        self.said: set[str] = set()  # of refusals and warnings
+        self.notices: set[str] = set()  # refusals and warnings that were told
         self.plan = plan_of(config)
         is_central = self.plan is not None and self.plan.level == CLIENT
         self.central = Central(folder, self.plan) if self.plan and is_central else None
@@ -247,15 +247,13 @@ class _Server:
                     answers[client] = answer
             return len(answers) < enough
 
-        self.behind, lacking = set(), list(clients)
+        self.behind, left = set(), list(clients)
         for _ in range(2):  # once more those that lacked steps: now it is known which
-            questions = {
-                client: self._question(client, attempt, first, count) for client in lacking
-            }
+            questions = {client: self._question(client, attempt, first, count) for client in left}
             sent += sum(map(len, questions.values()))
             self.grid.ask(questions, wanted, self.terms.seconds)
-            lacking = [client for client in clients if client in self.behind]
-            if not lacking or len(answers) >= enough:
+            left = [client for client in clients if client in self.behind]
+            if not left or len(answers) >= enough:
                 break
         self._compare_seals(answers)
         return answers, sent, received
@@ -297,6 +295,6 @@ class _Server:
                 self._say_once(f"warning: client {client}: its parameters are not the others'")
 
     def _say_once(self, line):
-        if line not in self.said:
+        if line not in self.notices:
             self.watcher.say(line)
-        self.said.add(line)
+        self.notices.add(line)

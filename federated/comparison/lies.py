@@ -36,10 +36,10 @@ def lying(name: str | None, liars: int) -> Callable[[int, bytes], bytes]:
         return lambda client, data: data
     lie = LIES[name]
 
-    def told(client, data):
+    def altered(client, data):
         answer = read_answer(data)
         if client > liars or answer.kind != LOSSES:
             return data
         return pack_answer(replace(answer, losses=tuple(lie(answer.losses))))
 
-    return told
+    return altered

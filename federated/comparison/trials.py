@@ -132,9 +132,9 @@ def _served(course, trial, run):
     )
     share = course.per_round / len(parts)
     terms = Terms(rule=arm.rule, share=share, quorum=1.0, patience=3, poll_seconds=0.0)
-    told = lying(arm.lie, len(parts) // LIARS_SHARE)
+    altered = lying(arm.lie, len(parts) // LIARS_SHARE)
     with tempfile.TemporaryDirectory(prefix="pocketllm-") as folder:
-        grid = grid_of(course.model, parts, Path(folder), course.say, told=told)
+        grid = grid_of(course.model, parts, Path(folder), course.say, altered=altered)
         return serve(run, config, terms, grid).stopped
 
 

@@ -101,12 +101,12 @@ def test_a_run_on_all_data_has_the_clients_examples(golden_bundle, tmp_path):
 
 
 def test_only_the_first_clients_lie_and_only_about_losses():
-    told = lying("-10 times the truth", 2)
+    altered = lying("-10 times the truth", 2)
     honest = pack_answer(Answer(LOSSES, 7, 3, b"12345678", (1.5, 1.0)))
     behind = pack_answer(Answer(BEHIND, 7, 3))
 
-    assert told(3, honest) == honest and told(1, behind) == behind
-    plus, minus = read_answer(told(2, honest)).losses
+    assert altered(3, honest) == honest and altered(1, behind) == behind
+    plus, minus = read_answer(altered(2, honest)).losses
     assert plus - minus == -10 * (1.5 - 1.0) and (plus + minus) / 2 == 1.25
     assert lying(None, 2)(1, honest) == honest
 

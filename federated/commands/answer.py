@@ -17,7 +17,6 @@ from absl import flags
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import define_session_flags, open_bundle, required
 from pocketllm.runtime.data.dataset import load_dataset
-from pocketllm.runtime.engine.noise_check import check_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import make_folders, write_bytes
 
@@ -49,7 +48,6 @@ def run(values) -> dict:
         ) from error
     client = open_client(values, bundle, data, say=partial(print, flush=True))
     if not values.question:
-        check_noise(client.replica.model)
         return {"run": str(folder)}
     try:
         question = Path(values.question).read_bytes()

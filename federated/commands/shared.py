@@ -13,6 +13,7 @@ from pocketllm.runtime.commands.flags import AUTO, definer
 from pocketllm.runtime.commands.settings_flags import check_settings, define_settings_flags
 from pocketllm.runtime.data.dataset import Dataset
 from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.engine.noise_check import check_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.table import OPTIMIZERS
@@ -60,7 +61,7 @@ def open_client(
     say: Callable[[str], None],
     promise: Promise | None = None,
 ) -> Client:
-    """Opens the bundle for a client's one answer.
+    """Opens the bundle for a client's one answer, and compares z of one seed with the reference.
 
     Args:
       values: --run, and those of `define_session_flags`.
@@ -75,6 +76,7 @@ def open_client(
         packed_in_file=values.packed_weights,
         calls=client_calls(data.buckets(bundle.lengths)),
     )
+    check_noise(model)
     model.initialize()
     return Client(Path(values.run), Replica(model), data, check, say, promise)
 

@@ -1,8 +1,10 @@
 """`pocketllm federate answer`: a question in a file becomes an answer, and no row is quoted."""
 
 import json
+import shutil
 
 import pytest
+from bundle_json import alter_hash
 from small_runs import rows, write_tsv
 
 from pocketllm.federated.protocol import BEHIND, Question, pack_question, read_answer
@@ -65,3 +67,19 @@ def test_what_is_no_question_is_refused_in_one_line(content, words, answer, tmp_
 
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
+
+
+def test_a_client_that_draws_other_directions_answers_nothing(
+    answer, golden_bundle, tmp_path, capsys
+):
+    other = shutil.copytree(golden_bundle.folder, tmp_path / "other")
+    alter_hash(other)
+    (tmp_path / "question").write_bytes(pack_question(Question(7, 1, 1, 0, 0)))
+
+    code = answer(
+        f"--bundle={other}", f"--question={tmp_path / 'question'}", f"--json={tmp_path / 'json'}"
+    )
+
+    assert code == cli.FAILED
+    assert "draws another direction z than the reference" in capsys.readouterr().err
+    assert not (tmp_path / "json").exists()

@@ -19,7 +19,7 @@ from pocketllm.runtime.journal.reader import read_journal
 pytestmark = pytest.mark.desktop
 
 STEPS = 3
-TOLERANCE = 1e-5  # of a loss, absolute; measured: 4e-7
+TOLERANCE = 1e-5  # of a loss, absolute; measured on float32: 8e-7
 SETTINGS = {"steps": STEPS, "lr": 1e-3, "eps": 1e-2, "batch_size": 3, "threads": 1}
 refused = partial(complaint, program="pocketllm-train")
 

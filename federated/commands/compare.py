@@ -66,9 +66,9 @@ FLAGS = flags.FlagValues()
 define = definer(FLAGS)
 define_session_flags(FLAGS)
 define.string("out", None, "folder to write, or to continue in")
-define.string("train", str(MICRO / "sst2_train.tsv"), "training data, of all clients together")
-define.string("dev", str(MICRO / "sst2_dev.tsv"), "data that chooses learning rates")
-define.string("held_out", str(MICRO / "sst2_heldout.tsv"), "data that chooses nothing")
+define.string("train", None, "training data, of all clients together")
+define.string("dev", None, "data that chooses learning rates")
+define.string("held_out", None, "data that chooses nothing")
 define.list("arms", list(DEFAULT), "what to compare")
 define.list("seeds", ["0", "1", "2"], "random seeds, a run of each arm for each")
 define.integer("clients", 100, "clients of a federation of many", 1)
@@ -100,7 +100,7 @@ def run(values) -> dict:
 
 
 def _course(values, bundle, per_round):
-    files = (values.train, values.dev, values.held_out)
+    files = _data_files(values).values()
     data, dev, held_out = (
         load_dataset(file, bundle, training=not n) for n, file in enumerate(files)
     )
@@ -110,6 +110,12 @@ def _course(values, bundle, per_round):
     model = open_session(values, bundle, client_calls(lengths))
     size, clients = values.batch_size, values.clients
     return Course(Path(values.out), model, data, dev, held_out, clients, per_round, size)
+
+
+def _data_files(values):
+    """Returns {flag: path} of the data, roberta-micro's where none is given."""
+    own = (("train", "sst2_train"), ("dev", "sst2_dev"), ("held_out", "sst2_heldout"))
+    return {flag: values[flag].value or str(MICRO / f"{name}.tsv") for flag, name in own}
 
 
 def _summaries(course, arms, seeds, steps, bar):
@@ -167,9 +173,7 @@ def _config(values, bundle: Bundle, per_round, runs):
     arms, seeds = runs
     return {
         "bundle_checksum": bundle.checksum,
-        "train": values.train,
-        "dev": values.dev,
-        "held_out": values.held_out,
+        **_data_files(values),
         "clients": values.clients,
         "per_round": per_round,
         "steps": values.steps,

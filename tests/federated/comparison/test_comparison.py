@@ -77,6 +77,7 @@ def test_a_comparison_goes_on_with_other_arms_and_seeds(compared):
     assert below(iid, result["arms"]) is None, "central did not run"
 
 
+@pytest.mark.desktop
 def test_another_comparison_is_refused(compared, capsys):
     _, run = compared
 

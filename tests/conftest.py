@@ -31,7 +31,7 @@ from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.interpreter import InterpreterEngine
 from pocketllm.runtime.engine.model import Model, open_model
-from pocketllm.runtime.host import signals
+from pocketllm.runtime.host import native_output, signals
 
 GOLDEN_BUNDLE = Path(__file__).parent / "conformance" / "masked"
 OPT_TOKENIZER = Path(__file__).parents[1] / "tflite_models" / "roberta_tokenizer"
@@ -70,6 +70,12 @@ def pytest_make_collect_report():
 def engine(request) -> str:
     """Each engine in turn."""
     return request.param
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _native_output_diverted():
+    """Done once before any test: the first command called in a test would replace its stderr."""
+    native_output.divert()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -45,14 +45,19 @@ CASES = {
 }  # fmt: skip
 
 
-def export_case(case: str, fixture, lengths=(24, 40)):
-    """Exports a case with pairs and the pure forms, in buckets of these lengths.
+TWO_BUCKETS = ("roberta, rademacher", "opt, options in integers", "qwen2, tokens")
+
+
+def export_case(case: str, fixture, lengths=()):
+    """Exports a case with pairs and the pure forms.
 
     Args:
       case: of CASES.
       fixture: name of a fixture -> its value.
-      lengths: tokens of the forward signatures.
+      lengths: tokens of the forward signatures; not given: one bucket, and two of TWO_BUCKETS,
+        since each is four more graphs to convert.
     """
+    lengths = lengths or ((24, 40) if case in TWO_BUCKETS else (40,))
     maker, changes, scoring, settings = CASES[case]
     if maker != "make_decoder":
         changes = {"max_position_embeddings": 64} | changes

@@ -1,5 +1,6 @@
 """What is wrong is said in one line by the native program: exit code 2 for bad input, 1 else."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from small_runs import complaint, rows, write_tsv
 from waiting import wait_until
 
 refused = partial(complaint, program="pocketllm-train")
+TABLE = {"kind": "codebook", "rows": 128, "columns": 16, "offset": 0}
 
 
 @pytest.fixture
@@ -113,6 +115,10 @@ def test_a_bundle_of_another_format_or_an_altered_one(folder):
         ({"signatures": {}}, "no signature 'initialize_0'"),
         ({"slices": 2}, "no signature 'initialize_1'"),
         ({"noise": {}}, "not a valid bundle"),
+        ({"noise": TABLE | {"rows": 0}}, "noise table is not inside the model file"),
+        ({"noise": TABLE | {"columns": 0}}, "noise table is not inside the model file"),
+        ({"parameters": []}, "parameters lack"),
+        ({"batch_size": 2}, "takes no rows of 8 tokens for a batch of 2"),
         ({"files": {"../a": {"bytes": 1, "sha256": ""}}}, "not a valid bundle"),
         ({"default_eps": None}, "not a valid bundle"),
     ],
@@ -151,6 +157,12 @@ def test_rows_that_are_no_rows_or_of_another_bundle(folder):
     ):
         path.write_bytes(data)
         refused(train(folder), 2, "train.rows", text)
+    first = 12 + int.from_bytes(sound[8:12], "little")
+    for place, text in ((28, "token 2147483647"), (24, "mask_position 2147483647")):
+        body = bytearray(sound[:-32])
+        body[first + place : first + place + 4] = b"\xff\xff\xff\x7f"
+        path.write_bytes(body + hashlib.sha256(body).digest())
+        refused(train(folder), 2, f"example 1 has {text}, expected 0 to")
     path.write_bytes(sound)
     change(folder, model_name="another")
     refused(train(folder), 2, "the rows are for bundle", "encode the data with this bundle")

@@ -46,6 +46,31 @@ std::map<std::string, Tensor> tensors_of(const Json& value, const std::string& p
   return tensors;
 }
 
+// The rows that a forward pass takes are a multiple of the batch, of one length.
+void check_rows(const Bundle& bundle, int tokens) {
+  const auto& inputs = bundle.signatures.at(forward_loss(tokens)).inputs;
+  const auto ids = inputs.find("input_ids");
+  require(ids != inputs.end() && ids->second.shape.size() == 2 && ids->second.shape[0] > 0 &&
+              ids->second.shape[0] % bundle.batch_size == 0,
+          "signature '" + forward_loss(tokens) + "' takes no rows of " + std::to_string(tokens) +
+              " tokens for a batch of " + std::to_string(bundle.batch_size));
+}
+
+// The table of z's values lies in the model file.
+void check_noise_table(const Json& noise, const Json& model) {
+  if (!noise.contains("offset")) {
+    require(noise.at("kind") != "codebook", "the noise has no table");
+    return;
+  }
+  const auto rows = noise.at("rows").get<int64_t>(), columns = noise.at("columns").get<int64_t>();
+  const auto offset = noise["offset"].get<int64_t>(), values = model.at("bytes").get<int64_t>() / 4;
+  require(rows > 0 && columns > 0 && offset >= 0 && offset / 4 < values &&
+              rows <= (values - offset / 4) / columns,
+          "the noise table is not inside the model file");
+  require((rows & (rows - 1)) == 0, "the noise table has " + std::to_string(rows) +
+                                        " rows, which is no power of two");
+}
+
 void check(const Bundle& bundle) {
   require(bundle.batch_size > 0 && bundle.slices > 0, "batch_size and slices must be positive");
   require(!bundle.lengths.empty() && bundle.lengths[0] > 0 &&
@@ -58,11 +83,17 @@ void check(const Bundle& bundle) {
   require(bundle.scoring == "words" || bundle.scoring == "options" || bundle.scoring == "gold" ||
               bundle.scoring == "tokens",
           "unknown scoring '" + bundle.scoring + "'");
-  for (int index = 0; index < bundle.slices; index++)
+  require(bundle.vocabulary > 0 && bundle.pad_id >= 0 && bundle.pad_id < bundle.vocabulary,
+          "vocab_size or the pad token is impossible");
+  for (int index = 0; index < bundle.slices; index++) {
     for (const char* stem : {"initialize", "read", "write"})
       require(bundle.has(numbered(stem, index)), "no signature '" + numbered(stem, index) + "'");
+    for (const auto& item : bundle.signatures.at(numbered("read", index)).outputs)
+      require(bundle.variables.count(item.first), "parameters lack " + item.first);
+  }
   for (int tokens : bundle.lengths) {
     require(bundle.has(forward_loss(tokens)), "no signature '" + forward_loss(tokens) + "'");
+    check_rows(bundle, tokens);
     for (const auto& [is_there, name] :
          {std::pair{bundle.has_pairs(), forward_pair(tokens)},
           std::pair{bundle.has_pure(), forward_pure(tokens)},
@@ -86,6 +117,7 @@ Bundle parse(const std::string& folder, const Json& values) {
   bundle.batch_size = values.at("batch_size").get<int>();
   bundle.slices = values.at("slices").get<int>();
   bundle.lengths = values.at("lengths").get<std::vector<int>>();
+  bundle.vocabulary = values.at("config").at("vocab_size").get<int>();
   bundle.pad_id = values.at("special_tokens").at("pad").get<int>();
   const Json& task = values.at("task");
   bundle.task_name = task.at("name").get<std::string>();
@@ -101,6 +133,7 @@ Bundle parse(const std::string& folder, const Json& values) {
   for (const Json& entry : values.at("frozen"))
     bundle.frozen.push_back(shape_of(entry.at("shape"), "frozen"));
   check(bundle);
+  check_noise_table(values["noise"], values.at("files").at("model.tflite"));
   return bundle;
 }
 
@@ -145,7 +178,6 @@ Bundle read_bundle(const std::string& folder) {
   verify_checksum(path, values.value("checksum", Json()), REMEDY);
   try {
     Bundle bundle = parse(folder, values);
-    if (!values.at("files").contains("model.tflite")) throw Invalid("files lack model.tflite");
     for (const auto& item : values.at("files").items()) verify(folder, item.key(), item.value());
     return bundle;
   } catch (const Json::exception& error) {

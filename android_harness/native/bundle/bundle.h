@@ -26,6 +26,7 @@ struct Bundle {
   std::string folder, checksum, model_name, task_name, style, scoring, base, noise;
   double default_eps = 0;
   int batch_size = 0, slices = 0, pad_id = 0;
+  int vocabulary = 0;  // token ids are below it
   std::vector<int> lengths;  // ascending
   std::vector<std::string> metrics;  // of the task, beside the accuracy
   std::map<std::string, Signature> signatures;

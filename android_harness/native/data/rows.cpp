@@ -144,6 +144,16 @@ void Rows::check(const Example& example, const Bundle& bundle, size_t number) co
     if (sequence.tokens > bundle.lengths.back())
       damaged(where + " has " + std::to_string(sequence.tokens) + " tokens, expected " +
               std::to_string(bundle.lengths.back()) + " at most");
+  for (const Sequence& sequence : example.sequences) {
+    for (int i = 0; i < sequence.tokens; i++)
+      if (sequence.input_ids[i] < 0 || sequence.input_ids[i] >= bundle.vocabulary)
+        damaged(where + " has token " + std::to_string(sequence.input_ids[i]) + ", expected 0 to " +
+                std::to_string(bundle.vocabulary - 1));
+    for (size_t i = 0; i < targets.size(); i++)
+      if (sequence.targets[i] < 0 || sequence.targets[i] > sequence.tokens)
+        damaged(where + " has " + targets[i] + " " + std::to_string(sequence.targets[i]) +
+                ", expected 0 to " + std::to_string(sequence.tokens));
+  }
   if (has_loss_mask_ != example.golds.empty()) damaged(where + " has the wrong number of golds");
   if (bundle.scoring != "options" && bundle.scoring != "gold" && sequences != 1)
     damaged(where + " has " + std::to_string(sequences) + " sequences, expected 1");

@@ -6,7 +6,9 @@ from pathlib import Path
 from pocketllm.runtime.data.order import direction_seeds, step_seed
 from pocketllm.runtime.engine.model import Model
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import read_json
 from pocketllm.runtime.journal.reader import JOURNAL, Journal, read_journal
+from pocketllm.runtime.run.folder import CONFIG, DAMAGED
 from pocketllm.runtime.run.restore import bring_to, point_of
 
 from .replica import Replica
@@ -42,7 +44,9 @@ def recompute(folder: Path, journal: Journal) -> int:
     Raises:
       InputError: a record is another one.
     """
-    config = config_of(journal.header, len(journal.steps))
+    length = _length_of(folder)
+    config = config_of(journal.header, length or len(journal.steps))
+    is_whole = length is not None or config.settings.lr_schedule == "constant"
     losses = {}
     for line in read_rounds(folder):
         for number, values in enumerate(joined(line, config), line.first):
@@ -50,13 +54,20 @@ def recompute(folder: Path, journal: Journal) -> int:
     steps, count = Steps(config, ()), 0
     for applied in journal.steps:
         again = steps.take(applied.step, losses.get(applied.step, applied.losses))[1]
-        if config.settings.lr_schedule == "constant" and again != applied:
+        if (again != applied) if is_whole else (again.losses != applied.losses):
             raise InputError(
                 f"{folder}: step {applied.step} is not what its clients' answers give; the server "
                 "did not keep to the protocol, or rounds.jsonl was altered"
             )
         count += applied.step in losses
     return count
+
+
+def _length_of(folder) -> int | None:
+    """Returns the steps that the run was asked for, which schedules follow; None where unknown."""
+    path = Path(folder) / CONFIG
+    steps = read_json(path, DAMAGED).get("steps") if path.exists() else None
+    return steps if isinstance(steps, int) and steps > 0 else None
 
 
 def shared_steps(folder: Path, server: Journal) -> int:

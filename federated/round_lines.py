@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import ProbeSettings
 from pocketllm.runtime.run.folder import RunConfig
 
-from .aggregation import Rule, aggregate
+from .aggregation import RULES, Rule, aggregate, problem_of
 from .durable_lines import append_lines, read_lines
 from .privacy.plan import losses_of
 from .protocol import losses_of_steps
@@ -90,10 +91,23 @@ def _lines(path):
 
 
 def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:
-    """Returns the losses of each step of a round, of all its clients together."""
+    """Returns the losses of each step of a round, of all its clients together.
+
+    Raises:
+      InputError: the line's numbers are none of a round.
+    """
+    probing = probing_of(config)
+    wanted = line.steps * probing.forwards
+    problem = next(filter(None, (problem_of(each, wanted) for each in line.answers.values())), None)
+    if line.steps < 1 or line.rule not in RULES or len(line.released) not in (0, line.steps):
+        problem = f"{line.steps} steps, {len(line.released)} released, joined by {line.rule!r}"
+    if problem:
+        raise InputError(
+            f"{ROUNDS}: the round of step {line.first} is damaged ({problem}); remove the file"
+        )
     if line.released:
         return losses_of_steps(recorded(line.released, config), line.steps)
-    sides, rule = probing_of(config).sides, Rule(line.rule, line.clip)
+    sides, rule = probing.sides, Rule(line.rule, line.clip)
     by_client = [losses_of_steps(losses, line.steps) for losses in line.answers.values()]
     return [aggregate(losses, sides, rule, line.usual) for losses in zip(*by_client)]
 

@@ -272,7 +272,7 @@ class _Server:
         if answer.kind == BEHIND:
             self.behind.add(client)
             return None
-        if answer.kind == SPENT:
+        if answer.kind == SPENT and self.plan:  # without one there is no budget to be spent
             self.spent.add(client)
         if answer.kind != (SLOPES if self.plan else LOSSES):
             return self._refuse(client, answer.text or "slopes or losses, the other is expected")

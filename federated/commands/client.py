@@ -25,6 +25,7 @@ from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.files import make_folders, write_json
+from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
 from ..flower.present import check_flower
@@ -35,6 +36,7 @@ from .private_flags import define_promise_flags, promise_of
 
 HOME, CALLED, LOG = "flower", "called.json", "client.log"
 AGAIN_SECONDS, POLL_SECONDS = 5.0, 0.5
+ANSWER_SECONDS = 5.0  # for the refusal to reach the server
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -62,6 +64,7 @@ def run(values) -> dict:
             )
     check_of(creds)
     given = _of_device(values, bundle) if values.via == DEVICE else _of_here(values, bundle)
+    is_same = values.via == DEVICE or _is_of(folder, bundle)  # a phone's journal is on the phone
     given |= {name: getattr(values, name) for name in ("engine", "threads", "packed_weights")}
     paths = {"bundle": values.bundle, "run": folder, "creds": creds}
     given |= {name: str(Path(path).absolute()) for name, path in paths.items()}
@@ -82,11 +85,33 @@ def run(values) -> dict:
                 while node.poll() is None:
                     signals.check()
                     time.sleep(POLL_SECONDS)
+                    is_same = is_same or _is_of(folder, bundle, ANSWER_SECONDS)
             print(f"{home / 'node.log'}: {last_log_line(home / 'node')}; it is started again")
             time.sleep(AGAIN_SECONDS)
     except KeyboardInterrupt:
         signals.clear()
     return {"run": str(folder), "started": times}
+
+
+def _is_of(folder, bundle, seconds=0.0) -> bool:
+    """Whether the run's journal is there, and its federation trains the bundle.
+
+    Raises InputError, so many seconds later, where it trains another one.
+    """
+    if not (folder / JOURNAL).exists():
+        return False
+    try:
+        trained = str(read_journal(folder / JOURNAL).header.get("bundle_checksum"))
+    except InputError:
+        return False  # damaged: the next answer puts it aside
+    if trained == bundle.checksum:
+        return True
+    time.sleep(seconds)
+    raise InputError(
+        f"{folder}: the federation trains bundle {trained[:12]}…, --bundle has "
+        f"{bundle.checksum[:12]}… (checksums, see `pocketllm inspect`); give the same bundle, or "
+        "choose another --run"
+    )
 
 
 def _of_here(values, bundle) -> dict:

@@ -73,6 +73,7 @@ def run(values) -> dict:
     check_certificate(creds)
     config, _ = federation_of(values, bundle, people_of(values))
     signer_of(creds)
+    _check_keys(creds, values.min_clients)
     host, port = address_of(values.listen, "listen")
     home = folder.absolute() / HOME
     wait = LEFT_SECONDS if (home / CALLED).exists() else 0.0  # for what a killed command left
@@ -94,8 +95,22 @@ def run(values) -> dict:
 
 def people_of(values) -> People:
     """Returns who may take part: a client for each key in the server's folder."""
-    keys = len(list((Path(values.creds) / PUBLIC).glob("*.pub")))
+    keys = len(_public_keys(Path(values.creds)))
     return People(max(1, keys), values.least_examples)
+
+
+def _public_keys(creds):
+    return sorted((creds / PUBLIC).glob("*.pub"))
+
+
+def _check_keys(creds, least):
+    """Raises InputError where fewer clients can join than a round needs."""
+    keys = len(_public_keys(creds))
+    if keys < max(1, least):
+        raise InputError(
+            f"--min_clients={least}: {creds / PUBLIC} has the keys of {keys} clients, and nobody "
+            "else can join; give fewer, or make keys with `pocketllm federate keys`"
+        )
 
 
 def _wait_until_free(host, port, seconds):
@@ -167,7 +182,7 @@ def _supervise(values, folder, home, creds, *, host, port):
 
 def _register(home, creds):
     """Registers every client's public key; those that are known already stay."""
-    for path in sorted((creds / PUBLIC).glob("*.pub")):
+    for path in _public_keys(creds):
         try:
             call(["supernode", "register", str(path), CONNECTION], home / "cli")
         except RunError as error:

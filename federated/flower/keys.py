@@ -27,6 +27,9 @@ def write_keys(out: Path, clients: int, hosts: Sequence[str]) -> None:
       out: a folder that does not exist yet.
       clients: their number.
       hosts: names and addresses that clients call the server by, beside this machine's own.
+
+    Raises:
+      InputError: a host is neither.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
@@ -56,8 +59,7 @@ def signer_of(creds: Path) -> Sign:
     """Returns what signs questions, with the server's key."""
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    key = ed25519.Ed25519PrivateKey.from_private_bytes(_read(creds / SIGNING))
-    return key.sign
+    return _raw_key(creds / SIGNING, ed25519.Ed25519PrivateKey.from_private_bytes).sign
 
 
 def check_of(creds: Path) -> Check:
@@ -65,7 +67,7 @@ def check_of(creds: Path) -> Check:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric import ed25519
 
-    key = ed25519.Ed25519PublicKey.from_public_bytes(_read(creds / SIGNER))
+    key = _raw_key(creds / SIGNER, ed25519.Ed25519PublicKey.from_public_bytes)
 
     def check(data, signature):
         try:
@@ -94,6 +96,16 @@ def check_certificate(creds: Path) -> None:
         raise InputError(
             f"{path}: expired on {end:%Y-%m-%d}; make new keys with `pocketllm federate keys`"
         )
+
+
+def _raw_key(path, parse):
+    data = _read(path)
+    try:
+        return parse(data)
+    except ValueError as error:
+        raise InputError(
+            f"{path}: {len(data)} bytes that are no key; give a folder of `pocketllm federate keys`"
+        ) from error
 
 
 def _read(path):
@@ -155,4 +167,10 @@ def _host(x509, host):
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
+        pass
+    try:
         return x509.DNSName(host)
+    except ValueError as error:
+        raise InputError(
+            f"--host={host}: expected an address or a name in ASCII, such as server.example"
+        ) from error

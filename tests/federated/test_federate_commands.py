@@ -1,6 +1,7 @@
 """`pocketllm federate` in this process: a run is an ordinary one, and bad input is one line."""
 
 import json
+import math
 import struct
 import zlib
 
@@ -107,6 +108,51 @@ def test_verify_finds_a_server_that_did_not_keep_to_the_protocol(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", [28, 48])
+@pytest.mark.parametrize("names", [(ROUNDS, "config.json"), (ROUNDS,)])
+def test_verify_takes_the_steps_of_a_schedule_again(
+    names, place, golden_bundle, data_file, tmp_path, capsys
+):
+    """Without config.json, which has the run's length, their losses alone."""
+    folder, copy = tmp_path / "fed", tmp_path / "copy"
+    assert simulate(golden_bundle, data_file, folder, "--lr_schedule=linear") == cli.DONE
+    copy.mkdir()
+    for name in (JOURNAL, *names):
+        (copy / name).write_bytes((folder / name).read_bytes())
+    assert federate("verify", f"--run={copy}") == cli.DONE
+    journal, data = read_journal(folder / JOURNAL), (folder / JOURNAL).read_bytes()
+    body = bytearray(data[journal.ends[0] : journal.ends[1] - 4])
+    body[place] ^= 3
+    (copy / JOURNAL).write_bytes(chained_again(data, journal.ends[0], bytes(body)))
+
+    is_seen = place == 28 or "config.json" in names
+    assert federate("verify", f"--run={copy}") == (cli.BAD_INPUT if is_seen else cli.DONE)
+    assert ("is not what its clients' answers give" in capsys.readouterr().err) == is_seen
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"steps": 0},
+        {"rule": "most"},
+        {"released": [1.0, 2.0]},
+        {"answers": {"1": [1.0, 2.0], "2": []}},
+        {"answers": {"1": [1.0]}},
+        {"answers": {"1": [1.0, math.nan]}},
+    ],
+)
+def test_rounds_with_impossible_numbers_are_refused(change, simulated, tmp_path, capsys):
+    (tmp_path / JOURNAL).write_bytes((simulated / JOURNAL).read_bytes())
+    first, *others = (simulated / ROUNDS).read_text().splitlines()
+    lines = [json.dumps(json.loads(first) | change), *others]
+    (tmp_path / ROUNDS).write_text("\n".join(lines) + "\n")
+
+    assert federate("verify", f"--run={tmp_path}") == cli.BAD_INPUT
+
+    error = capsys.readouterr().err
+    assert "rounds.jsonl: the round of step 1 is damaged" in error and error.count("\n") == 1
+
+
 def test_verify_finds_a_client_of_another_federation(
     simulated, golden_bundle, data_file, tmp_path, capsys
 ):
@@ -141,6 +187,8 @@ def test_split_writes_a_file_a_client(golden_bundle, data_file, tmp_path, capsys
         (["--lr=-1"], "--lr=-1.0: expected 0 or more"),
         (["--optimizer=adam"], "should be one of"),
         (["--round_steps=2000"], "expected 1 to 1024"),
+        (["--fraction=nan"], "--fraction=nan"),
+        (["--quorum=nan"], "--quorum=nan"),
     ],
 )
 def test_bad_input_is_one_line(flags, words, golden_bundle, data_file, tmp_path, capsys):

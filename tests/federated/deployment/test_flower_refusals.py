@@ -1,8 +1,10 @@
 """Commands of a deployment refuse bad input in one line, before a process of Flower's starts."""
 
 import datetime
+import shutil
 import socket
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -12,11 +14,14 @@ pytest.importorskip("flwr", reason="Flower is not installed: make federated")
 
 from small_runs import rows, write_tsv
 
+from pocketllm.federated.commands import client
 from pocketllm.federated.flower import keys, processes
 from pocketllm.federated.flower.carrier import DATA, RECORD, FlowerGrid
 from pocketllm.federated.protocol import Question, pack_question, read_question
 from pocketllm.runtime import cli
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.journal.reader import JOURNAL
+from pocketllm.runtime.journal.writer import new_journal
 
 pytestmark = pytest.mark.flower
 
@@ -118,6 +123,59 @@ def test_a_client_without_its_keys_is_refused(golden_bundle, tmp_path, capsys):
     )  # fmt: skip
 
     refused(code, capsys, "ca.crt: not there")
+
+
+def test_a_server_with_fewer_keys_than_a_round_needs_is_refused(creds, server, capsys, tmp_path):
+    refused(server("--min_clients=3"), capsys, "has the keys of 2 clients")
+
+    shutil.copytree(creds / "server", tmp_path / "keyless")
+    shutil.rmtree(tmp_path / "keyless" / keys.PUBLIC)
+    refused(server(f"--creds={tmp_path / 'keyless'}"), capsys, "has the keys of 0 clients")
+
+
+def test_a_damaged_key_is_refused(creds, server, capsys, tmp_path):
+    shutil.copytree(creds, tmp_path / "damaged")
+    (tmp_path / "damaged/server" / keys.SIGNING).write_bytes(b"no key")
+    (tmp_path / "damaged/client-0" / keys.SIGNER).write_bytes(b"")
+
+    refused(server(f"--creds={tmp_path / 'damaged/server'}"), capsys, "6 bytes that are no key")
+    with pytest.raises(InputError, match="0 bytes that are no key"):
+        keys.check_of(tmp_path / "damaged/client-0")
+
+
+def test_a_host_that_no_certificate_can_name_is_refused(tmp_path, capsys):
+    out = tmp_path / "creds"
+    code = cli.main(
+        ["federate", "keys", f"--out={out}", "--clients=1", "--host=b\u00fccher.example"]
+    )
+
+    refused(code, capsys, "expected an address or a name in ASCII")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("is_there_before", [True, False])
+def test_a_client_of_another_bundle_ends(
+    is_there_before, creds, golden_bundle, tmp_path, capsys, monkeypatch
+):
+    data, run = write_tsv(tmp_path / "data.tsv", rows(4, seed=1)), tmp_path / "part"
+    run.mkdir()
+
+    @contextmanager
+    def started(*arguments):
+        assert not is_there_before, "the SuperNode is not started"
+        new_journal(run / JOURNAL, {"bundle_checksum": "another"})
+        yield SimpleNamespace(poll=lambda: None)
+
+    if is_there_before:
+        new_journal(run / JOURNAL, {"bundle_checksum": "another"})
+    monkeypatch.setattr(client, "started", started)
+    monkeypatch.setattr(client, "ANSWER_SECONDS", 0.0)
+    code = cli.main(
+        ["federate", "client", f"--bundle={golden_bundle.folder}", f"--train={data}",
+         f"--run={run}", f"--creds={creds / 'client-0'}"]
+    )  # fmt: skip
+
+    refused(code, capsys, "the federation trains bundle another")
 
 
 class Pushed:

@@ -9,7 +9,9 @@ from stand_ins import config, terms, vector_after, vector_client
 
 from pocketllm.federated.aggregation import Rule
 from pocketllm.federated.in_process import InProcess
+from pocketllm.federated.protocol import SPENT, Answer, pack_answer, read_question
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.terms import TooFewAnswersError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 CLIENTS, LIARS, TARGET, STEPS = 10, 2, 1.0, 20
@@ -68,3 +70,12 @@ def test_a_mean_without_a_bound_is_led_away(honest_loss, tmp_path):
 @pytest.mark.parametrize("lie", ["nan", "huge"])
 def test_impossible_losses_harm_no_rule(lie, honest_loss, tmp_path):
     assert loss_after(tmp_path, Rule(clip=math.inf), LIES[lie]) < honest_loss + 0.02
+
+
+def test_a_spent_budget_that_nobody_has_is_an_answer_that_is_missing(tmp_path):
+    def spent(question):
+        return pack_answer(Answer(SPENT, read_question(question).attempt, 0))
+
+    clients = InProcess({1: vector_client(tmp_path / "1", TARGET), 2: spent})
+    with pytest.raises(TooFewAnswersError, match="2 rounds in a row"):
+        serve(tmp_path / "server", config(STEPS), terms(least=2, patience=2), clients)

@@ -49,8 +49,8 @@ class _NumberOrAuto(flags.ArgumentParser):
         return "number or auto"
 
 
-def _define_float(values, name, default, what, lower_bound=None, upper_bound=None):
-    parser, serializer = _Number(lower_bound, upper_bound), flags.ArgumentSerializer()
+def _define_float(values, name, default, what, *bounds):
+    parser, serializer = _Number(*bounds), flags.ArgumentSerializer()
     flags.DEFINE(parser, name, default, what, values, serializer=serializer)
 
 

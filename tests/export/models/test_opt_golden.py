@@ -38,6 +38,17 @@ CASES = {
     "silu": ({"activation_function": "silu", "ffn_dim": 7}, {}),
     "tanh": ({"activation_function": "tanh"}, {}),
 }
+# Switches inside a layer, which no scoring sees: their other scorings are among the slow tests.
+OF_LAYERS = ("bare", "bare_post_norm", "no_final_norm", "gelu_new", "silu", "tanh")
+SCORED = [
+    pytest.param(
+        case,
+        scoring,
+        marks=[pytest.mark.slow] if case in OF_LAYERS and scoring != WORDS else [],
+    )
+    for case in CASES
+    for scoring in SCORINGS
+]
 
 
 def reference(model, bundle, inputs):
@@ -51,8 +62,7 @@ def reference(model, bundle, inputs):
 
 
 @pytest.mark.desktop
-@pytest.mark.parametrize("scoring", SCORINGS)
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(("case", "scoring"), SCORED)
 def test_losses_and_scores_are_those_of_transformers(
     case, scoring, make_opt_checkpoint, make_bundle, open_ready
 ):

@@ -29,9 +29,8 @@ from pathlib import Path
 
 from absl import flags
 
-from pocketllm.benchmarks.bench.race.again import check_folder, command_of, once
+from pocketllm.benchmarks.bench.race.again import check_folder, command_of, once, write_report
 from pocketllm.benchmarks.bench.race.arms import Trial, seeds_of
-from pocketllm.benchmarks.bench.race.figure import draw
 from pocketllm.benchmarks.bench.race.search import search_rate
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.commands.flags import definer
@@ -44,7 +43,7 @@ from pocketllm.runtime.commands.shared import (
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
-from pocketllm.runtime.host.files import write_bytes, write_json
+from pocketllm.runtime.host.files import write_json
 from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.run.evaluate import evaluate
@@ -57,8 +56,7 @@ from ..comparison.report import comparison_table, comparison_text, summary_of
 from ..comparison.trials import RESULTS, Course, run_trial
 from .shared import client_calls
 
-CONFIG, TEXT, RESULT = "comparison.json", "report.md", "report.json"
-FIGURES = ("curves.png", "curves.svg")
+CONFIG = "comparison.json"
 FREE = ("arms", "seeds", "machine")  # who runs, not what a run is
 UNTUNED = "untuned"
 
@@ -96,7 +94,13 @@ def run(values) -> dict:
         untuned = once(out / RESULTS / f"{UNTUNED}.json", lambda: _untuned(course))
         with Progress("comparing", len(arms) * len(seeds), "run") as bar:
             summaries = _summaries(course, arms, seeds, values.steps, bar)
-        return _report(out, config, untuned, summaries, command_of(values, ("federate", "compare")))
+        result = {
+            "config": config,
+            "command": command_of(values, ("federate", "compare")),
+            "untuned": untuned,
+            "arms": summaries,
+        }
+        return write_report(out, result, comparison_figure, comparison_text, comparison_table)
 
 
 def _course(values, bundle, per_round):
@@ -150,22 +154,6 @@ def _untuned(course):
     evaluation = evaluate(course.model, course.held_out)
     figures = {"accuracy": evaluation.accuracy, "loss": evaluation.loss}
     return figures | {"examples": evaluation.examples}
-
-
-def _report(out, config, untuned, summaries, command):
-    result = {
-        "config": config,
-        "command": command,
-        "untuned": untuned,
-        "arms": summaries,
-        "figures": list(FIGURES),
-    }
-    draw(comparison_figure, result, [out / name for name in FIGURES])
-    write_bytes(out / TEXT, comparison_text(result).encode())
-    write_json(out / RESULT, result)
-    print(comparison_table(result))
-    print(out / TEXT)
-    return result
 
 
 def _config(values, bundle: Bundle, per_round, runs):

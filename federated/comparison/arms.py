@@ -39,7 +39,7 @@ class ComparedArm(Arm):
     points: float | None = None
 
     def rows(self, batch_size: int, per_round: int) -> int:
-        """Returns the examples of a step; `asked` clients have `batch_size` each."""
+        """Returns the examples of a step: `batch_size` of one client, or of all of a round's."""
         return batch_size * (per_round if self.joined else 1)
 
 

@@ -1,21 +1,12 @@
 """A comparison's curves: what the dev examples say over the steps."""
 
+from pocketllm.benchmarks.bench.race.figure import VALUES, draw_curves
 from pocketllm.benchmarks.bench.race.report import mean_curve
-from pocketllm.benchmarks.report.figures import (
-    COLOURS,
-    LINE_STYLES,
-    MARKER_SIZE,
-    MARKERS,
-    WIDTH,
-)
+from pocketllm.benchmarks.report.figures import WIDTH
 
 from .arms import ARMS
 
 HEIGHT = 3.4  # inches
-VALUES = {
-    "dev accuracy, %": lambda point: 100 * point["accuracy"],
-    "dev loss, nats": lambda point: point["loss"],
-}
 MOST_LOSS = 1.2  # nats; runs that liars lead away are far beyond
 
 
@@ -36,16 +27,10 @@ def comparison_figure(result: dict):
 
 
 def _draw_arm(axes, arm, value, number):
-    curves = [trial["curve"] for trial in arm["trials"] if trial["curve"]]
-    style = {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
-    }
-    for curve in curves:
-        axes.plot(*_points(curve, value), linewidth=0.6, alpha=0.4, **style)
-    marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": MARKER_SIZE}
-    mean = _points(mean_curve([{"curve": curve} for curve in curves]), value)
-    axes.plot(*mean, label=ARMS[arm["arm"]].shown, **marker, **style)
+    lasting = [trial for trial in arm["trials"] if trial["curve"]]
+    curves = [_points(trial["curve"], value) for trial in lasting]
+    mean = _points(mean_curve(lasting), value)
+    draw_curves(axes, curves, mean, number=number, label=ARMS[arm["arm"]].shown, alpha=0.4)
 
 
 def _points(curve, value):

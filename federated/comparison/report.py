@@ -1,11 +1,11 @@
 """What a comparison came to: its figures, and a report of them in Markdown."""
 
-import shlex
 from collections.abc import Sequence
 from statistics import mean
 
+from pocketllm.benchmarks.bench.race.report import last_sections, percent
 from pocketllm.benchmarks.report.markdown import table
-from pocketllm.benchmarks.report.text import DASH, machine_line
+from pocketllm.benchmarks.report.text import DASH
 
 from .arms import ARMS, CENTRAL
 from .lies import LIARS_SHARE
@@ -80,7 +80,7 @@ def comparison_text(result: dict) -> str:
     rows = count * batch
     sections = [
         "# Federations beside runs on all data",
-        f"Untuned: {_percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
+        f"Untuned: {percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
         f"{untuned['examples']} held-out examples. Every run takes {config['steps']} steps of MeZO "
         f"with a {config['schedule']} schedule. {config['clients']} clients, {count} a round with "
         f"{batch} rows each; all data in one place: {rows} rows a step, or {batch}. So a step of "
@@ -91,12 +91,7 @@ def comparison_text(result: dict) -> str:
         "examples chose the learning rates alone, held-out ones nothing. A point is 1% of the "
         "held-out examples.",
         f"![dev loss over steps]({result['figures'][0]})",
-        "## Learning rates",
-        _search_table(result),
-        "## Machine and versions",
-        f"{machine_line(config['machine'])}. Threads: {config['threads']}.",
-        "## Again",
-        f"    {shlex.join(result['command'])}",
+        *last_sections(result, _search_table(result)),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -106,14 +101,14 @@ def _arms_table(result):
     for arm in result["arms"]:
         kind, points = ARMS[arm["arm"]], below(arm, result["arms"])
         accuracies = arm["held_out_accuracies"]
-        spread = f"{_percent(min(accuracies))} to {_percent(max(accuracies))}"
+        spread = f"{percent(min(accuracies))} to {percent(max(accuracies))}"
         ended = [trial["steps"] for trial in arm["trials"] if trial["steps"] < config["steps"]]
         rows.append(
             [
                 kind.shown,
                 f"{arm['lr']:g}",
                 str(kind.rows(config["batch_size"], config["per_round"])),
-                f"{_percent(arm['held_out_accuracy'])} ({spread})"
+                f"{percent(arm['held_out_accuracy'])} ({spread})"
                 + (f"; no finite loss after {', '.join(map(str, ended))} steps" if ended else ""),
                 DASH if arm["held_out_loss"] is None else f"{arm['held_out_loss']:.3f}",
                 DASH
@@ -141,7 +136,3 @@ def _search_table(result):
 
 def _loss(point):
     return point["loss"]
-
-
-def _percent(share):
-    return f"{100 * share:.1f}%"

@@ -1,10 +1,15 @@
-"""What lets a comparison of runs go on where it stopped, and be run again."""
+"""What lets a comparison of runs go on where it stopped, and be run again; what it leaves."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from pocketllm.runtime.errors import InputError
-from pocketllm.runtime.host.files import make_folders, read_json, write_json
+from pocketllm.runtime.host.files import make_folders, read_json, write_bytes, write_json
+
+from .figure import draw
+
+TEXT, RESULT = "report.md", "report.json"
+FIGURES = ("curves.png", "curves.svg")
 
 
 def once(path: Path, make: Callable[[], dict]) -> dict:
@@ -56,3 +61,31 @@ def command_of(values, words: Sequence[str]) -> list[str]:
     }
     flags = [f"{name}={text}" for name, text in texts.items() if name not in words]
     return ["pocketllm", *words, *sorted(flags)]
+
+
+def write_report(
+    out: Path,
+    result: dict,
+    figure_of: Callable,
+    text_of: Callable[[dict], str],
+    table_of: Callable[[dict], str],
+) -> dict:
+    """Writes a comparison's figures, report.md and report.json, and prints its table.
+
+    Args:
+      out: the folder.
+      result: what report.json holds, but for the names of the figures.
+      figure_of: result -> the matplotlib Figure.
+      text_of: result -> report.md.
+      table_of: result -> a table for a terminal.
+
+    Returns:
+      the result with the names.
+    """
+    result = {**result, "figures": list(FIGURES)}
+    draw(figure_of, result, [out / name for name in FIGURES])
+    write_bytes(out / TEXT, text_of(result).encode())
+    write_json(out / RESULT, result)
+    print(table_of(result))
+    print(out / TEXT)
+    return result

@@ -11,13 +11,13 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.cpu import PACKAGES, cores, describe_machine
-from pocketllm.runtime.host.files import sha256_of, write_bytes, write_json
+from pocketllm.runtime.host.files import sha256_of, write_json
 from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.progress import Progress
 
-from .again import check_folder, command_of
+from .again import check_folder, command_of, write_report
 from .arms import BATCH_SIZE, Trial, arms_named, seeds_of
-from .figure import draw, race_figure
+from .figure import race_figure
 from .report import race_table, race_text, summary_of
 from .search import MOST_RATES, search_rate
 from .trials import (
@@ -33,8 +33,7 @@ from .trials import (
     run_trial,
 )
 
-CONFIG, TEXT, RESULT = "race.json", "report.md", "report.json"
-FIGURES = ("curves.png", "curves.svg")
+CONFIG = "race.json"
 # Of an earlier time of the same race may differ: who runs, not what a run is.
 FREE = ("arms", "seeds")
 
@@ -73,7 +72,13 @@ def run_race(values) -> dict:
                     bar.say("  with more goes on")
                     break
                 summaries.append(summary)
-        return _report(out, config, untuned, summaries, command_of(values, ("bench", "--race")))
+        result = {
+            "config": config,
+            "command": command_of(values, ("bench", "--race")),
+            "untuned": untuned,
+            "arms": summaries,
+        }
+        return write_report(out, result, race_figure, race_text, race_table)
 
 
 def _run_arm(course, arm, steps, seeds, limits):
@@ -108,22 +113,6 @@ def _export(course, settings):
         if not (course.out / RESULTS).exists():
             (course.out / CONFIG).unlink()
         raise
-
-
-def _report(out, config, untuned, summaries, command):
-    result = {
-        "config": config,
-        "command": command,
-        "untuned": untuned,
-        "arms": summaries,
-        "figures": list(FIGURES),
-    }
-    draw(race_figure, result, [out / name for name in FIGURES])
-    write_bytes(out / TEXT, race_text(result).encode())
-    write_json(out / RESULT, result)
-    print(race_table(result))
-    print(out / TEXT)
-    return result
 
 
 def _check(values):

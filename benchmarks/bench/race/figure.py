@@ -36,6 +36,30 @@ def draw(figure_of: Callable, result: dict, paths: Sequence[Path]) -> None:
             )
 
 
+def draw_curves(
+    axes, curves: Sequence, mean, *, number: int, label: str, alpha: float = 0.5
+) -> None:
+    """Draws the runs of an arm, and their mean, in the colour of its number.
+
+    Args:
+      axes: of matplotlib.
+      curves: (x, y) of each run.
+      mean: (x, y), or None.
+      number: of the arm.
+      label: of the mean.
+      alpha: of the runs' lines.
+    """
+    style = {
+        "color": COLOURS[number % len(COLOURS)],
+        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
+    }
+    for curve in curves:
+        axes.plot(*curve, linewidth=0.6, alpha=alpha, **style)
+    if mean:
+        marker = {"marker": MARKERS[number % len(MARKERS)], "markersize": MARKER_SIZE}
+        axes.plot(*mean, label=label, **marker, **style)
+
+
 def race_figure(result: dict):
     """Returns the matplotlib Figure of report.json's result, in Matplotlib's present style."""
     from matplotlib.figure import Figure  # without pyplot: no window, no state
@@ -56,22 +80,10 @@ def race_figure(result: dict):
 
 def _draw_arm(axes, arm, place, value, number):
     """Draws an arm into one pair of axes."""
-    curves = [trial["curve"] for trial in arm["trials"] if trial["curve"]]
-    style = {
-        "color": COLOURS[number % len(COLOURS)],
-        "linestyle": LINE_STYLES[number % len(LINE_STYLES)],
-    }
-    for curve in curves:
-        axes.plot(*_points(arm, curve, place, value), linewidth=0.6, alpha=0.5, **style)
-    if arm["mean_curve"]:
-        shown = ARMS[arm["arm"]].shown
-        axes.plot(
-            *_points(arm, arm["mean_curve"], place, value),
-            marker=MARKERS[number % len(MARKERS)],
-            markersize=MARKER_SIZE,
-            label=f"{shown}, lr {arm['lr']:g} (mean of {len(curves)})",
-            **style,
-        )
+    curves = [_points(arm, t["curve"], place, value) for t in arm["trials"] if t["curve"]]
+    label = f"{ARMS[arm['arm']].shown}, lr {arm['lr']:g} (mean of {len(curves)})"
+    mean = _points(arm, arm["mean_curve"], place, value) if arm["mean_curve"] else None
+    draw_curves(axes, curves, mean, number=number, label=label)
 
 
 def _points(arm, curve, place, value):

@@ -121,7 +121,7 @@ def race_text(result: dict) -> str:
     untuned, config = result["untuned"], result["config"]
     sections = [
         f"# Race: {config['model_name']}, {config['tune']} on {config['base']}, SST-2",
-        f"Untuned: {_percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
+        f"Untuned: {percent(untuned['accuracy'])}, loss {untuned['loss']:.4f}, on "
         f"{untuned['examples']} held-out sentences. Every arm starts there and has "
         f"{config['forwards']} forward passes of {BATCH_SIZE} rows; "
         + "; ".join(
@@ -136,19 +136,32 @@ def race_text(result: dict) -> str:
         f"![dev accuracy and loss over forward passes and seconds]({result['figures'][0]})",
         "## Curves on the dev rows",
         *map(_curve_table, result["arms"]),
+        *last_sections(result, _search_table(result)),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def last_sections(result: dict, search_table: str) -> list[str]:
+    """Returns the sections that end a report: learning rates, the machine, the command.
+
+    Args:
+      result: of report.json.
+      search_table: the learning rates that were tried.
+    """
+    config = result["config"]
+    return [
         "## Learning rates",
-        _search_table(result),
+        search_table,
         "## Machine and versions",
         f"{machine_line(config['machine'])}. Threads: {config['threads']}.",
         "## Again",
         f"    {shlex.join(result['command'])}",
     ]
-    return "\n\n".join(sections) + "\n"
 
 
 def _arms_table(result):
     heads = ["arm", "learning rate", "steps", "forward passes", "held-out accuracy", "loss"]
-    heads += ["best dev steps", "step, s", *(f"s to {_percent(goal)} of dev" for goal in GOALS)]
+    heads += ["best dev steps", "step, s", *(f"s to {percent(goal)} of dev" for goal in GOALS)]
     heads += ["forward passes to MeZO's last dev loss", "peak anonymous, GB"]
     last, rows = mezo_loss(result["arms"]), []
     for arm in result["arms"]:
@@ -159,13 +172,13 @@ def _arms_table(result):
             rows.append([*fixed, "the loss did not stay finite", *[DASH] * 7])
             continue
         accuracies = arm["held_out_accuracies"]
-        spread = f"{_percent(min(accuracies))} to {_percent(max(accuracies))}"
+        spread = f"{percent(min(accuracies))} to {percent(max(accuracies))}"
         if arm["not_finite"]:
             spread += f"; {arm['not_finite']} not finite"
         rows.append(
             [
                 *fixed,
-                f"{_percent(arm['held_out_accuracy'])} ({spread})",
+                f"{percent(arm['held_out_accuracy'])} ({spread})",
                 f"{arm['held_out_loss']:.4f}",
                 ", ".join(map(str, arm["best_steps"])),
                 f"{arm['step_seconds']:.3f}",
@@ -184,7 +197,7 @@ def _curve_table(arm):
             str(point["step"]),
             str(point["step"] * forwards),
             f"{point['seconds']:.0f}",
-            _percent(point["accuracy"]),
+            percent(point["accuracy"]),
             f"{point['loss']:.4f}",
         ]
         for point in arm["mean_curve"]
@@ -214,5 +227,6 @@ def _loss(point):
     return point["loss"]
 
 
-def _percent(share):
+def percent(share: float) -> str:
+    """Returns a share as percent, with one digit."""
     return f"{100 * share:.1f}%"

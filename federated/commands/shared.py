@@ -11,9 +11,8 @@ from pocketllm.runtime import contract
 from pocketllm.runtime.bundle.contents import Bundle
 from pocketllm.runtime.commands.flags import AUTO, definer
 from pocketllm.runtime.commands.settings_flags import check_settings, define_settings_flags
+from pocketllm.runtime.commands.shared import open_checked
 from pocketllm.runtime.data.dataset import Dataset
-from pocketllm.runtime.engine.model import open_model
-from pocketllm.runtime.engine.noise_check import check_noise
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.optim.interface import JOURNALLED
 from pocketllm.runtime.optim.table import OPTIMIZERS
@@ -61,7 +60,7 @@ def open_client(
     say: Callable[[str], None],
     promise: Promise | None = None,
 ) -> Client:
-    """Opens the bundle for a client's one answer, and compares z of one seed with the reference.
+    """Opens the bundle for a client's one answer, as `open_checked` does.
 
     Args:
       values: --run, and those of `define_session_flags`.
@@ -69,14 +68,7 @@ def open_client(
       data: the client's.
       check, say, promise: as `Client` has them.
     """
-    model = open_model(
-        bundle,
-        engine=values.engine,
-        threads=values.threads or None,
-        packed_in_file=values.packed_weights,
-        calls=client_calls(data.buckets(bundle.lengths)),
-    )
-    check_noise(model)
+    model = open_checked(values, bundle, client_calls(data.buckets(bundle.lengths)))
     model.initialize()
     return Client(Path(values.run), Replica(model), data, check, say, promise)
 

@@ -1,6 +1,6 @@
 """Flags that commands on a bundle share, and opening the bundle in an engine."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from functools import partial
 
 from absl import flags
@@ -59,30 +59,47 @@ def load_parts(path: str, bundle: Bundle, split: str) -> tuple[Dataset, Dataset,
     return data, dev, f"{train_count}/{dev_count}"
 
 
-def open_session(
-    values: flags.FlagValues, bundle: Bundle, calls: Collection[str] | None = None
+def open_checked(
+    values: flags.FlagValues,
+    bundle: Bundle,
+    calls: Collection[str] | None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Model:
-    """Opens the bundle in --engine, sets the initial values and prints what runs.
+    """Opens the bundle in --engine; θ has no values yet.
 
     Where `calls` has noise passes, their z of one seed is compared with the reference first.
 
     Args:
       values: of `define_session_flags`.
       bundle: of --bundle.
-      calls: as `open_model` has it.
+      calls, say: as `open_model` has them.
     """
-    if not 0 <= values.threads <= MAX_THREADS:
-        raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
     model = open_model(
         bundle,
         engine=values.engine,
         threads=values.threads or None,
         packed_in_file=values.packed_weights,
         calls=calls,
-        say=partial(print, flush=True),
+        say=say,
     )
     if calls is not None and contract.PERTURB_AND_UPDATE in calls:
         check_noise(model)
+    return model
+
+
+def open_session(
+    values: flags.FlagValues, bundle: Bundle, calls: Collection[str] | None = None
+) -> Model:
+    """Opens the bundle in --engine, sets the initial values and prints what runs.
+
+    Args:
+      values: of `define_session_flags`.
+      bundle: of --bundle.
+      calls: as `open_checked` has it.
+    """
+    if not 0 <= values.threads <= MAX_THREADS:
+        raise InputError(f"--threads={values.threads}: expected 0 to {MAX_THREADS}")
+    model = open_checked(values, bundle, calls, partial(print, flush=True))
     with Progress("initialising", bundle.slices, "slice") as bar:
         model.initialize(bar.advance)
     print(f"engine: {model.engine.describe()}", flush=True)

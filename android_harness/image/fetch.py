@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from pocketllm.runtime.errors import InputError, RunError
 from pocketllm.runtime.host.files import check_writable, sha256_of
+from pocketllm.runtime.host.folders import cache_folder
 from pocketllm.runtime.host.partials import partial_path, sweep, under_way
 from pocketllm.runtime.host.progress import Progress
 
@@ -32,8 +33,7 @@ class GoneError(RunError):
 
 def default_cache() -> Path:
     """Returns the user's cache folder for packages."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pocketllm" / "image"
+    return cache_folder("image")
 
 
 def fetch(packages: list[Package], cache: Path) -> int:

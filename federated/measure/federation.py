@@ -134,8 +134,7 @@ def _rounds(running, relays, work) -> tuple[Traffic, list[Round]]:
 
 
 def _total(relays):
-    counts = [relay.traffic() for relay in relays]
-    return Traffic(*(sum(getattr(count, n) for count in counts) for n in vars(counts[0])))
+    return sum((relay.traffic() for relay in relays), Traffic())
 
 
 class _Commands:

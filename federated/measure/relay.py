@@ -23,6 +23,12 @@ class Traffic:
     down: int = 0
     connections: int = 0
 
+    def __add__(self, other: "Traffic") -> "Traffic":
+        """Returns both counts together."""
+        return Traffic(
+            self.up + other.up, self.down + other.down, self.connections + other.connections
+        )
+
     def __sub__(self, other: "Traffic") -> "Traffic":
         """Returns what came since another count."""
         return Traffic(
@@ -80,7 +86,4 @@ class Relay:
 
     def _count(self, more):
         with self._counting:
-            now = self._traffic
-            self._traffic = Traffic(
-                now.up + more.up, now.down + more.down, now.connections + more.connections
-            )
+            self._traffic += more

@@ -1,4 +1,4 @@
-"""A folder that appears whole, by rename, or not at all."""
+"""A folder that appears whole, by rename, or not at all; the user's folders of what was fetched."""
 
 import os
 import shutil
@@ -10,6 +10,12 @@ from .. import contract
 from ..errors import InputError, RunError
 from .files import NO_SPACE, make_folders, sync_folder, sync_tree
 from .partials import partial_path, replaced_path, sweep, sweep_beside, under_way, writers
+
+
+def cache_folder(name: str) -> Path:
+    """Returns the user's folder for one kind of what can be fetched again."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "pocketllm" / name
 
 
 @contextmanager

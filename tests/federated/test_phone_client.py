@@ -8,8 +8,8 @@ import pytest
 from device_cases import device
 from federations import ALL, client_of
 from loopback import loopback
-from phone_bits import sha256_there
-from small_runs import pocketllm, rows, run_config, write_tsv
+from phone_bits import sha256_there, verified
+from small_runs import rows, run_config, write_tsv
 
 from pocketllm.android_harness.phone import job
 from pocketllm.android_harness.phone.paths import IMAGE, answering_job, bundle_folder, run_folder
@@ -113,13 +113,9 @@ def test_a_phone_and_both_engines_here_end_with_the_same_bits(
         bring_to(model, point_of(tmp_path / folder, bundle, steps))
         digests.add(Replica(model).sha256())
     assert len(digests) == 1
-    names = ",".join(str(tmp_path / name) for name in (run, *engines))
-    done = pocketllm(
-        "federate", "verify", f"--run={tmp_path / 'server'}", f"--runs={names}",
-        f"--bundle={bundle.folder}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert f"sha256 {digests.pop()} on all" in done.stdout
+    clients = [tmp_path / name for name in (run, *engines)]
+    printed = verified(tmp_path / "server", clients, bundle.folder)
+    assert f"sha256 {digests.pop()} on all" in printed
 
 
 @pytest.fixture

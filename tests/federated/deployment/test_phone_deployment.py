@@ -8,8 +8,8 @@ import phone as emulated
 from deployed import Deployment
 from device_cases import device
 from loopback import loopback
-from phone_bits import sha256_there
-from small_runs import pocketllm, rows, write_tsv
+from phone_bits import sha256_there, verified
+from small_runs import rows, write_tsv
 
 from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
 from pocketllm.federated.commands.client import HOME, LOG
@@ -66,10 +66,4 @@ def check_equal_bits(deployment, bundle, image, pulled):
     digest, others = sha256_of_all([deployment.run, *folders], last, open_here)
     assert others == []
     assert sha256_there(image, bundle.folder, pulled, last) == digest
-    names = ",".join(map(str, folders))
-    done = pocketllm(
-        "federate", "verify", f"--run={deployment.run}", f"--runs={names}",
-        f"--bundle={bundle.folder}",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert f"sha256 {digest} on all 3" in done.stdout
+    assert f"sha256 {digest} on all 3" in verified(deployment.run, folders, bundle.folder)

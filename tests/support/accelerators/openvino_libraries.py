@@ -3,11 +3,12 @@
 `python tests/support/accelerators/openvino_libraries.py` puts it there by pip, unless it is there.
 """
 
-import os
 import subprocess
 import sys
 from importlib.metadata import distributions
 from pathlib import Path
+
+from pocketllm.runtime.host.folders import cache_folder
 
 # The compiler of ai-edge-litert 2.3 is built for this release alone (libopenvino.so.2631).
 PACKAGE, VERSION = "openvino", "2026.3.1"
@@ -15,8 +16,7 @@ PACKAGE, VERSION = "openvino", "2026.3.1"
 
 def folder() -> Path:
     """Returns the folder in the cache that the wheel is unpacked in."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pocketllm" / PACKAGE
+    return cache_folder(PACKAGE)
 
 
 def is_installed() -> bool:

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from pocketllm.runtime.host.folders import cache_folder
+
 PACKAGES = ("chromium-common", "libvulkan1")
 LOADER, DEVICE = "libvulkan.so.1", "vk_swiftshader_icd.json"
 FILES = (LOADER, DEVICE, "libvk_swiftshader.so")
@@ -21,8 +23,7 @@ class Missing(Exception):
 
 def folder() -> Path:
     """Returns the folder in the cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pocketllm" / "swiftshader"
+    return cache_folder("swiftshader")
 
 
 def is_installed() -> bool:

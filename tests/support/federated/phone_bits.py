@@ -1,8 +1,10 @@
-"""The parameters that a run has on an emulated phone, by its own interpreter."""
+"""The parameters of a federation: by an emulated phone's own interpreter, and by `verify`."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import phone as emulated
+from small_runs import pocketllm
 
 SHA256 = """
 from pathlib import Path
@@ -30,3 +32,13 @@ def sha256_there(image: Path, bundle: Path, run: Path, steps: int) -> str:
     done = emulated.run_image(image, code=code)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+def verified(run: Path, clients: Iterable[Path], bundle: Path) -> str:
+    """Returns what `pocketllm federate verify` prints of a server's run and its clients'."""
+    done = pocketllm(
+        "federate", "verify", f"--run={run}", f"--runs={','.join(map(str, clients))}",
+        f"--bundle={bundle}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -1,10 +1,11 @@
 """Packages of npm in the project's cache: a folder a tool, filled where it is asked for."""
 
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
+
+from pocketllm.runtime.host.folders import cache_folder
 
 
 class Missing(Exception):
@@ -13,8 +14,7 @@ class Missing(Exception):
 
 def modules(tool: str) -> Path:
     """Returns the folder of a tool's packages, which NODE_PATH may name."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "pocketllm" / tool / "node_modules"
+    return cache_folder(tool) / "node_modules"
 
 
 def is_installed(tool: str, package: str, version: str) -> bool:

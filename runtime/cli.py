@@ -129,7 +129,7 @@ def _run(name, command, arguments):
     if rest and not accepted:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
     if values.json:  # refused now, not after the work
-        check_writable(Path(values.json))
+        _check_result(values)
     native_output.divert()
     signals.install()
     for path in [getattr(values, name) for name in WRITTEN if name in values] + rest:
@@ -140,6 +140,16 @@ def _run(name, command, arguments):
     if values.json:
         write_json(Path(values.json), result)
     return DONE
+
+
+def _check_result(values):
+    """Raises InputError where the result's file cannot be written, or will be another output."""
+    path = Path(values.json)
+    for name in WRITTEN:
+        other = getattr(values, name) if name in values and name != "json" else None
+        if isinstance(other, str) and other and os.path.abspath(path) == os.path.abspath(other):
+            raise InputError(f"--json={path}: --{name} is there too; choose another path")
+    check_writable(path)
 
 
 def _usage(group, commands, about):

@@ -1,7 +1,5 @@
 #include "command.h"
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdio>
 #include <memory>
@@ -181,23 +179,20 @@ std::function<void(const Step&)> shown(int64_t last) {
   };
 }
 
-// Refuses a file that cannot be written now, not after the work.
-void check_writable(const std::string& path) {
-  const std::string folder = folder_of(path);
-  try {
-    make_folders(folder);
-  } catch (const std::system_error& error) {
-    throw RunError(path + ": cannot be written: " + error.code().message() +
-                   "; choose another path");
-  }
-  if (access(folder.c_str(), W_OK))
-    throw RunError(path + ": its folder cannot be written to; choose another path");
+// Where the result is to be written; empty for nowhere. Throws InputError where it cannot be.
+std::string result_path(const Flags& flags) {
+  if (!flags.has("json")) return "";
+  const std::string path = flags.required("json");
+  if (is_same_path(path, flags.required("run")))
+    throw InputError("--json=" + path + ": --run is there too; choose another path");
+  check_writable(path);
+  return path;
 }
 
 int run_training(const Flags& flags) {
   const std::string folder = flags.required("run");
   flags.required("steps");
-  if (flags.has("json")) check_writable(flags.required("json"));
+  const std::string result = result_path(flags);
   const Bundle bundle = read_bundle(flags.required("bundle"));
   const Rows data(flags.required("encoded"), bundle);
   const auto dev = dev_rows(flags, bundle);
@@ -235,8 +230,7 @@ int run_training(const Flags& flags) {
                           shown(config.settings.steps), pairs};
   const Trained trained = train(training);
   print(trained, training);
-  if (flags.has("json"))
-    write_bytes(flags.required("json"), json_file(result_of(trained, training)));
+  if (!result.empty()) write_bytes(result, json_file(result_of(trained, training)));
   return 0;
 }
 

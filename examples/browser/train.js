@@ -10,7 +10,7 @@
 import { webcrypto } from 'node:crypto'
 import {
   closeSync, existsSync, fsyncSync, mkdirSync, mkdtempSync, openSync, readFileSync, renameSync,
-  rmSync, writeSync,
+  rmSync, statSync, writeSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -43,6 +43,7 @@ export function fileAt(path) {
   return {
     name: path,
     async arrayBuffer() {
+      if (statSync(path).isDirectory()) throw new InputError(`${path}: a folder, expected a file`)
       const bytes = readFileSync(path)
       return bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)
     },
@@ -51,6 +52,9 @@ export function fileAt(path) {
 
 /** Reads the bundle of a folder. */
 export function bundleIn(folder) {
+  if (existsSync(folder) && !statSync(folder).isDirectory()) {
+    throw new InputError(`${folder}: a file, expected the folder of a bundle; give that`)
+  }
   const file = (name) => fileAt(join(folder, name))
   return readBundle(file('bundle.json'), file('model.tflite'))
 }

@@ -182,10 +182,26 @@ def _check_signatures(bundle):
         for stem in (contract.INITIALIZE, contract.READ, contract.WRITE):
             if contract.numbered(stem, index) not in signatures:
                 raise ValueError(f"no signature {contract.numbered(stem, index)!r}")
+    _check_slices(bundle, signatures)
     for index, name in enumerate(bundle.moment_readers):
         writer = contract.numbered(contract.ADAM_WRITE, index)
         if signatures[writer].inputs != signatures[name].outputs:
             raise ValueError(f"signature {writer!r} does not take what {name!r} gives")
+
+
+def _check_slices(bundle, signatures):
+    """Raises ValueError where a slice reads or writes what is no variable, or of another size."""
+    variables = {v.name: ("float32", tuple(v.shape)) for v in bundle.variables}
+    for index in range(bundle.slices):
+        reader, writer = (contract.numbered(s, index) for s in (contract.READ, contract.WRITE))
+        sides = {reader: signatures[reader].outputs, writer: signatures[writer].inputs}
+        for signature, tensors in sides.items():
+            for name, (dtype, shape) in tensors.items():
+                if variables.get(name) != (dtype, shape):
+                    raise ValueError(
+                        f"{name} of {dtype} {list(shape)} of signature {signature!r} is no "
+                        "variable of this shape"
+                    )
 
 
 def _check_places(bundle):

@@ -22,23 +22,30 @@ UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.EACCES, errno.EPERM)
 
 
 def check_writable(path: Path) -> None:
-    """Makes the folder of a file that will be written, and checks that it can be.
+    """Makes the folder of a file that will be written, and a file beside it, which goes again.
 
     Raises:
-      InputError: a folder or device stands where the file should.
-      RunError: the folder cannot be made or written to.
+      InputError: a folder or device stands where the file should, or none can be made there.
+      RunError: the disk is full.
     """
     path = Path(path)
     try:
+        _check_kind(path)
         make_folders(path.parent)
-        if path.exists() and not path.is_file():
-            raise InputError(f"{path}: exists and is no file; choose another path")
+        beside = partial_path(path)
+        beside.touch()
+        beside.unlink()
     except OSError as error:
-        raise RunError(
-            f"{path}: cannot be written: {error.strerror}; choose another path"
-        ) from error
-    if not os.access(path.parent, os.W_OK):
-        raise RunError(f"{path}: its folder cannot be written to; choose another path")
+        kind = RunError if error.errno in NO_SPACE else InputError
+        raise kind(f"{path}: cannot be written: {error.strerror}; choose another path") from error
+
+
+def _check_kind(path):
+    """Raises InputError where a folder or a device has the name of a file to write."""
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, expected a file to write; choose another path")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: exists and is no file; choose another path")
 
 
 @contextmanager
@@ -48,13 +55,15 @@ def path_beside(path: Path) -> Iterator[Path]:
     It is flushed to the disk first; the folder is made. What dead processes left is removed.
 
     Raises:
-      InputError, RunError: as `check_writable`, or the disk is full.
+      InputError: a folder or device stands where the file should.
+      RunError: it cannot be written.
     """
     path = Path(path)
-    check_writable(path)
-    sweep_beside(path)
     beside = partial_path(path)
     try:
+        _check_kind(path)
+        make_folders(path.parent)
+        sweep_beside(path)
         beside.touch()
         with under_way(beside):
             yield beside

@@ -1,12 +1,12 @@
 """What is wrong is said in one line by examples/browser in Node: exit code 2 for bad input."""
 
-import hashlib
 import json
 import shutil
 
 import litert_js
 import pytest
 from native_program import encode, flags_of
+from spoilt_rows import CASES, CONFORMANCE, first_example, of_other_targets, replaced, spoil
 
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 
@@ -49,6 +49,9 @@ def refused(done, folder, *texts, code=2):
         ({"no_such": 1}, "--no_such=1: expected --bundle="),
         ({"bundle": "nowhere"}, "nowhere/bundle.json: cannot be read"),
         ({"encoded": "nowhere"}, "nowhere: cannot be read"),
+        ({"encoded": "/"}, "/: a folder, expected a file"),
+        ({"dev": "/"}, "/: a folder, expected a file"),
+        ({"bundle": __file__}, f"{__file__}: a file, expected the folder of a bundle"),
     ],
 )
 def test_a_flag_that_is_wrong(changes, text, folder):
@@ -117,27 +120,37 @@ def test_a_signature_that_the_model_lacks(folder):
     refused(done, folder, "model.tflite: no signature 'forward_loss_10', which bundle.json names")
 
 
-def spoilt(data: bytes, place: int, new: bytes) -> bytes:
-    """Returns rows with other bytes at a place, and the sum of what they are now."""
-    body = data[:-32]
-    body = body[:place] + new + body[place + len(new) :]
-    return body + hashlib.sha256(body).digest()
+@pytest.mark.parametrize(("style", "place", "value", "text"), CASES)
+def test_rows_that_the_model_cannot_compute_with(style, place, value, text, tmp_path):
+    path = spoil(style, place, value, tmp_path / "spoilt.rows")
+
+    done = train(tmp_path, bundle=CONFORMANCE / style, encoded=path)
+
+    refused(done, tmp_path, f"{path}: damaged ({text}", "write it again with `pocketllm encode`")
+
+
+def test_rows_whose_targets_are_not_the_models(tmp_path):
+    path = of_other_targets(tmp_path / "other.rows")
+
+    done = train(tmp_path, bundle=CONFORMANCE / "causal", encoded=path)
+
+    refused(done, tmp_path, 'its targets are ["option_tokens","option_start"], expected ["option_s')
 
 
 def test_rows_that_are_not_for_this_bundle_or_damaged(folder):
     path = folder / "train.rows"
     sound = path.read_bytes()
-    first = 12 + int.from_bytes(sound[8:12], "little")
+    first = first_example(sound)
     header = sound[12:first]
-    other = spoilt(sound, 12, header.replace(b'"examples": 23', b'"examples": 24'))
+    other = replaced(sound, 12, header.replace(b'"examples": 23', b'"examples": 24'))
     cases = {
         "no encoded rows": (folder / "train.tsv").read_bytes(),
         "encoded rows of version 2": b"PLLMENC2" + sound[8:],
         "damaged (its sha256 is another)": sound[:-40] + b"\xff" + sound[-39:],
         "damaged (too short)": sound[:20],
         "damaged (23 examples, expected 24)": other,
-        "damaged (an example is cut short)": spoilt(sound[:-36] + sound[-32:], 0, b""),
-        "damaged (example 1 has 99 tokens": spoilt(sound, first + 20, b"\x63\0\0\0"),
+        "damaged (an example is cut short)": replaced(sound[:-36] + sound[-32:], 0, b""),
+        "damaged (example 1 has 99 tokens": replaced(sound, first + 20, b"\x63\0\0\0"),
     }
     for text, data in cases.items():
         path.write_bytes(data)

@@ -1,7 +1,6 @@
 #include "bundle/bundle.h"
 
-#include <algorithm>
-
+#include "bundle/checks.h"
 #include "bundle/checksum.h"
 #include "errors.h"
 #include "host/files.h"
@@ -12,25 +11,9 @@ namespace pocketllm {
 namespace {
 
 constexpr const char* REMEDY = "export the bundle again with `pocketllm export`";
-constexpr int64_t MOST_VALUES = int64_t{1} << 60;
-
-// A value that does not fit; read_bundle names the file.
-struct Invalid : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-void require(bool holds, const std::string& what) {
-  if (!holds) throw Invalid(what);
-}
-
 std::vector<int64_t> shape_of(const Json& value, const std::string& place) {
   auto shape = value.get<std::vector<int64_t>>();
-  int64_t count = 1;
-  for (int64_t size : shape) {
-    require(size >= 0 && size <= INT32_MAX && (size == 0 || count <= MOST_VALUES / size),
-            place + " has an impossible shape");
-    count *= size;
-  }
+  check_shape(shape, place);
   return shape;
 }
 
@@ -44,64 +27,6 @@ std::map<std::string, Tensor> tensors_of(const Json& value, const std::string& p
     tensors[item.key()] = tensor;
   }
   return tensors;
-}
-
-// The rows that a forward pass takes are a multiple of the batch, of one length.
-void check_rows(const Bundle& bundle, int tokens) {
-  const auto& inputs = bundle.signatures.at(forward_loss(tokens)).inputs;
-  const auto ids = inputs.find("input_ids");
-  require(ids != inputs.end() && ids->second.shape.size() == 2 && ids->second.shape[0] > 0 &&
-              ids->second.shape[0] % bundle.batch_size == 0,
-          "signature '" + forward_loss(tokens) + "' takes no rows of " + std::to_string(tokens) +
-              " tokens for a batch of " + std::to_string(bundle.batch_size));
-}
-
-// The table of z's values lies in the model file.
-void check_noise_table(const Json& noise, const Json& model) {
-  if (!noise.contains("offset")) {
-    require(noise.at("kind") != "codebook", "the noise has no table");
-    return;
-  }
-  const auto rows = noise.at("rows").get<int64_t>(), columns = noise.at("columns").get<int64_t>();
-  const auto offset = noise["offset"].get<int64_t>(), values = model.at("bytes").get<int64_t>() / 4;
-  require(rows > 0 && columns > 0 && offset >= 0 && offset / 4 < values &&
-              rows <= (values - offset / 4) / columns,
-          "the noise table is not inside the model file");
-  require((rows & (rows - 1)) == 0, "the noise table has " + std::to_string(rows) +
-                                        " rows, which is no power of two");
-}
-
-void check(const Bundle& bundle) {
-  require(bundle.batch_size > 0 && bundle.slices > 0, "batch_size and slices must be positive");
-  require(!bundle.lengths.empty() && bundle.lengths[0] > 0 &&
-              std::adjacent_find(bundle.lengths.begin(), bundle.lengths.end(),
-                                 std::greater_equal<int>()) == bundle.lengths.end(),
-          "lengths are not ascending");
-  require(bundle.default_eps > 0 && bundle.default_eps < 1e30, "default_eps is not positive");
-  require(bundle.noise == "codebook" || bundle.noise == "gaussian" || bundle.noise == "rademacher",
-          "unknown noise kind '" + bundle.noise + "'");
-  require(bundle.scoring == "words" || bundle.scoring == "options" || bundle.scoring == "gold" ||
-              bundle.scoring == "tokens",
-          "unknown scoring '" + bundle.scoring + "'");
-  require(bundle.vocabulary > 0 && bundle.pad_id >= 0 && bundle.pad_id < bundle.vocabulary,
-          "vocab_size or the pad token is impossible");
-  for (int index = 0; index < bundle.slices; index++) {
-    for (const char* stem : {"initialize", "read", "write"})
-      require(bundle.has(numbered(stem, index)), "no signature '" + numbered(stem, index) + "'");
-    for (const auto& item : bundle.signatures.at(numbered("read", index)).outputs)
-      require(bundle.variables.count(item.first), "parameters lack " + item.first);
-  }
-  for (int tokens : bundle.lengths) {
-    require(bundle.has(forward_loss(tokens)), "no signature '" + forward_loss(tokens) + "'");
-    check_rows(bundle, tokens);
-    for (const auto& [is_there, name] :
-         {std::pair{bundle.has_pairs(), forward_pair(tokens)},
-          std::pair{bundle.has_pure(), forward_pure(tokens)},
-          std::pair{bundle.has_pure() && bundle.has_pairs(), forward_pure_pair(tokens)}})
-      require(!is_there || bundle.has(name), "no signature '" + name + "'");
-  }
-  for (const char* name : {"perturb_and_update", "perturb_and_decay"})
-    require(bundle.has(name), std::string("no signature '") + name + "'");
 }
 
 Bundle parse(const std::string& folder, const Json& values) {
@@ -118,6 +43,8 @@ Bundle parse(const std::string& folder, const Json& values) {
   bundle.slices = values.at("slices").get<int>();
   bundle.lengths = values.at("lengths").get<std::vector<int>>();
   bundle.vocabulary = values.at("config").at("vocab_size").get<int>();
+  bundle.words = values.at("word_ids").size();
+  bundle.option_tokens = values.at("option_tokens").get<int>();
   bundle.pad_id = values.at("special_tokens").at("pad").get<int>();
   const Json& task = values.at("task");
   bundle.task_name = task.at("name").get<std::string>();
@@ -125,15 +52,17 @@ Bundle parse(const std::string& folder, const Json& values) {
   for (const auto& item : values.at("signatures").items())
     bundle.signatures[item.key()] = {tensors_of(item.value().at("inputs"), item.key()),
                                      tensors_of(item.value().at("outputs"), item.key())};
+  const auto model_bytes = values.at("files").at("model.tflite").at("bytes").get<int64_t>();
   for (const Json& parameter : values.at("parameters"))
     for (const Json& variable : parameter.at("variables")) {
       const auto name = variable.at("name").get<std::string>();
-      bundle.variables[name] = shape_of(variable.at("shape"), name);
+      bundle.variables[name] = {"float32", shape_of(variable.at("shape"), name)};
+      check_place(variable.at("offset").get<int64_t>(), bundle.variables[name], name, model_bytes);
     }
   for (const Json& entry : values.at("frozen"))
     bundle.frozen.push_back(shape_of(entry.at("shape"), "frozen"));
-  check(bundle);
-  check_noise_table(values["noise"], values.at("files").at("model.tflite"));
+  check_bundle(bundle);
+  check_noise_table(values["noise"], model_bytes);
   return bundle;
 }
 
@@ -167,8 +96,28 @@ size_t Tensor::count() const {
   return count;
 }
 
+std::map<std::string, Signature> Bundle::signatures_of(
+    const std::vector<std::string>& names) const {
+  std::map<std::string, Signature> some;
+  for (const std::string& name : names) some[name] = signatures.at(name);
+  return some;
+}
+
+size_t Bundle::sequences_per_row() const {
+  const auto& ids = signatures.at(forward_loss(lengths.back())).inputs.at("input_ids");
+  return static_cast<size_t>(ids.shape.at(0) / batch_size);
+}
+
+std::vector<std::string> Bundle::targets() const {
+  if (scoring == "tokens") return {};
+  if (scoring != "words") return {"option_start", "option_tokens"};
+  return {style == "masked" ? "mask_position" : "last_position"};
+}
+
 Bundle read_bundle(const std::string& folder) {
   const std::string path = folder + "/bundle.json";
+  if (exists(folder) && !is_folder(folder))
+    throw InputError(folder + ": a file, expected the folder of a bundle; give that");
   const Json values = read_json(path, std::string("give the folder of a bundle, or ") + REMEDY);
   const Json version = values.value("format_version", Json());
   if (version != FORMAT_VERSION)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "data/row_checks.h"
 #include "errors.h"
 #include "host/files.h"
 #include "host/json.h"
@@ -20,6 +21,7 @@ constexpr uint64_t DIGEST = 32, MAGIC = 8;
 }  // namespace
 
 Rows::Rows(const std::string& file_path, const Bundle& bundle) : path(file_path) {
+  check_file(path, "a file of rows", "give one that `pocketllm encode` wrote");
   try {
     File file = File::open_to_read(path);
     size_ = file.size();
@@ -42,7 +44,8 @@ Rows::Rows(const std::string& file_path, const Bundle& bundle) : path(file_path)
   uint64_t place = begin_;
   while (place < end_) {
     places_.push_back(place);
-    check(parse(place), bundle, places_.size());
+    const std::string problem = problem_of(parse(place), bundle);
+    if (!problem.empty()) damaged("example " + std::to_string(places_.size()) + " has " + problem);
   }
   if (places_.size() != count_ || places_.empty())
     damaged(std::to_string(places_.size()) + " examples, expected " + std::to_string(count_));
@@ -88,9 +91,9 @@ void Rows::read_header(const Bundle& bundle) {
     damaged(error.what());
   }
   has_loss_mask_ = bundle.scoring == "tokens";
-  const Signature& forward = bundle.signatures.at(forward_loss(bundle.lengths.back()));
-  for (const std::string& name : targets)
-    if (!forward.inputs.count(name)) damaged("the bundle's rows have no " + name);
+  if (targets != bundle.targets())
+    damaged("its targets are " + Json(targets).dump() + ", expected " +
+            Json(bundle.targets()).dump());
 }
 
 const char* Rows::at(uint64_t place, uint64_t bytes) const {
@@ -135,36 +138,6 @@ Example Rows::parse(uint64_t& place) const {
   example.sequences.reserve(sequences);
   for (uint64_t i = 0; i < sequences; i++) example.sequences.push_back(sequence(place));
   return example;
-}
-
-void Rows::check(const Example& example, const Bundle& bundle, size_t number) const {
-  const std::string where = "example " + std::to_string(number);
-  const size_t sequences = example.sequences.size();
-  for (const Sequence& sequence : example.sequences)
-    if (sequence.tokens > bundle.lengths.back())
-      damaged(where + " has " + std::to_string(sequence.tokens) + " tokens, expected " +
-              std::to_string(bundle.lengths.back()) + " at most");
-  for (const Sequence& sequence : example.sequences) {
-    for (int i = 0; i < sequence.tokens; i++)
-      if (sequence.input_ids[i] < 0 || sequence.input_ids[i] >= bundle.vocabulary)
-        damaged(where + " has token " + std::to_string(sequence.input_ids[i]) + ", expected 0 to " +
-                std::to_string(bundle.vocabulary - 1));
-    for (size_t i = 0; i < targets.size(); i++)
-      if (sequence.targets[i] < 0 || sequence.targets[i] > sequence.tokens)
-        damaged(where + " has " + targets[i] + " " + std::to_string(sequence.targets[i]) +
-                ", expected 0 to " + std::to_string(sequence.tokens));
-  }
-  if (has_loss_mask_ != example.golds.empty()) damaged(where + " has the wrong number of golds");
-  if (bundle.scoring != "options" && bundle.scoring != "gold" && sequences != 1)
-    damaged(where + " has " + std::to_string(sequences) + " sequences, expected 1");
-  const auto& ids =
-      bundle.signatures.at(forward_loss(bundle.lengths.back())).inputs.at("input_ids");
-  const auto slots = static_cast<size_t>(ids.shape.at(0));
-  if (bundle.scoring == "options" && sequences * static_cast<size_t>(bundle.batch_size) != slots)
-    damaged(where + " has " + std::to_string(sequences) + " options");
-  if (bundle.scoring == "gold")
-    for (uint32_t gold : example.golds)
-      if (gold >= sequences) damaged(where + " has no option " + std::to_string(gold));
 }
 
 Example Rows::example(size_t index) const {

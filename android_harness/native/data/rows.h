@@ -50,7 +50,6 @@ class Rows {
   Sequence sequence(uint64_t& place) const;
   void read_header(const Bundle& bundle);
   void check_sum() const;
-  void check(const Example& example, const Bundle& bundle, size_t number) const;
   [[noreturn]] void damaged(const std::string& what) const;
 
   const char* bytes_ = nullptr;

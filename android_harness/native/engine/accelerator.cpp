@@ -30,8 +30,8 @@ std::unique_ptr<Engine> opened(const Bundle& bundle, int threads,
   const uint64_t before = native_output::printed_bytes();
   const native_output::StdoutToo diverted;
   try {
-    return std::make_unique<Engine>(bundle.model_path(), threads, IN_MEMORY, signatures,
-                                    Accelerator::GPU);
+    return std::make_unique<Engine>(bundle.model_path(), threads, IN_MEMORY,
+                                    bundle.signatures_of(signatures), Accelerator::GPU);
   } catch (const InputError& error) {
     if (native_output::printed(before).find(NO_DEVICE) != std::string::npos)
       throw InputError(std::string("--accelerator=gpu: Vulkan, which the GPU is reached through, "

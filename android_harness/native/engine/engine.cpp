@@ -6,10 +6,10 @@
 #include <cstring>
 
 #include "engine/litert_api.h"
+#include "engine/signature_check.h"
 #include "errors.h"
 #include "host/files.h"
 #include "host/memory.h"
-#include "host/native_output.h"
 #include "host/signals.h"
 #include "host/text.h"
 
@@ -17,14 +17,6 @@ namespace pocketllm {
 namespace {
 
 constexpr const char* GPU_IN_FLOAT32 = "precision = 2\n";
-
-std::string failure(const std::string& what, LiteRtStatus status) {
-  return what + " (LiteRT status " + std::to_string(status) + native_output::explanation() + ")";
-}
-
-void require(LiteRtStatus status, const std::string& what) {
-  if (status) throw RunError(failure(what, status));
-}
 
 // A string of TOML: paths hold no quotes that would end it.
 std::string quoted(const std::string& text) {
@@ -63,10 +55,10 @@ LiteRtEnvironment environment_of(int accelerators) {
 
 // The line that opens some signatures alone, none for all: the library keeps some kB of every operator
 // that it opens, called or not.
-std::string selection_of(const std::vector<std::string>& signatures) {
+std::string selection_of(const std::map<std::string, Signature>& signatures) {
   if (signatures.empty()) return "";
   std::vector<std::string> names;
-  for (const std::string& name : signatures) names.push_back(quoted(name));
+  for (const auto& signature : signatures) names.push_back(quoted(signature.first));
   return "selected_signature_keys = [" + joined(names, ", ") + "]\n";
 }
 
@@ -75,20 +67,6 @@ std::string real_path(const std::string& path) {
   std::string text = resolved ? resolved : path;
   std::free(resolved);
   return text;
-}
-
-// Finds a signature of a model; returns its index. Throws InputError where there is none.
-size_t index_of(LiteRtModel model, const std::string& path, const std::string& name,
-                LiteRtSignature* entry) {
-  size_t count;
-  require(LiteRtGetNumModelSignatures(model, &count), path);
-  for (size_t index = 0; index < count; index++) {
-    const char* key;
-    require(LiteRtGetModelSignature(model, index, entry), path);
-    require(LiteRtGetSignatureKey(*entry, &key), path);
-    if (name == key) return index;
-  }
-  throw InputError(path + ": no signature '" + name + "'; export it again");
 }
 
 }  // namespace
@@ -114,16 +92,16 @@ struct Engine::Library {
   }
 };
 
-struct Engine::Signature {
+struct Engine::Called {
   struct Buffer {
     std::string name;
     LiteRtTensorBuffer handle;
     size_t bytes;
   };
 
-  Signature() = default;
-  Signature(const Signature&) = delete;
-  ~Signature() {
+  Called() = default;
+  Called(const Called&) = delete;
+  ~Called() {
     for (const auto* side : {&inputs, &outputs})
       for (const Buffer& buffer : *side) LiteRtDestroyTensorBuffer(buffer.handle);
   }
@@ -159,7 +137,7 @@ struct Engine::Signature {
 };
 
 Engine::Engine(const std::string& path, int threads, const std::string& packed,
-               const std::vector<std::string>& signatures, Accelerator accelerator)
+               const std::map<std::string, Signature>& signatures, Accelerator accelerator)
     : path_(real_path(path)), library_(new Library) {
   signals::set_activity("opening model.tflite");
   const bool on_gpu = accelerator == Accelerator::GPU;
@@ -171,8 +149,7 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed,
       throw InputError(failure(path_ + ": litert cannot open it", status) + "; export it again");
   };
   refuse(LiteRtCreateModelFromFile(library.environment, path_.c_str(), &library.model));
-  LiteRtSignature entry;
-  for (const std::string& name : signatures) index_of(library.model, path_, name, &entry);
+  check_signatures(library.model, path_, signatures);
   require(LiteRtCreateOptions(&library.options), "options");
   require(LiteRtSetOptionsHardwareAccelerators(library.options, accelerators), "options");
   if (on_gpu) add_options(library.options, "gpu_options", GPU_IN_FLOAT32);
@@ -189,11 +166,11 @@ Engine::Engine(const std::string& path, int threads, const std::string& packed,
 
 Engine::~Engine() = default;
 
-Engine::Signature& Engine::signature(const std::string& name) {
-  const auto kept = signatures_.find(name);
-  if (kept != signatures_.end()) return *kept->second;
+Engine::Called& Engine::called(const std::string& name) {
+  const auto kept = called_.find(name);
+  if (kept != called_.end()) return *kept->second;
   LiteRtSignature entry;
-  auto opened = std::make_unique<Signature>();
+  auto opened = std::make_unique<Called>();
   opened->index = index_of(library_->model, path_, name, &entry);
   size_t inputs, outputs;
   require(LiteRtGetNumSignatureInputs(entry, &inputs), name);
@@ -202,11 +179,11 @@ Engine::Signature& Engine::signature(const std::string& name) {
   for (size_t i = 0; i < outputs; i++) opened->add(*library_, entry, i, false);
   for (auto& buffer : opened->inputs) opened->input_handles.push_back(buffer.handle);
   for (auto& buffer : opened->outputs) opened->output_handles.push_back(buffer.handle);
-  return *(signatures_[name] = std::move(opened));
+  return *(called_[name] = std::move(opened));
 }
 
 void Engine::run(const std::string& name, const std::vector<Input>& inputs) {
-  Signature& called = signature(name);
+  Called& called = this->called(name);
   signals::set_activity(name);
   for (auto& buffer : called.inputs) {
     const Input* given = nullptr;
@@ -228,7 +205,7 @@ void Engine::run(const std::string& name, const std::vector<Input>& inputs) {
 }
 
 void Engine::read(const std::string& name, const std::string& output, void* into, size_t bytes) {
-  for (auto& buffer : signature(name).outputs) {
+  for (auto& buffer : called(name).outputs) {
     if (buffer.name != output) continue;
     if (buffer.bytes != bytes) break;
     void* address;
@@ -247,7 +224,7 @@ float Engine::number(const std::string& name, const std::string& output) {
   return value;
 }
 
-void Engine::release(const std::string& name) { signatures_.erase(name); }
+void Engine::release(const std::string& name) { called_.erase(name); }
 
 size_t Engine::operators(const std::string& name) {
   LiteRtSignature entry;

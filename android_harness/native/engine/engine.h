@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "bundle/bundle.h"
+
 namespace pocketllm {
 
 // A tensor that goes into a signature.
@@ -21,9 +23,10 @@ class Engine {
  public:
   // Opens a file. `packed` is where its constant matrices are packed for the kernels, unless the
   // file exists; ":memory" for memory. Only `signatures` can be called; of none, all can. On the GPU
-  // they compute in float32. Throws InputError where the library cannot read it.
+  // they compute in float32. Throws InputError where the library cannot read it, or a signature has
+  // another tensor than bundle.json says: before memory is taken for it.
   Engine(const std::string& path, int threads, const std::string& packed,
-         const std::vector<std::string>& signatures = {},
+         const std::map<std::string, Signature>& signatures = {},
          Accelerator accelerator = Accelerator::CPU);
   ~Engine();
   Engine(const Engine&) = delete;
@@ -44,13 +47,13 @@ class Engine {
   void release_pages();
 
  private:
-  struct Library;    // the handles, in an order in which they can be closed
-  struct Signature;  // one that was called, with its buffers
-  Signature& signature(const std::string& name);
+  struct Library;  // the handles, in an order in which they can be closed
+  struct Called;   // a signature that was called, with its buffers
+  Called& called(const std::string& name);
 
   std::string path_;
   std::unique_ptr<Library> library_;
-  std::map<std::string, std::unique_ptr<Signature>> signatures_;
+  std::map<std::string, std::unique_ptr<Called>> called_;
 };
 
 // The folder that libLiteRt.so was loaded from: those of accelerators lie beside it.

@@ -58,6 +58,8 @@ enum {
   LITERT_LIBRARY_FOLDER = 22,  // tags of an environment
   LITERT_ACCELERATORS = 24,
   LITERT_LOG_SEVERITY = 25,
+  LITERT_FLOAT32 = 1,  // types of elements
+  LITERT_INT32 = 2,
   LITERT_CPU = 1,
   LITERT_GPU = 2,
   LITERT_LOG_WARNINGS = 2,

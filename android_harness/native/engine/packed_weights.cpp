@@ -142,7 +142,8 @@ std::unique_ptr<Engine> open_engine(const Bundle& bundle, int threads, bool pack
     if (!fits(bundle)) make_packed(bundle, threads, say);
     packed = packed_path(bundle);
   }
-  return std::make_unique<Engine>(bundle.model_path(), threads, packed, signatures);
+  return std::make_unique<Engine>(bundle.model_path(), threads, packed,
+                                  bundle.signatures_of(signatures));
 }
 
 std::string describe_engine(const Bundle& bundle, int threads, bool packed_in_file,

@@ -9,6 +9,7 @@
 
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 
 #include "errors.h"
 #include "host/text.h"
@@ -177,6 +178,35 @@ std::optional<std::string> read_file(const std::string& path) {
 
 bool exists(const std::string& path) { return access(path.c_str(), F_OK) == 0; }
 
+bool is_folder(const std::string& path) {
+  struct stat status;
+  return stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+void check_file(const std::string& path, const std::string& expected, const std::string& remedy) {
+  struct stat status;
+  if (stat(path.c_str(), &status))
+    throw InputError(path + ": " + std::generic_category().message(errno) + "; " + remedy);
+  if (S_ISREG(status.st_mode)) return;
+  throw InputError(path + (S_ISDIR(status.st_mode) ? ": a folder" : ": no regular file") +
+                   ", expected " + expected + "; " + remedy);
+}
+
+void check_writable(const std::string& path) {
+  const char* remedy = "; choose another path";
+  if (is_folder(path) || path.back() == '/')
+    throw InputError(path + ": a folder, expected a file to write" + remedy);
+  if (exists(path)) check_file(path, "a file to write", "choose another path");
+  try {
+    make_folders(folder_of(path));
+    const Partial probe(path);  // is removed again
+  } catch (const std::system_error& error) {
+    const std::string text = path + ": cannot be written: " + error.code().message() + remedy;
+    if (is_no_space(error)) throw RunError(text);
+    throw InputError(text);
+  }
+}
+
 void write_beside(const std::string& path, const std::function<void(File&)>& fill) {
   write_partial(path, [&](Partial& partial) { fill(partial.file()); });
 }
@@ -228,6 +258,15 @@ std::string name_of(const std::string& path) {
   size_t slash = path.find_last_of('/', end);
   return path.substr(slash == std::string::npos ? 0 : slash + 1,
                      end - (slash == std::string::npos ? 0 : slash + 1) + 1);
+}
+
+bool is_same_path(const std::string& one, const std::string& other) {
+  auto whole = [](const std::string& path) {
+    std::string text = std::filesystem::absolute(path).lexically_normal();
+    while (text.size() > 1 && text.back() == '/') text.pop_back();
+    return text;
+  };
+  return whole(one) == whole(other);
 }
 
 std::vector<std::string> names_in(const std::string& folder) {

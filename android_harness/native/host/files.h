@@ -43,6 +43,12 @@ class File {
 // Returns a file's bytes, none where it cannot be opened.
 std::optional<std::string> read_file(const std::string& path);
 bool exists(const std::string& path);
+bool is_folder(const std::string& path);
+// Refuses what is no file that can be mapped. Throws InputError: a folder or a device, or nothing.
+void check_file(const std::string& path, const std::string& expected, const std::string& remedy);
+// Refuses a file that cannot be written now, not after the work; its folder is made. Throws
+// InputError, or the RunError of a full disk.
+void check_writable(const std::string& path);
 // Writes a file by rename: `fill` gets the open one beside it, which holds a lock, so that nobody
 // takes it for one that a dead process left. Throws RunError (NoSpaceError on a full disk).
 void write_beside(const std::string& path, const std::function<void(File&)>& fill);
@@ -55,6 +61,7 @@ void sync_folder(const std::string& folder);
 void make_folders(const std::string& folder);
 std::string folder_of(const std::string& path);
 std::string name_of(const std::string& path);
+bool is_same_path(const std::string& one, const std::string& other);
 // The names in a folder, in any order, "." and ".." among them; none where it cannot be read.
 std::vector<std::string> names_in(const std::string& folder);
 // Removes what dead processes left in a run's folder; only who holds the run's lock calls this.

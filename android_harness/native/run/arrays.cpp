@@ -52,7 +52,7 @@ void save_parameters(Model& model, const std::string& path, uint32_t checksum) {
     ArchiveWriter archive(file);
     archive.add(CHECKSUM, head_of("<u4", {}), &checksum, sizeof checksum);
     model.read([&](const std::string& name, const Values& values) {
-      const auto& shape = model.bundle().variables.at(name);
+      const auto& shape = model.bundle().variables.at(name).shape;
       archive.add(name + ".npy", head_of("<f4", shape), values.data(), 4 * values.size());
     });
     archive.finish();
@@ -68,7 +68,7 @@ void load_parameters(Model& model, const std::string& path) {
     throw Unreadable(std::to_string(members) + " variables, expected " +
                      std::to_string(variables.size()));
   model.write([&](const std::string& name, Values& values) {
-    read_array(archive, name + ".npy", "<f4", variables.at(name), values.data(),
+    read_array(archive, name + ".npy", "<f4", variables.at(name).shape, values.data(),
                4 * values.size());
   });
 }

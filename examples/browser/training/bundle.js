@@ -14,8 +14,9 @@ const SCORINGS = ['words', 'options', 'gold', 'tokens']
  *
  * @param manifest the file bundle.json
  * @param model the file model.tflite
- * @returns {{checksum, batchSize, lengths, slices, noise, variables, scoring, pad, defaultEps,
- *   tune, base, modelName, task, signatures, bytes}} `bytes` are model.tflite's
+ * @returns {{checksum, batchSize, lengths, slices, noise, variables, style, scoring, words,
+ *   optionTokens, sequencesPerRow, vocabulary, pad, defaultEps, tune, base, modelName, task,
+ *   signatures, bytes}} `words` counts label words, `bytes` are model.tflite's
  * @throws {InputError} another format version, an altered file, a signature that is missing
  */
 export async function readBundle(manifest, model) {
@@ -90,7 +91,11 @@ function parse(values, name) {
     task: get(get(values, 'task', 'object'), 'name', 'string'),
     tune: get(values, 'tune', 'string'),
     base: get(values, 'base', 'string'),
+    style: get(values, 'style', 'string'),
     scoring: get(values, 'scoring', 'string'),
+    words: get(values, 'word_ids', 'object').length,
+    optionTokens: get(values, 'option_tokens', 'number'),
+    vocabulary: get(get(values, 'config', 'object'), 'vocab_size', 'count'),
     batchSize: get(values, 'batch_size', 'count'),
     lengths: get(values, 'lengths', 'object'),
     slices: get(values, 'slices', 'count'),
@@ -113,6 +118,11 @@ function parse(values, name) {
   if (!SCORINGS.includes(scoring)) throw problem(`unknown scoring '${scoring}'`)
   const missing = expectedSignatures(bundle).find((signature) => !signatures[signature])
   if (missing) throw problem(`no signature '${missing}'`)
+  const [slots] = signatures[`forward_loss_${lengths.at(-1)}`].inputs?.input_ids?.[1] ?? []
+  bundle.sequencesPerRow = slots / bundle.batchSize
+  if (!(Number.isInteger(bundle.sequencesPerRow) && slots > 0)) {
+    throw problem(`forward_loss_${lengths.at(-1)} takes no rows for ${bundle.batchSize} labels`)
+  }
   return bundle
 }
 

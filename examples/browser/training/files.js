@@ -7,6 +7,7 @@ export async function bytesOf(file) {
   try {
     return new Uint8Array(await file.arrayBuffer())
   } catch (error) {
+    if (error instanceof InputError) throw error
     throw new InputError(`${file.name}: cannot be read (${error.message}); choose it again`)
   }
 }

@@ -3,6 +3,7 @@
 import { sha256 } from './checksums.js'
 import { InputError } from './errors.js'
 import { bytesOf } from './files.js'
+import { problemOf, targetsOf } from './row_checks.js'
 
 const MAGIC = 'PLLMENC'
 const VERSION = '1'
@@ -41,14 +42,6 @@ export async function readRows(file, bundle, { isDev = false } = {}) {
     reader.damaged(`${examples.length} examples, expected ${header.examples}`)
   }
   return { ...header, name: file.name, examples }
-}
-
-/** Whether an example has as many sequences and right answers as its scoring wants. */
-function fits({ golds, sequences }, { scoring, batchSize, signatures, lengths }) {
-  const [slots] = signatures[`forward_loss_${lengths.at(-1)}`].inputs.input_ids[1]
-  if (scoring === 'tokens') return sequences.length === 1 && golds.length === 0
-  if (scoring === 'gold') return golds.length > 0 && golds[0] < sequences.length
-  return golds.length > 0 && sequences.length * batchSize === slots
 }
 
 /** Reads one number after the other. */
@@ -91,11 +84,12 @@ class Reader {
         `${String(values?.bundle_checksum).slice(0, 12)}…, this one is ` +
         `${bundle.checksum.slice(0, 12)}… (checksums); encode the data with this bundle`)
     }
-    const inputs = bundle.signatures[`forward_loss_${bundle.lengths.at(-1)}`].inputs
-    const lists = [values.targets, values.metrics, values.answer_scores]
-    if (!lists.every(Array.isArray) || !values.targets.every((name) => inputs[name])) {
-      this.damaged('its targets are not the inputs of the bundle')
+    if (![values.metrics, values.answer_scores].every(Array.isArray)) {
+      this.damaged('its header has no lists of metrics')
     }
+    const targets = JSON.stringify(values.targets)
+    const expected = JSON.stringify(targetsOf(bundle))
+    if (targets !== expected) this.damaged(`its targets are ${targets}, expected ${expected}`)
     return {
       data: values.data,
       dataSha256: values.data_sha256,
@@ -110,14 +104,13 @@ class Reader {
 
   example(header, bundle, number) {
     const [sequences, golds, , options] = [this.word(), this.word(), this.word(), this.word()]
-    const example = { golds: this.words(golds), sequences: [] }
+    const example = { golds: Uint32Array.from(this.words(golds)), sequences: [] }
     this.take(8 * header.answerScores * options) // what options score: of the tasks' own metrics
     for (let i = 0; i < sequences; i++) {
       example.sequences.push(this.sequence(header, bundle, number))
     }
-    if (!fits(example, bundle)) {
-      this.damaged(`example ${number} has ${sequences} sequences and ${golds} right answers`)
-    }
+    const problem = problemOf(example, bundle)
+    if (problem) this.damaged(`example ${number} has ${problem}`)
     return example
   }
 

@@ -167,6 +167,18 @@ def test_values_that_cannot_be_are_refused(change, problem, folder):
     assert problem in refused(folder)
 
 
+@pytest.mark.parametrize(("signature", "side"), [("read_0", "outputs"), ("write_0", "inputs")])
+def test_a_slice_that_moves_more_than_its_variables_is_refused(signature, side, folder):
+    name = "lm_head.layer_norm.bias"
+
+    def enlarge(values):
+        values["signatures"][signature][side][name] = ["float32", [2**31 - 1, 2**20]]
+
+    rewrite(folder, enlarge)
+
+    assert f"{name} of float32 [2147483647, 1048576] of signature '{signature}'" in refused(folder)
+
+
 def options(scoring, name, word_ids=(), option_tokens=3):
     """Returns what bundle.json says of a causal model that scores options."""
     return {

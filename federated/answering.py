@@ -27,6 +27,7 @@ from .privacy.plan import EXAMPLE, SpentError, plan_of
 from .privacy.promise import Promise, check_promise
 from .protocol import (
     BEHIND,
+    FAILED,
     LOSSES,
     REFUSED,
     SLOPES,
@@ -41,6 +42,8 @@ from .protocol import (
 )
 from .replica import Replica
 from .steps import NO_DATA, config_of
+
+KINDS = {SpentError: SPENT, LossError: FAILED}  # of errors, every other is a refusal
 
 
 @dataclass(frozen=True)
@@ -81,8 +84,7 @@ def answer(client: Client, data: bytes) -> bytes:
                 return pack_answer(Answer(BEHIND, question.attempt, steps))
             return pack_answer(_measured(client, journal, question))
         except (InputError, LossError, SpentError) as error:
-            client.say(f"{client.folder}: refused: {error}")
-            kind = SPENT if isinstance(error, SpentError) else REFUSED
+            kind = KINDS.get(type(error), REFUSED)
             return refusal(question.attempt, len(journal.steps) if journal else 0, error, kind)
 
 

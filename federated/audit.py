@@ -12,7 +12,7 @@ from pocketllm.runtime.run.folder import CONFIG, DAMAGED
 from pocketllm.runtime.run.restore import bring_to, point_of
 
 from .replica import Replica
-from .round_lines import joined, read_rounds
+from .round_lines import ROUNDS, joined, read_rounds
 from .steps import NO_DATA, Steps, config_of, probing_of
 
 
@@ -42,7 +42,7 @@ def recompute(folder: Path, journal: Journal) -> int:
     """Takes every step again from the answers of `rounds.jsonl`; returns how many there were.
 
     Raises:
-      InputError: a record is another one.
+      InputError: a record is another one, or no step has answers: then nothing is verified.
     """
     length = _length_of(folder)
     config = config_of(journal.header, length or len(journal.steps))
@@ -60,7 +60,25 @@ def recompute(folder: Path, journal: Journal) -> int:
                 "did not keep to the protocol, or rounds.jsonl was altered"
             )
         count += applied.step in losses
+    if not count:
+        _explain_nothing(folder, journal)
     return count
+
+
+def _explain_nothing(folder, journal):
+    """Raises InputError for a folder in which no step can be taken again."""
+    path = Path(folder) / ROUNDS
+    if not journal.steps:
+        raise InputError(f"{folder}: holds no step yet, so there is nothing to verify")
+    if path.exists():
+        raise InputError(
+            f"{path}: has the answers of none of the journal's {len(journal.steps)} steps, so "
+            "nothing can be verified; restore the file from a copy"
+        )
+    raise InputError(
+        f"{path}: not there, so nothing can be verified; give the server's run directory as --run, "
+        "and those of clients as --runs"
+    )
 
 
 def _length_of(folder) -> int | None:
@@ -74,7 +92,7 @@ def shared_steps(folder: Path, server: Journal) -> int:
     """Returns the steps of a client's journal, all of which are the server's.
 
     Raises:
-      InputError: they are not.
+      InputError: they are not, or there is none.
     """
     journal = read_journal(Path(folder) / JOURNAL)
     count = len(journal.steps)
@@ -82,6 +100,10 @@ def shared_steps(folder: Path, server: Journal) -> int:
         raise InputError(
             f"{folder}: its journal is no beginning of the server's; it belongs to another "
             "federation, or was altered"
+        )
+    if not count:
+        raise InputError(
+            f"{folder}: holds no step yet, so nothing can be compared; leave it out of --runs"
         )
     return count
 

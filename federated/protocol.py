@@ -18,7 +18,7 @@ QUESTION, ANSWER = b"PLLMASK1", b"PLLMANS1"
 # the bytes of header, records and signature.
 QUESTION_HEAD = struct.Struct("<8s5I3I")
 ANSWER_HEAD = struct.Struct("<8sBII8sI")  # magic, kind, attempt, steps, seal, bytes that follow
-LOSSES, BEHIND, REFUSED, SLOPES, SPENT = range(5)  # kinds of answer
+LOSSES, BEHIND, REFUSED, SLOPES, SPENT, FAILED = range(6)  # kinds of answer
 SEAL_BYTES = 8
 MOST_STEPS = 1024  # that a question measures
 MOST_HEADER, MOST_RECORDS = 1 << 16, 16 << 20  # bytes in a question
@@ -57,7 +57,7 @@ class Answer:
 
     Attributes:
       kind: LOSSES; SLOPES in a private run; BEHIND, where steps before the first are missing;
-        REFUSED; SPENT, where the privacy budget is.
+        REFUSED; SPENT, where the privacy budget is; FAILED, where a loss is not finite.
       attempt: of the question.
       steps: that the client's journal holds.
       seal: SEAL_BYTES that are the same where the parameters are; zeros without numbers.
@@ -143,7 +143,7 @@ def read_answer(data: bytes) -> Answer:
         raise InputError("no answer; server and client are of two versions")
     _, kind, attempt, steps, seal, size = ANSWER_HEAD.unpack_from(data)
     body = data[ANSWER_HEAD.size :]
-    if len(body) != size or not LOSSES <= kind <= SPENT:
+    if len(body) != size or not LOSSES <= kind <= FAILED:
         raise InputError("an answer that is cut short")
     if kind not in (LOSSES, SLOPES):
         text = body[: 4 * MOST_TEXT].decode(errors="replace")
@@ -159,6 +159,12 @@ def read_answer(data: bytes) -> Answer:
 def refusal(attempt: int, steps: int, error: Exception | str, kind: int = REFUSED) -> bytes:
     """Returns the bytes of an answer that refuses."""
     return pack_answer(Answer(kind, attempt, steps, text=str(error)))
+
+
+def refusal_in(data: bytes) -> str | None:
+    """Returns why an answer refuses, None where it does not."""
+    answer = read_answer(data)
+    return answer.text if answer.kind in (REFUSED, SPENT, FAILED) else None
 
 
 def losses_of_steps(losses: Sequence[float], steps: int) -> list[Sequence[float]]:

@@ -29,6 +29,7 @@ from .privacy.central import Central
 from .privacy.plan import CLIENT, SpentError, plan_of
 from .protocol import (
     BEHIND,
+    FAILED,
     LOSSES,
     MOST_RECORDS,
     SLOPES,
@@ -39,6 +40,7 @@ from .protocol import (
     pack_question,
     read_answer,
 )
+from .refusals import Refusals
 from .round_lines import (
     Round,
     append_round,
@@ -73,7 +75,8 @@ def serve(
       lock_seconds: how long another process may still hold the folder.
 
     Raises:
-      InputError: the folder holds another run, or the settings are no federation's.
+      InputError: the folder holds another run, the settings are no federation's, or every client
+        refuses.
       RunError: too few clients answered too often, or the disk is full.
     """
     assert config.train_sha256 == NO_DATA
@@ -103,35 +106,36 @@ class _Server:
         self.folder, self.config, self.terms, self.grid = folder, config, terms, grid
         self.journal, self.peak = journal, peak
         self.sign: Sign | None = None
-        self.watcher = UNWATCHED
+        self.watcher, self.repeated = UNWATCHED, 0  # rounds in a row without enough answers
         read = read_journal(self.folder / JOURNAL)
         self.header_checksum = read.checksums[0]
         self.ends = list(read.ends)
         self.known: dict[int, int] = {}  # client -> steps that it said it has
         self.behind: set[int] = set()  # clients that lacked steps of this round's question
         self.recent = [step.losses for step in read.steps[-RECENT:]]
-        self.notices: set[str] = set()  # refusals and warnings that were told
         self.plan = plan_of(config)
         is_central = self.plan is not None and self.plan.level == CLIENT
         self.central = Central(folder, self.plan) if self.plan and is_central else None
         self.spent: set[int] = set()  # clients whose budget of privacy is
         self.turns: Counter[str] = Counter()  # client -> rounds, where their budgets must last
-        if self.plan:
-            for line in read_rounds(folder):
-                self.turns.update([*line.answers, *line.absent])
+        for line in (lines := read_rounds(folder)):
+            self.turns.update([*line.answers, *line.absent])
+        useful = set(map(int, lines[-1].answers if lines else ()))
+        self.refusals = Refusals(lambda line: self.watcher.say(line), useful)
 
     def run(self, steps: Steps) -> Served:
         """Asks and takes steps until all are there, or a signal comes."""
-        rounds = empty = in_a_row = 0
+        rounds = empty = 0
         try:
             while self.journal.count < self.config.settings.steps:
                 if self._round(steps):
-                    rounds, in_a_row = rounds + 1, 0
+                    rounds, self.repeated = rounds + 1, 0
                     continue
-                empty, in_a_row = empty + 1, in_a_row + 1
-                if self.terms.patience and in_a_row >= self.terms.patience:
+                empty, self.repeated = empty + 1, self.repeated + 1
+                self.refusals.check(self.folder, self.grid.clients(), self.terms.refused_rounds)
+                if 0 < self.terms.patience <= self.repeated:
                     raise TooFewAnswersError(
-                        f"{self.folder}: {in_a_row} rounds in a row had fewer than "
+                        f"{self.folder}: {self.repeated} rounds in a row had fewer than "
                         f"{self.terms.least} answers; the run keeps step {self.journal.count}: "
                         "look at the clients, and run the same command again"
                     )
@@ -204,10 +208,14 @@ class _Server:
             if len(clients) < max(1, self.terms.least):
                 raise SpentError(f"that of {len(self.spent)} clients is spent")
         count = max(self.terms.least, 1, round(self.terms.share * len(clients)))
-        draw = random.Random(f"{self.config.seed}/{first}")
-        chosen = draw.sample(clients, len(clients) if self.plan else min(count, len(clients)))
+        again = f"/{self.repeated}" if self.repeated else ""
+        draw = random.Random(f"{self.config.seed}/{first}{again}")
+        is_sorted = self.repeated > 0 or self.plan is not None
+        chosen = draw.sample(clients, len(clients) if is_sorted else min(count, len(clients)))
         if self.plan:  # in turn, so that the budgets last as long as they can
             chosen.sort(key=lambda client: self.turns[str(client)])
+        if self.repeated:  # others may answer where these did not
+            chosen.sort(key=lambda client: client in self.refusals)
         return chosen[:count]
 
     def _are_enough(self, clients, answers) -> bool:
@@ -218,18 +226,16 @@ class _Server:
 
     def _question(self, client, attempt, first, count) -> bytes:
         """Returns a client's question: records behind those that it has, where that is known."""
-        steps = self.journal.count
-        start = self.known.get(client, steps)
-        end = steps
+        end = self.journal.count
+        start = self.known.get(client, end)
         while self.ends[end] - self.ends[start] > MOST_RECORDS:
             end -= 1 + (end - start) // 2
         with open(self.folder / JOURNAL, "rb") as file:
             header = b"" if self.known.get(client) else file.read(self.ends[0])
             file.seek(self.ends[start])
             records = file.read(self.ends[end] - self.ends[start])
-        checksum = self.header_checksum
-        question = Question(attempt, first, count, start, checksum, header, records)
-        return pack_question(question, self.sign)
+        numbers = attempt, first, count, start, self.header_checksum
+        return pack_question(Question(*numbers, header, records), self.sign)
 
     def _answers(self, clients, attempt, first, count) -> tuple[dict[int, Answer], int, int]:
         """Returns the answers with losses, and the bytes of all that was sent and that came."""
@@ -245,6 +251,7 @@ class _Server:
                 answer = self._accepted(client, data, attempt, losses)
                 if answer:
                     answers[client] = answer
+                    self.refusals.use(client)
             return len(answers) < enough
 
         self.behind, left = set(), list(clients)
@@ -255,7 +262,7 @@ class _Server:
             left = [client for client in clients if client in self.behind]
             if not left or len(answers) >= enough:
                 break
-        self._compare_seals(answers)
+        self.refusals.compare({client: answer.seal for client, answer in answers.items()})
         return answers, sent, received
 
     def _accepted(self, client, data, attempt, count) -> Answer | None:
@@ -263,38 +270,31 @@ class _Server:
         try:
             answer = read_answer(data)
         except InputError as error:
-            return self._refuse(client, str(error))
+            return self.refusals.add(client, str(error))
         if answer.attempt != attempt:
             return None  # a late one
-        if answer.steps > self.journal.count:
-            return self._refuse(client, f"it holds {answer.steps} steps, more than the server")
+        if (steps := answer.steps) > self.journal.count:
+            return self.refusals.add(client, f"it holds {steps} steps, more than the server")
         self.known[client] = answer.steps
         if answer.kind == BEHIND:
             self.behind.add(client)
-            return None
+            return self.refusals.forget(client)
         if answer.kind == SPENT and self.plan:  # without one there is no budget to be spent
             self.spent.add(client)
+        reason, is_failure = self._reason_against(answer, count)
+        if reason:
+            return self.refusals.add(client, reason, is_failure=is_failure)
+        return replace(answer, losses=self._numbers(answer))
+
+    def _reason_against(self, answer, count) -> tuple[str | None, bool]:
+        """Returns why an answer cannot be used, None where it can; whether for want of numbers."""
         if answer.kind != (SLOPES if self.plan else LOSSES):
-            return self._refuse(client, answer.text or "slopes or losses, the other is expected")
+            text = answer.text or "slopes or losses, the other is expected"
+            return text, answer.kind == FAILED
         if answer.steps != self.journal.count:
-            return self._refuse(client, f"losses at step {answer.steps}, not those of the question")
-        if self.plan:
-            answer = replace(answer, losses=recorded(answer.slopes, self.config))
-        if problem := problem_of(answer.losses, count):
-            return self._refuse(client, problem)
-        return answer
+            return f"losses at step {answer.steps}, not those of the question", False
+        return problem_of(self._numbers(answer), count), True
 
-    def _refuse(self, client, reason):
-        self._say_once(f"client {client}: not used: {reason}")
-
-    def _compare_seals(self, answers):
-        """Says which clients' parameters are not those of most."""
-        seals = Counter(answer.seal for answer in answers.values())
-        for client, answer in answers.items():
-            if answer.seal != seals.most_common(1)[0][0]:
-                self._say_once(f"warning: client {client}: its parameters are not the others'")
-
-    def _say_once(self, line):
-        if line not in self.notices:
-            self.watcher.say(line)
-        self.notices.add(line)
+    def _numbers(self, answer):
+        """Returns the losses of an answer, of a private run those that its slopes stand for."""
+        return recorded(answer.slopes, self.config) if self.plan else answer.losses

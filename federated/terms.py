@@ -49,7 +49,9 @@ class Terms:
       least: number of clients without whose answers no step is taken.
       quorum: share of the clients asked whose answers end a round.
       seconds: that a round waits for answers.
-      patience: rounds in a row without enough answers, behind which the run ends; 0: none.
+      patience: rounds in a row without enough answers, behind which the run ends; 0: any number.
+      refused_rounds: rounds in a row in which every client that is there refuses, behind which the
+        run ends; 0: any number.
       poll_seconds: between two looks for clients, while they are too few.
     """
 
@@ -60,6 +62,7 @@ class Terms:
     quorum: float = 0.8
     seconds: float = 600.0
     patience: int = 0
+    refused_rounds: int = 0
     poll_seconds: float = 0.2
 
 

@@ -17,7 +17,7 @@ from ..commands.private_flags import promise_of
 from ..commands.shared import open_client
 from ..flower.carrier import DATA, RECORD, data_of
 from ..flower.keys import check_of
-from ..protocol import read_question
+from ..protocol import read_question, refusal_in
 
 
 def make() -> Any:
@@ -52,15 +52,25 @@ def answer_bytes(folder: Path, question: bytes) -> bytes:
     values(["client", *arguments])
     check = check_of(Path(values.creds))
     with open(home / command.LOG, "a", buffering=1) as log:
+        say = partial(print, file=log)
         if values.via == gateway.DEVICE:
             read_question(question, check)  # the phone has no library for signatures
             with redirect_stdout(log), redirect_stderr(log):
-                return _from_phone(values, question)
-        bundle = read_bundle(values.bundle)
-        data = load_dataset(values.train, bundle, training=True)
-        say, promise = partial(print, file=log), promise_of(values)
-        client = open_client(values, bundle, data, check=check, say=say, promise=promise)
-        return answer(client, question)
+                data = _from_phone(values, question)
+        else:
+            data = _from_here(values, question, check, say)
+        if reason := refusal_in(data):
+            say(f"{command.REFUSED}{reason}")
+        return data
+
+
+def _from_here(values, question, check, say):
+    """Returns this machine's answer."""
+    bundle = read_bundle(values.bundle)
+    data = load_dataset(values.train, bundle, training=True)
+    promise = promise_of(values)
+    client = open_client(values, bundle, data, check=check, say=say, promise=promise)
+    return answer(client, question)
 
 
 def _from_phone(values, question):

@@ -21,6 +21,7 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import make_folders, write_bytes
 
 from ..answering import answer
+from ..protocol import refusal_in
 from .shared import open_client
 
 REFUSED = "refused.txt"
@@ -53,4 +54,7 @@ def run(values) -> dict:
         question = Path(values.question).read_bytes()
     except OSError as error:
         raise InputError(f"--question={values.question}: {error.strerror}") from error
-    return {"run": str(folder), "answer": answer(client, question).hex()}
+    data = answer(client, question)
+    if reason := refusal_in(data):
+        print(f"{folder}: refused: {reason}", flush=True)
+    return {"run": str(folder), "answer": data.hex()}

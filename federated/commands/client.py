@@ -27,14 +27,18 @@ from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.files import make_folders, write_json
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
-from ..flower.keys import AUTHORITY, CLIENT_KEY, check_of
+from ..flower.addresses import ANY, address_of, free_port
+from ..flower.key_checks import check_client
+from ..flower.keys import AUTHORITY, CLIENT_KEY
+from ..flower.log_lines import LogLines
 from ..flower.present import check_flower
-from ..flower.processes import address_of, free_port, last_log_line, started
+from ..flower.processes import last_log_line, started
 from ..privacy.accountant import check_installed
 from .gateway import DEVICE, define_gateway_flags, open_gateway
 from .private_flags import define_promise_flags, promise_of
 
 HOME, CALLED, LOG = "flower", "called.json", "client.log"
+REFUSED = "the server's question is refused: "  # begins a line of the log
 AGAIN_SECONDS, POLL_SECONDS = 5.0, 0.5
 ANSWER_SECONDS = 5.0  # for the refusal to reach the server
 
@@ -55,14 +59,13 @@ def run(values) -> dict:
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
     host, port = address_of(values.server, "server")
+    if host == ANY:
+        raise InputError(
+            f"--server={values.server}: the server listens at all its addresses; give one of them"
+        )
     if "'" in str(folder.absolute()):
         raise InputError(f"{folder}: a path with an apostrophe; choose another --run")
-    for name in (AUTHORITY, CLIENT_KEY):
-        if not (creds / name).exists():
-            raise InputError(
-                f"{creds / name}: not there; give a folder of `pocketllm federate keys`"
-            )
-    check_of(creds)
+    check_client(creds)
     given = _of_device(values, bundle) if values.via == DEVICE else _of_here(values, bundle)
     is_same = values.via == DEVICE or _is_of(folder, bundle)  # a phone's journal is on the phone
     given |= {name: getattr(values, name) for name in ("engine", "threads", "packed_weights")}
@@ -77,7 +80,7 @@ def run(values) -> dict:
         f"--auth-supernode-private-key={creds / CLIENT_KEY}",
         "--node-config", f"folder='{folder.absolute()}'",
     ]  # fmt: skip
-    times = 0
+    times, log = 0, LogLines(home / LOG)
     try:
         while True:
             times += 1
@@ -85,6 +88,9 @@ def run(values) -> dict:
                 while node.poll() is None:
                     signals.check()
                     time.sleep(POLL_SECONDS)
+                    for line in log.new():
+                        if line.startswith(REFUSED):
+                            print(line, flush=True)
                     is_same = is_same or _is_of(folder, bundle, ANSWER_SECONDS)
             print(f"{home / 'node.log'}: {last_log_line(home / 'node')}; it is started again")
             time.sleep(AGAIN_SECONDS)

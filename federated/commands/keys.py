@@ -15,6 +15,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 
+from ..flower.addresses import check_host
 from ..flower.keys import write_keys
 from ..flower.present import check_flower
 
@@ -29,6 +30,8 @@ def run(values) -> dict:
     """Makes keys; see the module's docstring."""
     required(values, "out", "clients")
     check_flower()
+    if values["host"].present and not values.host:
+        check_host("", "host")
     out = Path(values.out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out}: exists and is not empty; choose another --out")

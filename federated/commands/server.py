@@ -25,18 +25,15 @@ from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.folder import start_or_continue
 
+from ..flower.addresses import ANY, LOOPBACK, address_of, check_free
 from ..flower.app import write_app
-from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC, check_certificate, signer_of
+from ..flower.key_checks import check_server, public_keys
+from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC
+from ..flower.log_lines import LogLines
+from ..flower.nodes import named, register
 from ..flower.present import check_flower
-from ..flower.processes import (
-    LOOPBACK,
-    address_of,
-    call,
-    check_free,
-    is_flower,
-    started,
-    wait_until_open,
-)
+from ..flower.processes import call, is_flower, started, wait_until_open
+from ..simulation.settings import SIMULATION
 from .private_flags import People
 from .shared import define_federation_flags, federation_of
 
@@ -70,11 +67,12 @@ def run(values) -> dict:
     required(values, "bundle", "run", "creds", "steps")
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
-    check_certificate(creds)
+    check_server(creds)
     config, _ = federation_of(values, bundle, people_of(values))
-    signer_of(creds)
     _check_keys(creds, values.min_clients)
     host, port = address_of(values.listen, "listen")
+    if (folder / SIMULATION).exists():
+        raise InputError(f"{folder}: a run of `pocketllm federate simulate`; choose another --run")
     home = folder.absolute() / HOME
     wait = LEFT_SECONDS if (home / CALLED).exists() else 0.0  # for what a killed command left
 
@@ -95,17 +93,13 @@ def run(values) -> dict:
 
 def people_of(values) -> People:
     """Returns who may take part: a client for each key in the server's folder."""
-    keys = len(_public_keys(Path(values.creds)))
+    keys = len(public_keys(Path(values.creds)))
     return People(max(1, keys), values.least_examples)
-
-
-def _public_keys(creds):
-    return sorted((creds / PUBLIC).glob("*.pub"))
 
 
 def _check_keys(creds, least):
     """Raises InputError where fewer clients can join than a round needs."""
-    keys = len(_public_keys(creds))
+    keys = len(public_keys(creds))
     if keys < max(1, least):
         raise InputError(
             f"--min_clients={least}: {creds / PUBLIC} has the keys of {keys} clients, and nobody "
@@ -143,7 +137,7 @@ def _text(value):
 
 
 def _reached(host):
-    return "127.0.0.1" if host == "0.0.0.0" else host
+    return "127.0.0.1" if host == ANY else host
 
 
 def _supervise(values, folder, home, creds, *, host, port):
@@ -165,7 +159,7 @@ def _supervise(values, folder, home, creds, *, host, port):
                 link = stack.enter_context(started("flower-superlink", arguments, home / "link"))
                 try:
                     wait_until_open(link, _reached(host), port, home / "link")
-                    _register(home, creds)
+                    register(public_keys(creds), CONNECTION, home)
                     _follow(values, folder, home, link, bar, shown=shown)
                 except KeyboardInterrupt:
                     signals.clear()
@@ -180,33 +174,25 @@ def _supervise(values, folder, home, creds, *, host, port):
             shown = _count(folder)
 
 
-def _register(home, creds):
-    """Registers every client's public key; those that are known already stay."""
-    for path in _public_keys(creds):
-        try:
-            call(["supernode", "register", str(path), CONNECTION], home / "cli")
-        except RunError as error:
-            if "already" not in str(error):
-                raise
-
-
 def _count(folder):
     return len(read_journal(folder / JOURNAL).steps)
 
 
 def _follow(values, folder, home, link, bar, *, shown) -> None:
     """Starts the run, again where it died, until all steps are there."""
-    last = -AGAIN_SECONDS
+    last, log = -AGAIN_SECONDS, LogLines(home / LOG)
     while link.poll() is None:
         signals.check()
         steps = _count(folder)
         bar.advance(steps - shown)
         shown = steps
-        is_alive = _is_alive(home)
+        is_alive, error = _is_alive(home), _ended(home)
+        for line in log.new():  # behind the look at its end, so that no line is missed
+            bar.say(named(line, home))
         if steps >= values.steps and not is_alive:
             return
-        if error := _ended(home):
-            raise (InputError if error["is_input"] else RunError)(error["error"])
+        if error:
+            raise (InputError if error["is_input"] else RunError)(named(error["error"], home))
         if not is_alive and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:
             place = f"folder='{folder.absolute()}'"
             call(["run", str(home / "app"), CONNECTION, "--run-config", place], home / "cli")

@@ -27,6 +27,7 @@ from ..steps import NO_DATA
 from ..terms import Terms, check_federation
 from .private_flags import People, define_private_flags, plan_from
 
+REFUSED_ROUNDS = 5  # of nothing else, behind which a run ends; a round of these takes seconds
 ZEROTH_ORDER = {o.name: o for o in OPTIMIZERS.values() if o.kind == JOURNALLED}
 
 
@@ -122,6 +123,7 @@ def federation_of(
         least=values.min_clients,
         quorum=values.quorum,
         seconds=values.round_seconds,
+        refused_rounds=REFUSED_ROUNDS,
     )
     plan = plan_from(values, config.batch_size, terms, people, Path(values.run))
     config = replace(config, private=plan)

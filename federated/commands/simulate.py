@@ -24,13 +24,16 @@ from pocketllm.runtime.commands.shared import (
 )
 from pocketllm.runtime.data.dataset import load_dataset
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.host.progress import Progress
 from pocketllm.runtime.run.evaluate import evaluate
+from pocketllm.runtime.run.folder import start_or_continue, steps_so_far
 from pocketllm.runtime.run.restore import bring_to, point_of
 
-from ..in_process import grid_of
-from ..parts import drawn_parts
 from ..rounds import serve
+from ..simulation.in_process import grid_of
+from ..simulation.parts import drawn_parts
+from ..simulation.settings import Simulation, check_simulation, write_simulation
 from ..terms import Watcher
 from .private_flags import People
 from .shared import alpha_of, client_calls, define_federation_flags, federation_of
@@ -57,7 +60,11 @@ def run(values) -> dict:
     data = load_dataset(values.data, bundle, training=True)
     people = People(values.clients, len(data.examples) // values.clients)
     config, terms = federation_of(values, bundle, people)
-    terms = replace(terms, patience=3, quorum=1.0)
+    terms = replace(terms, patience=3, refused_rounds=3, quorum=1.0)
+    simulation = Simulation(
+        values.clients, str(alpha_of(values.alpha)), values.split_seed, values.data, data.sha256
+    )
+    check_simulation(folder, simulation, len(steps_so_far(folder, config)))
     dev = load_dataset(values.dev, bundle) if values.dev else None
     labels = [example.golds[0] if example.golds else 0 for example in data.examples]
     parts = drawn_parts(labels, values.clients, alpha_of(values.alpha), values.split_seed)
@@ -70,6 +77,9 @@ def run(values) -> dict:
     with Progress("training", values.steps, "step") as bar:
         watcher = Watcher(lambda step: bar.advance(1, step.describe()), bar.say)
         own = [replace(data, examples=[data.examples[p] for p in places]) for places in parts]
+        with run_lock(folder):
+            start_or_continue(folder, config)
+            write_simulation(folder, simulation)
         grid = grid_of(model, own, folder / CLIENTS, bar.say, apart=bool(config.private))
         served = serve(folder, config, terms, grid, watcher=watcher)
     print(

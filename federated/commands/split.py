@@ -16,7 +16,7 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 
-from ..parts import write_parts
+from ..simulation.parts import write_parts
 from .shared import alpha_of
 
 FLAGS = flags.FlagValues()

@@ -25,10 +25,10 @@ from pocketllm.runtime.run.folder import RunConfig, read_run
 from pocketllm.runtime.run.loop import train
 from pocketllm.runtime.run.replay import replay
 
-from ..in_process import grid_of
-from ..parts import drawn_parts
 from ..privacy.plan import FederationConfig
 from ..rounds import serve
+from ..simulation.in_process import grid_of
+from ..simulation.parts import drawn_parts
 from ..steps import NO_DATA
 from ..terms import Terms, TooFewAnswersError
 from .arms import ComparedArm

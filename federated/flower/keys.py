@@ -13,11 +13,13 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes
 
 from ..protocol import Check, Sign
+from .addresses import check_host
 
 AUTHORITY, CERTIFICATE, KEY = "ca.crt", "server.pem", "server.key"
 SIGNING, SIGNER = "sign.key", "sign.pub"  # Ed25519, raw
 CLIENT_KEY, PUBLIC = "key", "clients"  # OpenSSH, EC P-384, as Flower wants them
 DAYS = 365
+REMEDY = "restore it from a copy, or make new keys with `pocketllm federate keys`"
 
 
 def write_keys(out: Path, clients: int, hosts: Sequence[str]) -> None:
@@ -29,10 +31,12 @@ def write_keys(out: Path, clients: int, hosts: Sequence[str]) -> None:
       hosts: names and addresses that clients call the server by, beside this machine's own.
 
     Raises:
-      InputError: a host is neither.
+      InputError: a host is neither; then nothing is written.
     """
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
+    for host in hosts:
+        check_host(host, "host")
     authority = ec.generate_private_key(ec.SECP384R1())
     root = _certificate("PocketLLM federation", authority.public_key(), authority)
     own = ec.generate_private_key(ec.SECP384R1())
@@ -80,41 +84,22 @@ def check_of(creds: Path) -> Check:
     return check
 
 
-def check_certificate(creds: Path) -> None:
-    """Raises InputError where the server's certificate is missing, damaged or no longer valid."""
-    from cryptography import x509
-
-    path = creds / CERTIFICATE
-    try:
-        certificate = x509.load_pem_x509_certificate(_read(path))
-    except ValueError as error:
-        raise InputError(
-            f"{path}: no certificate; make keys with `pocketllm federate keys`"
-        ) from error
-    end = certificate.not_valid_after_utc
-    if end < datetime.datetime.now(datetime.timezone.utc):
-        raise InputError(
-            f"{path}: expired on {end:%Y-%m-%d}; make new keys with `pocketllm federate keys`"
-        )
-
-
-def _raw_key(path, parse):
-    data = _read(path)
-    try:
-        return parse(data)
-    except ValueError as error:
-        raise InputError(
-            f"{path}: {len(data)} bytes that are no key; give a folder of `pocketllm federate keys`"
-        ) from error
-
-
-def _read(path):
+def read_key(path: Path) -> bytes:
+    """Returns a file of a folder of keys. Raises InputError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
         raise InputError(
             f"{path}: {error.strerror}; give a folder of `pocketllm federate keys`"
         ) from error
+
+
+def _raw_key(path, parse):
+    data = read_key(path)
+    try:
+        return parse(data)
+    except ValueError as error:
+        raise InputError(f"{path}: {len(data)} bytes that are no key; {REMEDY}") from error
 
 
 def _write(path, data):
@@ -167,10 +152,4 @@ def _host(x509, host):
     try:
         return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        pass
-    try:
         return x509.DNSName(host)
-    except ValueError as error:
-        raise InputError(
-            f"--host={host}: expected an address or a name in ASCII, such as server.example"
-        ) from error

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host import signals
 
 from .present import program
@@ -32,7 +32,6 @@ PARENT_SECONDS, CLEAN_SECONDS = 0.5, 5.0  # between looks for the parent; for a 
 END_SECONDS, START_SECONDS, CALL_SECONDS = 10.0, 180.0, 120.0
 PR_SET_PDEATHSIG = 1  # of prctl, Linux
 MOST_TEXT = 400  # characters of what a program says
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -90,34 +89,6 @@ def call(arguments: Sequence[str], home: Path) -> str:
         words = done.stdout.translate(dict.fromkeys(map(ord, "╭╮╰╯─│"), " ")).split()
         raise RunError(f"flwr {' '.join(arguments[:2])}: {' '.join(words)[-MOST_TEXT:]}")
     return done.stdout
-
-
-def address_of(text: str, flag: str) -> tuple[str, int]:
-    """Returns (host, port) of HOST:PORT. Raises InputError for anything else."""
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) < 1 << 16:
-        raise InputError(f"--{flag}={text}: expected HOST:PORT, such as 127.0.0.1:8000")
-    return host, int(port)
-
-
-def free_port() -> int:
-    """Returns a port of this machine's own address that nobody listens at."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def check_free(host: str, port: int, flag: str) -> None:
-    """Raises InputError where nothing can listen at an address."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise InputError(
-                f"--{flag}={host}:{port}: {error.strerror}; another program listens there, or this "
-                "machine has no such address: choose another one"
-            ) from error
 
 
 def wait_until_open(child: subprocess.Popen, host: str, port: int, home: Path) -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.host import signals
 
+from ..flower.addresses import free_port
 from ..flower.keys import write_keys
-from ..flower.processes import free_port
 from ..round_lines import ROUNDS, Round, read_rounds
 from .memory import anonymous_bytes
 from .relay import Relay, Traffic

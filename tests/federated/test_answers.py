@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 from stand_ins import CHECKSUM, config, terms, vector_client
 
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.protocol import (
     BEHIND,
     LOSSES,
@@ -16,6 +15,7 @@ from pocketllm.federated.protocol import (
     read_answer,
 )
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.terms import Watcher
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal

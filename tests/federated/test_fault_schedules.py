@@ -11,9 +11,9 @@ from faults import CLIENT_FAULTS, MESSAGE_FAULTS, FaultyGrid
 from small_runs import Stop
 from stand_ins import config, terms, vector_after, vector_client
 
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.journal_part import read_part
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.terms import Watcher
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal

@@ -2,18 +2,17 @@
 
 import json
 import math
+import shutil
 import struct
 import zlib
 
 import pytest
+from simulated import CLIENTS, federate, simulate
 from small_runs import rows, write_tsv
 
 from pocketllm.federated.round_lines import ROUNDS
 from pocketllm.runtime import cli
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
-
-CLIENTS = 3
-SIMULATED = ("--steps=4", "--batch_size=2", "--lr=1e-2", "--threads=1", f"--clients={CLIENTS}")
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +28,6 @@ def simulated(golden_bundle, data_file, tmp_path_factory):
     return folder
 
 
-def simulate(bundle, data, folder, *flags):
-    return federate("simulate", f"--bundle={bundle.folder}", f"--data={data}", f"--run={folder}",
-                    *SIMULATED, *flags)  # fmt: skip
-
-
-def federate(*arguments):
-    return cli.main(["federate", *map(str, arguments)])
-
-
 def clients_of(folder):
     return ",".join(str(path) for path in sorted((folder / "clients").iterdir()))
 
@@ -48,7 +38,7 @@ def test_a_simulation_takes_its_steps_on_all_clients(simulated):
     assert counts == [3] * CLIENTS, "all but the last round's"
 
 
-def test_a_federations_run_is_evaluated_and_inspected_like_any_other(
+def test_a_federations_run_is_evaluated_like_any_other(
     simulated, golden_bundle, data_file, tmp_path, capsys
 ):
     run, bundle = f"--run={simulated}", f"--bundle={golden_bundle.folder}"
@@ -57,6 +47,17 @@ def test_a_federations_run_is_evaluated_and_inspected_like_any_other(
     assert "at step 4: accuracy" in capsys.readouterr().out
     out = f"--out={tmp_path}"
     assert cli.main(["generate", bundle, run, out]) != cli.DONE, "a masked model writes no text"
+
+
+@pytest.mark.desktop
+def test_a_federations_run_is_reported_like_any_other(simulated, tmp_path):
+    out = tmp_path / "report"
+
+    assert cli.main(["report", str(simulated), f"--out={out}"]) == cli.DONE
+
+    text = (out / "report.md").read_text()
+    assert simulated.name in text and "| 4 |" in text
+    assert (out / "curves.png").stat().st_size > 0
 
 
 def test_verify_compares_seeds_joins_journals_and_parameters(
@@ -82,6 +83,29 @@ def test_the_same_command_goes_on_where_it_was(simulated, golden_bundle, data_fi
     assert simulate(golden_bundle, data_file, folder) == cli.DONE
 
     assert (folder / JOURNAL).read_bytes() == (simulated / JOURNAL).read_bytes()
+
+
+def test_a_folder_in_which_nothing_can_be_verified_is_bad_input(
+    simulated, golden_bundle, data_file, tmp_path, capsys
+):
+    def refused(*arguments):
+        capsys.readouterr()
+        assert federate("verify", *arguments) == cli.BAD_INPUT
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    client, copy = simulated / "clients" / "0001", tmp_path / "copy"
+    assert "give the server's run directory as --run" in refused(f"--run={client}")
+    shutil.copytree(simulated, copy)
+    (copy / ROUNDS).write_text("")
+    assert "has the answers of none of the journal's 4 steps" in refused(f"--run={copy}")
+    new = tmp_path / "new"
+    assert simulate(golden_bundle, data_file, new, "--steps=1") == cli.DONE
+    journal = (simulated / JOURNAL).read_bytes()
+    (new / JOURNAL).write_bytes(journal[: read_journal(simulated / JOURNAL).ends[0]])
+    assert "holds no step yet, so there is nothing to verify" in refused(f"--run={new}")
+    assert "leave it out of --runs" in refused(f"--run={simulated}", f"--runs={new}")
 
 
 def chained_again(data, end, body):

@@ -8,9 +8,9 @@ import pytest
 from stand_ins import config, terms, vector_after, vector_client
 
 from pocketllm.federated.aggregation import Rule
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.protocol import SPENT, Answer, pack_answer, read_question
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.terms import TooFewAnswersError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 

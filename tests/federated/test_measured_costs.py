@@ -9,7 +9,8 @@ import threading
 import pytest
 from waiting import wait_until
 
-from pocketllm.federated.flower.processes import descendants, free_port
+from pocketllm.federated.flower.addresses import free_port
+from pocketllm.federated.flower.processes import descendants
 from pocketllm.federated.measure.memory import anonymous_bytes
 from pocketllm.federated.measure.relay import Relay, Traffic
 

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from pocketllm.federated.parts import drawn_parts, write_parts
+from pocketllm.federated.simulation.parts import drawn_parts, write_parts
 from pocketllm.runtime.data.reader import read_examples
 from pocketllm.runtime.errors import InputError
 

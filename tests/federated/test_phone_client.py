@@ -16,10 +16,10 @@ from pocketllm.android_harness.phone.paths import IMAGE, answering_job, bundle_f
 from pocketllm.federated.answering import answer
 from pocketllm.federated.commands import client as command
 from pocketllm.federated.commands import gateway
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.protocol import BEHIND, Question, pack_question, read_answer
 from pocketllm.federated.replica import Replica
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.steps import NO_DATA
 from pocketllm.federated.terms import Watcher
 from pocketllm.runtime.data.dataset import load_dataset

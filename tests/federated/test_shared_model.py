@@ -8,9 +8,9 @@ from small_runs import ZEROTH_ORDER, zeroth_order_config
 from stand_ins import config as vector_config
 from stand_ins import terms, vector_client
 
-from pocketllm.federated.in_process import InProcess, grid_of
 from pocketllm.federated.round_lines import read_rounds
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess, grid_of
 from pocketllm.federated.steps import NO_DATA
 from pocketllm.runtime.journal.reader import JOURNAL
 

@@ -19,7 +19,7 @@ ROOMS = {
     "android_harness": ("programs", "phone", "image", "commands"),
     "federated": (
         "durable_lines", "privacy", "protocol", "aggregation", "steps", "terms", "round_lines",
-        "rounds", "journal_part", "replica", "example_slopes", "answering", "in_process", "parts",
-        "comparison", "audit", "flower", "measure", "commands", "apps",
+        "refusals", "rounds", "journal_part", "replica", "example_slopes", "answering",
+        "simulation", "comparison", "audit", "flower", "measure", "commands", "apps",
     ),
 }  # fmt: skip

@@ -13,7 +13,11 @@ from deployed import Deployment
 from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
 from pocketllm.federated.flower.keys import AUTHORITY, SIGNER, write_keys
 from pocketllm.federated.round_lines import read_rounds
+from pocketllm.federated.steps import NO_DATA
+from pocketllm.runtime import cli
 from pocketllm.runtime.engine.model import open_model
+from pocketllm.runtime.journal.reader import JOURNAL
+from pocketllm.runtime.journal.writer import new_journal
 
 pytestmark = pytest.mark.flower
 VICTIMS = (
@@ -101,6 +105,29 @@ def test_strangers_are_refused_and_nothing_else_is_opened(deployment, tmp_path):
     assert not (deployment.client_run(1) / "journal").exists()
     assert not (deployment.client_run(2) / "journal").exists()
     check_opened(deployment)
+
+
+def test_a_server_whose_every_client_refuses_names_them_and_ends(deployment, golden_bundle):
+    """The clients' run directories have the journal of another federation."""
+    header = {"bundle_checksum": golden_bundle.checksum, "train_sha256": NO_DATA}
+    for number in range(2):
+        deployment.client_run(number).mkdir()
+        new_journal(deployment.client_run(number) / JOURNAL, header)
+    deployment.start_server("--min_clients=2")
+    for number in range(2):
+        deployment.start_client(number)
+
+    assert deployment.wait_for_end("server") == cli.BAD_INPUT
+
+    lines = deployment.output("server").splitlines()
+    for number in range(2):
+        (line,) = [line for line in lines if f"client-{number}: holds a run of another" in line]
+        assert re.match(rf"client-{number} \(client \d+\): not used: ", line)
+        assert "is refused: " in deployment.output(f"client-{number}")
+    last = lines[-1]
+    assert re.search(r"all clients refuse, \d+ rounds in a row; client-\d \(client \d+\): ", last)
+    assert last.endswith("look at the clients, and run the same command again")
+    assert server_journal(deployment.run).steps == []
 
 
 def check_opened(deployment):

@@ -9,7 +9,6 @@ from federations import ALL, client_of
 from private_plans import BATCH, EPS, EXAMPLES, config_with, plan
 
 from pocketllm.federated.answering import answer
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.privacy.ledger import LEDGER, Ledger
 from pocketllm.federated.privacy.plan import CLIENT, EXAMPLE
 from pocketllm.federated.privacy.promise import Promise
@@ -24,6 +23,7 @@ from pocketllm.federated.protocol import (
     read_answer,
 )
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.terms import Watcher
 from pocketllm.runtime.data.dataset import batches_of
 from pocketllm.runtime.data.order import step_seed

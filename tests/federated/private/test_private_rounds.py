@@ -13,11 +13,11 @@ from pocketllm.benchmarks.report.text import runs_table
 from pocketllm.federated import rounds
 from pocketllm.federated.answering import answer
 from pocketllm.federated.audit import recompute, server_journal
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.privacy.ledger import LEDGER, Ledger
 from pocketllm.federated.privacy.plan import CLIENT
 from pocketllm.federated.round_lines import ROUNDS, read_rounds
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.runtime.errors import RunError
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 

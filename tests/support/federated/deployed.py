@@ -13,7 +13,7 @@ from pathlib import Path
 from small_runs import rows, write_tsv
 from waiting import wait_until
 
-from pocketllm.federated.flower.processes import free_port
+from pocketllm.federated.flower.addresses import free_port
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
 MARK = "POCKETLLM_TEST_FEDERATION"  # in the environment of every process of a federation
@@ -101,6 +101,10 @@ class Deployment:
             return self.steps >= least
 
         wait_until(there, f"{least} steps, {self.output('server')}", SECONDS)
+
+    def wait_for_end(self, name: str) -> int:
+        """Waits until a command ends by itself; returns its exit code."""
+        return self._commands.pop(name).wait(SECONDS)
 
     def processes(self, name: str) -> list[int]:
         """Returns the pids of one of Flower's programs in this federation."""

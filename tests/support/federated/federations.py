@@ -5,9 +5,9 @@ from functools import partial
 from pathlib import Path
 
 from pocketllm.federated.answering import Client, answer
-from pocketllm.federated.in_process import InProcess
 from pocketllm.federated.replica import Replica
 from pocketllm.federated.rounds import serve
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.federated.steps import NO_DATA
 from pocketllm.federated.terms import Terms
 from pocketllm.runtime.data.dataset import Dataset

@@ -12,8 +12,8 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.journal.reader import Journal
 from pocketllm.runtime.run.folder import RunConfig
 
-from .answering import Client, answer, batches_at
-from .replica import Batches, Replica
+from ..answering import Client, answer, batches_at
+from ..replica import Batches, Replica
 
 
 class InProcess:

@@ -1,0 +1,1 @@
+"""A federation in one process, on parts of one data file."""

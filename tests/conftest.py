@@ -17,6 +17,7 @@ pytest.register_assert_rewrite(
     "checkpoint_files",
     "gradient_runs",
     "gradients",
+    "simulations",
     "sources",
     "stand_in_runs",
     "trajectory",

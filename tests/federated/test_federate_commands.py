@@ -7,25 +7,13 @@ import struct
 import zlib
 
 import pytest
-from simulated import CLIENTS, federate, simulate
-from small_runs import rows, write_tsv
+from simulations import CLIENTS, federate, simulate
 
 from pocketllm.federated.round_lines import ROUNDS
 from pocketllm.runtime import cli
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 
-
-@pytest.fixture(scope="module")
-def data_file(tmp_path_factory):
-    return write_tsv(tmp_path_factory.mktemp("data") / "train.tsv", rows(24, seed=5))
-
-
-@pytest.fixture(scope="module")
-def simulated(golden_bundle, data_file, tmp_path_factory):
-    """The server's run directory of a simulation; nobody alters it."""
-    folder = tmp_path_factory.mktemp("federation") / "fed"
-    assert simulate(golden_bundle, data_file, folder, f"--dev={data_file}") == cli.DONE
-    return folder
+pytest_plugins = ["simulations"]
 
 
 def clients_of(folder):

@@ -3,25 +3,14 @@
 import shutil
 
 import pytest
-from simulated import CLIENTS, simulate
+from simulations import CLIENTS, simulate
 from small_runs import rows, write_tsv
 
 from pocketllm.federated.simulation.settings import SIMULATION
 from pocketllm.runtime import cli
 from pocketllm.runtime.journal.reader import JOURNAL
 
-
-@pytest.fixture(scope="module")
-def data_file(tmp_path_factory):
-    return write_tsv(tmp_path_factory.mktemp("data") / "train.tsv", rows(24, seed=5))
-
-
-@pytest.fixture(scope="module")
-def begun(golden_bundle, data_file, tmp_path_factory):
-    """The run directory of a simulation of four steps, which no call continues."""
-    folder = tmp_path_factory.mktemp("federation") / "fed"
-    assert simulate(golden_bundle, data_file, folder) == cli.DONE
-    return folder
+pytest_plugins = ["simulations"]
 
 
 @pytest.mark.parametrize(
@@ -32,14 +21,14 @@ def begun(golden_bundle, data_file, tmp_path_factory):
         ("--split_seed=7", "started with --split_seed=0, found --split_seed=7"),
     ],
 )
-def test_other_clients_are_another_run(flag, words, begun, golden_bundle, data_file, capsys):
-    before = (begun / JOURNAL).read_bytes()
+def test_other_clients_are_another_run(flag, words, simulated, golden_bundle, data_file, capsys):
+    before = (simulated / JOURNAL).read_bytes()
 
-    assert simulate(golden_bundle, data_file, begun, "--steps=6", flag) == cli.BAD_INPUT
+    assert simulate(golden_bundle, data_file, simulated, "--steps=6", flag) == cli.BAD_INPUT
 
     error = capsys.readouterr().err
     assert words in error and error.count("\n") == 1
-    assert (begun / JOURNAL).read_bytes() == before
+    assert (simulated / JOURNAL).read_bytes() == before
 
 
 def test_other_data_is_another_run_and_a_file_that_moved_is_not(

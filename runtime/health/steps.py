@@ -3,6 +3,7 @@
 Each needs what a healthy run cannot show, so that none is raised in vain:
 
 - FIRST steps in a row must all show no gradient, or none that the losses could resolve.
+- A gradient that is known must be 0 in RECENT steps in a row, at losses that are not.
 - A loss must rise to ten times its start or, where that is less, by 7 nats, a thousandth of the
   probability, and stay there for RECENT steps; below LEAST_LOSS it has gone nowhere.
 - An update must be below half a unit in the last place of most parameters, even where |z| is
@@ -35,11 +36,13 @@ class Measured:
       step: its number.
       losses: in its order; a probe's are those on either side of θ.
       lr: learning rate.
+      gradient_norm: of the minibatch, before clipping; None where it is not known.
     """
 
     step: int
     losses: tuple[float, ...]
     lr: float
+    gradient_norm: float | None = None
 
     @property
     def loss(self) -> float:
@@ -73,6 +76,7 @@ class StepWatch:
         self._smaller, self._is_normalised = smaller, is_normalised
         self._eps, self._typical = eps, typical
         self._first: list[Measured] = []
+        self._without_gradient = 0  # of the last steps
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def take(self, step: Measured) -> Iterator[RunWarning]:
@@ -81,6 +85,15 @@ class StepWatch:
             self._first.append(step)
             if len(self._first) == FIRST:
                 yield from self._of_first()
+        is_lost = step.gradient_norm == 0 and step.loss > 0
+        self._without_gradient = self._without_gradient + 1 if is_lost else 0
+        if self._without_gradient == RECENT:
+            yield RunWarning(
+                NO_GRADIENT,
+                f"step {step.step}: the gradient is 0 in {RECENT} steps, at a loss of "
+                f"{step.loss:.4g}: nothing more is learnt; start a new run with a smaller "
+                f"{self._smaller}",
+            )
         self._recent.append(step.loss)
         if len(self._recent) == RECENT:
             yield from self._of_recent(step.step)

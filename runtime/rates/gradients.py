@@ -28,6 +28,7 @@ RESOLVED, RESOLVED_OF_INTEGERS = 1e-4, 3e-3
 FIRST_RATE, DECADE, APART = 1e-4, 10.0, math.sqrt(10)
 FALL = 0.5  # power of the steps with which the rate of a long run falls
 STEP_CALLS = 3  # forward passes that a gradient counts
+ONE_STEP = STEP_CALLS + 1  # of a step and the loss behind it
 MOST_STEPS, TRIES = 4, 4
 
 
@@ -37,9 +38,8 @@ def plan_steps(course: Course, data: Dataset, batch_rows: int) -> Plan:
     run_calls = course.steps * batches * STEP_CALLS
     rows = min(len(data.examples), course.batch_size, max(batch_rows, LEAST_ROWS))
     measured = -(-rows // batch_rows)
-    allowed = int(SHARE * run_calls) // measured
-    first = 1 + (STEP_CALLS + 1)
-    steps = max(1, min((allowed - first - 1) // STEP_CALLS, MOST_STEPS))
+    first = 1 + ONE_STEP
+    steps = _affordable(int(SHARE * run_calls) // measured - first, MOST_STEPS)
     return Plan(rows, 1, steps, measured * (first + STEP_CALLS * steps + 1), run_calls)
 
 
@@ -57,23 +57,29 @@ def choose_by_steps(
     members = step_members(len(data.examples), plan.rows, course.seed, 1)
     trial = _Trial(optimizer, settings, model, batches_of(data, model.bundle, members), progress)
     first = _rate_of_first_step(trial)
-    rate, gain = _rate_that_holds(trial, first, plan.probes)
+    rate, gain = _rate_that_holds(trial, first, plan)
     lr = float(f"{rate * length_share(course.steps, fall=FALL):.1e}")
     figures = {
         "rows": plan.rows,
-        "steps": plan.probes,
+        "steps": trial.tried[-1]["steps"],
         "loss": trial.start,
         "rates": trial.tried,
         "calls": trial.calls,
         "run_calls": plan.run_calls,
     }
     share, after = 100 * trial.calls / plan.run_calls, trial.start * (1 - gain)
-    steps = "1 step takes" if plan.probes == 1 else f"{plan.probes} steps take"
+    count = figures["steps"]
+    steps = "1 step takes" if count == 1 else f"{count} steps take"
     line = (
         f"lr {lr:.3g}, measured: at {rate:.2g} {steps} the loss on {plan.rows} rows from "
         f"{trial.start:.3g} to {after:.3g} ({share:.1f}% of the run's forward passes)"
     )
     return Choice({"lr": lr}, figures, line)
+
+
+def _affordable(calls, most):
+    """Returns the steps of a trial for which forward passes of each batch suffice, 1 to `most`."""
+    return max(1, min((calls - 1) // STEP_CALLS, most))
 
 
 def _rate_of_first_step(trial):
@@ -102,19 +108,23 @@ def _rate_of_first_step(trial):
     raise _without_rate(trial)
 
 
-def _rate_that_holds(trial, first, steps):
+def _rate_that_holds(trial, first, plan):
     """Returns (the largest rate from `first` down whose steps lower the loss, their gain).
+
+    A trial behind the first has fewer steps where SHARE does not suffice for those to come.
 
     Raises:
       InputError: none of TRIES does.
     """
-    rate = first
-    for _ in range(TRIES):
+    rate, steps = first, plan.probes
+    for left in reversed(range(TRIES)):
         gain = trial.gain(rate, steps)
         # Half of what one step at this rate promises, if that can be told.
         if gain >= max(STEP_GAIN / 2 * rate / first, trial.resolved):
             return rate, gain
         rate /= APART
+        unspent = (int(SHARE * plan.run_calls) - trial.calls) // trial.batches
+        steps = _affordable(unspent - ONE_STEP * (left - 1), plan.probes)
     raise _without_rate(trial)
 
 
@@ -132,6 +142,7 @@ class _Trial:
     Attributes:
       start: loss of the rows there.
       tried: {"lr", "steps", "loss"} of each trial, for JSON.
+      batches: number of the rows' batches.
       calls: forward passes so far, a gradient counts STEP_CALLS.
       resolved: share of the loss below which a change says nothing.
       slope_of: (a step's line) -> what a rate of 1 would take off the loss; None where that is not
@@ -141,6 +152,7 @@ class _Trial:
     def __init__(self, optimizer, settings, model, batches, progress):
         self._optimizer, self._settings, self._model = optimizer, settings, model
         self._batches, self._progress = batches, progress
+        self.batches = len(batches)
         self.calls, self.tried = 0, []
         is_fine = model.bundle.base == contract.FP32
         self.resolved = RESOLVED if is_fine else RESOLVED_OF_INTEGERS

@@ -89,7 +89,8 @@ class Watch:
 
     def _stepped(self, step, seconds):
         self._said.stepped(step, seconds)
-        self._add(self._steps.take(Measured(step.step, tuple(step.losses), step.lr)))
+        norm = getattr(step, "norm", None)
+        self._add(self._steps.take(Measured(step.step, tuple(step.losses), step.lr, norm)))
 
     def _evaluated(self, step: int, evaluation: Evaluation):
         self._said.evaluated(step, evaluation)

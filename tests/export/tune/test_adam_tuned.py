@@ -230,3 +230,9 @@ def test_a_lora_run_of_adam_learns_on_int8_and_becomes_an_adapter(tmp_path):
     print([(record["step"], round(record["loss"], 4), record["accuracy"]) for record in seen])
     assert seen[0]["loss"] == pytest.approx(0.6085, abs=2e-3) and seen[-1]["loss"] < 0.4
     assert (tmp_path / "adapter" / "adapter_model.safetensors").exists()
+
+    done = pocketllm(
+        "train", f"--bundle={bundle}", f"--train={MICRO / 'sst2_train.tsv'}", "--steps=8",
+        f"--run={tmp_path / 'lost'}", "--optimizer=adam", "--lr=1e30", "--batch_size=8",
+    )  # fmt: skip
+    assert done.returncode == 0 and "warning: step 6: the gradient is 0 in 5 steps" in done.stdout

@@ -157,6 +157,25 @@ def test_a_rate_of_which_no_steps_hold_is_refused(golden_bundle, train_data):
         Closed(golden_bundle, slope=10.0).choose(train_data)
 
 
+@pytest.mark.parametrize("steps", [280, 400, 1000])
+@pytest.mark.parametrize(("slope", "trials"), [(10.0, 1), (1e5, 3)])
+def test_rates_that_do_not_hold_take_no_more_than_a_twentieth_of_the_run(
+    slope, trials, steps, golden_bundle, train_data
+):
+    class Deaf(Steep):
+        """A loss that no step changes behind the first trials, which seek its first rate."""
+
+        def loss(self, batches):
+            value = super().loss(batches)
+            return value if len(self.settings) <= trials else self.start
+
+    model = Deaf(golden_bundle, slope=slope, turns=10 / slope)
+    with pytest.raises(InputError, match=r"^--lr=auto: steps at \S+ to \S+ do not lower the loss"):
+        model.choose(train_data, steps=steps)
+    assert len(model.settings) > 4
+    assert model.calls <= 0.05 * steps * STEP_CALLS
+
+
 @pytest.mark.parametrize("start", [math.nan, 0.0])
 def test_a_loss_that_is_nothing_to_lower_is_said(start, golden_bundle, train_data):
     with pytest.raises(LossError, match="which no step can lower"):

@@ -59,6 +59,23 @@ def test_later_steps_without_a_gradient_are_no_warning():
     assert kinds([(0.7, 1e-3)] * FIRST + [(0.7, 0.0)] * 100) == set()
 
 
+@pytest.mark.parametrize(
+    ("norms", "loss", "expected"),
+    [
+        ([1.0] + [0.0] * 5, 3.0, {"no-gradient"}),
+        ([1.0] + [0.0] * 4 + [1e-9] + [0.0] * 4, 3.0, set()),
+        ([0.0] * 30, 0.0, set()),  # all is learnt
+        ([None] * 30, 3.0, set()),
+    ],
+    ids=["lost", "small", "learnt", "unknown"],
+)
+def test_a_gradient_that_stays_0_at_a_loss_that_is_not_is_a_warning(norms, loss, expected):
+    watch, warnings = StepWatch(None, TYPICAL), []
+    for number, norm in enumerate(norms, 1):
+        warnings += watch.take(Measured(number, (loss,), 1e30, norm))
+    assert {warning.kind for warning in warnings} == expected
+
+
 @pytest.mark.parametrize("count", [2, 8])
 def test_a_normalised_step_is_long_enough_whatever_its_losses_say(count):
     watch = StepWatch(EPS, TYPICAL, is_normalised=True)

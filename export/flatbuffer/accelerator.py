@@ -21,6 +21,8 @@ HALF_MAXIMUM = 65504.0
 # The score of padding in half precision: two of them add up to less than its maximum.
 HALF_IGNORED_SCORE = -3e4
 DTYPES = {kind: dtype for dtype, kind in TYPES.items()}
+# The rows of label words in several chunks of a head are added up, or chosen, of each chunk's.
+ELEMENTWISE = {BUILTINS.ADD: np.add, BUILTINS.MUL: np.multiply, BUILTINS.SELECT_V2: np.where}
 
 
 def rewrite_for_accelerators(
@@ -84,48 +86,62 @@ def _cast(model, subgraph, source, result):
 
 
 def _fold_constants(model, subgraph, constants):
-    """Makes constants of what operators compute from one frozen parameter and fixed numbers."""
-    folded = {index: Folded(constant.name, ()) for index, constant in constants.items()}
+    """Makes constants of what operators compute from frozen parameters and fixed numbers."""
+    folded = {index: Folded((constant.name,), ()) for index, constant in constants.items()}
     kept = []
     for operator in subgraph.operators:
         sources = [index for index in operator.inputs if index in folded]
-        step = _step(model, subgraph, operator, sources[0]) if len(sources) == 1 else None
+        step = _step(model, subgraph, operator, sources) if sources else None
         if step is None:
             kept.append(operator)
             continue
-        before, (result,) = folded[sources[0]], operator.outputs
-        folded[result] = Folded(before.source, (*before.steps, step))
-        # Results are alike where parameter, operators and numbers are.
-        digest = zlib.crc32(
-            repr([(s.func.__name__, s.args) for s in folded[result].steps]).encode()
-        )
+        (result,) = operator.outputs
+        folded[result] = _after([folded[index] for index in sources], step)
         shape = subgraph.tensors[result].shape
-        key = f"{before.source}/folded/{'x'.join(map(str, shape))}/{digest:08x}"
+        digest = zlib.crc32(folded[result].description.encode())
+        key = f"{_constants_in(folded[result])}/folded/{'x'.join(map(str, shape))}/{digest:08x}"
         subgraph.tensors[result].buffer = external_buffer(model, key, 4 * int(np.prod(shape)))
         model.folded[key] = folded[result]
     subgraph.operators = kept
 
 
-def _step(model, subgraph, operator, source) -> partial[np.ndarray] | None:
-    """Returns what an operator does to the values of `source`, None where others are not fixed."""
-    numbers = []
+def _constants_in(folded: Folded) -> str:
+    """Names the constants that values are made of."""
+    return "+".join(dict.fromkeys(str(leaf.parts[0]) for leaf in folded.leaves()))
+
+
+def _after(parts: list[Folded], step) -> Folded:
+    """Returns what a step makes of one part, or of several."""
+    if len(parts) == 1:
+        return Folded(parts[0].parts, (*parts[0].steps, step))
+    return Folded(tuple(parts), (step,))
+
+
+def _step(model, subgraph, operator, sources) -> partial[np.ndarray] | None:
+    """Returns what an operator does to the values of `sources`, None where others are not fixed."""
+    operands: list[np.ndarray | None] = []  # None: of a source
     for index in operator.inputs:
-        if index == source:
-            continue
         tensor = subgraph.tensors[index]
         data = model.root.buffers[tensor.buffer].data if tensor.buffer else None
-        if data is None or tensor.type not in DTYPES:
+        if index in sources:
+            operands.append(None)
+        elif data is None or tensor.type not in DTYPES:
             return None
-        numbers.append(np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(tensor.shape))
+        else:
+            operands.append(np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(tensor.shape))
+    numbers = [values.tolist() for values in operands if values is not None]
     builtin = builtin_of(model.root, operator)
+    if builtin in ELEMENTWISE and all(subgraph.tensors[i].type == TYPES[FLOAT32] for i in sources):
+        fixed = [None if values is None else values.tolist() for values in operands]
+        return partial(_elementwise, builtin, fixed)
+    if len(sources) > 1:
+        return None
     if builtin in (BUILTINS.GATHER, BUILTINS.EMBEDDING_LOOKUP):
-        return partial(_rows, numbers[0].tolist())
+        return partial(_rows, numbers[0])
     if builtin == BUILTINS.SLICE:
-        return partial(_part, *(values.tolist() for values in numbers))
+        return partial(_part, *numbers)
     if builtin == BUILTINS.RESHAPE:
-        return partial(_reshaped, numbers[0].tolist())
-    if builtin == BUILTINS.ADD:
-        return partial(_sum, numbers[0].tolist())
+        return partial(_reshaped, numbers[0])
     return None
 
 
@@ -141,5 +157,14 @@ def _reshaped(shape, values):
     return values.reshape(shape)
 
 
-def _sum(number, values):
-    return values + np.float32(number)
+def _elementwise(builtin, fixed, *values):
+    """Computes with float32 numbers, or a choice, in the places that are not None."""
+    given = iter(values)
+    operands = [
+        next(given) if numbers is None else _as_operand(np.array(numbers)) for numbers in fixed
+    ]
+    return ELEMENTWISE[builtin](*operands)
+
+
+def _as_operand(numbers):
+    return numbers if numbers.dtype == bool else numbers.astype(FLOAT32)

@@ -5,6 +5,7 @@ the flatbuffer in the same file (docs/decisions/0012-external-buffers.md).
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,25 +20,53 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True)
 class Folded:
-    """Values that operators make of one frozen parameter, whatever comes in.
+    """Values that operators make of frozen parameters, whatever comes in.
 
     Attributes:
-      source: the parameter's constant.
-      steps: values -> values, in order; the first takes rows, where the constant is quantised.
+      parts: the name of the one constant that they are made of, or several of which they are.
+      steps: values -> values, in order; the first takes the rows of the constant, or the values of
+        all parts.
     """
 
-    source: str
+    parts: "tuple[str] | tuple[Folded, ...]"
     steps: tuple[partial[np.ndarray], ...]
+
+    @property
+    def description(self) -> str:
+        """Two are alike where constants, operators and numbers are."""
+        parts = [part if isinstance(part, str) else part.description for part in self.parts]
+        return repr([*parts, *((step.func.__name__, step.args) for step in self.steps)])
 
     def values(self, stored: np.ndarray, scales: np.ndarray | None) -> np.ndarray:
         """Returns the values, from those of the constant and, where it is quantised, its scales."""
-        first, *rest = self.steps
-        values = first(stored)
+        values = _after(self.steps[:1], stored)
         if scales is not None:
-            values = values.astype(np.float32) * first(scales[:, None])
-        for step in rest:
-            values = step(values)
-        return values
+            values = values.astype(np.float32) * _after(self.steps[:1], scales[:, None])
+        return _after(self.steps[1:], values)
+
+    def joined(self, parts: "dict[Folded, np.ndarray]") -> np.ndarray | None:
+        """Returns the values, from those of what one constant makes; None where one lacks."""
+        if self in parts or isinstance(self.parts[0], str):
+            return parts.get(self)
+        operands = [part.joined(parts) for part in self.parts if isinstance(part, Folded)]
+        if any(values is None for values in operands):
+            return None
+        first, *rest = self.steps
+        return _after(rest, first(*operands))
+
+    def leaves(self) -> "Iterator[Folded]":
+        """Yields what of it one constant makes."""
+        for part in self.parts:
+            if isinstance(part, str):
+                yield self
+            else:
+                yield from part.leaves()
+
+
+def _after(steps, values):
+    for step in steps:
+        values = step(values)
+    return values
 
 
 @dataclass
@@ -48,7 +77,7 @@ class TfliteModel:
       root: the schema's root object; subgraphs and signatures grow as functions are added.
       externals: key of every external buffer -> its index.
       scales: key of every quantised matrix -> the scales of its rows, which `serialise` packs.
-      folded: key -> values that are made of a constant's.
+      folded: key -> values that are made of constants'.
       computed: key -> values that no weight has.
     """
 

@@ -8,7 +8,7 @@ from pocketllm.runtime import contract
 
 from ..weights.weights import Weights
 from .constants import SCALES, Constant, backward_of
-from .model import TfliteModel
+from .model import Folded, TfliteModel
 from .quantise import int4_rows, int8_rows, packed_nibbles
 from .variables import Variable
 
@@ -37,6 +37,7 @@ def stream_constants(
     The scales in the flatbuffer are filled in on the way: serialise the model again afterwards.
     """
     read_name, values, scales = None, None, None
+    parts: dict[Folded, np.ndarray] = {}  # few rows each
     for constant in constants:
         if constant.storage == SCALES:  # follows the chunk that they belong to
             yield constant.name, scales[:, None]
@@ -46,7 +47,7 @@ def stream_constants(
         stored = values if constant.rows is None else values[slice(*constant.rows)]
         back = backward_of(constant.name)
         if not constant.is_quantised:
-            yield from _folded(model, constant, stored, None)
+            yield from _folded(model, constant, stored, None, parts)
             if back in model.externals:
                 yield back, stored.T
             yield constant.name, stored
@@ -54,15 +55,18 @@ def stream_constants(
         if back in model.externals:
             yield back, _integers(model, back, constant.storage, stored.T)[0]
         rounded, scales = _integers(model, constant.name, constant.storage, stored)
-        yield from _folded(model, constant, rounded, scales)
+        yield from _folded(model, constant, rounded, scales, parts)
         yield constant.name, rounded
 
 
-def _folded(model, constant, stored, scales):
-    """Yields (key, values) of all that is made of a constant."""
+def _folded(model, constant, stored, scales, parts):
+    """Yields (key, values) of all that is made of a constant, and of those before it in `parts`."""
     for key, folded in model.folded.items():
-        if folded.source == constant.name:
-            yield key, folded.values(stored, scales)
+        leaves = [leaf for leaf in folded.leaves() if leaf.parts == (constant.name,)]
+        for leaf in leaves:
+            parts[leaf] = leaf.values(stored, scales)
+        if leaves and (values := folded.joined(parts)) is not None:
+            yield key, values
 
 
 def _integers(model, key, storage, values):

@@ -35,6 +35,14 @@ CASES = {
         "make_opt_checkpoint", {}, OPTIONS, {"kind": "lora", "base": INT8, "linear_values": 16 * 99}
     ),
     "opt, head": ("make_opt_checkpoint", {"tied": False}, WORDS, {"kind": "head", "base": INT4}),
+    "opt, words of a head in chunks": (
+        "make_opt_checkpoint", {"tied": False}, WORDS,
+        {"kind": "lora", "linear_values": 16 * 96, "context": 40},
+    ),
+    "opt, words of a head in chunks of integers": (
+        "make_opt_checkpoint", {"tied": False}, WORDS,
+        {"kind": "lora", "base": INT8, "linear_values": 16 * 96, "context": 40},
+    ),
     "llama, gold": ("make_decoder", {"case": "llama_wide"}, GOLD, {"kind": "lora"}),
     "qwen2, tokens": (
         "make_decoder", {"case": "qwen2"}, TOKEN_LOSS, {"kind": "lora", "base": INT4}

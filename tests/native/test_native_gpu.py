@@ -77,6 +77,25 @@ def test_three_steps_on_a_gpu_have_the_losses_of_the_processor(tuning, micro, gp
     assert losses(ours) == pytest.approx(losses(reference), rel=0, abs=TOLERANCE)
 
 
+def test_steps_of_fzoo_on_a_gpu_have_the_losses_of_the_processor(micro, gpu, tmp_path):
+    """θ goes to the GPU anew after each of the passes over it, those of two directions too."""
+    folder, ours, reference = micro("lora"), tmp_path / "gpu", tmp_path / "cpu"
+    fzoo = {"optimizer": "fzoo", "directions": 3, "steps": 2}
+    for run, changes in (
+        (ours, {"accelerator": "gpu", "environment": gpu}),
+        (reference, {}),
+    ):
+        done = train(folder, run, **fzoo, **changes)
+        assert done.returncode == 0, done.stderr
+
+    measured, expected = (
+        [loss for step in read_journal(run / "journal").steps for loss in step.losses]
+        for run in (ours, reference)
+    )
+    assert len(measured) == 2 * 3 == len(set(measured))
+    assert measured == pytest.approx(expected, rel=0, abs=TOLERANCE)
+
+
 def test_a_run_on_a_gpu_is_continued_on_the_processor(micro, gpu, tmp_path):
     """Noise and update were the processor's, so that the journal gives the same parameters."""
     folder, ours, other = micro("lora"), tmp_path / "gpu", tmp_path / "cpu"

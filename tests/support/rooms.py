@@ -14,7 +14,8 @@ ROOMS = {
         "pipeline", "hub", "sources", "api", "results", "commands",
     ),
     "benchmarks": (
-        "row_lengths", "isolation", "report", "bench", "reproduce", "torture", "quickstart",
+        "row_lengths", "first_step", "isolation", "report", "bench", "reproduce", "torture",
+        "quickstart",
     ),
     "android_harness": ("programs", "phone", "image", "commands"),
     "federated": (

@@ -81,12 +81,16 @@ def test_a_bad_bundle_is_one_line_that_names_the_file_and_the_fault(
         assert (text.count("\n") == 0 and "export the bundle again" in text) or "holds no" in text
 
 
-def row(tokens, target="mask_position"):
-    return Row((Encoded(np.ones(tokens, np.int32), {target: 0}, False),), 0)
+def row(tokens, target="mask_position", *, place=0, token=1):
+    return Row((Encoded(np.full(tokens, token, np.int32), {target: place}, False),), 0)
 
 
 def test_a_batch_that_does_not_fit_is_said_before_anything_runs(kotlin, micro, tmp_path):
+    most = micro("lora").config["vocab_size"] - 1
     cases = {
+        f"token {most + 1}, expected 0 to {most}: take the": [row(5, token=most + 1)],
+        f"token -1, expected 0 to {most}: take the": [row(5, token=-1)],
+        "mask_position=6, expected 0 to the row's 5 tokens": [row(5, place=6)],
         "a row of 40 tokens, the bundle takes 32: cut it": [row(40)],
         "forward_loss_16: mask_position takes 4 numbers": [row(5, "last_position")],
     }

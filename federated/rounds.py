@@ -82,6 +82,7 @@ def serve(
     assert config.train_sha256 == NO_DATA
     check_federation(config, terms)
     with run_lock(folder, lock_seconds), PeakMemory() as memory:
+        watcher.began()
         steps = start_or_continue(folder, config)
         cut_rounds(folder, len(steps))
         with JournalWriter(Path(folder) / JOURNAL) as journal:
@@ -108,8 +109,7 @@ class _Server:
         self.sign: Sign | None = None
         self.watcher, self.repeated = UNWATCHED, 0  # rounds in a row without enough answers
         read = read_journal(self.folder / JOURNAL)
-        self.header_checksum = read.checksums[0]
-        self.ends = list(read.ends)
+        self.header_checksum, self.ends = read.checksums[0], list(read.ends)
         self.known: dict[int, int] = {}  # client -> steps that it said it has
         self.behind: set[int] = set()  # clients that lacked steps of this round's question
         self.recent = [step.losses for step in read.steps[-RECENT:]]
@@ -152,8 +152,8 @@ class _Server:
     def _round(self, steps) -> bool:
         """Asks once; returns whether there were answers enough for the steps to be taken."""
         first, started = self.journal.count + 1, time.monotonic()
-        count = min(self.terms.round_steps, self.config.settings.steps - self.journal.count)
-        at = self.journal.checksum
+        at, left = self.journal.checksum, self.config.settings.steps - self.journal.count
+        count = min(self.terms.round_steps, left)
         values = self.central.known(first, count, at) if self.central else None
         clients = [] if values else self._chosen(first)
         attempt = secrets.randbits(32)

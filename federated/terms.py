@@ -85,10 +85,17 @@ class Served:
 
 @dataclass(frozen=True)
 class Watcher:
-    """Told what happens; by default nothing watches."""
+    """Told what happens; by default nothing watches.
+
+    Attributes:
+      stepped: takes a step's line.
+      say: takes what people should know.
+      began: called once the run directory is this process's alone.
+    """
 
     stepped: Callable[[Step], None] = lambda step: None
     say: Callable[[str], None] = lambda line: None
+    began: Callable[[], None] = lambda: None
 
 
 UNWATCHED = Watcher()

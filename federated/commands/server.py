@@ -186,14 +186,14 @@ def _follow(values, folder, home, link, bar, *, shown) -> None:
         steps = _count(folder)
         bar.advance(steps - shown)
         shown = steps
-        is_alive, error = _is_alive(home), _ended(home)
+        is_there, error = is_alive(home), _ended(home)
         for line in log.new():  # behind the look at its end, so that no line is missed
             bar.say(named(line, home))
-        if steps >= values.steps and not is_alive:
+        if steps >= values.steps and not is_there:
             return
         if error:
             raise (InputError if error["is_input"] else RunError)(named(error["error"], home))
-        if not is_alive and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:
+        if not is_there and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:
             place = f"folder='{folder.absolute()}'"
             call(["run", str(home / "app"), CONNECTION, "--run-config", place], home / "cli")
             last = time.monotonic()
@@ -201,7 +201,7 @@ def _follow(values, folder, home, link, bar, *, shown) -> None:
     raise RunError(f"{home / 'link.log'}: the SuperLink ended")
 
 
-def _is_alive(home):
+def is_alive(home: Path) -> bool:
     """Whether the ServerApp's process is there."""
     try:
         return is_flower(int((home / ALIVE).read_text()))

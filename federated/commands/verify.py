@@ -18,7 +18,8 @@ from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.contract import ENGINES, PERTURB_AND_DECAY, PERTURB_AND_UPDATE
 from pocketllm.runtime.engine.model import open_model
-from pocketllm.runtime.errors import RunError
+from pocketllm.runtime.errors import InputError, RunError
+from pocketllm.runtime.journal.reader import JOURNAL
 
 from ..audit import check_seeds, recompute, server_journal, sha256_of_all, shared_steps
 from ..steps import config_of
@@ -35,6 +36,7 @@ def run(values) -> dict:
     """Verifies; see the module's docstring."""
     required(values, "run")
     folder, clients = Path(values.run), [Path(name) for name in values.runs]
+    _check_there(values)
     journal = server_journal(folder)
     check_seeds(folder, journal)
     recomputed = recompute(folder, journal)
@@ -57,6 +59,20 @@ def run(values) -> dict:
         "clients": shared,
         "private": plan and asdict(plan),
     } | digests
+
+
+def _check_there(values):
+    """Raises InputError for folders that hold no run, and for the server's among the clients'."""
+    for flag, names in (("run", [values.run]), ("runs", values.runs)):
+        for name in names:
+            if not name or not (Path(name) / JOURNAL).exists():
+                whose = "the server" if flag == "run" else "clients, with commas"
+                raise InputError(
+                    f"--{flag}={name}: no {JOURNAL} is there; give the run directory of {whose}"
+                )
+    for name in values.runs:
+        if Path(name).resolve() == Path(values.run).resolve():
+            raise InputError(f"--runs={name}: that is --run itself; give those of clients")
 
 
 def _sha256(values, folder, shared):

@@ -14,6 +14,10 @@ from .files import make_folders
 LOCK, POLL_SECONDS = ".lock", 0.1
 
 
+class LockedError(InputError):
+    """Another process holds a run directory."""
+
+
 @contextmanager
 def run_lock(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
     """Keeps every other process out of a run directory, which is made if need be.
@@ -23,7 +27,7 @@ def run_lock(folder: Path, wait_seconds: float = 0.0) -> Iterator[None]:
       wait_seconds: how long another process may still hold it.
 
     Raises:
-      InputError: another process holds it.
+      LockedError: another process holds it.
       RunError: the folder cannot be written, or its file system keeps no locks.
     """
     path = Path(folder) / LOCK
@@ -57,7 +61,7 @@ def _locked(file):
 def _refusal(folder, error):
     """Returns what an error of flock means."""
     if error.errno == errno.EWOULDBLOCK:
-        return InputError(
+        return LockedError(
             f"{folder}: another process trains in it; wait for that, or choose another --run"
         )
     return RunError(

@@ -96,6 +96,17 @@ def test_a_folder_in_which_nothing_can_be_verified_is_bad_input(
     assert "leave it out of --runs" in refused(f"--run={simulated}", f"--runs={new}")
 
 
+@pytest.mark.parametrize("runs", ["nowhere", ",", "RUN/../fed"])
+def test_folders_that_are_no_clients_are_named(runs, simulated, capsys):
+    runs = runs.replace("RUN", str(simulated))
+
+    assert federate("verify", f"--run={simulated}", f"--runs={runs}") == cli.BAD_INPUT
+
+    error = capsys.readouterr().err
+    assert "--runs=" in error and error.count("\n") == 1
+    assert ("that is --run itself" if "fed" in runs else "no journal is there") in error
+
+
 def chained_again(data, end, body):
     """Returns a journal's bytes with another first record, its checksums made to fit."""
     (checksum,) = struct.unpack_from("<I", data, end - 4)

@@ -1,9 +1,10 @@
 """Commands of a deployment refuse bad input in one line, before a process of Flower's starts."""
 
+import os
 import shutil
 import socket
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from importlib import metadata
 from types import SimpleNamespace
 
@@ -13,12 +14,17 @@ pytest.importorskip("flwr", reason="Flower is not installed: make federated")
 
 from small_runs import rows, write_tsv
 
+from pocketllm.federated.apps.server import serve_run
 from pocketllm.federated.commands import client
+from pocketllm.federated.commands import server as server_command
 from pocketllm.federated.flower import keys, processes
 from pocketllm.federated.flower.carrier import DATA, RECORD, FlowerGrid
 from pocketllm.federated.protocol import Question, pack_question, read_question
+from pocketllm.federated.simulation.in_process import InProcess
 from pocketllm.runtime import cli
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.files import write_json
+from pocketllm.runtime.host.lock import run_lock
 from pocketllm.runtime.journal.reader import JOURNAL
 from pocketllm.runtime.journal.writer import new_journal
 
@@ -214,3 +220,28 @@ def test_the_grid_hands_over_bytes_and_drops_errors_and_what_is_late():
 
     assert came == [(1, b"one"), (4, b"four")]
     assert len(grid.messages) == 5 and grid.messages[0].content[RECORD][DATA] == b"?"
+
+
+@pytest.mark.parametrize("is_locked", [True, False])
+def test_a_second_server_app_leaves_the_run_to_the_first(
+    is_locked, creds, golden_bundle, tmp_path, monkeypatch
+):
+    """On a slow machine one more is started before the first has said that it is there."""
+    run, home = tmp_path / "fed", tmp_path / "fed" / server_command.HOME
+    arguments = [
+        f"--bundle={golden_bundle.folder}", f"--run={run}", f"--creds={creds / 'server'}",
+        "--steps=1", "--lr=0.1",
+    ]  # fmt: skip
+    write_json(home / server_command.CALLED, {"arguments": arguments})
+    (home / server_command.ALIVE).write_text("7")
+    monkeypatch.setattr(server_command, "LEFT_SECONDS", 0.0)
+    monkeypatch.setattr(server_command, "is_alive", lambda home: True)
+
+    with run_lock(run) if is_locked else nullcontext():
+        serve_run(run, InProcess({}))
+
+    ended, alive = home / server_command.ENDED, (home / server_command.ALIVE).read_text()
+    if is_locked:
+        assert not ended.exists() and alive == "7"
+    else:
+        assert "holds no run" in ended.read_text() and alive == str(os.getpid())

@@ -1,5 +1,8 @@
 """A federation on Flower of this machine and a phone behind a gateway: aarch64, emulated."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("flwr", reason="Flower is not installed: make federated")
@@ -13,19 +16,33 @@ from small_runs import rows, write_tsv
 
 from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
 from pocketllm.federated.commands.client import HOME, LOG
+from pocketllm.federated.replica import Replica
 from pocketllm.federated.round_lines import read_rounds
+from pocketllm.runtime.bundle.contents import Bundle
+from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.model import open_model
 
 pytestmark = pytest.mark.flower
+LORA_INT8 = Path(__file__).parents[2] / "golden" / "lora_int8"
 DATA = "/data/local/tmp/notes of the phone.tsv"
 
 
-def test_a_phone_behind_a_gateway_ends_with_the_bits_of_all(golden_bundle, tmp_path):
+@pytest.fixture(params=["full", "lora int8"])
+def bundle(request, golden_bundle, tmp_path) -> Bundle:
+    """A committed bundle: no TensorFlow is here to export one."""
+    if request.param == "full":
+        return golden_bundle
+    lora = read_bundle(shutil.copytree(LORA_INT8, tmp_path / "bundles" / "lora"))
+    assert (lora.tune, lora.base) == ("lora", "int8")
+    return lora
+
+
+def test_a_phone_behind_a_gateway_ends_with_the_bits_of_all(bundle, tmp_path):
     image = emulated.make_image(tmp_path / "image")
-    deployment = Deployment(tmp_path, golden_bundle.folder, clients=2)
+    deployment = Deployment(tmp_path, bundle.folder, clients=2)
     (tmp_path / "part-1.tsv").unlink()
     with loopback(tmp_path / "device") as phone:
-        done = device(phone, "push", f"--image={image}", f"--bundle={golden_bundle.folder}")
+        done = device(phone, "push", f"--image={image}", f"--bundle={bundle.folder}")
         assert done.returncode == 0, done.stderr
         own = write_tsv(tmp_path / "own.tsv", rows(12, seed=9))
         assert phone.adb("push", str(own), DATA).returncode == 0
@@ -49,7 +66,7 @@ def test_a_phone_behind_a_gateway_ends_with_the_bits_of_all(golden_bundle, tmp_p
     assert "parameters are not" not in (deployment.run / "flower/server.log").read_text()
     assert (deployment.client_run(1) / HOME / LOG).exists()
     assert not (deployment.client_run(1) / "journal").exists(), "the phone has it"
-    check_equal_bits(deployment, golden_bundle, image, pulled)
+    check_equal_bits(deployment, bundle, image, pulled)
 
 
 def check_equal_bits(deployment, bundle, image, pulled):
@@ -64,6 +81,6 @@ def check_equal_bits(deployment, bundle, image, pulled):
         return model
 
     digest, others = sha256_of_all([deployment.run, *folders], last, open_here)
-    assert others == []
+    assert others == [] and digest != Replica(open_here()).sha256(), "they moved"
     assert sha256_there(image, bundle.folder, pulled, last) == digest
     assert f"sha256 {digest} on all 3" in verified(deployment.run, folders, bundle.folder)

@@ -94,7 +94,7 @@ native-tools:
 
 # Full-size models and real weights: about 12 GB of memory, 10 GB of disk and some 20 minutes. The
 # tests of SmolLM2's weights fetch them as `make smollm2` does; without them they are skipped.
-test-slow: $(DESKTOP)/installed $(FLOWER)/installed torch
+test-slow: $(DESKTOP)/installed $(FLOWER)/installed torch device-tools
 	$(DESKTOP)/bin/python -m pytest -m slow -rP --ignore=$(DEPLOYED)
 	$(FLOWER)/bin/python -m pytest -m slow -rP $(DEPLOYED)
 

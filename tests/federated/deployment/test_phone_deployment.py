@@ -27,7 +27,7 @@ LORA_INT8 = Path(__file__).parents[2] / "golden" / "lora_int8"
 DATA = "/data/local/tmp/notes of the phone.tsv"
 
 
-@pytest.fixture(params=["full", "lora int8"])
+@pytest.fixture(params=["full", pytest.param("lora int8", marks=pytest.mark.slow)])
 def bundle(request, golden_bundle, tmp_path) -> Bundle:
     """A committed bundle: no TensorFlow is here to export one."""
     if request.param == "full":

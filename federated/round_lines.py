@@ -4,6 +4,7 @@ Nobody needs it to do the steps again. Whoever has it can join the answers again
 (`pocketllm federate verify`).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -87,7 +88,14 @@ def read_rounds(folder: Path) -> list[Round]:
 
 
 def _lines(path):
-    return read_lines(path, Round, "remove it")
+    for line, place in read_lines(path, Round, "remove it"):
+        for client in (*line.answers, *line.absent):
+            if not client.isdecimal():
+                raise InputError(
+                    f"{path}: the round of step {line.first} is damaged (client {client!r}, "
+                    "expected a number); remove it"
+                )
+        yield line, place
 
 
 def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:
@@ -101,6 +109,8 @@ def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:
     problem = next(filter(None, (problem_of(each, wanted) for each in line.answers.values())), None)
     if line.steps < 1 or line.rule not in RULES or len(line.released) not in (0, line.steps):
         problem = f"{line.steps} steps, {len(line.released)} released, joined by {line.rule!r}"
+    if not line.clip > 0 or not 0 <= line.usual < math.inf:
+        problem = f"slopes bounded to {line.clip} times {line.usual}"
     if problem:
         raise InputError(
             f"{ROUNDS}: the round of step {line.first} is damaged ({problem}); remove the file"

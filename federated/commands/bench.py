@@ -39,7 +39,7 @@ def run(values) -> dict:
     """Measures; see the module's docstring."""
     required(values, "bundle", "data")
     check_flower()
-    counts = [_steps_of(text) for text in values.round_steps]
+    counts = [_steps_of(text) for text in values.round_steps or [""]]
     bundle = open_bundle(values)
     load_dataset(values.data, bundle, training=True)
     machine, costs = describe_machine(("flwr", "ai-edge-litert")), []

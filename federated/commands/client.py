@@ -26,8 +26,10 @@ from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host import signals
 from pocketllm.runtime.host.files import make_folders, write_json
 from pocketllm.runtime.journal.reader import JOURNAL, read_journal
+from pocketllm.runtime.run.folder import CONFIG
 
 from ..flower.addresses import ANY, address_of, free_port
+from ..flower.app import folder_setting
 from ..flower.key_checks import check_client
 from ..flower.keys import AUTHORITY, CLIENT_KEY
 from ..flower.log_lines import LogLines
@@ -63,8 +65,12 @@ def run(values) -> dict:
         raise InputError(
             f"--server={values.server}: the server listens at all its addresses; give one of them"
         )
-    if "'" in str(folder.absolute()):
-        raise InputError(f"{folder}: a path with an apostrophe; choose another --run")
+    setting = folder_setting(folder)
+    if (folder / CONFIG).exists():
+        raise InputError(
+            f"{folder}: a federation's server or `pocketllm train` has its run there; choose "
+            "another --run"
+        )
     check_client(creds)
     given = _of_device(values, bundle) if values.via == DEVICE else _of_here(values, bundle)
     is_same = values.via == DEVICE or _is_of(folder, bundle)  # a phone's journal is on the phone
@@ -78,7 +84,7 @@ def run(values) -> dict:
         f"--superlink={host}:{port}", f"--port={free_port()}",
         f"--root-certificates={creds / AUTHORITY}",
         f"--auth-supernode-private-key={creds / CLIENT_KEY}",
-        "--node-config", f"folder='{folder.absolute()}'",
+        "--node-config", setting,
     ]  # fmt: skip
     times, log = 0, LogLines(home / LOG)
     try:
@@ -137,6 +143,7 @@ def _of_here(values, bundle) -> dict:
 
 def _of_device(values, bundle) -> dict:
     """Checks the phone; returns the flags that an answer from it needs."""
+    promise_of(values)  # refuses what means nothing without --private, which a phone cannot have
     phone = open_gateway(values, bundle).phone
     print(f"{phone.serial}: answers from {values.device_data}, which stays there", flush=True)
     names = ("via", "device_data", "reconnect_seconds")

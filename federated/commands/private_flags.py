@@ -66,8 +66,9 @@ def define_promise_flags(values: flags.FlagValues) -> None:
 
 
 def promise_of(values: flags.FlagValues) -> Promise | None:
-    """Returns what a client asks for. Raises InputError for impossible numbers."""
+    """Returns what a client asks for. Raises InputError for impossible numbers, or some alone."""
     if values.private is None:
+        _refuse_alone(values, ("delta", "private_level"))
         return None
     _check_budget(values)
     return Promise(values.private, values.delta, values.private_level)
@@ -91,9 +92,7 @@ def plan_from(
       InputError: impossible numbers, or dp-accounting is not installed.
     """
     if values.private is None:
-        for name in OF_PRIVATE:
-            if values[name].present:
-                raise InputError(f"--{name} goes with --private; give an epsilon, or leave it out")
+        _refuse_alone(values, OF_PRIVATE)
         return None
     _check_budget(values)
     if not 0 < values.clip < math.inf:
@@ -137,6 +136,13 @@ def _stored(folder):
         return typed(Plan | None, entry, "private")
     except ValueError as error:
         raise InputError(f"{path}: {error}; {DAMAGED}") from error
+
+
+def _refuse_alone(values, names):
+    """Raises InputError for a flag that promises nothing by itself."""
+    for name in names:
+        if values[name].present:
+            raise InputError(f"--{name} goes with --private; give an epsilon, or leave it out")
 
 
 def _check_budget(values):

@@ -9,6 +9,7 @@ example:
       --round_steps=16 --min_clients=3
 """
 
+import json
 import os
 import time
 from contextlib import ExitStack, suppress
@@ -26,8 +27,8 @@ from pocketllm.runtime.journal.reader import JOURNAL, read_journal
 from pocketllm.runtime.run.folder import start_or_continue
 
 from ..flower.addresses import ANY, LOOPBACK, address_of, check_free
-from ..flower.app import write_app
-from ..flower.key_checks import check_server, public_keys
+from ..flower.app import folder_setting, write_app
+from ..flower.key_checks import check_named, check_server, public_keys
 from ..flower.keys import AUTHORITY, CERTIFICATE, KEY, PUBLIC
 from ..flower.log_lines import LogLines
 from ..flower.nodes import named, register
@@ -67,10 +68,14 @@ def run(values) -> dict:
     required(values, "bundle", "run", "creds", "steps")
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
+    host, port = address_of(values.listen, "listen")
+    folder_setting(folder)
     check_server(creds)
+    check_named(creds, _reached(host), values.listen)
+    if values.private is None and values["least_examples"].present:
+        raise InputError("--least_examples goes with --private; give an epsilon, or leave it out")
     config, _ = federation_of(values, bundle, people_of(values))
     _check_keys(creds, values.min_clients)
-    host, port = address_of(values.listen, "listen")
     if (folder / SIMULATION).exists():
         raise InputError(f"{folder}: a run of `pocketllm federate simulate`; choose another --run")
     home = folder.absolute() / HOME
@@ -126,7 +131,8 @@ def _prepare(values, home, creds, host, port):
     given |= {"bundle": str(Path(values.bundle).absolute()), "creds": str(creds)}
     arguments = [f"--{name}={_text(value)}" for name, value in given.items()]
     write_json(home / CALLED, {"arguments": arguments})
-    connection = f'address = "{_reached(host)}:{port}"\nroot-certificates = "{creds / AUTHORITY}"\n'
+    authority = json.dumps(str(creds / AUTHORITY), ensure_ascii=False)  # quoted as TOML does
+    connection = f'address = "{_reached(host)}:{port}"\nroot-certificates = {authority}\n'
     text = f'[superlink]\ndefault = "{CONNECTION}"\n[superlink.{CONNECTION}]\n{connection}'
     write_bytes(home / "cli" / "config.toml", text.encode())
     write_app(home / "app")
@@ -194,8 +200,8 @@ def _follow(values, folder, home, link, bar, *, shown) -> None:
         if error:
             raise (InputError if error["is_input"] else RunError)(named(error["error"], home))
         if not is_there and time.monotonic() - last > AGAIN_SECONDS and steps < values.steps:
-            place = f"folder='{folder.absolute()}'"
-            call(["run", str(home / "app"), CONNECTION, "--run-config", place], home / "cli")
+            place = ["--run-config", folder_setting(folder)]
+            call(["run", str(home / "app"), CONNECTION, *place], home / "cli")
             last = time.monotonic()
         time.sleep(POLL_SECONDS)
     raise RunError(f"{home / 'link.log'}: the SuperLink ended")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.files import write_bytes
 
 NAME = "pocketllm_federation"
@@ -32,6 +33,17 @@ folder = ""
     f"{NAME}/server.py": "from pocketllm.federated.apps.server import make\n\napp = make()\n",
     f"{NAME}/client.py": "from pocketllm.federated.apps.client import make\n\napp = make()\n",
 }
+
+
+def folder_setting(folder: Path) -> str:
+    """Returns the setting that names a run directory to an app, as Flower's programs read it.
+
+    Raises:
+      InputError: Flower's settings have no way to write the path.
+    """
+    if "'" in str(folder.absolute()):
+        raise InputError(f"{folder}: a path with an apostrophe; choose another --run")
+    return f"folder='{folder.absolute()}'"
 
 
 def write_app(folder: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,30 @@ def check_server(creds: Path) -> None:
         raise InputError(f"{creds / KEY}: not the key of {CERTIFICATE} beside it; {OF_ONE_CALL}")
     signer_of(creds)
     _check_public_keys(public_keys(creds))
+
+
+def check_named(creds: Path, host: str, listen: str) -> None:
+    """Raises InputError unless the server's certificate names a host, which clients look for.
+
+    Args:
+      creds: a server's folder, of `check_server`.
+      host: name or address at which the server is called.
+      listen: the value of --listen.
+    """
+    from cryptography import x509
+
+    host = host.strip("[]").lower()
+    named = []
+    with suppress(x509.ExtensionNotFound):
+        extensions = _certificate(creds / CERTIFICATE).extensions
+        names = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        named += map(str.lower, names.get_values_for_type(x509.DNSName))
+        named += map(str, names.get_values_for_type(x509.IPAddress))
+    if not {host, f"*.{host.partition('.')[2]}"} & set(named):
+        raise InputError(
+            f"--listen={listen}: {creds / CERTIFICATE} is of {', '.join(named) or 'no host'}, so "
+            f"nobody trusts it there; make new keys with `pocketllm federate keys --host={host}`"
+        )
 
 
 def check_client(creds: Path) -> None:

@@ -162,6 +162,10 @@ def test_verify_takes_the_steps_of_a_schedule_again(
         {"answers": {"1": [1.0, 2.0], "2": []}},
         {"answers": {"1": [1.0]}},
         {"answers": {"1": [1.0, math.nan]}},
+        {"answers": {"one": [1.0, 2.0]}},
+        {"absent": ["two"]},
+        {"clip": math.nan},
+        {"usual": -1.0},
     ],
 )
 def test_rounds_with_impossible_numbers_are_refused(change, simulated, tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("flwr", reason="Flower is not installed: make federated")
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from small_runs import rows, write_tsv
 
 from pocketllm.federated.commands import client, server
@@ -42,14 +42,14 @@ def creds(whole, tmp_path, monkeypatch):
 def call(creds, golden_bundle, tmp_path, capsys):
     """Calls the command of a side on the folder `a`; returns its one line, of bad input."""
 
-    def run(side):
+    def run(side, *flags):
         own = ["--steps=4", "--lr=0.1", f"--creds={creds / 'a/server'}"]
         own.append(f"--listen=127.0.0.1:{addresses.free_port()}")
         if side == "client":
             data = write_tsv(tmp_path / "data.tsv", rows(4, seed=1))
             own = [f"--train={data}", f"--creds={creds / 'a/client-0'}"]
         bundle, folder = f"--bundle={golden_bundle.folder}", tmp_path / "run"
-        code = cli.main(["federate", side, bundle, f"--run={folder}", *own])
+        code = cli.main(["federate", side, bundle, f"--run={folder}", *own, *flags])
         error = capsys.readouterr().err
         assert code == cli.BAD_INPUT and error.count("\n") == 1, error
         assert not folder.exists(), "nothing is written either"
@@ -144,6 +144,32 @@ def test_a_certificate_that_is_not_valid_now_is_refused(side, days, words, call,
     )
 
     assert words in call(side)
+
+
+def test_an_address_that_the_certificate_does_not_name_is_refused(creds, call):
+    """Flower's own call to register clients would fail there, again and again."""
+    error = call("server", "--listen=127.0.0.2:8000")
+    assert "server.pem is of localhost, 127.0.0.1, so nobody trusts it there" in error
+    assert "`pocketllm federate keys --host=127.0.0.2`" in error
+
+    authority, own = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
+    of_nobody = keys._certificate("PocketLLM server", own.public_key(), authority)
+    root = keys._certificate("PocketLLM federation", authority.public_key(), authority)
+    (creds / "a/server/ca.crt").write_bytes(root)
+    (creds / "a/server/server.pem").write_bytes(of_nobody)
+    (creds / "a/server/server.key").write_bytes(
+        private_bytes(own, serialization.PrivateFormat.PKCS8)
+    )
+    assert "server.pem is of no host" in call("server")
+
+
+def test_names_of_a_certificate_are_taken_in_any_case(tmp_path):
+    keys.write_keys(tmp_path / "own", 1, ["Server.example"])
+    creds = tmp_path / "own/server"
+    for host in ("localhost", "127.0.0.1", "SERVER.example"):
+        key_checks.check_named(creds, host, host)
+    with pytest.raises(InputError, match="is of localhost, server.example, 127.0.0.1"):
+        key_checks.check_named(creds, "other.example", "other.example:8000")
 
 
 def test_whole_folders_are_taken(whole):

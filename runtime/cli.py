@@ -13,9 +13,10 @@ from pathlib import Path
 
 from absl import flags
 
+from .commands.result_path import FOLDERS, check_result_path
 from .errors import InputError, RunError, panic_of
 from .host import native_output, signals
-from .host.files import NO_SPACE, check_writable, write_json
+from .host.files import NO_SPACE, write_json
 from .host.partials import sweep_around
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -43,7 +44,7 @@ COMMANDS = {
 }
 
 # flags that name what commands write; where they point, what dead processes left is removed
-WRITTEN = ("bundle", "run", "out", "json", "workdir")
+WRITTEN = (*FOLDERS, "json")
 
 ABOUT = "Fine-tune language models through the signatures of a TensorFlow Lite file."
 
@@ -129,7 +130,8 @@ def _run(name, command, arguments):
     if rest and not accepted:
         raise InputError(f"unexpected argument {rest[0]!r}; see `pocketllm {name} --help`")
     if values.json:  # refused now, not after the work
-        _check_result(values)
+        others = {name: getattr(values, name) for name in values if name != "json"}
+        check_result_path(Path(values.json), others)
     native_output.divert()
     signals.install()
     for path in [getattr(values, name) for name in WRITTEN if name in values] + rest:
@@ -140,16 +142,6 @@ def _run(name, command, arguments):
     if values.json:
         write_json(Path(values.json), result)
     return DONE
-
-
-def _check_result(values):
-    """Raises InputError where the result's file cannot be written, or will be another output."""
-    path = Path(values.json)
-    for name in WRITTEN:
-        other = getattr(values, name) if name in values and name != "json" else None
-        if isinstance(other, str) and other and os.path.abspath(path) == os.path.abspath(other):
-            raise InputError(f"--json={path}: --{name} is there too; choose another path")
-    check_writable(path)
 
 
 def _usage(group, commands, about):

@@ -2,7 +2,9 @@
 
 #include <cstdint>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
+#include <set>
 
 #include "bundle/bundle.h"
 #include "conformance.h"
@@ -179,12 +181,35 @@ std::function<void(const Step&)> shown(int64_t last) {
   };
 }
 
+// Names that end in .json and are a bundle's or a run's own.
+const std::set<std::string> TAKEN = {"bundle.json",         "config.json",    "measured.json",
+                                     "packed-weights.json", "source.json",    "tokenizer.json",
+                                     "simulation.json",     "warnings.json"};
+
+bool is_inside(const std::string& path, const std::string& folder) {
+  std::filesystem::path at = std::filesystem::absolute(path).lexically_normal();
+  for (; at.has_relative_path(); at = at.parent_path())
+    if (is_same_path(at.parent_path(), folder)) return true;
+  return false;
+}
+
+// Whether a result may have this path in such a folder.
+bool is_free_in(const std::string& path, const std::string& folder) {
+  const std::filesystem::path file(path);
+  return is_same_path(folder_of(path), folder) && file.extension() == ".json" &&
+         !TAKEN.count(file.filename());
+}
+
 // Where the result is to be written; empty for nowhere. Throws InputError where it cannot be.
 std::string result_path(const Flags& flags) {
   if (!flags.has("json")) return "";
-  const std::string path = flags.required("json");
-  if (is_same_path(path, flags.required("run")))
-    throw InputError("--json=" + path + ": --run is there too; choose another path");
+  const std::string path = flags.required("json"), said = "--json=" + path + ": --";
+  for (const char* name : {"bundle", "run", "encoded", "dev"})
+    if (flags.has(name) && is_same_path(path, flags.required(name)))
+      throw InputError(said + name + " is there too; choose another path");
+  for (const char* name : {"bundle", "run"})
+    if (is_inside(path, flags.required(name)) && !is_free_in(path, flags.required(name)))
+      throw InputError(said + name + " keeps its own files there; choose another path, outside it");
   check_writable(path);
   return path;
 }

@@ -115,20 +115,23 @@ def test_noise_is_compared_and_another_one_refused(
     kotlin, micro, noise_bundle, golden_bundle, tmp_path
 ):
     bundles = [micro("lora"), noise_bundle("rademacher"), noise_bundle("gaussian")]
-    other = shutil.copytree(golden_bundle.folder, tmp_path / "other")
-    name = golden_bundle.variables[0].name
+    moved = [golden_bundle, bundles[-1]]
+    folders = [*(bundle.folder for bundle in bundles), golden_bundle.folder]
 
     def move(values):
         values["parameters"][0]["variables"][0]["stream"] += 1000
 
-    rewrite(other, move)
+    for bundle in moved:
+        folders.append(shutil.copytree(bundle.folder, tmp_path / bundle.noise["kind"]))
+        rewrite(folders[-1], move)
 
-    folders = [*(bundle.folder for bundle in bundles), golden_bundle.folder, other]
     result = kotlin.well(tmp_path, "noise", packed=tmp_path, bundles=list(map(str, folders)))
 
-    *sound, bad = result.values("noise")
+    *sound, table, gaussian = result.values("noise")
     assert sound == ["well"] * 4
-    assert bad.startswith(f"{name}: this LiteRT computes another noise than the format's")
+    for bundle, text in zip(moved, (table, gaussian)):
+        name = bundle.variables[0].name
+        assert text.startswith(f"{name}: this LiteRT computes another noise than the format's")
 
 
 def test_the_desktop_makes_an_adapter_of_an_apps_run(kotlin, micro, rows_of, tmp_path):

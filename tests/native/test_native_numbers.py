@@ -92,6 +92,9 @@ def test_a_variable_that_is_larger_than_the_model_file(tmp_path):
     [
         (".", ": a folder, expected a file to write"),
         ("run", "--run is there too"),
+        ("run/journal", "--run keeps its own files there"),
+        ("run/config.json", "--run keeps its own files there"),
+        ("run/deeper/e.json", "--run keeps its own files there"),
         ("e" * 250, ": cannot be written: File name too long"),  # nor the file beside it
         ("file/e.json", ": cannot be written: Not a directory"),
         ("new/", ": a folder, expected a file to write"),
@@ -101,6 +104,18 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(path, text, 
     (tmp_path / "file").write_text("")
 
     refused(tmp_path, f"{tmp_path}/{path}", text, json=f"{tmp_path}/{path}")
+
+
+def test_a_result_is_not_written_over_a_file_that_is_read(tmp_path):
+    bundle = shutil.copytree(CONFORMANCE / "masked", tmp_path / "bundle")
+    rows = of_bundle(bundle, tmp_path / "train.rows")
+    files = dict.fromkeys(sorted(bundle.iterdir()), "bundle keeps its own files")
+    for path, text in [*files.items(), (rows, "encoded is")]:
+        before = path.read_bytes()
+        refused(
+            tmp_path, f"--json={path}: --{text} there", bundle=bundle, encoded=rows, json=path
+        )
+        assert path.read_bytes() == before
 
 
 def test_the_folder_of_a_result_is_made(tmp_path):

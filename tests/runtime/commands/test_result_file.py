@@ -28,6 +28,9 @@ def train(golden_bundle, train_file, tmp_path):
         ("", ": a folder, expected a file to write"),
         ("some/folder", ": a folder, expected a file to write"),
         ("run", "--run is there too"),
+        ("run/journal", "--run keeps its own files there"),
+        ("run/config.json", "--run keeps its own files there"),
+        ("run/deeper/e.json", "--run keeps its own files there"),
         ("file/e.json", "e.json: cannot be written: Not a directory"),
         ("e" * 250, ": cannot be written: File name too long"),  # nor the file beside it
     ],
@@ -43,6 +46,19 @@ def test_a_result_that_cannot_be_written_is_refused_before_the_work(path, text, 
 def test_a_result_is_not_written_where_nothing_can_be(train):
     for path in ("/dev/null/e.json", "/dev/null", "/proc/e.json"):
         complaint(train(json=path), 2, f"{path}: ", "choose another path")
+
+
+def test_a_result_is_not_written_over_a_file_that_is_read(train, train_file, golden_bundle):
+    complaint(train(json=train_file), 2, f"--json={train_file}: --train is there too")
+    for path in sorted(golden_bundle.folder.iterdir()):
+        before = path.read_bytes()
+        complaint(train(json=path), 2, f"--json={path}: --bundle keeps its own files there")
+        assert path.read_bytes() == before
+
+
+def test_a_result_may_stand_in_a_runs_folder(train, tmp_path):
+    assert train(json=tmp_path / "run" / "result.json").returncode == 0
+    assert (tmp_path / "run" / "journal").exists() and (tmp_path / "run" / "result.json").exists()
 
 
 def test_the_folder_of_a_result_is_made(train, tmp_path):

@@ -112,9 +112,7 @@ def test_a_result_is_not_written_over_a_file_that_is_read(tmp_path):
     files = dict.fromkeys(sorted(bundle.iterdir()), "bundle keeps its own files")
     for path, text in [*files.items(), (rows, "encoded is")]:
         before = path.read_bytes()
-        refused(
-            tmp_path, f"--json={path}: --{text} there", bundle=bundle, encoded=rows, json=path
-        )
+        refused(tmp_path, f"--json={path}: --{text} there", bundle=bundle, encoded=rows, json=path)
         assert path.read_bytes() == before
 
 

@@ -39,10 +39,10 @@ def check_seeds(folder: Path, journal: Journal) -> None:
 
 
 def recompute(folder: Path, journal: Journal) -> int:
-    """Takes every step again from the answers of `rounds.jsonl`; returns how many there were.
+    """Takes every step again from the answers of `rounds.jsonl`; returns how many there are.
 
     Raises:
-      InputError: a record is another one, or no step has answers: then nothing is verified.
+      InputError: a record is another one, or a step has no answers: then it is not verified.
     """
     length = _length_of(folder)
     config = config_of(journal.header, length or len(journal.steps))
@@ -51,34 +51,34 @@ def recompute(folder: Path, journal: Journal) -> int:
     for line in read_rounds(folder):
         for number, values in enumerate(joined(line, config), line.first):
             losses[number] = values  # of a round that was asked again, the last
-    steps, count = Steps(config, ()), 0
+    _check_answers(folder, journal, losses)
+    steps = Steps(config, ())
     for applied in journal.steps:
-        again = steps.take(applied.step, losses.get(applied.step, applied.losses))[1]
+        again = steps.take(applied.step, losses[applied.step])[1]
         if (again != applied) if is_whole else (again.losses != applied.losses):
             raise InputError(
                 f"{folder}: step {applied.step} is not what its clients' answers give; the server "
                 "did not keep to the protocol, or rounds.jsonl was altered"
             )
-        count += applied.step in losses
+    return len(journal.steps)
+
+
+def _check_answers(folder, journal, losses):
+    """Raises InputError unless every step has answers: a round is written before its records."""
+    path, count = Path(folder) / ROUNDS, len(journal.steps)
     if not count:
-        _explain_nothing(folder, journal)
-    return count
-
-
-def _explain_nothing(folder, journal):
-    """Raises InputError for a folder in which no step can be taken again."""
-    path = Path(folder) / ROUNDS
-    if not journal.steps:
         raise InputError(f"{folder}: holds no step yet, so there is nothing to verify")
-    if path.exists():
+    if not path.exists():
         raise InputError(
-            f"{path}: has the answers of none of the journal's {len(journal.steps)} steps, so "
-            "nothing can be verified; restore the file from a copy"
+            f"{path}: not there, so nothing can be verified; give the server's run directory as "
+            "--run, and those of clients as --runs"
         )
-    raise InputError(
-        f"{path}: not there, so nothing can be verified; give the server's run directory as --run, "
-        "and those of clients as --runs"
-    )
+    missing = [applied.step for applied in journal.steps if applied.step not in losses]
+    if missing:
+        raise InputError(
+            f"{path}: has no answers for step {missing[0]} ({len(missing)} of the journal's "
+            f"{count} steps have none), so it cannot be taken again; restore the file from a copy"
+        )
 
 
 def _length_of(folder) -> int | None:

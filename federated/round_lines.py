@@ -109,6 +109,8 @@ def joined(line: Round, config: RunConfig) -> Sequence[Sequence[float]]:
     problem = next(filter(None, (problem_of(each, wanted) for each in line.answers.values())), None)
     if line.steps < 1 or line.rule not in RULES or len(line.released) not in (0, line.steps):
         problem = f"{line.steps} steps, {len(line.released)} released, joined by {line.rule!r}"
+    if not line.answers and not line.released:
+        problem = "no answers"
     if not line.clip > 0 or not 0 <= line.usual < math.inf:
         problem = f"slopes bounded to {line.clip} times {line.usual}"
     if problem:

@@ -39,11 +39,10 @@ def run(values) -> dict:
     _check_there(values)
     journal = server_journal(folder)
     check_seeds(folder, journal)
-    recomputed = recompute(folder, journal)
-    steps = len(journal.steps)
+    steps = recompute(folder, journal)
     print(
-        f"{folder}: {steps} steps along directions of the run's seed, {recomputed} of them taken "
-        "again from the clients' answers"
+        f"{folder}: {steps} steps along directions of the run's seed, all of them taken again from "
+        "the clients' answers"
     )
     plan = config_of(journal.header, steps).private
     if plan:
@@ -55,7 +54,7 @@ def run(values) -> dict:
     return {
         "run": str(folder),
         "steps": steps,
-        "recomputed": recomputed,
+        "recomputed": steps,
         "clients": shared,
         "private": plan and asdict(plan),
     } | digests

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 import shutil
 import struct
 import zlib
@@ -87,7 +88,7 @@ def test_a_folder_in_which_nothing_can_be_verified_is_bad_input(
     assert "give the server's run directory as --run" in refused(f"--run={client}")
     shutil.copytree(simulated, copy)
     (copy / ROUNDS).write_text("")
-    assert "has the answers of none of the journal's 4 steps" in refused(f"--run={copy}")
+    assert "no answers for step 1 (4 of the journal's 4 steps" in refused(f"--run={copy}")
     new = tmp_path / "new"
     assert simulate(golden_bundle, data_file, new, "--steps=1") == cli.DONE
     journal = (simulated / JOURNAL).read_bytes()
@@ -131,6 +132,38 @@ def test_verify_finds_a_server_that_did_not_keep_to_the_protocol(
     assert words in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("lost", [1, 2, 4])
+@pytest.mark.parametrize("first", [None, 2, 3, 9])
+def test_a_step_without_answers_is_not_verified(lost, first, simulated, tmp_path, capsys):
+    """Its round's line is missing, or says that it is of another step."""
+    lines = (simulated / ROUNDS).read_text().splitlines()
+    assert len(lines) == 4, "a round is a step"
+    line = lines.pop(lost - 1)
+    if first and first != lost:
+        lines.insert(0, json.dumps(json.loads(line) | {"first": first}))
+    for name, text in ((JOURNAL, None), (ROUNDS, "\n".join(lines) + "\n")):
+        (tmp_path / name).write_bytes(text.encode() if text else (simulated / name).read_bytes())
+
+    assert federate("verify", f"--run={tmp_path}") == cli.BAD_INPUT
+
+    error = capsys.readouterr().err
+    assert f"has no answers for step {lost} (1 of the journal's 4 steps" in error
+    assert error.count("\n") == 1
+
+
+def test_a_run_that_goes_on_after_a_kill_within_a_round_is_verified(
+    golden_bundle, data_file, tmp_path, capsys
+):
+    """Rounds are written before their records, so some are of steps that are not there yet."""
+    folder, flags = tmp_path / "fed", ("--steps=8", "--round_steps=4")
+    assert simulate(golden_bundle, data_file, folder, *flags) == cli.DONE
+    for kept in (4, 5, 7):
+        os.truncate(folder / JOURNAL, read_journal(folder / JOURNAL).ends[kept])
+        assert federate("verify", f"--run={folder}") == cli.DONE, capsys.readouterr().err
+        assert simulate(golden_bundle, data_file, folder, *flags) == cli.DONE
+        assert federate("verify", f"--run={folder}") == cli.DONE, capsys.readouterr().err
+
+
 @pytest.mark.parametrize("place", [28, 48])
 @pytest.mark.parametrize("names", [(ROUNDS, "config.json"), (ROUNDS,)])
 def test_verify_takes_the_steps_of_a_schedule_again(
@@ -160,6 +193,7 @@ def test_verify_takes_the_steps_of_a_schedule_again(
         {"rule": "most"},
         {"released": [1.0, 2.0]},
         {"answers": {"1": [1.0, 2.0], "2": []}},
+        {"answers": {}},
         {"answers": {"1": [1.0]}},
         {"answers": {"1": [1.0, math.nan]}},
         {"answers": {"one": [1.0, 2.0]}},

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from conftest import ENGINES
 from federations import ALL, client_of, parts_of, run_federation
+from simulations import simulate
 from small_runs import ZEROTH_ORDER, run_config, state_of, zeroth_order_config
 
 from pocketllm.federated.example_slopes import row_losses
 from pocketllm.federated.replica import Replica
 from pocketllm.federated.steps import NO_DATA
+from pocketllm.runtime import cli
 from pocketllm.runtime.data.dataset import batches_of, load_dataset
 from pocketllm.runtime.data.order import step_members, step_seed
 from pocketllm.runtime.journal.lines import read_steps
@@ -192,3 +194,33 @@ def test_lora_on_int8_has_the_same_bits_on_the_server_and_all_clients(
     hashes.add(_sha256_after(open_ready(bundle, "litert", interpreter=True), server, 6))
     assert len(hashes) == 1
     assert hashes != {Replica(open_ready(bundle, "litert")).sha256()}, "they moved"
+
+
+@pytest.mark.desktop
+def test_a_federations_run_is_replayed_to_the_checkpoint_of_what_a_client_has(
+    make_bundle, make_checkpoint, train_file, open_ready, tmp_path
+):
+    from safetensors.numpy import load_file
+
+    from pocketllm.export.results.trained_tensors import trained_tensors
+
+    checkpoint = make_checkpoint()
+    bundle, folder, out = make_bundle(checkpoint), tmp_path / "fed", tmp_path / "checkpoint"
+    assert simulate(bundle, train_file, folder) == cli.DONE
+
+    run, step = f"--run={folder}", "--at_step=3"  # a client has all but the last round's
+    code = cli.main(["replay", f"--bundle={bundle.folder}", run, step, f"--out={out}"])
+
+    assert code == cli.DONE
+    client = open_ready(bundle, "litert")
+    bring_to(client, point_of(folder / "clients" / "0001", bundle))
+    written, before = (
+        load_file(out / "model.safetensors"),
+        load_file(checkpoint / "model.safetensors"),
+    )
+    tensors = dict(trained_tensors(client))
+    assert tensors.keys() == written.keys()
+    for name, values in tensors.items():
+        assert values.tobytes() == written[name].tobytes(), name
+    moved = [name for name in written if not np.array_equal(written[name], before[name])]
+    assert len(moved) == len(written)

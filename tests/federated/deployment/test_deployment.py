@@ -10,7 +10,7 @@ pytest.importorskip("flwr", reason="Flower is not installed: make federated")
 
 from deployed import Deployment
 
-from pocketllm.federated.audit import server_journal, sha256_of_all, shared_steps
+from pocketllm.federated.audit import recompute, server_journal, sha256_of_all, shared_steps
 from pocketllm.federated.flower.keys import AUTHORITY, SIGNER, write_keys
 from pocketllm.federated.round_lines import read_rounds
 from pocketllm.federated.steps import NO_DATA
@@ -46,6 +46,7 @@ def check_equal_bits(deployment, bundle):
         return model
 
     assert last > 0
+    assert recompute(deployment.run, journal) == len(journal.steps), "rounds explain every step"
     assert sha256_of_all([deployment.run, *folders], last, open_one)[1] == []
 
 

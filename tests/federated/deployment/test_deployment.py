@@ -9,6 +9,7 @@ import pytest
 pytest.importorskip("flwr", reason="Flower is not installed: make federated")
 
 from deployed import Deployment
+from sockets import Socket
 
 from pocketllm.federated.audit import recompute, server_journal, sha256_of_all, shared_steps
 from pocketllm.federated.flower.keys import AUTHORITY, SIGNER, write_keys
@@ -99,13 +100,17 @@ def test_strangers_are_refused_and_nothing_else_is_opened(deployment, tmp_path):
     deployment.start_client(0)
     deployment.start_client(1, unregistered)
     deployment.start_client(2, foreign)
-    deployment.wait_for_steps(8)
+    sockets: set[Socket] = set()
+    deployment.wait_for_steps(8, lambda: sockets.update(deployment.sockets()))
+    deployment.wait_for_refusal(1, "Failed to activate SuperNode")
+    deployment.wait_for_refusal(2, "CERTIFICATE_VERIFY_FAILED")
 
     answered = {client for line in read_rounds(deployment.run) for client in line.answers}
     assert len(answered) == 1
     assert not (deployment.client_run(1) / "journal").exists()
     assert not (deployment.client_run(2) / "journal").exists()
     check_opened(deployment)
+    check_sockets(deployment, sockets)
 
 
 def test_a_server_whose_every_client_refuses_names_them_and_ends(deployment, golden_bundle):
@@ -145,3 +150,19 @@ def check_opened(deployment):
             assert address[0] in ("127.0.0.1", "::1", "localhost"), line
             own.add(address[1])
     assert deployment.port in own
+
+
+def check_sockets(deployment, sockets):
+    """Asserts that nobody listens or calls elsewhere, by the kernel: it knows of C code too."""
+    ports = {deployment.port}
+    for each in sockets:
+        if each.listens:
+            host, port = each.local
+            assert host == "127.0.0.1" and f" --port={port} " in each.program, each
+            assert re.search("flower-superlink|flower-supernode", each.program), each
+            ports.add(port)
+    assert 1 < len(ports) <= 1 + deployment.clients, "one of the server, one of each SuperNode"
+    connected = [each for each in sockets if not each.listens]
+    for each in connected:
+        assert each.remote[0] == "127.0.0.1" and ports & {each.local[1], each.remote[1]}, each
+    assert any("flwr-clientapp" in each.program for each in connected), "a round was watched"

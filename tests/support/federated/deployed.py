@@ -6,11 +6,12 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from small_runs import rows, write_tsv
+from sockets import Socket, sockets_of
 from waiting import wait_until
 
 from pocketllm.federated.flower.addresses import free_port
@@ -92,15 +93,30 @@ class Deployment:
         creds = self.folder / f"creds/client-{number}"
         self._client(number, creds, "--via=device", f"--device_data={data}")
 
-    def wait_for_steps(self, least: int) -> None:
-        """Waits until the server's journal holds so many steps."""
+    def wait_for_steps(self, least: int, watch: Callable[[], None] = lambda: None) -> None:
+        """Waits until the server's journal holds so many steps; calls `watch` until then."""
 
         def there():
+            watch()
             for name, command in self._commands.items():
                 assert command.poll() is None, self.output(name)
             return self.steps >= least
 
         wait_until(there, f"{least} steps, {self.output('server')}", SECONDS)
+
+    def wait_for_refusal(self, number: int, words: str) -> None:
+        """Waits until a client's SuperNode notes once more that it cannot take part."""
+        path = self.client_run(number) / "flower" / "node.log"
+
+        def count():
+            return path.read_text(errors="replace").count(words) if path.exists() else 0
+
+        before = count()
+        wait_until(lambda: count() > before, f"{words!r} once more in {path}", SECONDS)
+
+    def sockets(self) -> list[Socket]:
+        """Returns the sockets that the federation's processes have now."""
+        return sockets_of(self._pids())
 
     def wait_for_end(self, name: str) -> int:
         """Waits until a command ends by itself; returns its exit code."""

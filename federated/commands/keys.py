@@ -7,17 +7,15 @@ example:
   pocketllm federate keys --out=creds --clients=3 --host=192.168.1.10
 """
 
-from pathlib import Path
-
 from absl import flags
 
 from pocketllm.runtime.commands.flags import definer
 from pocketllm.runtime.commands.shared import required
-from pocketllm.runtime.errors import InputError
 
 from ..flower.addresses import check_host
 from ..flower.keys import write_keys
 from ..flower.present import check_flower
+from .shared import new_folder
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -32,9 +30,7 @@ def run(values) -> dict:
     check_flower()
     if values["host"].present and not values.host:
         check_host("", "host")
-    out = Path(values.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not empty; choose another --out")
+    out = new_folder(values.out)
     write_keys(out, values.clients, values.host)
     print(f"{out}: keys of a server and {values.clients} clients; give each client its own folder")
     return {"out": str(out), "clients": values.clients}

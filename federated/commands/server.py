@@ -69,6 +69,8 @@ def run(values) -> dict:
     check_flower()
     bundle, folder, creds = open_bundle(values), Path(values.run), Path(values.creds).absolute()
     host, port = address_of(values.listen, "listen")
+    if ":" in host:
+        raise InputError(f"--listen={values.listen}: of IPv6; give a name or an address of IPv4")
     folder_setting(folder)
     check_server(creds)
     check_named(creds, _reached(host), values.listen)

@@ -46,6 +46,21 @@ def define_federation_flags(values: flags.FlagValues) -> None:
     define.float("round_seconds", 600.0, "longest time that a round waits for answers", 0.001)
 
 
+def new_folder(out: str) -> Path:
+    """Returns a folder that is to be written.
+
+    Raises:
+      InputError: it holds something, or lies under a file.
+    """
+    path = Path(out)
+    above = next(parent for parent in path.absolute().parents if parent.exists())
+    if not above.is_dir():
+        raise InputError(f"{out}: {above} is a file, expected a folder; choose another --out")
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{out}: exists and is not empty; choose another --out")
+    return path
+
+
 def client_calls(lengths: Iterable[int]) -> frozenset[str]:
     """Returns the signatures that a client calls, with data in these buckets."""
     passes = contract.PERTURB_AND_UPDATE, contract.PERTURB_AND_DECAY

@@ -17,7 +17,7 @@ from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 
 from ..simulation.parts import write_parts
-from .shared import alpha_of
+from .shared import alpha_of, new_folder
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -34,9 +34,7 @@ def run(values) -> dict:
     required(values, "bundle", "data", "clients", "out")
     if values.clients < 1:
         raise InputError(f"--clients={values.clients}: expected 1 or more")
-    alpha, out = alpha_of(values.alpha), Path(values.out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise InputError(f"{out}: exists and is not empty; choose another --out")
+    alpha, out = alpha_of(values.alpha), new_folder(values.out)
     task = read_bundle(values.bundle).task
     parts = write_parts(Path(values.data), task, values.clients, alpha, values.seed, out=out)
     sizes = [sum(counts.values()) for _, counts in parts]

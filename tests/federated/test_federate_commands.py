@@ -236,6 +236,9 @@ def test_split_writes_a_file_a_client(golden_bundle, data_file, tmp_path, capsys
 
     assert federate("split", *arguments) == cli.BAD_INPUT
     assert "exists and is not empty" in capsys.readouterr().err
+    under = f"{data_file}/new/parts"
+    assert federate("split", *arguments[:-1], f"--out={under}") == cli.BAD_INPUT
+    assert f"{under}: {data_file} is a file, expected a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

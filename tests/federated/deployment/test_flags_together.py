@@ -79,6 +79,13 @@ def test_a_client_does_not_take_the_servers_run(refused, tmp_path):
     assert not (tmp_path / "fed" / client.HOME).exists()
 
 
+@pytest.mark.parametrize("host", ["[::1]", "::1"])
+def test_a_server_listens_at_no_address_of_ipv6(host, refused):
+    assert "of IPv6; give a name or an address of IPv4" in refused(
+        "server", f"--listen={host}:8000"
+    )
+
+
 def test_a_comparison_of_no_sizes_is_refused(refused):
     assert "--round_steps=: expected 1 to 1024" in refused("bench", "--round_steps=")
 

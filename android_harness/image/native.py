@@ -83,6 +83,7 @@ def _compiled(library: bytes, version: str) -> bytes:
             "CMAKE_CXX_COMPILER": ";".join(compiler()),
             # With its own C++ library, ziglang's program is larger than an image has room for.
             "CMAKE_BUILD_TYPE": "Release" if shutil.which(COMPILER) else "MinSizeRel",
+            "CMAKE_CXX_FLAGS_MINSIZEREL": "-Oz -DNDEBUG",
             "LITERT": folder / LIBRARY,
             "LITERT_VERSION": version,
             "POCKETLLM_VERSION": metadata.version("pocketllm"),

@@ -2,6 +2,10 @@
 
 import json
 import os
+import shutil
+import subprocess
+import sys
+from functools import partial
 
 import phone as emulated
 import pytest
@@ -12,7 +16,13 @@ from small_runs import complaint, pocketllm
 
 from pocketllm.android_harness.image.build import LAUNCHER
 from pocketllm.android_harness.image.fetch import default_cache
-from pocketllm.android_harness.image.native import PROGRAM, build_native, compiler, is_part
+from pocketllm.android_harness.image.native import (
+    COMPILER,
+    PROGRAM,
+    build_native,
+    compiler,
+    is_part,
+)
 from pocketllm.android_harness.phone.paths import HOME
 from pocketllm.runtime.bundle.manifest import read_bundle
 from pocketllm.runtime.engine.model import open_model
@@ -60,8 +70,34 @@ def test_other_commands_say_what_the_image_holds(image):
 
 
 def test_it_reproduces_the_vectors_on_arm(image):
-    vectors = ROOT / "tests" / "conformance"
+    check_vectors(image)
 
+
+@pytest.mark.slow  # fetches a compiler of 100 MB
+def test_ziglang_makes_an_image_that_is_as_small_and_reproduces_the_vectors(tmp_path, monkeypatch):
+    emulated.need_tools("qemu-aarch64-static")
+    fetch = [sys.executable, "-m", "pip", "install", "--quiet", "--target", tmp_path, "ziglang"]
+    subprocess.run(fetch, check=True)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    monkeypatch.setattr("shutil.which", partial(without, COMPILER, shutil.which))
+    parts = list(filter(is_part, emulated.packages()))
+    assert "ziglang" in compiler()
+
+    zig_image = build_native(parts, default_cache(), tmp_path / "image").folder
+
+    assert sum(path.stat().st_size for path in zig_image.rglob("*")) <= 12_000_000
+    check_vectors(zig_image)
+
+
+def without(name, which, program, **options):
+    """Finds programs but the named one."""
+    return None if program == name else which(program, **options)
+
+
+def check_vectors(image):
+    """Asserts that an image's program reproduces the vectors of tests/conformance."""
+    vectors = ROOT / "tests" / "conformance"
     done = emulated.run_image(image, "train", f"--conformance={vectors}")
 
     assert done.returncode == 0, done.stderr

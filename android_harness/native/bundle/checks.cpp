@@ -25,7 +25,8 @@ void check_tensor(const std::map<std::string, Tensor>& tensors, const std::strin
 
 // A forward pass takes a batch of rows of one length, and gives what its scoring says.
 void check_forward(const Bundle& bundle, const std::string& name, int tokens) {
-  const auto& [inputs, outputs] = bundle.signatures.at(name);
+  const auto& signature = bundle.signatures.at(name);
+  const auto& inputs = signature.inputs;
   const auto ids = inputs.find("input_ids");
   require(ids != inputs.end() && ids->second.shape.size() == 2 && ids->second.shape[0] > 0 &&
               ids->second.shape[0] % bundle.batch_size == 0 && ids->second.shape[1] == tokens,
@@ -50,7 +51,7 @@ void check_forward(const Bundle& bundle, const std::string& name, int tokens) {
        {std::pair<const char*, Tensor>{"loss", {"float32", {1}}},
         {"weight_sum", {"float32", {1}}},
         {"logits", {"float32", {rows, classes}}}})
-    check_tensor(outputs, name, output, tensor);
+    check_tensor(signature.outputs, name, output, tensor);
 }
 
 // What a slice reads and writes are variables, whose size the model file bounds.

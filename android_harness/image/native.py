@@ -81,9 +81,10 @@ def _compiled(library: bytes, version: str) -> bytes:
             "CMAKE_SYSTEM_NAME": "Linux",
             "CMAKE_SYSTEM_PROCESSOR": "aarch64",
             "CMAKE_CXX_COMPILER": ";".join(compiler()),
-            # With its own C++ library, ziglang's program is larger than an image has room for.
+            # With its own C++ library, ziglang's program is larger than an image has room for: it
+            # is optimised for size, and as a whole.
             "CMAKE_BUILD_TYPE": "Release" if shutil.which(COMPILER) else "MinSizeRel",
-            "CMAKE_CXX_FLAGS_MINSIZEREL": "-Oz -DNDEBUG",
+            "CMAKE_CXX_FLAGS_MINSIZEREL": "-Os -flto -DNDEBUG",
             "LITERT": folder / LIBRARY,
             "LITERT_VERSION": version,
             "POCKETLLM_VERSION": metadata.version("pocketllm"),

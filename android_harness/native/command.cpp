@@ -182,9 +182,9 @@ std::function<void(const Step&)> shown(int64_t last) {
 }
 
 // Names that end in .json and are a bundle's or a run's own.
-const std::set<std::string> TAKEN = {"bundle.json",         "config.json",    "measured.json",
-                                     "packed-weights.json", "source.json",    "tokenizer.json",
-                                     "simulation.json",     "warnings.json"};
+const std::set<std::string> RESERVED = {"bundle.json",         "config.json",    "measured.json",
+                                        "packed-weights.json", "source.json",    "tokenizer.json",
+                                        "simulation.json",     "warnings.json"};
 
 bool is_inside(const std::string& path, const std::string& folder) {
   std::filesystem::path at = std::filesystem::absolute(path).lexically_normal();
@@ -197,7 +197,7 @@ bool is_inside(const std::string& path, const std::string& folder) {
 bool is_free_in(const std::string& path, const std::string& folder) {
   const std::filesystem::path file(path);
   return is_same_path(folder_of(path), folder) && file.extension() == ".json" &&
-         !TAKEN.count(file.filename());
+         !RESERVED.count(file.filename());
 }
 
 // Where the result is to be written; empty for nowhere. Throws InputError where it cannot be.

@@ -7,6 +7,7 @@ the scores of padding fit half precision
 
 import zlib
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -119,20 +120,20 @@ def _after(parts: list[Folded], step) -> Folded:
 
 def _step(model, subgraph, operator, sources) -> partial[np.ndarray] | None:
     """Returns what an operator does to the values of `sources`, None where others are not fixed."""
-    operands: list[np.ndarray | None] = []  # None: of a source
+    fixed: list[Any] = []  # numbers; None: of a source
     for index in operator.inputs:
         tensor = subgraph.tensors[index]
         data = model.root.buffers[tensor.buffer].data if tensor.buffer else None
         if index in sources:
-            operands.append(None)
+            fixed.append(None)
         elif data is None or tensor.type not in DTYPES:
             return None
         else:
-            operands.append(np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(tensor.shape))
-    numbers = [values.tolist() for values in operands if values is not None]
+            values = np.frombuffer(bytes(data), DTYPES[tensor.type]).reshape(tensor.shape)
+            fixed.append(values.tolist())
+    numbers = [values for values in fixed if values is not None]
     builtin = builtin_of(model.root, operator)
     if builtin in ELEMENTWISE and all(subgraph.tensors[i].type == TYPES[FLOAT32] for i in sources):
-        fixed = [None if values is None else values.tolist() for values in operands]
         return partial(_elementwise, builtin, fixed)
     if len(sources) > 1:
         return None

@@ -10,7 +10,7 @@ from ..host.files import check_writable
 # Flags of folders that commands write to or read from.
 FOLDERS = ("bundle", "run", "out", "workdir")
 # In such a folder a result may be another file that ends in .json.
-TAKEN = {
+RESERVED = {
     "adapter_config.json", "bundle.json", "config.json", "generation_config.json", "measured.json",
     "model.safetensors.index.json", "packed-weights.json", "simulation.json", "source.json",
     "special_tokens_map.json", "tokenizer.json", "tokenizer_config.json", "vocab.json",
@@ -44,7 +44,7 @@ def check_result_path(path: Path, others: Mapping[str, object]) -> None:
 
 def _check_inside(path, name, is_child):
     """Raises InputError where a result's path is that of a file in a folder, or may become it."""
-    if not is_child or path.suffix != ".json" or path.name in TAKEN:
+    if not is_child or path.suffix != ".json" or path.name in RESERVED:
         raise InputError(
             f"--json={path}: --{name} keeps its own files there; choose another path, outside it"
         )

@@ -16,7 +16,7 @@ from ..engine.model import Model
 from ..errors import InputError, LossError
 from ..optim.interface import Minibatch, Optimizer, Settings
 from .course import Course
-from .plan import LEAST_ROWS, SHARE, Plan
+from .plan import LEAST_ROWS, Plan, allowed_calls
 from .predicted import length_share
 from .record import Choice
 
@@ -39,7 +39,7 @@ def plan_steps(course: Course, data: Dataset, batch_rows: int) -> Plan:
     rows = min(len(data.examples), course.batch_size, max(batch_rows, LEAST_ROWS))
     measured = -(-rows // batch_rows)
     first = 1 + ONE_STEP
-    steps = _affordable(int(SHARE * run_calls) // measured - first, MOST_STEPS)
+    steps = _affordable(allowed_calls(run_calls) // measured - first, MOST_STEPS)
     return Plan(rows, 1, steps, measured * (first + STEP_CALLS * steps + 1), run_calls)
 
 
@@ -111,7 +111,7 @@ def _rate_of_first_step(trial):
 def _rate_that_holds(trial, first, plan):
     """Returns (the largest rate from `first` down whose steps lower the loss, their gain).
 
-    A trial behind the first has fewer steps where SHARE does not suffice for those to come.
+    A trial behind the first has fewer steps where the share of the run does not suffice for all.
 
     Raises:
       InputError: none of TRIES does.
@@ -123,7 +123,7 @@ def _rate_that_holds(trial, first, plan):
         if gain >= max(STEP_GAIN / 2 * rate / first, trial.resolved):
             return rate, gain
         rate /= APART
-        unspent = (int(SHARE * plan.run_calls) - trial.calls) // trial.batches
+        unspent = (allowed_calls(plan.run_calls) - trial.calls) // trial.batches
         steps = _affordable(unspent - ONE_STEP * (left - 1), plan.probes)
     raise _without_rate(trial)
 

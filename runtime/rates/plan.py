@@ -35,6 +35,11 @@ class Plan:
         return self.calls / self.run_calls
 
 
+def allowed_calls(run_calls: int) -> int:
+    """Returns the calls of a forward signature that measuring may take of a run's."""
+    return int(SHARE * run_calls)
+
+
 def check_enough(data: Dataset, flag: str) -> None:
     """Raises InputError for a data set with fewer rows than are measured."""
     if len(data.examples) < LEAST_ROWS:
@@ -57,7 +62,7 @@ def plan_of(examples: int, batch_rows: int, run_calls: int, *, sizes: int = 1) -
     """
     batches = -(-LEAST_ROWS // batch_rows)
     rows = min(batches * batch_rows, examples)
-    allowed = int(SHARE * run_calls) // (batches * sizes)
+    allowed = allowed_calls(run_calls) // (batches * sizes)
 
     def probes_of(sets):
         return (allowed - sets) // 2

@@ -90,7 +90,7 @@ def test_a_batch_that_does_not_fit_is_said_before_anything_runs(kotlin, micro, t
     cases = {
         f"token {most + 1}, expected 0 to {most}: take the": [row(5, token=most + 1)],
         f"token -1, expected 0 to {most}: take the": [row(5, token=-1)],
-        "mask_position=6, expected 0 to the row's 5 tokens": [row(5, place=6)],
+        "mask_position=5, expected 0 to 4: the row has no": [row(5, place=5)],
         "a row of 40 tokens, the bundle takes 32: cut it": [row(40)],
         "forward_loss_16: mask_position takes 4 numbers": [row(5, "last_position")],
     }

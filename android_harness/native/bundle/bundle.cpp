@@ -11,6 +11,7 @@ namespace pocketllm {
 namespace {
 
 constexpr const char* REMEDY = "export the bundle again with `pocketllm export`";
+
 std::vector<int64_t> shape_of(const Json& value, const std::string& place) {
   auto shape = value.get<std::vector<int64_t>>();
   check_shape(shape, place);
@@ -89,6 +90,8 @@ void verify(const std::string& folder, const std::string& name, const Json& entr
 }
 
 }  // namespace
+
+std::string Tensor::described() const { return dtype + " " + Json(shape).dump(); }
 
 size_t Tensor::count() const {
   size_t count = 1;

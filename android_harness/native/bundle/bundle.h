@@ -17,6 +17,7 @@ struct Tensor {
   bool operator==(const Tensor& other) const {
     return dtype == other.dtype && shape == other.shape;
   }
+  std::string described() const;  // "float32 [8,64]"
   size_t count() const;
   size_t bytes() const { return 4 * count(); }  // float32 and int32 alike
 };

@@ -9,18 +9,14 @@ namespace {
 constexpr int64_t MOST_VALUES = int64_t{1} << 60;
 constexpr size_t MOST_DIMENSIONS = 8;
 
-std::string described(const std::string& name, const Tensor& tensor) {
-  return name + " of " + tensor.dtype + " " + Json(tensor.shape).dump();
-}
-
 // A signature has a tensor, of one dtype and shape.
 void check_tensor(const std::map<std::string, Tensor>& tensors, const std::string& signature,
                   const std::string& name, const Tensor& expected) {
   const auto found = tensors.find(name);
   require(found != tensors.end(), "no " + name + " of signature '" + signature + "'");
   require(found->second == expected,
-          described(name, found->second) + " of signature '" + signature + "', expected " +
-              expected.dtype + " " + Json(expected.shape).dump());
+          name + " of " + found->second.described() + " of signature '" + signature +
+              "', expected " + expected.described());
 }
 
 // A forward pass takes a batch of rows of one length, and gives what its scoring says.

@@ -1,7 +1,8 @@
 #include "engine/signature_check.h"
 
+#include <iterator>
+
 #include "errors.h"
-#include "host/json.h"
 #include "host/native_output.h"
 
 namespace pocketllm {
@@ -22,7 +23,7 @@ constexpr Side OUTPUTS = {LiteRtGetNumSignatureOutputs, LiteRtGetSignatureOutput
 // What a model says of a tensor; of a type or a rank that no bundle has, no dtype.
 Tensor tensor_of(LiteRtTensor handle) {
   LiteRtRankedTensorType type;
-  if (LiteRtGetRankedTensorType(handle, &type) || type.layout.rank > 8) return {"an unknown type", {}};
+  if (LiteRtGetRankedTensorType(handle, &type) || type.layout.rank > std::size(type.layout.dimensions)) return {"an unknown type", {}};
   const char* dtype = type.element_type == LITERT_FLOAT32 ? "float32"
                       : type.element_type == LITERT_INT32 ? "int32"
                                                           : "another type";
@@ -44,10 +45,6 @@ std::map<std::string, Tensor> tensors_of(LiteRtSignature entry, const Side& side
   return tensors;
 }
 
-std::string described(const Tensor& tensor) {
-  return tensor.dtype + " " + Json(tensor.shape).dump();
-}
-
 void compare(const std::map<std::string, Tensor>& found,
              const std::map<std::string, Tensor>& expected, const std::string& where) {
   for (const auto& [name, tensor] : expected) {
@@ -55,8 +52,8 @@ void compare(const std::map<std::string, Tensor>& found,
     if (entry != found.end() && entry->second == tensor) continue;
     throw InputError(where + " has " +
                      (entry == found.end() ? "no " + name
-                                           : name + " of " + described(entry->second)) +
-                     ", bundle.json says " + described(tensor) + "; export it again");
+                                           : name + " of " + entry->second.described()) +
+                     ", bundle.json says " + tensor.described() + "; export it again");
   }
 }
 

@@ -9,7 +9,7 @@ from device_cases import device
 from federations import ALL, client_of
 from loopback import loopback
 from phone_bits import sha256_there, verified
-from small_runs import rows, run_config, write_tsv
+from small_runs import rows, write_tsv, zeroth_order_config
 
 from pocketllm.android_harness.phone import job
 from pocketllm.android_harness.phone.paths import IMAGE, answering_job, bundle_folder, run_folder
@@ -78,9 +78,11 @@ def flags(bundle, **given):
     return values
 
 
-@pytest.mark.parametrize("kind", ["full", "lora int8"])
+@pytest.mark.parametrize(
+    ("kind", "optimizer"), [("full", "mezo"), ("full", "fzoo"), ("lora int8", "mezo")]
+)
 def test_a_phone_and_both_engines_here_end_with_the_same_bits(
-    kind, bundles, phone, image, open_ready, tmp_path
+    kind, optimizer, bundles, phone, image, open_ready, tmp_path
 ):
     bundle = bundles(kind)
     data = load_dataset(write_tsv(tmp_path / "here.tsv", rows(12, seed=8)), bundle, training=True)
@@ -89,9 +91,10 @@ def test_a_phone_and_both_engines_here_end_with_the_same_bits(
         number: partial(answer, client_of(tmp_path / engine, open_ready(bundle, engine), data))
         for number, engine in enumerate(engines, 1)
     }
-    run = f"phone {kind}"
+    run = f"phone {kind} {optimizer}"
     carrier = gateway.open_gateway(flags(bundle, run=tmp_path / run), bundle)
-    config = run_config(bundle, data, steps=STEPS, batch_size=3, lr=1e-2, eps=1e-2)
+    changes = {"steps": STEPS, "batch_size": 3, "lr": 1e-2, "eps": 1e-2}
+    config = zeroth_order_config(optimizer, bundle, data, **changes)
     warnings = []
 
     served = serve(

@@ -38,7 +38,7 @@ OF_WHEEL := from importlib.metadata import distribution as d; w = d("ai-edge-lit
     print("-DLITERT=%s -DLITERT_VERSION=%s -DPOCKETLLM_VERSION=%s" % \
     (w.locate_file("ai_edge_litert/libLiteRt.so"), w.version, d("pocketllm").version))
 
-.PHONY: quickstart install lint check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools accelerator-tools node-tools native-tools types-tree clean
+.PHONY: quickstart install lint check docs constraints quick native test federated test-slow smollm2 llama-cpp race torch browser device-tools kotlin-tools accelerator-tools zig-tools page-tools node-tools native-tools types-tree clean
 
 quickstart: install
 	$(DESKTOP)/bin/pocketllm quickstart
@@ -70,7 +70,7 @@ quick: $(DEVICE)/installed
 
 # Desktop: the exporter, plots, and their tests. Device: what a phone holds, and the tests of it: they
 # run where nothing else is installed, and once (`pytest` in the desktop environment runs all).
-test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools accelerator-tools
+test: $(DESKTOP)/installed $(DEVICE)/installed torch device-tools kotlin-tools accelerator-tools zig-tools page-tools
 	@$(MAKE) native || echo "note: the tests of pocketllm-train are skipped"
 	@$(MAKE) browser || echo "note: the tests of examples/browser are skipped"
 	$(DESKTOP)/bin/python -m pytest $(ON_ALL_CORES) -m "desktop and not slow" --ignore=$(DEPLOYED)
@@ -131,8 +131,17 @@ kotlin-tools: $(DESKTOP)/installed node-tools
 accelerator-tools: $(DESKTOP)/installed
 	@$(DESKTOP)/bin/python tests/support/accelerators/swiftshader.py >/dev/null \
 	|| echo "note: the tests of --accelerator=gpu are skipped"
-	@$(DESKTOP)/bin/python tests/support/accelerators/openvino_libraries.py \
+	@$(DESKTOP)/bin/python tests/support/wheels/openvino_libraries.py \
 	|| echo "note: the test of an NPU's compiler is skipped"
+
+# The other compiler that makes an image without Python: 101 MB to fetch, by pip into ~/.cache/pocketllm.
+zig-tools: $(DESKTOP)/installed
+	@$(DESKTOP)/bin/python tests/support/wheels/zig_compiler.py \
+	|| echo "note: the test of an image by ziglang is skipped"
+
+# The browser that the page of examples/browser is tested in.
+page-tools:
+	@$(call debian,chromium,the tests of the page need)
 
 # The page of examples/browser with LiteRT.js, to be served: 12 MB, put into ~/.cache/pocketllm by npm.
 browser: $(DESKTOP)/installed node-tools

@@ -1,9 +1,10 @@
 """Everything used of the exporter's libraries that none of their releases promises.
 
-LiteRT's generated schema, and a switch of TensorFlow's converter. Both are checked once before
-anything is converted; an export with another version of either could be slow, or unreadable.
+LiteRT's generated schema, and names of TensorFlow's converter. All are checked before anything is
+converted; an export with another version of either could be slow, or unreadable.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -17,23 +18,45 @@ from pocketllm.runtime.errors import InputError
 # Distribution -> the versions that the tests ran with; setup.cfg says the same.
 TESTED = {"ai-edge-litert": ">=2.3,<2.4", "tensorflow": ">=2.20,<2.22"}
 FILE_IDENTIFIER = b"TFL3"
-UNFOLD = "unfold_batchmatmul"
+# Of TensorFlow's converter: a switch, and what its `convert` calls before and after the conversion.
+UNFOLD, SAVE = "unfold_batchmatmul", "_convert_concrete_functions_to_saved_model"
+READ_SAVED, POLISH = "_parse_saved_model_args", "_optimize_tflite_model"
+BUFFER_OFFSET = 6  # vtable offset of Buffer's field `offset`, the schema's second
 
-__all__ = ["FILE_IDENTIFIER", "check_schema", "keep_products_whole", "pack", "schema"]
+__all__ = ["FILE_IDENTIFIER", "check_schema", "configure", "pack", "place_buffers", "schema"]
 
 
-def keep_products_whole(converter: Any) -> None:
-    """Makes a converter leave products of matrices as they are.
+def configure(converter: Any, save: Callable[[str], Any]) -> None:
+    """Makes a converter convert, and nothing else (docs/decisions/0059-the-converter-alone.md).
 
-    Unfolded, a product becomes FULLY_CONNECTED: six times slower with weights that vary
-    (docs/decisions/0002-batch-matmul-not-fully-connected.md).
+    It leaves products of matrices as they are. Unfolded, a product becomes FULLY_CONNECTED: six
+    times slower with weights that vary (docs/decisions/0002-batch-matmul-not-fully-connected.md).
+    It does not save and load the functions of gradients, joins no equal buffers, which `bind` does,
+    and adds no metadata, which a bundle has of its own.
+
+    Args:
+      converter: of one function; gets the folder's contents from `save`.
+      save: writes the function to a folder as a SavedModel; returns its GraphDef.
 
     Raises:
-      InputError: the converter has no such switch.
+      InputError: the converter lacks one of these switches.
     """
-    if not hasattr(converter, UNFOLD):
-        raise _refusal("tensorflow", f"its converter has no {UNFOLD}")
+    for name in (UNFOLD, SAVE, READ_SAVED, POLISH):
+        if not hasattr(converter, name):
+            raise _refusal("tensorflow", f"its converter has no {name}")
+
+    def saved(folder):
+        graph = save(folder)
+        converter.saved_model_dir = folder
+        converter._saved_model_tags = {"serve"}
+        converter._saved_model_exported_names = ["serving_default"]
+        getattr(converter, READ_SAVED)(always_enable_saved_model_import=True)
+        return graph, [], []  # the inputs' shapes are all known
+
     setattr(converter, UNFOLD, False)
+    setattr(converter, SAVE, saved)
+    setattr(converter, POLISH, lambda flatbuffer, *_, **__: flatbuffer)
+    converter.exclude_conversion_metadata = True
 
 
 def pack(root: schema.ModelT) -> bytes:
@@ -41,6 +64,20 @@ def pack(root: schema.ModelT) -> bytes:
     builder = flatbuffers.Builder(1 << 22)
     builder.Finish(root.Pack(builder), FILE_IDENTIFIER)
     return bytes(builder.Output())
+
+
+def place_buffers(flatbuffer: bytearray, offsets: dict[int, int]) -> None:
+    """Writes the offsets of buffers into a packed model, in place.
+
+    Args:
+      flatbuffer: from `pack`; the buffers have an offset already, of any value.
+      offsets: index of a buffer -> its offset in the file.
+    """
+    root = schema.Model.GetRootAs(flatbuffer, 0)
+    for index, offset in offsets.items():
+        table = root.Buffers(index)._tab
+        place = table.Pos + table.Offset(BUFFER_OFFSET)
+        flatbuffer[place : place + 8] = offset.to_bytes(8, "little")
 
 
 @cache
@@ -56,6 +93,10 @@ def check_schema() -> None:
         names = {code: name for name, code in vars(schema.BuiltinOperator).items()}
         operators = [names[code.builtinCode] for code in codes]
         same = pack(schema.ModelT.InitFromPackedBuf(pack(root), 0)) == pack(root)
+        root.buffers[0].offset = root.buffers[0].size = 1
+        placed = bytearray(pack(root))
+        place_buffers(placed, {0: 1 << 40})
+        same = same and schema.Model.GetRootAs(placed, 0).Buffers(0).Offset() == 1 << 40
     except Exception as error:  # whatever an unknown schema does
         line = " ".join(f"{error}".split())
         raise _refusal("ai-edge-litert", f"its schema: {type(error).__name__}: {line}") from error

@@ -93,7 +93,7 @@ def _compiled(library: bytes, version: str) -> bytes:
         flags = [f"-D{name}={value}" for name, value in definitions.items()]
         trouble = f"{SOURCES}: cannot be compiled for arm64; it needs {INSTALL}"
         run([cmake, "-S", SOURCES, "-B", folder / "build", *flags], trouble)
-        run([cmake, "--build", folder / "build"], trouble)
+        run([cmake, "--build", folder / "build", "--parallel"], trouble)
         return (folder / "build" / Path(PROGRAM).name).read_bytes()
 
 

@@ -94,7 +94,7 @@ def _results(source, function):
 
 
 def _adopt(model, source):
-    """Moves the operator codes and buffers of a converted model into the model."""
+    """Moves the operator codes and buffers of a converted model into the model, equal ones once."""
     codes = {
         index: operator_code(model, max(code.builtinCode, code.deprecatedBuiltinCode), code.version)
         for index, code in enumerate(source.operatorCodes)
@@ -102,16 +102,14 @@ def _adopt(model, source):
     subgraph = source.subgraphs[0]
     for operator in subgraph.operators:
         operator.opcodeIndex = codes[operator.opcodeIndex]
-    buffers = {}
+    buffers = {b"": 0}
     for tensor in subgraph.tensors:
         data = source.buffers[tensor.buffer].data
-        if data is None or not len(data):
-            tensor.buffer = 0
-            continue
-        if tensor.buffer not in buffers:
+        values = b"" if data is None else bytes(data)
+        if values not in buffers:
             model.root.buffers.append(source.buffers[tensor.buffer])
-            buffers[tensor.buffer] = len(model.root.buffers) - 1
-        tensor.buffer = buffers[tensor.buffer]
+            buffers[values] = len(model.root.buffers) - 1
+        tensor.buffer = buffers[values]
 
 
 def _bind_noise(model, tensor, key):

@@ -11,9 +11,12 @@ import tensorflow as tf
 
 from pocketllm.runtime.errors import RunError
 
-from ..private_interface import check_schema, keep_products_whole, schema
+from ..private_interface import check_schema, configure, schema
 from .constants import Constant
 from .variables import Variable
+
+# The functions of gradients take longer to save than the function, and the converter reads none.
+SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
 
 
 @dataclass(frozen=True)
@@ -50,16 +53,20 @@ def convert(function, inputs: dict[str, Input]) -> bytes:
         input_signature=specs,
         autograph=False,
     ).get_concrete_function()
+
+    def save(folder):
+        try:
+            tf.saved_model.save(tf.Module(), folder, traced, SAVE_OPTIONS)
+        except (OSError, tf.errors.OpError) as error:
+            raise RunError(
+                f"{tempfile.gettempdir()}: the converter cannot write its temporary files there; "
+                "free some space or set TMPDIR to another folder"
+            ) from error
+        return traced.graph.as_graph_def()
+
     converter = tf.lite.TFLiteConverter.from_concrete_functions([traced], tf.Module())
-    keep_products_whole(converter)
-    flatbuffer = converter.convert()
-    if not schema.Model.GetRootAs(flatbuffer, 0).SignatureDefsLength():
-        # The converter saves the function in a temporary folder; where that fails it drops names.
-        raise RunError(
-            f"{tempfile.gettempdir()}: the converter cannot write its temporary files there; "
-            "free some space or set TMPDIR to another folder"
-        )
-    return flatbuffer
+    configure(converter, save)
+    return converter.convert()
 
 
 @dataclass(frozen=True)

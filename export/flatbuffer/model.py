@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from ..private_interface import pack, schema
+from ..private_interface import pack, place_buffers, schema
 
 PAGE = 4096
 # XNNPACK needs 16 bytes, a memory-mapped tensor of the interpreters 64.
@@ -158,14 +158,13 @@ def serialise(model: TfliteModel) -> tuple[bytes, dict[str, tuple[int, int]]]:
     Returns:
       (the flatbuffer, {key: (offset, size in bytes) from the start of the file}).
     """
-    length = len(pack(model.root))
-    offset = math.ceil(length / PAGE) * PAGE
+    packed = bytearray(pack(model.root))
+    offset = math.ceil(len(packed) / PAGE) * PAGE
     places = {}
     for key, index in model.externals.items():
-        buffer = model.root.buffers[index]
-        buffer.offset = offset
-        places[key] = (offset, buffer.size)
-        offset = math.ceil((offset + buffer.size) / ALIGNMENT) * ALIGNMENT
-    packed = pack(model.root)
-    assert len(packed) == length, "offsets are fixed-width: packing again must not move anything"
-    return packed, places
+        size = model.root.buffers[index].size
+        places[key] = (offset, size)
+        offset = math.ceil((offset + size) / ALIGNMENT) * ALIGNMENT
+    # Offsets are fixed-width: writing them moves nothing, and packing again takes as long.
+    place_buffers(packed, {index: places[key][0] for key, index in model.externals.items()})
+    return bytes(packed), places

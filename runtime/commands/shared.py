@@ -35,7 +35,7 @@ def define_session_flags(values: flags.FlagValues) -> None:
 def required(values: flags.FlagValues, *names: str) -> None:
     """Raises InputError for the first of these flags that was not given."""
     for name in names:
-        if not getattr(values, name):
+        if getattr(values, name) in (None, ""):
             raise InputError(f"--{name} is missing; see --help")
 
 

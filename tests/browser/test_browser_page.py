@@ -16,7 +16,6 @@ from small_runs import pocketllm
 from pocketllm.runtime.bundle.checksum import write_with_checksum
 from pocketllm.runtime.journal.reader import read_journal
 
-pytestmark = pytest.mark.slow
 RUN = {"steps": 6, "batch_size": 7, "seed": 5, "lr": 1e-2, "eval_every": 4}
 FIELDS = {"batch_size": "batchSize", "eval_every": "evalEvery"}
 # A folder for them, where somebody wants to look.

@@ -69,4 +69,4 @@ def test_the_kernel_lists_sockets_of_every_protocol():
 
     assert ends.items() <= {(each.protocol, each.local): each.listens for each in listed}.items()
     (call,) = [each for each in listed if each.remote == address]
-    assert call.local == own and not call.listens and "pytest" in call.program
+    assert call.local == own and not call.listens and "python" in call.program

@@ -91,6 +91,16 @@ def test_packed_weights_are_made_once_and_again_where_anything_differs(bundle):
     ]
 
 
+def test_a_folder_may_have_quotes_and_backslashes_in_its_name(bundle):
+    named = bundle.rename(bundle.parent / """a "big" b\\ow's 'end' \\" """)
+
+    assert PACKS in train(named).stdout
+    kept = train(named)
+
+    assert kept.returncode == 0 and PACKS not in kept.stdout
+    assert (named / PACKED).exists() and (named / STAMP).exists()
+
+
 @pytest.mark.parametrize("share", [0.1, 0.97])
 def test_a_disk_without_space_for_them_is_said_and_nothing_stays(share, bundle):
     """Below what is known to be needed, and where the library finds the end of it."""

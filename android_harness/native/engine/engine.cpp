@@ -18,15 +18,8 @@ namespace {
 
 constexpr const char* GPU_IN_FLOAT32 = "precision = 2\n";
 
-// A string of TOML: paths hold no quotes that would end it.
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
-  }
-  return out + "\"";
-}
+// A string as LiteRT reads TOML: what is between the first and the last quote of a line, as it is.
+std::string quoted(const std::string& text) { return '"' + text + '"'; }
 
 void add_options(LiteRtOptions options, const char* identifier, const std::string& toml) {
   LiteRtOpaqueOptions opaque;

@@ -248,6 +248,17 @@ def test_every_operator_is_built_in(flatbuffer):
     assert not used & (custom | newer)
 
 
+def test_equal_constants_of_a_signature_are_stored_once_and_no_metadata_is_added(flatbuffer):
+    buffers, shared = flatbuffer.buffers, 0
+    for subgraph in flatbuffer.subgraphs:
+        places = [t.buffer for t in subgraph.tensors if buffers[t.buffer].data is not None]
+        values = {bytes(buffers[place].data) for place in places}
+        assert len(set(places)) == len(values), subgraph.name
+        shared += len(places) - len(values)
+    assert shared > 0
+    assert not flatbuffer.metadata
+
+
 def test_external_buffers_lie_apart_behind_the_flatbuffer_and_hold_the_values(
     bundle, flatbuffer, open_ready
 ):

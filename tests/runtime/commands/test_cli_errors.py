@@ -67,7 +67,7 @@ def test_bad_data_is_named_with_its_line(content, message, with_data, tmp_path):
 @pytest.mark.parametrize(
     ("flag", "value", "message"),
     [
-        ("steps", 0, "--steps"),
+        ("steps", 0, "--steps=0: expected 1 or more"),
         ("steps", -1, "--steps=-1: expected 1 or more"),
         ("batch_size", 0, "--batch_size=0: expected 1 or more"),
         ("eval_every", -1, "--eval_every=-1: expected 0 or more"),

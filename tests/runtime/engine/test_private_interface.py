@@ -171,7 +171,7 @@ def test_an_exporters_library_that_differs_is_refused_in_one_line(monkeypatch):
     with pytest.raises(
         InputError, match=r"tensorflow .*no unfold_batchmatmul.*install 'tensorflow>=2"
     ):
-        exporters.keep_products_whole(SimpleNamespace())
+        exporters.configure(SimpleNamespace(), lambda folder: None)
     exporters.check_schema()
     exporters.check_schema.cache_clear()
     monkeypatch.setattr(exporters, "pack", lambda root: b"")

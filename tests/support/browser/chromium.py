@@ -25,7 +25,7 @@ def needed() -> None:
     import pytest
 
     if not shutil.which(PROGRAM):
-        pytest.skip("chromium is not installed: apt-get install chromium")
+        pytest.skip("chromium is not installed: `make page-tools` installs it")
 
 
 class Served:

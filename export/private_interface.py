@@ -21,9 +21,19 @@ FILE_IDENTIFIER = b"TFL3"
 # Of TensorFlow's converter: a switch, and what its `convert` calls before and after the conversion.
 UNFOLD, SAVE = "unfold_batchmatmul", "_convert_concrete_functions_to_saved_model"
 READ_SAVED, POLISH = "_parse_saved_model_args", "_optimize_tflite_model"
+# Of SaveOptions: the converter reads no gradients, and saving them takes longer than the function.
+NO_GRADIENTS = {"experimental_custom_gradients": False}
 BUFFER_OFFSET = 6  # vtable offset of Buffer's field `offset`, the schema's second
 
-__all__ = ["FILE_IDENTIFIER", "check_schema", "configure", "pack", "place_buffers", "schema"]
+__all__ = [
+    "FILE_IDENTIFIER",
+    "NO_GRADIENTS",
+    "check_schema",
+    "configure",
+    "pack",
+    "place_buffers",
+    "schema",
+]
 
 
 def configure(converter: Any, save: Callable[[str], Any]) -> None:
@@ -73,7 +83,7 @@ def place_buffers(flatbuffer: bytearray, offsets: dict[int, int]) -> None:
       flatbuffer: from `pack`; the buffers have an offset already, of any value.
       offsets: index of a buffer -> its offset in the file.
     """
-    root = schema.Model.GetRootAs(flatbuffer, 0)
+    root: Any = schema.Model.GetRootAs(flatbuffer, 0)
     for index, offset in offsets.items():
         table = root.Buffers(index)._tab
         place = table.Pos + table.Offset(BUFFER_OFFSET)
@@ -96,7 +106,8 @@ def check_schema() -> None:
         root.buffers[0].offset = root.buffers[0].size = 1
         placed = bytearray(pack(root))
         place_buffers(placed, {0: 1 << 40})
-        same = same and schema.Model.GetRootAs(placed, 0).Buffers(0).Offset() == 1 << 40
+        moved: Any = schema.ModelT.InitFromPackedBuf(placed, 0)
+        same = same and moved.buffers[0].offset == 1 << 40
     except Exception as error:  # whatever an unknown schema does
         line = " ".join(f"{error}".split())
         raise _refusal("ai-edge-litert", f"its schema: {type(error).__name__}: {line}") from error

@@ -11,12 +11,11 @@ import tensorflow as tf
 
 from pocketllm.runtime.errors import RunError
 
-from ..private_interface import check_schema, configure, schema
+from ..private_interface import NO_GRADIENTS, check_schema, configure, schema
 from .constants import Constant
 from .variables import Variable
 
-# The functions of gradients take longer to save than the function, and the converter reads none.
-SAVE_OPTIONS = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+SAVE_OPTIONS = tf.saved_model.SaveOptions(**NO_GRADIENTS)
 
 
 @dataclass(frozen=True)

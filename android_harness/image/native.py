@@ -15,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pocketllm.runtime.errors import InputError
+from pocketllm.runtime.host.cpu import cores
 
 from ..programs import need, run
 from . import contents
@@ -93,7 +94,8 @@ def _compiled(library: bytes, version: str) -> bytes:
         flags = [f"-D{name}={value}" for name, value in definitions.items()]
         trouble = f"{SOURCES}: cannot be compiled for arm64; it needs {INSTALL}"
         run([cmake, "-S", SOURCES, "-B", folder / "build", *flags], trouble)
-        run([cmake, "--build", folder / "build", "--parallel"], trouble)
+        # Without a number make starts the compilers of all files at once, up to 340 MB each.
+        run([cmake, "--build", folder / "build", "--parallel", str(cores())], trouble)
         return (folder / "build" / Path(PROGRAM).name).read_bytes()
 
 

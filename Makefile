@@ -86,7 +86,7 @@ native: $(DESKTOP)/installed native-tools
 	@cmake -S android_harness/native -B build/native/cmake -DOUTPUT=$(CURDIR)/build/native \
 	    $$($(DESKTOP)/bin/python -c '$(OF_WHEEL)') > build/native/configured \
 	|| { echo "error: pocketllm-train cannot be configured; it needs: $(NATIVE_PACKAGES)"; exit 1; }
-	@cmake --build build/native/cmake --parallel $$(nproc)
+	@cmake --build build/native/cmake --parallel $$(getconf _NPROCESSORS_ONLN)
 
 native-tools:
 	@mkdir -p build/native

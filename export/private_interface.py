@@ -18,9 +18,12 @@ from pocketllm.runtime.errors import InputError
 # Distribution -> the versions that the tests ran with; setup.cfg says the same.
 TESTED = {"ai-edge-litert": ">=2.3,<2.4", "tensorflow": ">=2.20,<2.22"}
 FILE_IDENTIFIER = b"TFL3"
-# Of TensorFlow's converter: a switch, and what its `convert` calls before and after the conversion.
-UNFOLD, SAVE = "unfold_batchmatmul", "_convert_concrete_functions_to_saved_model"
-READ_SAVED, POLISH = "_parse_saved_model_args", "_optimize_tflite_model"
+# Of TensorFlow's converter: switches, what its `convert` calls before and after the conversion, and
+# where the first leaves a saved function.
+UNFOLD, NO_METADATA = "unfold_batchmatmul", "exclude_conversion_metadata"
+SAVE, POLISH = "_convert_concrete_functions_to_saved_model", "_optimize_tflite_model"
+SAVED = {"_saved_model_tags": {"serve"}, "_saved_model_exported_names": ["serving_default"]}
+FOLDER, READ_SAVED = "saved_model_dir", "_parse_saved_model_args"
 # Of SaveOptions: the converter reads no gradients, and saving them takes longer than the function.
 NO_GRADIENTS = {"experimental_custom_gradients": False}
 BUFFER_OFFSET = 6  # vtable offset of Buffer's field `offset`, the schema's second
@@ -51,22 +54,25 @@ def configure(converter: Any, save: Callable[[str], Any]) -> None:
     Raises:
       InputError: the converter lacks one of these switches.
     """
-    for name in (UNFOLD, SAVE, READ_SAVED, POLISH):
-        if not hasattr(converter, name):
-            raise _refusal("tensorflow", f"its converter has no {name}")
 
     def saved(folder):
         graph = save(folder)
-        converter.saved_model_dir = folder
-        converter._saved_model_tags = {"serve"}
-        converter._saved_model_exported_names = ["serving_default"]
+        for name, value in {FOLDER: folder, **SAVED}.items():
+            setattr(converter, name, value)
         getattr(converter, READ_SAVED)(always_enable_saved_model_import=True)
         return graph, [], []  # the inputs' shapes are all known
 
-    setattr(converter, UNFOLD, False)
-    setattr(converter, SAVE, saved)
-    setattr(converter, POLISH, lambda flatbuffer, *_, **__: flatbuffer)
-    converter.exclude_conversion_metadata = True
+    replaced = {
+        UNFOLD: False,
+        NO_METADATA: True,
+        SAVE: saved,
+        POLISH: lambda flatbuffer, *_, **__: flatbuffer,
+    }
+    for name in (*replaced, *SAVED, FOLDER, READ_SAVED):
+        if not hasattr(converter, name):
+            raise _refusal("tensorflow", f"its converter has no {name}")
+    for name, value in replaced.items():
+        setattr(converter, name, value)
 
 
 def pack(root: schema.ModelT) -> bytes:

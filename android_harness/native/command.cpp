@@ -42,7 +42,7 @@ const std::vector<Flag> FLAGS = {
     {"steps", "length of the run"},
     {"batch_size", "examples a step (8)"},
     {"lr", "learning rate; none: that of the run that goes on"},
-    {"eps", "size of the probe, in units of z; none: the bundle's, or that of the run"},
+    {"eps", "size of the probe, in units of z; none: the bundle's; auto: as the run began"},
     {"seed", "random seed of batches and directions (0)"},
     {"weight_decay", "decoupled weight decay (0)"},
     {"lr_schedule", "constant, linear or cosine: learning rate over the steps (constant)"},

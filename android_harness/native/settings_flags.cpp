@@ -35,6 +35,9 @@ Settings settings_of(const Flags& flags, const Bundle& bundle, const std::option
   if (!stored && (!flags.has("lr") || flags.text("lr") == "auto"))
     throw InputError("--lr is missing: this program measures none; give a number, or begin the run "
                      "with `pocketllm train`, which measures one");
+  if (!stored && flags.text("eps") == "auto")
+    throw InputError("--eps=auto: this program measures none; leave it out for the bundle's, or "
+                     "begin the run with `pocketllm train`, which measures one");
   settings.lr = setting(flags, stored, "lr", 0, 0, 1e300);
   settings.eps = setting(flags, stored, "eps", bundle.default_eps, LEAST_EPS, MOST_EPS);
   settings.weight_decay = flags.number("weight_decay", 0, 0, 1e300);

@@ -48,6 +48,11 @@ def open_packed(
     path = bundle.folder / contract.PACKED_FILE
     if not in_file:
         return CompiledEngine(bundle.model_path, threads, None, calls)
+    if "\n" in f"{path}":
+        raise InputError(
+            f"{bundle.folder}: a line break in its path, where LiteRT ends the path of the packed "
+            "weights; move the bundle, or give --nopacked_weights to keep them in memory"
+        )
     if _fits(bundle):
         return CompiledEngine(bundle.model_path, threads, path, calls)
     if not os.access(bundle.folder, os.W_OK):

@@ -101,6 +101,13 @@ def test_a_folder_may_have_quotes_and_backslashes_in_its_name(bundle):
     assert (named / PACKED).exists() and (named / STAMP).exists()
 
 
+def test_a_folder_with_a_line_break_in_its_name_is_refused_in_one_line(bundle):
+    named = bundle.rename(bundle.parent / "two\nlines")
+
+    refused(train(named), 2, "two lines: a line break in its path", "--nopacked_weights")
+    assert train(named, "--nopacked_weights").returncode == 0
+
+
 @pytest.mark.parametrize("share", [0.1, 0.97])
 def test_a_disk_without_space_for_them_is_said_and_nothing_stays(share, bundle):
     """Below what is known to be needed, and where the library finds the end of it."""

@@ -41,6 +41,7 @@ def train(folder, *flags, **changes):
         ({"steps": None}, "--steps is missing"),
         ({"lr": None}, "--lr is missing"),
         ({"lr": "auto"}, "--lr is missing"),
+        ({"eps": "auto"}, "--eps=auto: this program measures none; leave it out"),
         ({"steps": 0}, "--steps=0: expected a whole number from 1"),
         ({"steps": "many"}, "--steps=many"),
         ({"batch_size": 0}, "--batch_size=0"),

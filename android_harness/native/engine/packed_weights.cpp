@@ -139,8 +139,11 @@ std::unique_ptr<Engine> open_engine(const Bundle& bundle, int threads, bool pack
                                     const std::vector<std::string>& signatures, const Say& say) {
   std::string packed = IN_MEMORY;
   if (packed_in_file && !bundle.frozen.empty()) {
-    if (!fits(bundle)) make_packed(bundle, threads, say);
     packed = packed_path(bundle);
+    if (packed.find('\n') != std::string::npos)
+      throw InputError(bundle.folder + ": a line break in its path, where LiteRT ends the path of "
+                       "the packed weights; move the bundle, or " + KEEP_IN_MEMORY);
+    if (!fits(bundle)) make_packed(bundle, threads, say);
   }
   return std::make_unique<Engine>(bundle.model_path(), threads, packed,
                                   bundle.signatures_of(signatures));

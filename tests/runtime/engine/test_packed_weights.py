@@ -144,6 +144,13 @@ def test_a_folder_that_cannot_be_written_is_named(bundle, monkeypatch):
         open_packed(bundle, 1)
 
 
+def test_a_line_break_in_the_path_is_refused(bundle):
+    """LiteRT would end the path there."""
+    named = replace(bundle, folder=bundle.folder / "two\nlines")
+    with pytest.raises(InputError, match="a line break in its path.*--nopacked_weights"):
+        open_packed(named, 1)
+
+
 def test_a_library_that_dies_over_the_file_is_told_with_its_last_lines(bundle, monkeypatch):
     def die(*_):
         os.write(2, b"INFO: packing\nERROR: cannot append\n")

@@ -61,7 +61,7 @@ def export(
       model: preset, checkpoint's folder, GGUF file, OWNER/NAME on the Hub, or an opened source.
       task, out: name of a task of the model's style, or a task; folder that appears whole.
       batch_size, lengths: rows and tokens of the forward signatures; None for the task's lengths.
-      noise, optimizers: one of contract.NOISE_KINDS; contract.MEZO, always exported, or with ADAM.
+      noise, optimizers: one of contract.NOISE_KINDS; names of optimizers, MeZO's are always there.
       option_tokens, tuning: longest option, 0 for what the task needs; what is trained, and how.
       random_init, seed: draw the weights of a preset; seed of all that is drawn.
       generate, context: add signatures that write text; positions of their cache. None: as usual.
@@ -73,6 +73,7 @@ def export(
       InputError, RunError: contradictory settings; a disk that is full, or a failed download.
     """
     check_replaceable(Path(out).absolute(), force)
+    signatures = signatures_of(optimizers)
     template = None if chat_template is None else read_template(Path(chat_template))
     if not isinstance(model, Source):
         model = source_of(model, random_init, revision=revision, say=say)
@@ -86,7 +87,7 @@ def export(
         batch_size=batch_size,
         noise_kind=noise,
         option_tokens=option_tokens,
-        optimizers=signatures_of(optimizers),
+        optimizers=signatures,
         **forms,
     )
     with naming_files(model.tokenizer):

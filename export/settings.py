@@ -96,14 +96,15 @@ def signatures_of(optimizers: Sequence[str]) -> tuple[str, ...]:
     """Returns the entries of a bundle's `optimizers`, the default's first, for those asked for.
 
     Raises:
-      InputError: one that has no signatures.
+      InputError: no optimizer's name.
     """
-    unknown = [name for name in optimizers if name not in SIGNATURES]
+    unknown = [name for name in optimizers if name not in OPTIMIZERS]
     if unknown:
         raise InputError(
-            f"--optimizers={','.join(optimizers)}: expected some of {', '.join(SIGNATURES)}"
+            f"--optimizers={','.join(optimizers)}: expected some of {', '.join(OPTIMIZERS)}"
         )
-    return tuple(n for n in SIGNATURES if n in (OPTIMIZERS[DEFAULT].signatures, *optimizers))
+    needed = {OPTIMIZERS[name].signatures for name in (DEFAULT, *optimizers)}
+    return tuple(name for name in SIGNATURES if name in needed)
 
 
 def context_of(

@@ -28,7 +28,7 @@ from pocketllm.runtime.commands.shared import required
 from pocketllm.runtime.errors import InputError
 from pocketllm.runtime.host.folders import check_replaceable
 from pocketllm.runtime.host.progress import Progress
-from pocketllm.runtime.optim.table import SIGNATURES
+from pocketllm.runtime.optim.table import DEFAULT, OPTIMIZERS
 from pocketllm.tflite_models.presets import PRESETS
 
 from ..api import export, model_at
@@ -44,8 +44,6 @@ KNOWN_TASKS = "; ".join(
     + ", ".join(tasks)
     for style, tasks in TASKS.items()
 )
-# MeZO's signatures are in every bundle; the other optimizers' are taken beside them.
-OPTIMIZERS = [SIGNATURES[0], *(f"{SIGNATURES[0]},{name}" for name in SIGNATURES[1:])]
 
 FLAGS = flags.FlagValues()
 define = definer(FLAGS)
@@ -61,7 +59,11 @@ define.string("out", None, "bundle folder to write")
 define.bool("random_init", False, "seeded random weights (with a preset)")
 define.integer("seed", 0, "seed of --random_init and of what --tune adds")
 define_tuning_flags(FLAGS)
-define.enum("optimizers", OPTIMIZERS[0], OPTIMIZERS, "algorithms to export for")
+define.list(
+    "optimizers",
+    [DEFAULT],
+    f"training algorithms to export for, of {', '.join(OPTIMIZERS)}; every bundle has {DEFAULT}'s",
+)
 define.bool(
     "pairs",
     False,
@@ -121,7 +123,7 @@ def run(values) -> dict:
             batch_size=values.batch_size,
             lengths=_numbers(values.lengths),
             noise=values.noise,
-            optimizers=values.optimizers.split(","),
+            optimizers=values.optimizers,
             pairs=values.pairs,
             pure=values.pure,
             option_tokens=values.option_tokens or 0,

@@ -73,11 +73,10 @@ def export(
       InputError, RunError: contradictory settings; a disk that is full, or a failed download.
     """
     check_replaceable(Path(out).absolute(), force)
-    signatures = signatures_of(optimizers)
+    forms = {"optimizers": signatures_of(optimizers), "pairs": pairs, "pure": pure, "sizes": sizes}
     template = None if chat_template is None else read_template(Path(chat_template))
     if not isinstance(model, Source):
         model = source_of(model, random_init, revision=revision, say=say)
-    forms = {"pairs": pairs, "pure": pure, "sizes": sizes}
     settings = _settings(
         model,
         task,
@@ -87,7 +86,6 @@ def export(
         batch_size=batch_size,
         noise_kind=noise,
         option_tokens=option_tokens,
-        optimizers=signatures,
         **forms,
     )
     with naming_files(model.tokenizer):

@@ -252,33 +252,6 @@ def test_a_full_disk_ends_the_run_and_space_lets_it_go_on(folder):
     assert files_of(run) == files_of(whole)
 
 
-def test_a_battery_that_is_too_hot_is_waited_for(folder):
-    battery = folder / "sys" / "class" / "power_supply" / "battery"
-    battery.mkdir(parents=True)
-    for name, text in {"type": "Battery", "temp": "450", "capacity": "80"}.items():
-        (battery / name).write_text(f"{text}\n")
-    flags = flags_of(
-        bundle=folder / "bundle", encoded=folder / "train.rows", run=folder / "run", steps=3,
-        lr=1e-2, threads=1, max_temp=40,
-    )  # fmt: skip
-    environment = {"POCKETLLM_SYS": str(folder / "sys"), "POCKETLLM_SAMPLE_SECONDS": "0.05"}
-    process = subprocess.Popen(
-        [PROGRAM, *flags], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    assert process.stdout
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line.startswith("paused: battery at 45.0 °C, --max_temp=40"):
-            assert len((folder / "run" / "journal").read_bytes()) < 500  # the header alone
-            (battery / "temp").write_text("390\n")
-
-    assert process.wait(60) == 0
-    assert any(line.startswith("going on after") for line in lines)
-    line = json.loads((folder / "run" / "metrics.jsonl").read_text().splitlines()[0])
-    assert line["battery_celsius"] == 39.0 and line["battery_percent"] == 80
-
-
 def test_rows_of_other_data_are_another_run(folder):
     assert train(folder).returncode == 0
     other = write_tsv(folder / "other.tsv", rows(9, seed=8))

@@ -2,6 +2,7 @@
 
 import datetime
 import shutil
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -144,6 +145,22 @@ def test_a_certificate_that_is_not_valid_now_is_refused(side, days, words, call,
     )
 
     assert words in call(side)
+
+
+@pytest.mark.parametrize(("host", "others"), [("0.0.0.0", True), ("127.0.0.1", False)])
+def test_what_others_can_do_is_said_where_they_can_reach_the_port(
+    host, others, creds, golden_bundle, tmp_path, capsys
+):
+    flags = [f"--bundle={golden_bundle.folder}", f"--run={tmp_path / 'run'}", "--steps=4"]
+    with socket.create_server((host, 0)) as busy:  # so nothing starts
+        listen = f"--listen={host}:{busy.getsockname()[1]}"
+        flags += ["--lr=0.1", f"--creds={creds / 'a/server'}", listen]
+        code = cli.main(["federate", "server", *flags])
+
+    printed = capsys.readouterr()
+    assert code == cli.BAD_INPUT and "another program listens there" in printed.err
+    warning = f"warning: {listen}: whoever reaches this port can start runs"
+    assert (warning in printed.out) == others
 
 
 def test_an_address_that_the_certificate_does_not_name_is_refused(creds, call):

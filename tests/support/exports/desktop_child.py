@@ -11,7 +11,16 @@ import subprocess
 import sys
 import traceback
 
-MOST_BYTES = 1_600_000_000  # resident; TensorFlow, torch and transformers are 0.9 GB of them
+# Resident; TensorFlow, torch and transformers are 0.9 GB of them, and take seconds to load again.
+LEAST_BYTES = 1_600_000_000
+SHARE = 4  # of a worker's part of the memory, one is its child's
+
+
+def most_bytes() -> int:
+    """Returns the resident memory at which a child is replaced."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(LEAST_BYTES, memory // (SHARE * workers))
 
 
 class DesktopChild:
@@ -38,7 +47,7 @@ class DesktopChild:
             result, error, resident = pickle.load(self._process.stdout)
         except EOFError:
             raise RuntimeError(f"the child died in {function}: {self._process.wait()}") from None
-        if resident > MOST_BYTES:
+        if resident > most_bytes():
             self.close()
         if error is not None:
             raise error

@@ -53,7 +53,7 @@ lint: $(DESKTOP)/installed types-tree
 
 # And the order of imports, and that the docs say what the code does: `make test` tests these too.
 check: lint
-	$(DESKTOP)/bin/python -m pytest -q -m "not desktop and not slow" tests/packaging tests/docs
+	$(DESKTOP)/bin/python -m pytest -q $(ON_ALL_CORES) -m "not desktop and not slow" tests/packaging tests/docs
 
 # docs/cli.md from every command's --help.
 docs: $(DESKTOP)/installed
